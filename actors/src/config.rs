@@ -1,0 +1,173 @@
+//! What this crate can be told; each section stands in `cluster.toml` under the same name.
+
+use std::path::PathBuf;
+
+use protocol::{allocation::Weights, time::Span};
+use serde::{Deserialize, Serialize};
+
+const fn seconds(number: u64) -> Span {
+    Span(std::time::Duration::from_secs(number))
+}
+
+/// All sections.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `[tasks]`
+    pub tasks: Tasks,
+    /// `[health]`
+    pub health: Health,
+    /// `[breaker]`
+    pub breaker: Breaker,
+    /// `[allocator]`
+    pub allocator: Allocator,
+    /// `[command]`
+    pub command: Command,
+    /// `[egress]`
+    pub egress: Egress,
+}
+
+/// `[tasks]`: limits of tasks and their steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tasks {
+    /// Steps a plan may have.
+    pub max_steps: u32,
+    /// Unsettled tasks beyond which new ones are answered 429.
+    pub max_open: u32,
+    /// How long an attempt may take when neither step nor agent says.
+    pub step_timeout: Span,
+    /// Attempts that may be lost to crashes before a step is given up.
+    pub max_lost: u32,
+    /// Upper bound of the wait between two attempts.
+    pub max_backoff: Span,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self {
+            max_steps: 1000,
+            max_open: 100_000,
+            step_timeout: seconds(300),
+            max_lost: 10,
+            max_backoff: seconds(60),
+        }
+    }
+}
+
+/// `[health]`: how agents are checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Health {
+    /// Time between two checks of an agent; a result older than twice this counts as none.
+    pub interval: Span,
+    /// How long a check may take.
+    pub timeout: Span,
+    /// Checks, with doubling pauses, before an agent that fails them is reported.
+    pub rechecks: u32,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            interval: seconds(60),
+            timeout: seconds(5),
+            rechecks: 3,
+        }
+    }
+}
+
+/// `[breaker]`: when an agent whose calls fail is left alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Breaker {
+    /// Failures in a row that open the circuit.
+    pub failures: u32,
+    /// How long it stays open before one call is let through.
+    pub pause: Span,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            failures: 20,
+            pause: seconds(10),
+        }
+    }
+}
+
+/// `[allocator]`: which agent gets a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Allocator {
+    /// Weights of the four parts of a score.
+    pub weights: Weights,
+    /// Waiting this long counts as much as one step of priority.
+    pub ageing: Span,
+    /// Share of the node's memory in use above which no work with declared resources starts.
+    pub memory_limit: f64,
+    /// Share of the node's processors in use above which no work with declared resources starts.
+    pub cpu_limit: f64,
+}
+
+impl Default for Allocator {
+    fn default() -> Self {
+        Self {
+            weights: Weights::default(),
+            ageing: seconds(10),
+            memory_limit: 0.95,
+            cpu_limit: 0.98,
+        }
+    }
+}
+
+/// `[command]`: how programs of the machine are run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Command {
+    /// Programs that command agents may name, as file names or absolute paths; `*` allows all.
+    pub allow: Vec<String>,
+    /// Variables of the node's environment that programs see.
+    pub env: Vec<String>,
+    /// Bytes of standard output, and of standard error, that are kept.
+    pub max_output: u64,
+    /// The `troupe` program, which stands between the node and each command; found by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runner: Option<PathBuf>,
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self {
+            allow: vec!["*".to_owned()],
+            env: ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"]
+                .map(str::to_owned)
+                .to_vec(),
+            max_output: 1024 * 1024,
+            runner: None,
+        }
+    }
+}
+
+/// `[egress]`: where HTTP agents may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Egress {
+    /// `host:port` or `host:from-to` of services that may be called although their address is
+    /// private, loopback or on another port.
+    pub allow: Vec<String>,
+    /// Ports that may be called at public addresses.
+    pub ports: Vec<u16>,
+    /// Bytes of an answer that are read.
+    pub max_response: u64,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            ports: vec![80, 443],
+            max_response: 10 * 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Agents, tasks and plans, as supervised and durable actors.
+//!
+//! Outsiders need [`Orchestrator`], the one way in, and [`adapter`], how to call a tool of their own.
+
+pub mod adapter;
+pub mod config;
+pub mod orchestrator;
+pub mod rejection;
+
+pub use config::Config;
+pub use orchestrator::Orchestrator;
+pub use rejection::Rejection;

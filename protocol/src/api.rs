@@ -1,0 +1,24 @@
+//! The HTTP contract: the bodies that clients send and receive.
+//!
+//! The CLI, the typed client and the Rust handle use these same types, so that what one prints is
+//! what the other answers.
+
+mod agent;
+mod live;
+mod page;
+mod problem;
+mod system;
+mod task;
+
+pub use agent::{
+    AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats, HealthReport,
+    StopRequest,
+};
+pub use live::EventView;
+pub use page::Page;
+pub use problem::{FieldError, Problem};
+pub use system::{Check, HealthView, NodeView, StoreView, TreeNode, TreeQuery, TreeView};
+pub use task::{
+    AllocationView, Assignment, AttemptView, CancelRequest, PlanView, Provenance, ResultView,
+    StepView, TaskPatch, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep, WhyView,
+};

@@ -1,0 +1,136 @@
+//! Addresses of virtual actors.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use uuid::Uuid;
+
+use crate::id::{self, AgentId, InvalidId, TaskId};
+
+/// What sort of entity an address names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntityKind {
+    /// A registered agent.
+    Agent,
+    /// A task.
+    Task,
+}
+
+impl EntityKind {
+    /// Every kind that this build knows.
+    pub const ALL: [Self; 2] = [Self::Agent, Self::Task];
+
+    /// The word in front of an address, `task` in `task_0198…`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => AgentId::PREFIX,
+            Self::Task => TaskId::PREFIX,
+        }
+    }
+}
+
+impl fmt::Display for EntityKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The address of a virtual actor: its kind and key. It is also the name of its stream.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntityId {
+    kind: EntityKind,
+    key: Uuid,
+}
+
+impl EntityId {
+    /// Puts an address together.
+    #[must_use]
+    pub const fn new(kind: EntityKind, key: Uuid) -> Self {
+        Self { kind, key }
+    }
+
+    /// What sort of entity this is.
+    #[must_use]
+    pub const fn kind(self) -> EntityKind {
+        self.kind
+    }
+
+    /// Which of its kind.
+    #[must_use]
+    pub const fn key(self) -> Uuid {
+        self.key
+    }
+}
+
+impl From<TaskId> for EntityId {
+    fn from(id: TaskId) -> Self {
+        Self::new(EntityKind::Task, id.uuid())
+    }
+}
+
+impl From<AgentId> for EntityId {
+    fn from(id: AgentId) -> Self {
+        Self::new(EntityKind::Agent, id.uuid())
+    }
+}
+
+impl fmt::Display for EntityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.kind, self.key.simple())
+    }
+}
+
+impl fmt::Debug for EntityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for EntityId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let kind = EntityKind::ALL
+            .into_iter()
+            .find(|kind| text.split('_').next() == Some(kind.as_str()));
+        match kind {
+            Some(kind) => id::parse(kind.as_str(), text).map(|key| Self { kind, key }),
+            None => Err(InvalidId {
+                prefix: "agent|task",
+                text: text.chars().take(80).collect(),
+            }),
+        }
+    }
+}
+
+impl Serialize for EntityId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EntityId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_back_with_its_kind() {
+        for kind in EntityKind::ALL {
+            let id = EntityId::new(kind, Uuid::from_u128(7));
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        assert!(
+            "robot_00000000000000000000000000000007"
+                .parse::<EntityId>()
+                .is_err()
+        );
+    }
+}

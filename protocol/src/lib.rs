@@ -1,0 +1,23 @@
+//! What Troupe writes down or sends: everything that outlives a process.
+//!
+//! - [`id`], [`entity`], [`epoch`], [`time`]: the words that every contract shares.
+//! - [`record`]: what the journal keeps, with the hash chain over it.
+//! - [`task`], [`plan`], [`agent`], [`allocation`]: the domain's specifications and events.
+//! - [`access`]: who is calling.
+//! - [`api`]: the bodies of the HTTP contract.
+//!
+//! No behaviour lives here but parsing, printing and checking.
+
+#![warn(missing_docs)]
+
+pub mod access;
+pub mod agent;
+pub mod allocation;
+pub mod api;
+pub mod entity;
+pub mod epoch;
+pub mod id;
+pub mod plan;
+pub mod record;
+pub mod task;
+pub mod time;

@@ -1,0 +1,3 @@
+//! How an actor stays alive, in one place, with its memory. Knows nothing of agents or tasks.
+
+pub mod store;
