@@ -3,9 +3,13 @@
 //! Outsiders need [`Orchestrator`], the one way in, and [`adapter`], how to call a tool of their own.
 
 pub mod adapter;
+pub mod agent;
+pub mod allocator;
 pub mod config;
 pub mod orchestrator;
+pub mod planner;
 pub mod rejection;
+pub mod task;
 
 pub use config::Config;
 pub use orchestrator::Orchestrator;

@@ -1,0 +1,3 @@
+//! Tasks: what becomes of what a client asked for.
+
+pub mod retry;
