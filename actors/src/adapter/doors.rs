@@ -1,0 +1,40 @@
+//! What the adapters of a node share.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::Adapter;
+
+/// What the adapters of a node share: settings, connections, agents written in Rust. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Doors(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    natives: HashMap<String, Arc<dyn Adapter>>,
+    data_dir: PathBuf,
+}
+
+impl Doors {
+    /// Puts together what adapters need. What is wrong in `config` shows when an agent needs it.
+    #[must_use]
+    pub fn new(
+        config: &crate::Config,
+        data_dir: impl AsRef<Path>,
+        natives: HashMap<String, Arc<dyn Adapter>>,
+    ) -> Self {
+        let _ = config;
+        Self(Arc::new(Inner {
+            natives,
+            data_dir: data_dir.as_ref().to_owned(),
+        }))
+    }
+
+    /// The agent written in Rust that was registered under `name`.
+    pub(super) fn native(&self, name: &str) -> Option<&Arc<dyn Adapter>> {
+        self.0.natives.get(name)
+    }
+}
