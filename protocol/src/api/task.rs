@@ -248,7 +248,7 @@ pub struct TaskTree {
     /// The task.
     pub task: TaskSummary,
     /// Its parts, the first submitted first.
-    pub children: Vec<TaskTree>,
+    pub children: Vec<Self>,
 }
 
 /// `GET /tasks/{id}/why`: what each unsettled step waits for.
