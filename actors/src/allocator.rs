@@ -1,1 +1,10 @@
-//! x
+//! Chooses the agent for a step, and keeps the steps that none is free for.
+//!
+//! [`evaluate`] filters and scores agents and says why; a [`WaitingRoom`] decides who is next when
+//! a slot comes free. Whether the slot is still there is for the agent's proxy to say.
+
+mod matching;
+mod requirement;
+
+pub use matching::{AgentSnapshot, NodeLoad, Ranking, Terms, eligible, evaluate};
+pub use requirement::{Pin, Request, Requirement};
