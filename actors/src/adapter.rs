@@ -4,6 +4,7 @@
 //! that all adapters of a node share.
 
 mod builtin;
+pub mod command;
 mod doors;
 mod factory;
 

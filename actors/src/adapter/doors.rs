@@ -1,12 +1,8 @@
 //! What the adapters of a node share.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
-use super::Adapter;
+use super::{Adapter, command};
 
 /// What the adapters of a node share: settings, connections, agents written in Rust. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -15,7 +11,7 @@ pub struct Doors(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     natives: HashMap<String, Arc<dyn Adapter>>,
-    data_dir: PathBuf,
+    commands: Arc<command::Settings>,
 }
 
 impl Doors {
@@ -26,11 +22,16 @@ impl Doors {
         data_dir: impl AsRef<Path>,
         natives: HashMap<String, Arc<dyn Adapter>>,
     ) -> Self {
-        let _ = config;
+        let commands = command::Settings::new(&config.command, data_dir.as_ref());
         Self(Arc::new(Inner {
             natives,
-            data_dir: data_dir.as_ref().to_owned(),
+            commands: Arc::new(commands),
         }))
+    }
+
+    /// How programs are run.
+    pub(super) fn commands(&self) -> &Arc<command::Settings> {
+        &self.0.commands
     }
 
     /// The agent written in Rust that was registered under `name`.

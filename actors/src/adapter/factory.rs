@@ -9,7 +9,7 @@ use protocol::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Adapter, Doors, builtin};
+use super::{Adapter, Doors, builtin, command};
 
 /// Makes the adapter that `spec` asks for.
 ///
@@ -22,7 +22,11 @@ pub fn for_agent(spec: &AgentSpec, doors: &Doors) -> Result<Arc<dyn Adapter>, Ve
         AgentType::Sleep => config::<builtin::Sleep>(spec).map(|sleep| Arc::new(sleep) as _),
         AgentType::Fail => config::<builtin::Fail>(spec).map(|fail| Arc::new(fail) as _),
         AgentType::Native => native(spec, doors),
-        AgentType::Command | AgentType::Http | AgentType::Api | AgentType::Custom => {
+        AgentType::Command => {
+            let config = config(spec)?;
+            command::Command::new(config, doors.commands()).map(|command| Arc::new(command) as _)
+        }
+        AgentType::Http | AgentType::Api | AgentType::Custom => {
             Err(vec![FieldError::new("agent_type", "not built yet")])
         }
     }
