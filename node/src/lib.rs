@@ -1,1 +1,4 @@
-//! x
+//! One process of a Troupe cluster.
+
+#[cfg(feature = "edge")]
+pub mod edge;
