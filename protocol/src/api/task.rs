@@ -48,6 +48,8 @@ pub struct TaskSummary {
     pub priority: Priority,
     /// Who submitted it.
     pub user_id: String,
+    /// The conversation that it belongs to.
+    pub session_id: Option<String>,
     /// The task that it is a part of.
     pub parent_id: Option<TaskId>,
     /// When it was submitted.

@@ -64,6 +64,34 @@ impl<M: Message> Address<M> {
         }
     }
 
+    /// Puts `message` into the actor's mailbox, or hands it back when nobody takes it.
+    ///
+    /// # Errors
+    ///
+    /// The message, when no incarnation of the actor runs or the one that does takes no more.
+    pub fn offer(&self, message: M) -> Result<(), M> {
+        let mut message = Some(message);
+        let sent = self.0.with(|live| {
+            let offered = message.take()?;
+            live.entry.send();
+            match live.actor.send_message(offered) {
+                Ok(()) => None,
+                Err(MessagingErr::SendErr(back)) => {
+                    live.entry.unsend();
+                    Some(back)
+                }
+                Err(MessagingErr::ChannelClosed | MessagingErr::InvalidActorType) => {
+                    live.entry.unsend();
+                    None
+                }
+            }
+        });
+        match sent.flatten().or(message) {
+            None => Ok(()),
+            Some(back) => Err(back),
+        }
+    }
+
     /// Asks the actor, and waits for its answer for at most `timeout`.
     pub async fn call<R>(
         &self,
