@@ -5,6 +5,8 @@
 
 mod matching;
 mod requirement;
+mod waiting;
 
-pub use matching::{AgentSnapshot, NodeLoad, Ranking, Terms, eligible, evaluate};
+pub use matching::{AgentSnapshot, Circuit, NodeLoad, Ranking, Terms, eligible, evaluate};
 pub use requirement::{Pin, Request, Requirement};
+pub use waiting::{Line, Waiting, WaitingRoom};

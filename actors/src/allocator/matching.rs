@@ -296,7 +296,7 @@ fn score(request: &Request<'_>, agent: &AgentSnapshot, peers: &Peers, weights: &
     } else {
         1.0
     };
-    let fit = fit(request.requirement, agent);
+    let fit = fit(request, agent);
     let availability = (1.0 - taken) * unit(agent.success_rate);
     let affinity = if familiar { 1.0 } else { 0.0 };
     Scores {
@@ -311,13 +311,14 @@ fn score(request: &Request<'_>, agent: &AgentSnapshot, peers: &Peers, weights: &
     }
 }
 
-fn fit(requirement: &Requirement, agent: &AgentSnapshot) -> f64 {
+fn fit(request: &Request<'_>, agent: &AgentSnapshot) -> f64 {
+    let requirement = request.requirement;
     if requirement.agent.is_some() {
         return 1.0;
     }
     let required = requirement.capability.iter();
     let beside = |wanted: &&String| requirement.capability.as_ref() != Some(*wanted);
-    let about = required.chain(requirement.wanted.iter().filter(beside));
+    let about = required.chain(request.wanted.iter().filter(beside));
     let (mut able, mut unable) = (0_u32, 0_u32);
     for wanted in about {
         if agent.capabilities.contains(wanted) {

@@ -13,8 +13,6 @@ pub struct Requirement {
     pub agent: Option<Pin>,
     /// What it must be able to do.
     pub capability: Option<String>,
-    /// What else the task is about: an agent that can do it fits better, none is refused for it.
-    pub wanted: Vec<String>,
     /// Tools that it must have, in working order.
     pub tools: Vec<String>,
     /// What the work takes of its node.
@@ -29,7 +27,6 @@ impl Requirement {
             tenant: tenant.to_owned(),
             agent: step.agent.as_deref().map(Pin::new),
             capability: step.capability.clone(),
-            wanted: task.capabilities.clone(),
             tools: task.tools.clone(),
             resources: task.resources,
         }
@@ -74,7 +71,6 @@ impl Hash for Requirement {
         self.tenant.hash(state);
         self.agent.hash(state);
         self.capability.hash(state);
-        self.wanted.hash(state);
         self.tools.hash(state);
         self.resources.memory.hash(state);
     }
@@ -85,6 +81,8 @@ impl Hash for Requirement {
 pub struct Request<'a> {
     /// What it asks for.
     pub requirement: &'a Requirement,
+    /// What else its task is about: who can do it fits better, nobody is refused for it.
+    pub wanted: &'a [String],
     /// The agent that served its session last and holds the context.
     pub last_agent: Option<AgentId>,
 }

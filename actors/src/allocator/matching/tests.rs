@@ -67,6 +67,7 @@ fn terms() -> Terms<'static> {
 fn rank(requirement: &Requirement, last: Option<AgentId>, agents: &[AgentSnapshot]) -> Ranking {
     let request = Request {
         requirement,
+        wanted: &[],
         last_agent: last,
     };
     evaluate(&request, agents, &terms())
@@ -256,9 +257,10 @@ fn an_agent_that_can_do_more_of_what_the_task_is_about_fits_better() {
         capabilities: capabilities.iter().map(|c| (*c).to_owned()).collect(),
         ..agent(number)
     };
-    let both = Requirement {
-        wanted: vec!["write".to_owned(), "draw".to_owned()],
-        ..writing()
+    let request = Request {
+        requirement: &writing(),
+        wanted: &["write".to_owned(), "draw".to_owned()],
+        last_agent: None,
     };
     let agents = [
         able(0, &["write"]),
@@ -266,7 +268,7 @@ fn an_agent_that_can_do_more_of_what_the_task_is_about_fits_better() {
         able(2, &["write", "draw", "sing"]),
         able(3, &["write", "sing"]),
     ];
-    let ranking = rank(&both, None, &agents);
+    let ranking = evaluate(&request, &agents, &terms());
     assert_eq!(ranking.order, [1, 2, 0, 3]);
     let fits: Vec<f64> = ranking
         .card
