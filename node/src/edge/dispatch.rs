@@ -1,6 +1,6 @@
 //! From an admitted request to its answer: body, idempotency key, time limit, handler.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::Stream;
 use http::StatusCode;
@@ -70,13 +70,20 @@ async fn run<B: Buf>(
             .await
             .unwrap_or_else(|_| Err(late()));
     }
-    // A client that goes away drops this future. What it asked for must not stop half way.
-    let id = call.id.clone();
     let work = async move { once(&shared, &call, &bytes).await };
-    match timeout(patience, tokio::spawn(work.in_current_span())).await {
+    to_the_end(work, patience).await
+}
+
+/// Waits for a command, but not for ever. A client that goes away drops this future; the command
+/// goes on, since what it asks for must not stop half way.
+async fn to_the_end(
+    command: impl Future<Output = Result<Answer, Refused>> + Send + 'static,
+    patience: Duration,
+) -> Result<Answer, Refused> {
+    match timeout(patience, tokio::spawn(command.in_current_span())).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
-            tracing::error!(request = %id, %error, "a handler panicked");
+            tracing::error!(%error, "a handler panicked");
             Err(Refused::bug())
         }
         Err(_) => Err(late()),
@@ -120,7 +127,7 @@ async fn once(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refu
             "idempotency_in_progress",
             "a request with this `Idempotency-Key` is being done",
         )
-        .retry(std::time::Duration::from_secs(1))),
+        .retry(Duration::from_secs(1))),
         Begun::Mismatch => Err(Refused::wrong(
             StatusCode::UNPROCESSABLE_ENTITY,
             "idempotency_mismatch",
@@ -149,5 +156,46 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::System(operation) => system::handle(operation, shared, call).await,
         Operation::Agent(operation) => agents::handle(operation, shared, call, bytes).await,
         Operation::Task(operation) => tasks::handle(operation, shared, call, bytes).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_command_ends_although_its_client_is_gone() {
+        let (go, gone) = oneshot::channel();
+        let (done, end) = oneshot::channel();
+        let command = async move {
+            gone.await.unwrap();
+            done.send(()).unwrap();
+            Ok(Answer::nothing())
+        };
+        let mut request = Box::pin(to_the_end(command, PATIENCE));
+        assert!((&mut request).now_or_never().is_none());
+        drop(request);
+        go.send(()).unwrap();
+        end.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_command_that_panics_is_a_defect_of_the_node() {
+        let outcome = to_the_end(async { panic!("on purpose") }, PATIENCE).await;
+        assert_eq!(
+            outcome.err().map(|refused| refused.status.as_u16()),
+            Some(500)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_takes_too_long_has_an_unknown_outcome() {
+        let outcome = to_the_end(std::future::pending(), PATIENCE).await;
+        assert_eq!(outcome.err().map(|refused| refused.code()), Some("timeout"));
     }
 }

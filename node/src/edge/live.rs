@@ -130,7 +130,7 @@ mod tests {
 
     fn event(seq: u64) -> EventView {
         serde_json::from_value(json!({
-            "entity": "default/task/task_01980000000070008000000000000001",
+            "entity": "task_01980000000070008000000000000001",
             "seq": seq,
             "at": "2026-01-01T00:00:00Z",
             "actor": "admin",

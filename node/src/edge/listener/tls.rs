@@ -25,6 +25,9 @@ pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, EdgeError> {
     let chain: Vec<_> = CertificateDer::pem_file_iter(&files.cert)
         .and_then(Iterator::collect)
         .map_err(|error| cert(&error))?;
+    if chain.is_empty() {
+        return Err(cert(&"it holds no certificate"));
+    }
     let private = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| key(&error))?;
     // The provider is named, not found: two of them in one build would make rustls panic.
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
