@@ -3,22 +3,11 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EdgeConfig {
-    pub listen: SocketAddr,
-}
-
-impl Default for EdgeConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
-        }
-    }
-}
+#[path = "edge_stub/config.rs"]
+mod config;
+pub use config::EdgeConfig;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {

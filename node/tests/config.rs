@@ -1,5 +1,7 @@
 //! `cluster.toml` equals the defaults; `config check` names the line of what is wrong.
 
+#![cfg(feature = "cli")]
+
 use std::{fs, path::Path, process::Command};
 
 use troupe::Config;
@@ -35,6 +37,11 @@ fn optional_keys_are_documented_as_comments() {
     let (text, _) = documented();
     for (commented, line) in [
         ("# url = ", "[store]\nurl = \"sqlite:x\""),
+        (
+            "# tls = ",
+            "[edge]\ntls = { cert = \"c.pem\", key = \"k.pem\" }",
+        ),
+        ("# tokens = ", "[edge]\ntokens = []"),
         ("# runner = ", "[command]\nrunner = \"/x\""),
     ] {
         assert!(text.contains(commented), "{commented}");

@@ -51,6 +51,10 @@ impl Config {
             "node.data_dir",
             "must name a directory",
         );
+        #[cfg(feature = "cli")]
+        if let Err(reason) = crate::telemetry::check_level(&self.log.level) {
+            require(false, "log.level", &reason);
+        }
         if let Some(url) = &self.store.url {
             let postgres = url.starts_with("postgres:") || url.starts_with("postgresql:");
             require(
