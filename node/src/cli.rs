@@ -1,0 +1,265 @@
+//! The command line: a client of a node's HTTP interface, but for `start`, `run` and `db`.
+
+use std::{
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use tokio::runtime;
+
+use crate::{client::Client, config::Config};
+
+mod agent;
+mod config;
+mod db;
+mod exit;
+mod output;
+mod run;
+mod start;
+mod system;
+mod task;
+mod view;
+
+use exit::{Exit, Failure, Outcome};
+use output::{Format, Output};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  all went well              6  conflict: not possible in this state
+  1  the task failed, or the    7  the task was cancelled
+     request was refused       75  the data directory is in use
+  2  wrong usage or input, a   78  the configuration is wrong
+     partial failure, or the  130  interrupted
+     time to wait is over
+  3  not found
+  4  no node can be reached, or it cannot answer now
+  5  not permitted
+
+A node is found by --url and --token (TROUPE_URL, TROUPE_TOKEN), or else by the files that it keeps in
+--data-dir (TROUPE_DATA_DIR, ./troupe-data).";
+
+/// Runs AI agents as supervised, durable actors.
+#[derive(Debug, Parser)]
+#[command(name = "troupe", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// Where the node keeps everything [default: ./troupe-data]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "TROUPE_DATA_DIR",
+        hide_env = true
+    )]
+    data_dir: Option<PathBuf>,
+    /// The node's address, such as http://127.0.0.1:8000
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "TROUPE_URL",
+        hide_env = true
+    )]
+    url: Option<String>,
+    /// The token to call it with
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        env = "TROUPE_TOKEN",
+        hide_env = true,
+        hide_env_values = true
+    )]
+    token: Option<String>,
+    /// The configuration file [default: ./cluster.toml, if it is there]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TROUPE_CONFIG",
+        hide_env = true
+    )]
+    config: Option<PathBuf>,
+    /// How results are printed; JSON is what the HTTP interface answers
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    output: Format,
+    /// Print ids only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// No colours, even on a terminal
+    #[arg(long, global = true)]
+    no_color: bool,
+    /// What to log to standard error: off, error, warn, info, debug, trace
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a node and serve until it is told to stop
+    Start(start::Start),
+    /// Run the job that a file describes, in a node of its own or the one that runs in --data-dir
+    Run(run::Run),
+    /// Tasks: create, look at, wait for, stop
+    #[command(subcommand, visible_alias = "tasks")]
+    Task(task::Task),
+    /// Agents: register, change, start, stop
+    #[command(subcommand, visible_alias = "agents")]
+    Agent(agent::Agent),
+    /// Show the supervision tree
+    Tree(system::Tree),
+    /// Say what each unfinished step of a task waits for
+    Why(system::Why),
+    /// Say whether each subsystem of the node works
+    Status,
+    /// Check, read or change the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Look after the database
+    #[command(subcommand)]
+    Db(db::Db),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Reads the arguments, does what they say, and answers the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(&cli.global);
+    let outcome = dispatch(cli, &output);
+    ExitCode::from(match outcome {
+        Ok(exit) => exit.code(),
+        Err(failure) => {
+            failure.report(&output);
+            failure.exit.code()
+        }
+    })
+}
+
+/// Stands between a node and a command that it runs.
+///
+/// Called before anything else of the program: it must start within a few milliseconds.
+#[must_use]
+pub fn run_tool() -> ExitCode {
+    run_tool_stub()
+}
+
+/// Waits for `actors::adapter::run_tool`.
+fn run_tool_stub() -> ExitCode {
+    ExitCode::from(Exit::Failed.code())
+}
+
+fn dispatch(cli: Cli, output: &Output) -> Outcome {
+    let global = cli.global;
+    match cli.command {
+        Command::Start(start) => threads()?.block_on(start.run(&global)),
+        Command::Run(run) => threads()?.block_on(run.run(&global, output)),
+        Command::Task(task) => remote(&global, async |client| task.run(&client, output).await),
+        Command::Agent(agent) => remote(&global, async |client| agent.run(&client, output).await),
+        Command::Tree(tree) => remote(&global, async |client| tree.run(&client, output).await),
+        Command::Why(why) => remote(&global, async |client| why.run(&client, output).await),
+        Command::Status => remote(&global, async |client| {
+            system::status(&client, output).await
+        }),
+        Command::Config(command) => command.run(&global, output),
+        Command::Db(db) => threads()?.block_on(db.run(&global, output)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "troupe", &mut script);
+            output.text(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+fn threads() -> Result<runtime::Runtime, Failure> {
+    runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, "cannot start threads").because(error))
+}
+
+/// Calls a node; one thread is enough for that.
+fn remote<F: Future<Output = Outcome>>(global: &Global, call: impl FnOnce(Client) -> F) -> Outcome {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, "cannot start").because(error))?;
+    global.start_logging()?;
+    let client = global.client()?;
+    runtime.block_on(call(client))
+}
+
+impl Global {
+    /// File and environment, with the flags that every command takes put over them.
+    fn load(&self) -> Result<Config, Failure> {
+        let mut config = Config::load(self.config.as_deref(), std::env::vars_os())?;
+        if let Some(dir) = &self.data_dir {
+            config.node.data_dir.clone_from(dir);
+        }
+        if let Some(level) = &self.log {
+            config.log.level.clone_from(level);
+        }
+        Ok(config)
+    }
+
+    /// The same, after a check of all of it.
+    fn checked(&self) -> Result<Config, Failure> {
+        let config = self.load()?;
+        let findings = config.check();
+        if findings.is_empty() {
+            Ok(config)
+        } else {
+            Err(crate::config::Error::Check(findings).into())
+        }
+    }
+
+    /// Logs only when asked to, as clients and `run` do.
+    fn start_logging(&self) -> Result<(), Failure> {
+        if self.log.is_some() {
+            crate::telemetry::start_logging(&self.checked()?.log);
+        }
+        Ok(())
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        crate::node::prepare_process();
+        let dir = match (&self.data_dir, &self.url, &self.token) {
+            (Some(dir), _, _) => dir.clone(),
+            // With both given, nothing of this machine's configuration matters.
+            (None, Some(_), Some(_)) => PathBuf::new(),
+            (None, _, _) => self.load()?.node.data_dir,
+        };
+        Ok(Client::find(
+            self.url.as_deref(),
+            self.token.as_deref(),
+            &dir,
+        )?)
+    }
+}
+
+/// The text of a file, or of standard input for `-`.
+fn read_text(path: &Path) -> Result<String, Failure> {
+    let text = if path.as_os_str() == OsStr::new("-") {
+        io::read_to_string(io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    text.map_err(|error| {
+        Failure::new(Exit::Usage, format!("cannot read {}", path.display())).because(error)
+    })
+}

@@ -1,0 +1,184 @@
+//! `troupe db`: look after the database of a data directory.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use clap::Subcommand;
+use protocol::api::StoreView;
+use runtime::store;
+use serde_json::json;
+
+use super::{
+    Global,
+    exit::{Exit, Failure, Outcome},
+    output::Output,
+};
+use crate::{
+    client::Client,
+    config::Config,
+    node::{DataDir, DirError, open_store, store_path},
+};
+
+mod verify;
+
+use verify::Chains;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Db {
+    /// Show how much the database holds, of a running node or at rest
+    Status,
+    /// Print where the database lies
+    Path,
+    /// Write a copy; the node must not run
+    Backup {
+        /// The copy, which must not be there yet
+        file: PathBuf,
+    },
+    /// Recompute the hash chain of every stream; the node must not run
+    Verify,
+}
+
+/// Records read at a time.
+const BATCH: u32 = 1000;
+
+impl Db {
+    pub(super) async fn run(self, global: &Global, output: &Output) -> Outcome {
+        global.start_logging()?;
+        let config = global.checked()?;
+        match self {
+            Self::Path => output.text(&format!(
+                "{}\n",
+                store_path(&config, &config.node.data_dir).display()
+            )),
+            Self::Status => status(global, &config, output).await,
+            Self::Backup { file } => backup(&config, &file, output).await,
+            Self::Verify => verify(&config, output).await,
+        }
+    }
+}
+
+async fn status(global: &Global, config: &Config, output: &Output) -> Outcome {
+    let view = if global.url.is_some() {
+        global.client()?.store().await?
+    } else {
+        match open(config).await {
+            Ok((_dir, store)) => {
+                let census = store.census().await.map_err(unreadable)?;
+                let view = StoreView {
+                    engine: store.engine().to_owned(),
+                    schema: census.schema,
+                    streams: census.streams,
+                    open: census.open,
+                    records: census.records,
+                    bytes: census.bytes,
+                };
+                store.close().await.map_err(unreadable)?;
+                view
+            }
+            // A node runs there: it knows.
+            Err(failure) if failure.exit == Exit::Busy => {
+                Client::find(None, global.token.as_deref(), &config.node.data_dir)?
+                    .store()
+                    .await?
+            }
+            Err(failure) => return Err(failure),
+        }
+    };
+    output.show(&view)
+}
+
+/// The database at rest, kept from any node while the directory is held.
+async fn open(config: &Config) -> Result<(DataDir, store::Shared), Failure> {
+    let path = &config.node.data_dir;
+    if !store_path(config, path).exists() {
+        let message = format!("there is no database in {}", path.display());
+        return Err(
+            Failure::new(Exit::NotFound, message).help("name the directory with --data-dir")
+        );
+    }
+    let dir = DataDir::lock(path).map_err(|error| match error {
+        DirError::Locked { .. } => Failure::from(error).help("stop the node first"),
+        DirError::Io { .. } => error.into(),
+    })?;
+    let store = open_store(config, dir.path()).await?;
+    Ok((dir, store))
+}
+
+async fn backup(config: &Config, file: &Path, output: &Output) -> Outcome {
+    if file.exists() {
+        let message = format!("{} is there already", file.display());
+        return Err(Failure::new(Exit::Conflict, message).help("name another file"));
+    }
+    let (dir, store) = open(config).await?;
+    // Closing writes everything into the one file.
+    store.close().await.map_err(unreadable)?;
+    let source = store_path(config, dir.path());
+    let mut log = source.clone().into_os_string();
+    log.push("-wal");
+    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Err(Failure::new(
+            Exit::Failed,
+            "the database has changes beside its file; another program may hold it",
+        )
+        .help("stop what uses the file, then try again"));
+    }
+    let refused = |error: std::io::Error| {
+        Failure::new(Exit::Failed, format!("cannot write {}", file.display())).because(error)
+    };
+    let mut part = file.to_owned().into_os_string();
+    part.push(".part");
+    let bytes = fs::copy(&source, &part).map_err(refused)?;
+    File::open(&part)
+        .and_then(|copy| copy.sync_all())
+        .and_then(|()| fs::rename(&part, file))
+        .map_err(refused)?;
+    output.note(&format!("{} bytes are in {}", bytes, file.display()));
+    if output.is_for_programs() {
+        return output.data(&json!({ "file": file, "bytes": bytes }));
+    }
+    Ok(Exit::Ok)
+}
+
+async fn verify(config: &Config, output: &Output) -> Outcome {
+    let (_dir, store) = open(config).await?;
+    let mut chains = Chains::default();
+    let mut after = 0;
+    loop {
+        let batch = store.journal(after, BATCH).await.map_err(unreadable)?;
+        let Some((last, _)) = batch.last() else { break };
+        after = *last;
+        for (_, record) in &batch {
+            chains.check(record);
+        }
+    }
+    store.close().await.map_err(unreadable)?;
+    let (streams, records) = (chains.streams(), chains.records());
+    let faults = chains.into_faults();
+    if output.is_for_programs() {
+        output.data(&json!({ "streams": streams, "records": records, "faults": faults }))?;
+    } else {
+        for fault in &faults {
+            output.text(&format!("{fault}\n"))?;
+        }
+    }
+    if faults.is_empty() {
+        output.note(&format!("{records} records in {streams} streams are whole"));
+        Ok(Exit::Ok)
+    } else {
+        let message = format!(
+            "{} of {streams} streams are not as they were written",
+            faults.len()
+        );
+        Err(Failure::new(Exit::Failed, message).help("put a backup in place, and keep this file"))
+    }
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is handed to `map_err`, which gives it away"
+)]
+fn unreadable(error: store::Error) -> Failure {
+    Failure::new(Exit::Failed, "the database cannot be read").because(error)
+}

@@ -1,0 +1,259 @@
+//! Results on standard output: tables for people, JSON and YAML for programs.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
+};
+
+use clap::ValueEnum;
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::{
+    Global,
+    exit::{Exit, Failure, Outcome},
+    view::{Block, View},
+};
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For people, with more columns
+    Wide,
+    /// As the HTTP interface answers
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// How much a table shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    Short,
+    Wide,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paint {
+    Plain,
+    Colours,
+}
+
+/// Where results go, and in which form.
+#[derive(Debug)]
+pub(super) struct Output {
+    format: Format,
+    ids_only: bool,
+    out: Paint,
+    err: Paint,
+}
+
+impl Output {
+    pub(super) fn new(global: &Global) -> Self {
+        let wanted = !global.no_color && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let paint = |terminal: bool| {
+            if wanted && terminal {
+                Paint::Colours
+            } else {
+                Paint::Plain
+            }
+        };
+        Self {
+            format: global.output,
+            ids_only: global.quiet,
+            out: paint(io::stdout().is_terminal()),
+            err: paint(io::stderr().is_terminal()),
+        }
+    }
+
+    /// Whether a program reads the result.
+    pub(super) fn is_for_programs(&self) -> bool {
+        matches!(self.format, Format::Json | Format::Yaml)
+    }
+
+    /// Whether only ids are printed.
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.ids_only
+    }
+
+    /// Prints a result.
+    pub(super) fn show<V: View>(&self, value: &V) -> Outcome {
+        if self.ids_only {
+            let ids: String = value.ids().iter().map(|id| visible(id) + "\n").collect();
+            return self.text(&ids);
+        }
+        match self.format {
+            Format::Json | Format::Yaml => self.data(value),
+            Format::Table => self.text(&self.blocks(&value.blocks(Detail::Short))),
+            Format::Wide => self.text(&self.blocks(&value.blocks(Detail::Wide))),
+        }
+    }
+
+    /// Prints a value as data, whatever was asked for people.
+    pub(super) fn data(&self, value: &impl Serialize) -> Outcome {
+        let unprintable = |error: &dyn std::error::Error| {
+            Failure::new(Exit::Failed, "the result cannot be printed").because(error)
+        };
+        let text = match self.format {
+            Format::Yaml => serde_saphyr::to_string(value).map_err(|error| unprintable(&error))?,
+            Format::Json | Format::Table | Format::Wide => {
+                serde_json::to_string_pretty(value).map_err(|error| unprintable(&error))? + "\n"
+            }
+        };
+        self.text(&text)
+    }
+
+    /// Prints one value a line as JSON, for streams.
+    pub(super) fn line(&self, value: &impl Serialize) -> Outcome {
+        let text = serde_json::to_string(value).map_err(|error| {
+            Failure::new(Exit::Failed, "the result cannot be printed").because(error)
+        })?;
+        self.text(&(text + "\n"))
+    }
+
+    /// Prints a text as it is.
+    pub(super) fn text(&self, text: &str) -> Outcome {
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => Ok(Exit::Ok),
+            // `troupe … | head` has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+            Err(error) => Err(Failure::new(Exit::Failed, "cannot write the result").because(error)),
+        }
+    }
+
+    /// Tells people something that is no result, on standard error.
+    pub(super) fn note(&self, text: &str) {
+        if !self.ids_only {
+            // Nobody is left to be told when standard error is closed.
+            let _ = writeln!(io::stderr().lock(), "{}", visible_lines(text));
+        }
+    }
+
+    pub(super) fn paint_error(&self, text: &str) -> String {
+        match self.err {
+            Paint::Colours => format!("\u{1b}[1;31m{text}\u{1b}[0m"),
+            Paint::Plain => text.to_owned(),
+        }
+    }
+
+    fn blocks(&self, blocks: &[Block]) -> String {
+        let mut text = String::new();
+        for (index, block) in blocks.iter().enumerate() {
+            if index > 0 {
+                text.push('\n');
+            }
+            match block {
+                Block::Fields(fields) => self.fields(&mut text, fields),
+                Block::Rows { header, rows } => self.rows(&mut text, header, rows),
+                Block::Text(words) => {
+                    text.push_str(&visible_lines(words));
+                    text.push('\n');
+                }
+            }
+        }
+        text
+    }
+
+    fn fields(&self, text: &mut String, fields: &[(&'static str, String)]) {
+        let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, value) in fields {
+            // Writing to a text cannot fail.
+            let _ = writeln!(text, "{name:width$}  {}", visible(value));
+        }
+    }
+
+    fn rows(&self, text: &mut String, header: &[&'static str], rows: &[Vec<String>]) {
+        if rows.is_empty() {
+            text.push_str("none\n");
+            return;
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        if self.out == Paint::Plain {
+            table.force_no_tty();
+        } else {
+            table.enforce_styling();
+        }
+        table.set_header(
+            header
+                .iter()
+                .map(|name| Cell::new(name).add_attribute(Attribute::Bold)),
+        );
+        for row in rows {
+            table.add_row(row.iter().zip(header).map(|(value, column)| {
+                let cell = Cell::new(visible(value));
+                match colour(column, value) {
+                    Some(colour) => cell.fg(colour),
+                    None => cell,
+                }
+            }));
+        }
+        text.push_str(&table.trim_fmt());
+        text.push('\n');
+    }
+}
+
+/// The colour of a state, in the columns that show states.
+fn colour(column: &str, value: &str) -> Option<Color> {
+    if !matches!(column, "STATUS" | "STATE" | "HEALTH" | "CIRCUIT" | "OK") {
+        return None;
+    }
+    match value {
+        "completed" | "succeeded" | "active" | "healthy" | "running" | "closed" | "ok" => {
+            Some(Color::Green)
+        }
+        "failed" | "error" | "lost" | "unknown" | "unhealthy" | "parked" | "open" | "no" => {
+            Some(Color::Red)
+        }
+        "executing" | "planning" | "queued" | "paused" | "backing_off" | "half_open"
+        | "cancelled" | "skipped" => Some(Color::Yellow),
+        _ => None,
+    }
+}
+
+/// `text` on one line, with control characters written out: a name must not drive the terminal.
+pub(super) fn visible(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), push)
+}
+
+/// The same, but for line ends and tabs.
+pub(super) fn visible_lines(text: &str) -> String {
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut shown, c| {
+            if matches!(c, '\n' | '\t') {
+                shown.push(c);
+                shown
+            } else {
+                push(shown, c)
+            }
+        })
+}
+
+fn push(mut shown: String, c: char) -> String {
+    // Directional marks reorder what stands beside them, as dangerous as an escape.
+    if c.is_control()
+        || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    {
+        shown.extend(c.escape_default());
+    } else {
+        shown.push(c);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_written_out() {
+        assert_eq!(visible("a\u{1b}[31mb\r\nc"), "a\\u{1b}[31mb\\r\\nc");
+        assert_eq!(visible_lines("a\n\tb\u{7}"), "a\n\tb\\u{7}");
+        assert_eq!(visible("x\u{202e}y ä 文"), "x\\u{202e}y ä 文");
+    }
+}

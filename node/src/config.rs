@@ -1,0 +1,122 @@
+//! The sections of `cluster.toml`, each the type of the part that it tells.
+//!
+//! Values come from the defaults, then the file, then the environment, then the command line; each
+//! overrules the ones before it. [`Config::check`] says what must hold between them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+mod check;
+#[cfg(feature = "cli")]
+mod edit;
+#[cfg(feature = "cli")]
+mod env;
+#[cfg(feature = "cli")]
+mod file;
+
+pub use check::Finding;
+#[cfg(feature = "cli")]
+pub use edit::set;
+#[cfg(feature = "cli")]
+pub use file::{DEFAULT_FILE, Error};
+
+/// Everything that a node can be told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `[node]`
+    pub node: NodeSection,
+    /// `[store]`
+    pub store: StoreSection,
+    /// `[log]`
+    pub log: LogSection,
+    /// `[edge]`
+    #[cfg(feature = "edge")]
+    pub edge: crate::edge::EdgeConfig,
+    /// `[tasks]`
+    pub tasks: actors::config::Tasks,
+    /// `[health]`
+    pub health: actors::config::Health,
+    /// `[breaker]`
+    pub breaker: actors::config::Breaker,
+    /// `[allocator]`
+    pub allocator: actors::config::Allocator,
+    /// `[command]`
+    pub command: actors::config::Command,
+    /// `[egress]`
+    pub egress: actors::config::Egress,
+}
+
+impl Config {
+    /// The sections that the orchestrator takes.
+    #[must_use]
+    pub fn actors(&self) -> actors::Config {
+        actors::Config {
+            tasks: self.tasks.clone(),
+            health: self.health.clone(),
+            breaker: self.breaker.clone(),
+            allocator: self.allocator.clone(),
+            command: self.command.clone(),
+            egress: self.egress.clone(),
+        }
+    }
+}
+
+/// `[node]`: this process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeSection {
+    /// The node's name, the same after a restart: letters, digits, `.`, `_` and `-`.
+    pub name: String,
+    /// Where everything is kept; made when it is not there.
+    pub data_dir: PathBuf,
+}
+
+impl Default for NodeSection {
+    fn default() -> Self {
+        Self {
+            name: "local".to_owned(),
+            data_dir: PathBuf::from("troupe-data"),
+        }
+    }
+}
+
+/// `[store]`: the database.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSection {
+    /// `sqlite:FILE`; the file `troupe.db` in the data directory when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// `[log]`: what the node writes to standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// `off`, `error`, `warn`, `info`, `debug` or `trace`, or by part, as `info,actors=debug`.
+    pub level: String,
+    /// For people or for programs.
+    pub format: LogFormat,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Human,
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One line for people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,198 @@
+//! What must hold within and between sections, whatever each value's type allows.
+
+use std::{fmt, time::Duration};
+
+use protocol::time::Span;
+
+use super::Config;
+
+/// One thing that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which key, such as `allocator.weights`.
+    pub key: &'static str,
+    /// What is wrong and what helps.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+impl Config {
+    /// Everything that does not hold; empty when all is well.
+    #[must_use]
+    pub fn check(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut require = |holds: bool, key, message: &str| {
+            if !holds {
+                findings.push(Finding {
+                    key,
+                    message: message.to_owned(),
+                });
+            }
+        };
+        self.check_node(&mut require);
+        self.check_actors(&mut require);
+        self.check_allocator(&mut require);
+        findings
+    }
+
+    fn check_node(&self, require: &mut impl FnMut(bool, &'static str, &str)) {
+        require(
+            is_name(&self.node.name),
+            "node.name",
+            "must be 1 to 64 letters, digits, `.`, `_` or `-`",
+        );
+        require(
+            !self.node.data_dir.as_os_str().is_empty(),
+            "node.data_dir",
+            "must name a directory",
+        );
+        #[cfg(feature = "cli")]
+        if let Err(reason) = crate::telemetry::check_level(&self.log.level) {
+            require(false, "log.level", &reason);
+        }
+        if let Some(url) = &self.store.url {
+            let postgres = url.starts_with("postgres:") || url.starts_with("postgresql:");
+            require(
+                !postgres,
+                "store.url",
+                "this build serves one node and keeps it in SQLite; PostgreSQL, which several nodes \
+                 share, comes with clusters. Use `sqlite:FILE`, or leave the key out",
+            );
+            require(
+                postgres || url.strip_prefix("sqlite:").is_some_and(|f| !f.is_empty()),
+                "store.url",
+                "must have the form `sqlite:FILE`",
+            );
+        }
+    }
+
+    fn check_actors(&self, require: &mut impl FnMut(bool, &'static str, &str)) {
+        for (key, span) in [
+            ("tasks.step_timeout", self.tasks.step_timeout),
+            ("tasks.max_backoff", self.tasks.max_backoff),
+            ("health.interval", self.health.interval),
+            ("health.timeout", self.health.timeout),
+            ("breaker.pause", self.breaker.pause),
+            ("allocator.ageing", self.allocator.ageing),
+        ] {
+            require(span > Span(Duration::ZERO), key, "must be longer than 0");
+        }
+        for (key, number) in [
+            ("tasks.max_steps", u64::from(self.tasks.max_steps)),
+            ("tasks.max_open", u64::from(self.tasks.max_open)),
+            ("tasks.max_lost", u64::from(self.tasks.max_lost)),
+            ("breaker.failures", u64::from(self.breaker.failures)),
+            ("command.max_output", self.command.max_output),
+            ("egress.max_response", self.egress.max_response),
+        ] {
+            require(number > 0, key, "must be at least 1");
+        }
+        require(
+            self.health.timeout <= self.health.interval,
+            "health.timeout",
+            "must not be longer than health.interval, or checks would overtake each other",
+        );
+        require(
+            !self.egress.ports.contains(&0),
+            "egress.ports",
+            "0 is not a port",
+        );
+    }
+
+    fn check_allocator(&self, require: &mut impl FnMut(bool, &'static str, &str)) {
+        let weights = self.allocator.weights;
+        let parts = [
+            weights.fit,
+            weights.availability,
+            weights.balance,
+            weights.affinity,
+        ];
+        require(
+            parts.iter().all(|part| (0.0..=1.0).contains(part)),
+            "allocator.weights",
+            "each weight must lie between 0 and 1",
+        );
+        let sum: f64 = parts.iter().sum();
+        require(
+            (sum - 1.0).abs() < 1e-9,
+            "allocator.weights",
+            &format!("the four weights must add up to 1, not {sum}"),
+        );
+        for (key, limit) in [
+            ("allocator.memory_limit", self.allocator.memory_limit),
+            ("allocator.cpu_limit", self.allocator.cpu_limit),
+        ] {
+            require(
+                limit > 0.0 && limit <= 1.0,
+                key,
+                "must be above 0 and at most 1",
+            );
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(change: impl FnOnce(&mut Config)) -> Vec<String> {
+        let mut config = Config::default();
+        change(&mut config);
+        config.check().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_defaults_hold() {
+        assert_eq!(findings(|_| ()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_broken_rule_names_its_key() {
+        type Change = fn(&mut Config);
+        let table: [(Change, &str); 9] = [
+            (
+                |c| c.allocator.weights.fit = 0.9,
+                "allocator.weights: the four",
+            ),
+            (
+                |c| c.allocator.weights.fit = f64::NAN,
+                "allocator.weights: each",
+            ),
+            (|c| c.allocator.cpu_limit = 0.0, "allocator.cpu_limit: "),
+            (
+                |c| c.health.timeout = Span(Duration::from_secs(99)),
+                "health.timeout: ",
+            ),
+            (
+                |c| c.tasks.step_timeout = Span(Duration::ZERO),
+                "tasks.step_timeout: ",
+            ),
+            (|c| c.tasks.max_steps = 0, "tasks.max_steps: "),
+            (|c| c.node.name = "a b".into(), "node.name: "),
+            (|c| c.egress.ports = vec![0], "egress.ports: "),
+            (
+                |c| c.store.url = Some("postgres://db/x".into()),
+                "store.url: this build serves one node",
+            ),
+        ];
+        for (change, expected) in table {
+            let found = findings(change);
+            assert!(
+                found.iter().any(|line| line.starts_with(expected)),
+                "{expected} is not in {found:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The node's edge while it runs: its address, its token, and the task that serves.
+
+use std::{sync::Arc, time::Duration};
+
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{DataDir, Node, StartError, TOKEN_FILE, URL_FILE};
+use crate::{
+    edge::{self, EdgeConfig, Parts, Readiness},
+    telemetry,
+};
+
+/// What the process as a whole needs, once: one crypto provider, one metrics recorder.
+pub(crate) fn prepare_process() {
+    // Fails when there is one already, which is as good.
+    let _ = aws_lc_rs::default_provider().install_default();
+    telemetry::install_recorder();
+}
+
+/// An edge that serves.
+#[derive(Debug)]
+pub(super) struct Served {
+    url: String,
+    token: String,
+    readiness: watch::Sender<Readiness>,
+    shutdown: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+    _sampling: AbortOnDropHandle<()>,
+}
+
+/// Time for open requests, whatever the grace for attempts; a process ends within a minute.
+const MAX_DRAIN: Duration = Duration::from_secs(30);
+
+impl Served {
+    pub(super) async fn start(config: &EdgeConfig, node: &Node) -> Result<Self, StartError> {
+        let token = admin_token(&node.dir)?;
+        let (readiness, ready) = watch::channel(Readiness::Starting);
+        let edge = edge::bind(
+            config,
+            Parts {
+                orchestrator: node.orchestrator.clone(),
+                admin_token_sha256: Sha256::digest(token.as_bytes()).into(),
+                metrics: Arc::new(telemetry::render),
+                node: node.name.clone(),
+                data_dir: node.dir.path().to_owned(),
+                ready,
+            },
+        )
+        .await?;
+        let url = edge.url();
+        node.dir.write(URL_FILE, &url)?;
+        let (shutdown, stopped) = oneshot::channel();
+        let serving = tokio::spawn(edge.serve(
+            async {
+                // A node that was dropped without a stop ends its edge as well.
+                let _ = stopped.await;
+            },
+            MAX_DRAIN,
+        ));
+        readiness.send_replace(Readiness::Ready);
+        Ok(Self {
+            url,
+            token,
+            readiness,
+            shutdown,
+            serving,
+            _sampling: AbortOnDropHandle::new(tokio::spawn(telemetry::sample_for_ever())),
+        })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Says that it is not ready, then lets open requests end.
+    pub(super) async fn stop(mut self, grace: Duration) {
+        self.readiness.send_replace(Readiness::Draining);
+        // It is gone only when serving ended by itself.
+        let _ = self.shutdown.send(());
+        if tokio::time::timeout(grace.min(MAX_DRAIN), &mut self.serving)
+            .await
+            .is_err()
+        {
+            tracing::warn!("requests were still open when their time was up");
+            self.serving.abort();
+        }
+    }
+}
+
+/// The administrator's token, made at the first start.
+fn admin_token(dir: &DataDir) -> Result<String, StartError> {
+    if let Some(token) = dir.read(TOKEN_FILE)?
+        && !token.is_empty()
+    {
+        return Ok(token);
+    }
+    let token = format!("troupe_admin_{}", random_hex::<32>()?);
+    dir.write(TOKEN_FILE, &token)?;
+    Ok(token)
+}
+
+/// `N` random bytes as hex.
+pub(crate) fn random_hex<const N: usize>() -> Result<String, StartError> {
+    let mut bytes = [0; N];
+    CryptoProvider::get_default()
+        .ok_or(StartError::Random)?
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| StartError::Random)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

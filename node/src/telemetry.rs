@@ -1,0 +1,13 @@
+//! What a node says about itself: log lines and metrics.
+//!
+//! Embedding programs choose their own subscriber and recorder first; a node then keeps to those.
+
+#[cfg(feature = "cli")]
+mod log;
+#[cfg(feature = "edge")]
+mod metrics;
+
+#[cfg(feature = "cli")]
+pub(crate) use log::{check_level, start_logging};
+#[cfg(feature = "edge")]
+pub(crate) use metrics::{install_recorder, render, sample_for_ever};

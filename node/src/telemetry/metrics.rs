@@ -1,0 +1,131 @@
+//! The metrics recorder, and gauges of the process and its machine.
+
+use std::{fs, sync::OnceLock, time::Duration};
+
+use metrics::{describe_gauge, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// The recorder is the process's, however many nodes it holds.
+static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// Upper bounds of histogram buckets in seconds, from a store write to a long step.
+const SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0,
+];
+
+/// Installs the recorder, unless this process has one.
+pub(crate) fn install_recorder() {
+    RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new().set_buckets(&SECONDS).ok()?;
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        // When the embedding program has its own recorder, metrics are shown there.
+        metrics::set_global_recorder(recorder).ok()?;
+        describe();
+        Some(handle)
+    });
+}
+
+/// All metrics in Prometheus' text format.
+pub(crate) fn render() -> String {
+    let handle = RECORDER.get().and_then(Option::as_ref);
+    handle.map(PrometheusHandle::render).unwrap_or_default()
+}
+
+/// Keeps histograms small and samples the process; ends when it is dropped.
+pub(crate) async fn sample_for_ever() {
+    let mut sampler = Sampler::new();
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Some(handle) = RECORDER.get().and_then(Option::as_ref) {
+            handle.run_upkeep();
+        }
+        if let Some(sampler) = &mut sampler {
+            sampler.sample();
+        }
+    }
+}
+
+fn describe() {
+    describe_gauge!(
+        "troupe_process_cpu_ratio",
+        "Processor time that this process uses; 1 is one core"
+    );
+    describe_gauge!(
+        "troupe_process_resident_bytes",
+        "Memory that this process holds"
+    );
+    describe_gauge!(
+        "troupe_process_open_files",
+        "File descriptors that this process has open"
+    );
+    describe_gauge!(
+        "troupe_host_cpu_ratio",
+        "Share of the machine's processors in use"
+    );
+    describe_gauge!(
+        "troupe_host_memory_ratio",
+        "Share of the machine's memory in use"
+    );
+}
+
+struct Sampler {
+    system: System,
+    pid: Pid,
+}
+
+impl Sampler {
+    /// None on a machine that sysinfo does not know.
+    fn new() -> Option<Self> {
+        Some(Self {
+            system: System::new().ok()?,
+            pid: sysinfo::get_current_pid().ok()?,
+        })
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "gauges are floats; sizes stay far below 2^52"
+    )]
+    fn sample(&mut self) {
+        let system = &mut self.system;
+        system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+        system.refresh_cpu_usage();
+        let kind = ProcessRefreshKind::nothing().with_cpu().with_memory();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[self.pid]), true, kind);
+
+        gauge!("troupe_host_cpu_ratio").set(f64::from(system.global_cpu_usage()) / 100.0);
+        if system.total_memory() > 0 {
+            let used = system.used_memory() as f64 / system.total_memory() as f64;
+            gauge!("troupe_host_memory_ratio").set(used);
+        }
+        if let Some(process) = system.process(self.pid) {
+            gauge!("troupe_process_cpu_ratio").set(f64::from(process.cpu_usage()) / 100.0);
+            gauge!("troupe_process_resident_bytes").set(process.memory() as f64);
+        }
+        if let Ok(files) = fs::read_dir("/proc/self/fd") {
+            gauge!("troupe_process_open_files").set(files.count() as f64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_install_keeps_the_first_recorder_and_samples_are_rendered() {
+        install_recorder();
+        Sampler::new().unwrap().sample();
+        install_recorder();
+        let text = render();
+        assert!(text.contains("troupe_process_resident_bytes"), "{text}");
+        assert!(text.contains("troupe_process_open_files"), "{text}");
+    }
+}
