@@ -18,7 +18,7 @@ use source::{Finding, files, root, sources};
 const MACHINERY: &[&str] = &["entity", "epoch", "id", "record", "time", "version", "wire"];
 
 /// Beyond [`MACHINERY`]: bodies about actors and health that the runtime itself fills in.
-const MACHINERY_BODIES: &[&str] = &["TreeNode", "Check"];
+const MACHINERY_BODIES: &[&str] = &["Check", "TreeNode", "TreeQuery", "TreeView"];
 
 /// Libraries that open a door, and the only places that name them.
 const DOORS: &[(&str, &[&str])] = &[

@@ -95,6 +95,7 @@ fn rules_that_wait_or_look_at_the_clock_are_found() {
         finds(rule, 0, "runtime/src/store/sqlite.rs", line);
         finds(rule, 0, "node/src/node.rs", line);
     }
+    finds(rule, 0, "actors/src/task/tests.rs", "fastrand::u64(..)");
     finds(
         rule,
         0,

@@ -27,15 +27,20 @@ impl fmt::Display for Finding {
 }
 
 impl Source {
-    /// Lines with their numbers, without comments and without the unit tests at the file's end.
+    /// Lines with their numbers, without comments and without tests, which end a file or fill one.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let is_test = self.is_test();
         self.lines_outside_comments()
-            .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
+            .take_while(move |(_, line)| !is_test && line.trim() != "#[cfg(test)]")
+    }
+
+    fn is_test(&self) -> bool {
+        self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
     }
 
     /// Lines of tests: the whole file below a `tests` folder, else what follows `#[cfg(test)]`.
     pub(crate) fn test_code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let is_test = self.path.contains("/tests/") || self.path.ends_with("/tests.rs");
+        let is_test = self.is_test();
         self.lines_outside_comments()
             .skip_while(move |(_, line)| !is_test && line.trim() != "#[cfg(test)]")
     }
