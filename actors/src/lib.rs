@@ -8,7 +8,9 @@ pub mod allocator;
 pub mod config;
 pub mod orchestrator;
 pub mod planner;
+pub mod registry;
 pub mod rejection;
+mod services;
 pub mod task;
 
 pub use config::Config;

@@ -357,6 +357,10 @@ pub enum Event {
         step: String,
         /// Which attempt of the step.
         number: u32,
+        /// The name of the agent that it was given to.
+        agent: String,
+        /// When its intent was recorded.
+        started_at: Timestamp,
         /// What became of it.
         #[serde(flatten)]
         outcome: Outcome,

@@ -18,10 +18,12 @@ pub trait Projection: Send + Sync + 'static {
     const VIEW: &'static str;
     /// One row.
     type Row: Default + Serialize + DeserializeOwned + Send + Sync;
+    /// What one record means to one row.
+    type Change: Send;
 
     /// The rows that a record changes, each by key.
-    fn keys(&self, record: &Record) -> Vec<String>;
+    fn changes(&self, record: &Record) -> Vec<(String, Self::Change)>;
 
     /// Changes one row.
-    fn fold(&self, record: &Record, key: &str, row: &mut Self::Row);
+    fn fold(row: &mut Self::Row, change: Self::Change);
 }

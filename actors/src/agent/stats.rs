@@ -8,6 +8,8 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::breaker::CallEnd;
+
 /// Totals over attempts. Folding the same attempts in any order, or in parts, gives the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -166,11 +168,11 @@ impl Default for SuccessRate {
 
 impl SuccessRate {
     /// Takes one more attempt into account; a cancelled one says nothing.
-    pub fn add(&mut self, outcome: &Outcome) {
-        let now = match outcome {
-            Outcome::Succeeded { .. } => 1.0,
-            Outcome::Failed { .. } | Outcome::Lost { .. } => 0.0,
-            Outcome::Cancelled => return,
+    pub fn add(&mut self, end: CallEnd) {
+        let now = match end {
+            CallEnd::Succeeded => 1.0,
+            CallEnd::Failed => 0.0,
+            CallEnd::Stopped => return,
         };
         self.0 += (now - self.0) / 16.0;
     }
@@ -254,12 +256,12 @@ mod tests {
     fn the_success_rate_follows_what_happened_lately() {
         let mut rate = SuccessRate::default();
         for _ in 0..40 {
-            rate.add(&failed());
-            rate.add(&Outcome::Cancelled);
+            rate.add(CallEnd::Failed);
+            rate.add(CallEnd::Stopped);
         }
         assert!(rate.get() < 0.1);
         for _ in 0..40 {
-            rate.add(&succeeded());
+            rate.add(CallEnd::Succeeded);
         }
         assert!(rate.get() > 0.9);
     }

@@ -1,6 +1,6 @@
 //! Folding a stretch of the journal into rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use super::Projection;
 use crate::store::{self, Error};
@@ -23,14 +23,15 @@ pub(super) async fn catch_up<P: Projection>(
         let next = *last;
         let mut rows: BTreeMap<String, P::Row> = BTreeMap::new();
         for (_, record) in &page {
-            for key in projection.keys(record) {
-                let row = match rows.entry(key.clone()) {
-                    std::collections::btree_map::Entry::Occupied(row) => row.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(row) => {
-                        row.insert(read_row::<P>(store, &key).await?)
+            for (key, change) in projection.changes(record) {
+                let row = match rows.entry(key) {
+                    Entry::Occupied(row) => row.into_mut(),
+                    Entry::Vacant(vacant) => {
+                        let row = read_row::<P>(store, vacant.key()).await?;
+                        vacant.insert(row)
                     }
                 };
-                projection.fold(record, &key, row);
+                P::fold(row, change);
             }
         }
         let rows = rows
