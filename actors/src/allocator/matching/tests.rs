@@ -162,6 +162,8 @@ fn a_pinned_step_goes_to_the_agent_of_that_name_or_id_only() {
     }
 }
 
+type Repair = fn(&mut AgentSnapshot);
+
 #[test]
 fn the_first_filter_that_is_not_passed_is_the_reason() {
     // What fails at filter n fails at all later ones as well.
@@ -182,17 +184,17 @@ fn the_first_filter_that_is_not_passed_is_the_reason() {
         tools: vec!["pen".to_owned()],
         ..writing()
     };
-    let repairs: [(Exclusion, fn(&mut AgentSnapshot)); 10] = [
+    let repairs: [(Exclusion, Repair); 10] = [
         (Exclusion::Permission, |a| a.tenant = "default".into()),
         (Exclusion::NotNamed, |a| a.name = "agent-0000".into()),
         (Exclusion::Capability, |a| {
-            a.capabilities.push("write".into())
+            a.capabilities.push("write".into());
         }),
         (Exclusion::Tool, |a| a.tools.push("pen".into())),
         (Exclusion::Stopped, |a| a.mode = Mode::Paused),
         (Exclusion::Paused, |a| a.mode = Mode::Started),
         (Exclusion::Unhealthy, |a| {
-            a.checked = Some((Health::Healthy, NOW))
+            a.checked = Some((Health::Healthy, NOW));
         }),
         (Exclusion::CircuitOpen, |a| a.circuit = Circuit::Passable),
         (Exclusion::Resources, |a| a.resources.cpu = 0.0),
