@@ -199,23 +199,31 @@ fn unused_id(capability: &str, taken: &HashSet<String>) -> String {
     id
 }
 
-/// Capabilities by the stem of their first word, with the stems of the others.
+/// Capabilities by the one of their words that the fewest share, so that a text is held against
+/// few of them.
 struct Offers<'a>(HashMap<String, Vec<Offer<'a>>>);
 
 struct Offer<'a> {
     capability: &'a str,
-    others: Vec<String>,
+    stems: Vec<String>,
 }
 
 impl<'a> Offers<'a> {
     fn new(roster: &'a Roster) -> Self {
+        let offer = |capability: &'a str| Offer {
+            capability,
+            stems: stems(capability),
+        };
+        let all: Vec<Offer<'a>> = roster.capabilities().map(offer).collect();
+        let mut shared: HashMap<String, usize> = HashMap::new();
+        for stem in all.iter().flat_map(|offer| &offer.stems) {
+            *shared.entry(stem.clone()).or_default() += 1;
+        }
         let mut offers: HashMap<String, Vec<Offer<'a>>> = HashMap::new();
-        for capability in roster.capabilities() {
-            let mut stems = stems(capability).into_iter();
-            if let Some(first) = stems.next() {
-                let others = stems.collect();
-                let offer = Offer { capability, others };
-                offers.entry(first).or_default().push(offer);
+        for offer in all {
+            let rarest = offer.stems.iter().min_by_key(|stem| shared.get(*stem));
+            if let Some(rarest) = rarest.cloned() {
+                offers.entry(rarest).or_default().push(offer);
             }
         }
         Self(offers)
@@ -226,13 +234,11 @@ impl<'a> Offers<'a> {
     fn best(&self, piece: &str) -> Option<&'a str> {
         let words = stems(piece);
         let place = |stem: &String| words.iter().position(|word| word == stem);
-        let found = words.iter().enumerate().flat_map(|(at, word)| {
-            let offers = self.0.get(word).into_iter().flatten();
-            offers.filter_map(move |offer| {
-                let places: Option<Vec<usize>> = offer.others.iter().map(place).collect();
-                let first = places?.into_iter().min().map_or(at, |other| other.min(at));
-                Some((Reverse(offer.others.len()), first, offer.capability))
-            })
+        let offers = words.iter().filter_map(|word| self.0.get(word)).flatten();
+        let found = offers.filter_map(|offer| {
+            let places: Option<Vec<usize>> = offer.stems.iter().map(place).collect();
+            let first = places?.into_iter().min()?;
+            Some((Reverse(offer.stems.len()), first, offer.capability))
         });
         found.min().map(|(_, _, capability)| capability)
     }

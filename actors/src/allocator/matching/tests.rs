@@ -318,12 +318,24 @@ fn a_card_lists_twenty_and_counts_the_rest() {
         let ranking = rank(&writing(), None, &agents);
         let card = &ranking.card;
         assert_eq!((card.candidates.len(), card.omitted), (listed, omitted));
-        assert_eq!(ranking.order.len(), fitting);
         let best = fitting.min(20);
+        assert_eq!(ranking.order.len(), best);
         assert!(card.candidates[..best].iter().all(|c| c.scores.is_some()));
         assert!(card.candidates[best..].iter().all(|c| c.excluded.is_some()));
         assert_eq!(card.chosen.is_some(), fitting > 0);
     }
+}
+
+#[test]
+fn the_twenty_that_are_listed_are_the_best() {
+    let mut agents = agents(100);
+    for (number, agent) in agents.iter_mut().enumerate() {
+        // 37 has no divisor in common with 100, so the best are scattered.
+        agent.success_rate = ((number * 37) % 100) as f64 / 100.0;
+    }
+    let order = rank(&writing(), None, &agents).order;
+    let rates: Vec<usize> = order.iter().map(|at| (at * 37) % 100).collect();
+    assert!(rates.iter().copied().eq((80..100).rev()), "{rates:?}");
 }
 
 /// Gives 100 equal tasks to 4 equal agents, `in_flight` at once; how many each was given.
@@ -383,6 +395,9 @@ proptest! {
         last in 0..5_usize,
     ) {
         let ranking = rank(&writing(), Some(id(last)), &agents);
+        let fits = |agent: &&AgentSnapshot| eligible(&writing(), agent, &terms()).is_none();
+        let fitting = agents.iter().filter(fits).count();
+        prop_assert_eq!(ranking.order.len(), fitting.min(20));
         let totals: Vec<f64> = ranking
             .card
             .candidates
