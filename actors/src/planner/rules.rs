@@ -399,15 +399,16 @@ mod tests {
 
     #[test]
     fn independent_parts_end_sooner_together_than_one_after_another() {
-        let description = "fetch, count and lint; then report";
+        let description = "fetch, count and lint; then report. Then fetch";
         let roster = roster(&["fetch", "count", "lint", "report"]);
         let plan = create_execution_plan(&task(description), &roster, &config::Tasks::default());
         let steps = plan.unwrap().steps;
         let graph = Graph::new(&steps).unwrap();
-        assert_eq!(graph.groups(), [vec![0, 1, 2], vec![3]]);
+        assert_eq!(graph.groups(), [vec![0, 1, 2], vec![3], vec![4]]);
         let sequential = steps.len() as u64 * 10;
         assert!(graph.makespan(|_| 10) < sequential);
         assert_eq!(steps[3].needs, ["fetch", "count", "lint"]);
+        assert_eq!(steps[4].needs, ["report"]);
         assert_eq!(steps[0].input, json!({ "instruction": "fetch" }));
     }
 

@@ -299,6 +299,9 @@ fn the_agent_that_holds_the_context_is_kept_until_it_is_two_steps_busier() {
         agents[2].assigned = 100;
         let ranking = rank(&writing(), Some(id(2)), &agents);
         assert_eq!(ranking.order[0] == 2, kept, "{holder} against {others}");
+        let candidates = ranking.card.candidates.iter();
+        let mut affine = candidates.filter(|c| c.scores.is_some_and(|s| s.affinity > 0.0));
+        assert_eq!(affine.next().is_some(), kept, "{holder} against {others}");
     }
 }
 

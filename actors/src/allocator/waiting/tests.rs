@@ -331,6 +331,9 @@ proptest! {
         left.sort_unstable();
         rest.sort_unstable();
         prop_assert_eq!(rest, left);
+        // Lines that were left by all take no room.
+        let kept = room.lines().count();
+        prop_assert_eq!(room.doors.all().count(), kept);
     }
 
     #[test]
