@@ -3,6 +3,7 @@
 //! [`create_execution_plan`] is the whole way: explicit steps are reviewed as given, a bare
 //! description is decomposed by rules over capabilities. [`Graph`] answers what may run when.
 
+mod clauses;
 mod graph;
 mod review;
 mod roster;

@@ -11,7 +11,7 @@ use protocol::{
 
 use super::{Request, Requirement};
 
-/// Candidates that a card lists.
+/// Candidates that a ranking orders and a card lists.
 const LISTED: usize = 20;
 
 /// An agent as the allocator sees it at one moment.
@@ -92,7 +92,8 @@ pub struct Terms<'a> {
 /// Agents in the order in which they should be asked, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranking {
-    /// Positions among the agents looked at, the best first; excluded ones are left out.
+    /// Positions among the agents looked at, the best first, twenty at most; excluded ones are left
+    /// out. When all of them refuse, the picture is out of date and the step waits.
     pub order: Vec<usize>,
     /// What is stored with the attempt; `chosen` is the best. Whoever goes to another candidate,
     /// because the best refused, says so with [`Ranking::choose`].
@@ -207,13 +208,17 @@ pub fn evaluate<'a>(
     for candidate in &mut fitting {
         candidate.scores = score(request, candidate.agent, &peers, &terms.weights);
     }
-    fitting.sort_unstable_by(Fitting::compare);
     let listed = fitting.len().min(LISTED);
-    omitted += fitting.len() - listed;
+    if fitting.len() > LISTED {
+        fitting.select_nth_unstable_by(LISTED, Fitting::compare);
+        omitted += fitting.len() - LISTED;
+        fitting.truncate(LISTED);
+    }
+    fitting.sort_unstable_by(Fitting::compare);
     omitted += excluded.len().saturating_sub(LISTED - listed);
     excluded.truncate(LISTED - listed);
     let mut candidates = Vec::with_capacity(listed + excluded.len());
-    candidates.extend(fitting.iter().take(listed).map(Fitting::candidate));
+    candidates.extend(fitting.iter().map(Fitting::candidate));
     candidates.append(&mut excluded);
     Ranking {
         order: fitting.iter().map(|candidate| candidate.position).collect(),

@@ -1,6 +1,10 @@
 //! A plan from a description alone: its clauses matched to what agents offer, without guessing.
 
-use std::{collections::HashSet, ops::Range};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use protocol::{
     plan::{Effect, Plan, PlanSource, StepSpec},
@@ -8,7 +12,12 @@ use protocol::{
 };
 use serde_json::{Value, json};
 
-use super::{Refusal, Roster, review, words::stems};
+use super::{
+    Refusal, Roster,
+    clauses::{clauses, pieces},
+    review::{review, review_task},
+    words::stems,
+};
 use crate::config;
 
 /// Capabilities of an agent that takes what no other capability fits.
@@ -38,6 +47,7 @@ pub fn create_execution_plan(
     if !spec.steps.is_empty() {
         return review(spec, &spec.steps, PlanSource::Explicit, roster, limits);
     }
+    review_task(spec, roster, limits)?;
     let parts = decompose_task(spec, roster)?;
     match_agents_to_steps(&parts, roster)?;
     let steps = optimize_execution_order(&parts);
@@ -65,13 +75,13 @@ pub fn decompose_task(spec: &TaskSpec, roster: &Roster) -> Result<Vec<Part>, Ref
         return Ok(named.iter().enumerate().map(part).collect());
     }
     let text = spec.description.as_str();
-    let offers: Vec<Offer<'_>> = roster.capabilities().map(Offer::new).collect();
+    let offers = Offers::new(roster);
     let mut found: Vec<(usize, &str, Range<usize>)> = Vec::new();
     let mut stage = 0;
     for clause in clauses(text) {
         let begun = found.len();
         for piece in pieces(text, clause) {
-            match (best(&text[piece.clone()], &offers), found.last_mut()) {
+            match (offers.best(&text[piece.clone()]), found.last_mut()) {
                 // What stands before the first match belongs to it.
                 (Some(capability), None) => found.push((stage, capability, 0..piece.end)),
                 (Some(capability), Some(_)) => found.push((stage, capability, piece)),
@@ -189,126 +199,49 @@ fn unused_id(capability: &str, taken: &HashSet<String>) -> String {
     id
 }
 
-/// A capability by the stems of its words.
+/// Capabilities by the one of their words that the fewest share, so that a text is held against
+/// few of them.
+struct Offers<'a>(HashMap<String, Vec<Offer<'a>>>);
+
 struct Offer<'a> {
     capability: &'a str,
     stems: Vec<String>,
 }
 
-impl<'a> Offer<'a> {
-    fn new(capability: &'a str) -> Self {
-        let stems = stems(&capability.replace('_', " "));
-        Self { capability, stems }
+impl<'a> Offers<'a> {
+    fn new(roster: &'a Roster) -> Self {
+        let offer = |capability: &'a str| Offer {
+            capability,
+            stems: stems(capability),
+        };
+        let all: Vec<Offer<'a>> = roster.capabilities().map(offer).collect();
+        let mut shared: HashMap<String, usize> = HashMap::new();
+        for stem in all.iter().flat_map(|offer| &offer.stems) {
+            *shared.entry(stem.clone()).or_default() += 1;
+        }
+        let mut offers: HashMap<String, Vec<Offer<'a>>> = HashMap::new();
+        for offer in all {
+            let rarest = offer.stems.iter().min_by_key(|stem| shared.get(*stem));
+            if let Some(rarest) = rarest.cloned() {
+                offers.entry(rarest).or_default().push(offer);
+            }
+        }
+        Self(offers)
     }
 
-    /// Where the first of its words stands, if all of them do.
-    fn found_in(&self, words: &[String]) -> Option<usize> {
+    /// The capability that a piece of text asks for, which has all words of its name: the one of
+    /// most words, then the one asked for first.
+    fn best(&self, piece: &str) -> Option<&'a str> {
+        let words = stems(piece);
         let place = |stem: &String| words.iter().position(|word| word == stem);
-        let places: Option<Vec<usize>> = self.stems.iter().map(place).collect();
-        places?.into_iter().min()
+        let offers = words.iter().filter_map(|word| self.0.get(word)).flatten();
+        let found = offers.filter_map(|offer| {
+            let places: Option<Vec<usize>> = offer.stems.iter().map(place).collect();
+            let first = places?.into_iter().min()?;
+            Some((Reverse(offer.stems.len()), first, offer.capability))
+        });
+        found.min().map(|(_, _, capability)| capability)
     }
-}
-
-/// The capability that a piece asks for: the one of most words, then the one asked for first.
-fn best<'a>(piece: &str, offers: &[Offer<'a>]) -> Option<&'a str> {
-    let words = stems(piece);
-    let found = |offer: &Offer<'a>| {
-        let place = offer.found_in(&words)?;
-        let rank = (std::cmp::Reverse(offer.stems.len()), place);
-        Some((rank, offer.capability))
-    };
-    let best = offers.iter().filter_map(found).min();
-    best.map(|(_, capability)| capability)
-}
-
-/// Where the clauses of a text are, which follow one another.
-fn clauses(text: &str) -> Vec<Range<usize>> {
-    let is = |word: &str, this: &str| {
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        bare.eq_ignore_ascii_case(this)
-    };
-    split(text, 0..text.len(), |word, next| {
-        if word == "\n" || is(word, "then") || is(word, "afterwards") {
-            Some(Cut::Words(1))
-        } else if is(word, "after") && next.is_some_and(|next| is(next, "that")) {
-            Some(Cut::Words(2))
-        } else {
-            word.ends_with(['.', '!', '?', ';']).then_some(Cut::After)
-        }
-    })
-}
-
-/// Where the pieces of a clause are, which are independent of each other.
-fn pieces(text: &str, clause: Range<usize>) -> Vec<Range<usize>> {
-    split(text, clause, |word, _| {
-        if word.eq_ignore_ascii_case("and") || word == "&" {
-            Some(Cut::Words(1))
-        } else {
-            word.ends_with(',').then_some(Cut::After)
-        }
-    })
-}
-
-/// Where a text is cut.
-enum Cut {
-    /// This word and those after it, so many in all, separate and belong to neither side.
-    Words(usize),
-    /// Behind this word.
-    After,
-}
-
-/// Cuts a part of a text where a word, seen with the next one, says so.
-fn split(
-    text: &str,
-    within: Range<usize>,
-    cut: impl Fn(&str, Option<&str>) -> Option<Cut>,
-) -> Vec<Range<usize>> {
-    let words = words(text, within.clone());
-    let mut found = Vec::new();
-    let mut begun = within.start;
-    let mut at = 0;
-    while let Some(word) = words.get(at) {
-        let next = words.get(at + 1).map(|next| &text[next.clone()]);
-        at += 1;
-        match cut(&text[word.clone()], next) {
-            None => {}
-            Some(Cut::After) => {
-                found.push(begun..word.end);
-                begun = word.end;
-            }
-            Some(Cut::Words(count)) => {
-                found.push(begun..word.start);
-                at += count - 1;
-                begun = words.get(at - 1).map_or(within.end, |last| last.end);
-            }
-        }
-    }
-    found.push(begun..within.end);
-    found.retain(|range| text[range.clone()].contains(char::is_alphanumeric));
-    found
-}
-
-/// Where the words of a part of a text are: separated by spaces, ended by `;` as well; a line break
-/// is a word of its own.
-fn words(text: &str, within: Range<usize>) -> Vec<Range<usize>> {
-    let mut words = Vec::new();
-    let mut begun = within.start;
-    for (at, letter) in text[within.clone()].char_indices() {
-        let (at, after) = (within.start + at, within.start + at + letter.len_utf8());
-        if letter == ';' {
-            words.push(begun..after);
-            begun = after;
-        } else if letter.is_whitespace() {
-            words.push(begun..at);
-            if letter == '\n' {
-                words.push(at..after);
-            }
-            begun = after;
-        }
-    }
-    words.push(begun..within.end);
-    words.retain(|word| !word.is_empty());
-    words
 }
 
 #[cfg(test)]
@@ -466,15 +399,16 @@ mod tests {
 
     #[test]
     fn independent_parts_end_sooner_together_than_one_after_another() {
-        let description = "fetch, count and lint; then report";
+        let description = "fetch, count and lint; then report. Then fetch";
         let roster = roster(&["fetch", "count", "lint", "report"]);
         let plan = create_execution_plan(&task(description), &roster, &config::Tasks::default());
         let steps = plan.unwrap().steps;
         let graph = Graph::new(&steps).unwrap();
-        assert_eq!(graph.groups(), [vec![0, 1, 2], vec![3]]);
+        assert_eq!(graph.groups(), [vec![0, 1, 2], vec![3], vec![4]]);
         let sequential = steps.len() as u64 * 10;
         assert!(graph.makespan(|_| 10) < sequential);
         assert_eq!(steps[3].needs, ["fetch", "count", "lint"]);
+        assert_eq!(steps[4].needs, ["report"]);
         assert_eq!(steps[0].input, json!({ "instruction": "fetch" }));
     }
 

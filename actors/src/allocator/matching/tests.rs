@@ -162,6 +162,8 @@ fn a_pinned_step_goes_to_the_agent_of_that_name_or_id_only() {
     }
 }
 
+type Repair = fn(&mut AgentSnapshot);
+
 #[test]
 fn the_first_filter_that_is_not_passed_is_the_reason() {
     // What fails at filter n fails at all later ones as well.
@@ -182,17 +184,17 @@ fn the_first_filter_that_is_not_passed_is_the_reason() {
         tools: vec!["pen".to_owned()],
         ..writing()
     };
-    let repairs: [(Exclusion, fn(&mut AgentSnapshot)); 10] = [
+    let repairs: [(Exclusion, Repair); 10] = [
         (Exclusion::Permission, |a| a.tenant = "default".into()),
         (Exclusion::NotNamed, |a| a.name = "agent-0000".into()),
         (Exclusion::Capability, |a| {
-            a.capabilities.push("write".into())
+            a.capabilities.push("write".into());
         }),
         (Exclusion::Tool, |a| a.tools.push("pen".into())),
         (Exclusion::Stopped, |a| a.mode = Mode::Paused),
         (Exclusion::Paused, |a| a.mode = Mode::Started),
         (Exclusion::Unhealthy, |a| {
-            a.checked = Some((Health::Healthy, NOW))
+            a.checked = Some((Health::Healthy, NOW));
         }),
         (Exclusion::CircuitOpen, |a| a.circuit = Circuit::Passable),
         (Exclusion::Resources, |a| a.resources.cpu = 0.0),
@@ -297,6 +299,9 @@ fn the_agent_that_holds_the_context_is_kept_until_it_is_two_steps_busier() {
         agents[2].assigned = 100;
         let ranking = rank(&writing(), Some(id(2)), &agents);
         assert_eq!(ranking.order[0] == 2, kept, "{holder} against {others}");
+        let candidates = ranking.card.candidates.iter();
+        let mut affine = candidates.filter(|c| c.scores.is_some_and(|s| s.affinity > 0.0));
+        assert_eq!(affine.next().is_some(), kept, "{holder} against {others}");
     }
 }
 
@@ -316,12 +321,24 @@ fn a_card_lists_twenty_and_counts_the_rest() {
         let ranking = rank(&writing(), None, &agents);
         let card = &ranking.card;
         assert_eq!((card.candidates.len(), card.omitted), (listed, omitted));
-        assert_eq!(ranking.order.len(), fitting);
         let best = fitting.min(20);
+        assert_eq!(ranking.order.len(), best);
         assert!(card.candidates[..best].iter().all(|c| c.scores.is_some()));
         assert!(card.candidates[best..].iter().all(|c| c.excluded.is_some()));
         assert_eq!(card.chosen.is_some(), fitting > 0);
     }
+}
+
+#[test]
+fn the_twenty_that_are_listed_are_the_best() {
+    let mut agents = agents(100);
+    for (number, agent) in agents.iter_mut().enumerate() {
+        // 37 has no divisor in common with 100, so the best are scattered.
+        agent.success_rate = ((number * 37) % 100) as f64 / 100.0;
+    }
+    let order = rank(&writing(), None, &agents).order;
+    let rates: Vec<usize> = order.iter().map(|at| (at * 37) % 100).collect();
+    assert!(rates.iter().copied().eq((80..100).rev()), "{rates:?}");
 }
 
 /// Gives 100 equal tasks to 4 equal agents, `in_flight` at once; how many each was given.
@@ -381,6 +398,9 @@ proptest! {
         last in 0..5_usize,
     ) {
         let ranking = rank(&writing(), Some(id(last)), &agents);
+        let fits = |agent: &&AgentSnapshot| eligible(&writing(), agent, &terms()).is_none();
+        let fitting = agents.iter().filter(fits).count();
+        prop_assert_eq!(ranking.order.len(), fitting.min(20));
         let totals: Vec<f64> = ranking
             .card
             .candidates

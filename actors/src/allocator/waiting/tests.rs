@@ -142,10 +142,7 @@ fn an_agent_gets_only_what_it_may_have() {
         },
     ]);
     let ada = agent("ada", &["write"]);
-    let full = AgentSnapshot {
-        running: 5,
-        ..ada.clone()
-    };
+    let full = AgentSnapshot { running: 5, ..ada };
     assert_eq!(room.pop_for(&full, &terms(at(0))), None);
     let lines: usize = room.lines().map(|line| line.len).sum();
     assert_eq!((room.lines().count(), lines), (4, 4));
@@ -334,6 +331,9 @@ proptest! {
         left.sort_unstable();
         rest.sort_unstable();
         prop_assert_eq!(rest, left);
+        // Lines that were left by all take no room.
+        let kept = room.lines().count();
+        prop_assert_eq!(room.doors.all().count(), kept);
     }
 
     #[test]
@@ -345,7 +345,7 @@ proptest! {
             .zip(&steps)
             .map(|(key, (user, urgency))| step(key, ["a", "b", "c", "d"][*user], *urgency, 0))
             .collect();
-        let mut room = room(steps.clone());
+        let mut room = room(steps);
         let writer = agent("ada", &["write"]);
         let mut order = Vec::new();
         while let Some(step) = room.pop_for(&writer, &terms(at(0))) {
