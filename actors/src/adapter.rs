@@ -6,7 +6,10 @@
 mod builtin;
 pub mod command;
 mod doors;
+pub mod egress;
 mod factory;
+pub mod http;
+mod verify;
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
@@ -16,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use doors::Doors;
 pub use factory::for_agent;
+pub use verify::{Stage, verify};
 
 /// What every adapter method answers.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -172,6 +172,9 @@ pub struct Egress {
     pub ports: Vec<u16>,
     /// Bytes of an answer that are read.
     pub max_response: u64,
+    /// Variables of the node's environment that agents may name as their credentials; `*` allows
+    /// all but those that start with `TROUPE_`.
+    pub credentials: Vec<String>,
 }
 
 impl Default for Egress {
@@ -180,6 +183,7 @@ impl Default for Egress {
             allow: Vec::new(),
             ports: vec![80, 443],
             max_response: 10 * 1024 * 1024,
+            credentials: vec!["*".to_owned()],
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use super::{Adapter, command};
+use super::{Adapter, command, http::Connections};
 
 /// What the adapters of a node share: settings, connections, agents written in Rust. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -12,6 +12,7 @@ pub struct Doors(Arc<Inner>);
 struct Inner {
     natives: HashMap<String, Arc<dyn Adapter>>,
     commands: Arc<command::Settings>,
+    connections: Arc<Connections>,
 }
 
 impl Doors {
@@ -26,12 +27,18 @@ impl Doors {
         Self(Arc::new(Inner {
             natives,
             commands: Arc::new(commands),
+            connections: Arc::new(Connections::new(&config.egress)),
         }))
     }
 
     /// How programs are run.
     pub(super) fn commands(&self) -> &Arc<command::Settings> {
         &self.0.commands
+    }
+
+    /// How services are reached.
+    pub(super) fn connections(&self) -> &Arc<Connections> {
+        &self.0.connections
     }
 
     /// The agent written in Rust that was registered under `name`.

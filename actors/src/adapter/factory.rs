@@ -9,7 +9,7 @@ use protocol::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Adapter, Doors, builtin, command};
+use super::{Adapter, Doors, builtin, command, http};
 
 /// Makes the adapter that `spec` asks for.
 ///
@@ -22,14 +22,29 @@ pub fn for_agent(spec: &AgentSpec, doors: &Doors) -> Result<Arc<dyn Adapter>, Ve
         AgentType::Sleep => config::<builtin::Sleep>(spec).map(|sleep| Arc::new(sleep) as _),
         AgentType::Fail => config::<builtin::Fail>(spec).map(|fail| Arc::new(fail) as _),
         AgentType::Native => native(spec, doors),
-        AgentType::Command => {
-            let config = config(spec)?;
-            command::Command::new(config, doors.commands()).map(|command| Arc::new(command) as _)
-        }
-        AgentType::Http | AgentType::Api | AgentType::Custom => {
-            Err(vec![FieldError::new("agent_type", "not built yet")])
-        }
+        AgentType::Command => command(spec, doors),
+        AgentType::Http | AgentType::Custom => http(spec, http::Form::Mapped, doors),
+        AgentType::Api => http(spec, http::Form::Api, doors),
     }
+}
+
+fn command(spec: &AgentSpec, doors: &Doors) -> Result<Arc<dyn Adapter>, Vec<FieldError>> {
+    if spec.endpoint.is_some() {
+        let message = "a command agent has no endpoint; `config.argv` says what is run";
+        return Err(vec![FieldError::new("endpoint", message)]);
+    }
+    let command = command::Command::new(config(spec)?, doors.commands())?;
+    Ok(Arc::new(command))
+}
+
+fn http(
+    spec: &AgentSpec,
+    form: http::Form,
+    doors: &Doors,
+) -> Result<Arc<dyn Adapter>, Vec<FieldError>> {
+    let endpoint = spec.endpoint.as_deref();
+    let http = http::Http::new(endpoint, config(spec)?, form, doors.connections())?;
+    Ok(Arc::new(http))
 }
 
 /// Reads the configuration of an agent in the form that its type has.
@@ -84,10 +99,86 @@ mod tests {
             ("sleep", json!({ "for": "3 weeks" }), "config.for"),
             ("fail", json!({ "times": -1 }), "config.times"),
             ("native", json!({ "name": "ghost" }), "config.name"),
+            ("command", json!({}), "config"),
+            ("command", json!({ "argv": "x" }), "config.argv"),
+            ("command", json!({ "argv": ["x", 1] }), "config.argv[1]"),
+            (
+                "command",
+                json!({ "argv": ["x"], "stdin": "tty" }),
+                "config.stdin",
+            ),
+            (
+                "command",
+                json!({ "argv": ["x"], "shell": true }),
+                "config.shell",
+            ),
+            ("http", json!({}), "endpoint"),
         ] {
             let agent = json!({ "name": "a", "agent_type": agent_type, "config": config });
             assert_eq!(fields(&agent), [field], "{agent}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_http_agent_is_named_by_its_path() {
+        let good = "https://agent.test/";
+        for (endpoint, config, field) in [
+            ("nonsense", json!({}), "endpoint"),
+            ("ftp://agent.test", json!({}), "endpoint"),
+            ("http://127.0.0.1:8000/", json!({}), "endpoint"),
+            ("https://u:p@agent.test/", json!({}), "endpoint"),
+            (
+                good,
+                json!({ "request_mapping": { "method": "TRACE" } }),
+                "config.request_mapping.method",
+            ),
+            (
+                good,
+                json!({ "request_mapping": { "body_mapping": { "a": "$.[" } } }),
+                "config.request_mapping.body_mapping.a",
+            ),
+            (
+                good,
+                json!({ "response_mapping": { "result_path": "result" } }),
+                "config.response_mapping.result_path",
+            ),
+            (
+                good,
+                json!({ "response_mapping": { "results": "$" } }),
+                "config.response_mapping.results",
+            ),
+            (
+                good,
+                json!({ "auth_config": { "type": "magic" } }),
+                "config.auth_config",
+            ),
+            (
+                good,
+                json!({ "auth_config": { "type": "bearer_token" } }),
+                "config.auth_config",
+            ),
+            (
+                good,
+                json!({ "auth_config": { "type": "bearer_token", "env_var": "TROUPE_TOKEN" } }),
+                "config.auth_config.env_var",
+            ),
+            (
+                good,
+                json!({ "health": { "path": "health" } }),
+                "config.health.path",
+            ),
+            (good, json!({ "probe": { "path": "/x" } }), "config.probe"),
+        ] {
+            let agent = json!({
+                "name": "a", "agent_type": "custom", "endpoint": endpoint, "config": config,
+            });
+            let found = fields(&agent);
+            // Errors within a tagged value are told at one of its two ends.
+            let fits = found.len() == 1 && found[0].starts_with(field);
+            assert!(fits, "{agent}: {found:?}");
+        }
+        let agent = json!({ "name": "a", "agent_type": "api", "endpoint": good });
+        assert!(fields(&agent).is_empty());
     }
 
     #[test]
