@@ -1,5 +1,6 @@
 //! The OpenAPI document against the routes, and against what clients were promised before.
 #![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! The HTTP interface, as a client meets it: a node on a free port, real requests.
 #![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 

@@ -165,6 +165,7 @@ fn without_position(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use protocol::{agent::AgentSpec, api::TaskPatch, task::TaskSpec};
 
     use super::*;
@@ -270,6 +271,30 @@ mod tests {
         ] {
             let status = is_json(&headers(wrong)).unwrap_err().status;
             assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{wrong:?}");
+        }
+    }
+
+    const TASK: &str = r#"{"description": "d", "steps": [{"id": "a", "needs": ["b"], "retry": {"max_attempts": 2}}], "priority": 3, "budget": {"wall_time": "5s"}}"#;
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_more_than_the_client_s_fault(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Err(refused) = parse::<TaskSpec>(&bytes) {
+                prop_assert!(refused.status.is_client_error());
+            }
+        }
+
+        #[test]
+        fn no_damage_to_a_task_is_more_than_the_client_s_fault(
+            at in 0..TASK.len(),
+            length in 0..20_usize,
+            put in "[\\[\\]{}:,\"0-9a-z\\\\ -]{0,8}",
+        ) {
+            let end = (at + length).min(TASK.len());
+            let damaged = format!("{}{put}{}", &TASK[..at], &TASK[end..]);
+            if let Err(refused) = parse::<TaskSpec>(damaged.as_bytes()) {
+                prop_assert!(refused.status.is_client_error(), "{damaged}");
+            }
         }
     }
 }

@@ -9,10 +9,11 @@ use futures_util::FutureExt;
 use http::{
     HeaderValue, Method, Request, StatusCode, Version,
     header::{
-        CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, HOST, STRICT_TRANSPORT_SECURITY,
-        TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
+        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HOST,
+        STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
     },
 };
+use hyper::body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 use tracing::Instrument;
@@ -42,8 +43,8 @@ where
     let id = RequestId::of(request.headers());
     let head_only = request.method() == Method::HEAD;
     // A chunked body is the raw material of request smuggling; nothing may follow it.
-    let last =
-        request.version() == Version::HTTP_11 && request.headers().contains_key(TRANSFER_ENCODING);
+    let version = request.version();
+    let last = version == Version::HTTP_11 && request.headers().contains_key(TRANSFER_ENCODING);
     let mut number = None;
     let mut response = match admit(&shared, &id, &mut request, &mut number) {
         Ok(call) => {
@@ -72,12 +73,12 @@ where
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if head_only {
-        response = response.map(|_| Vec::new().into());
+    if head_only && version == Version::HTTP_2 {
+        response = without_body(response);
     }
-    shared
-        .meters
-        .measure(number, response.status(), started.elapsed());
+    let took = started.elapsed();
+    shared.meters.measure(number, response.status(), took);
+    tracing::debug!(request = %id, status = response.status().as_u16(), ?took, "answered");
     response
 }
 
@@ -123,6 +124,16 @@ fn admit<B>(
         query,
         headers: std::mem::take(request.headers_mut()),
     })
+}
+
+/// What HEAD is answered with. hyper sees to it itself for HTTP/1 only.
+fn without_body(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(head, Vec::new().into())
 }
 
 /// Refuses names that are not the node's, so that no web page can speak to it by one of its own.

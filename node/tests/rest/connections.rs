@@ -9,7 +9,7 @@ use tokio::{
 };
 use troupe::edge::config::TlsFiles;
 
-use super::support::{ADMIN, Node, Start, bind};
+use super::support::{ADMIN, Node, Start, bind, rest};
 
 fn impatient() -> Start {
     let mut start = Start::default();
@@ -18,13 +18,6 @@ fn impatient() -> Start {
     start.config.body_timeout = short;
     start.config.idle_timeout = short;
     start
-}
-
-/// Reads until the node ends the connection; what it sent until then.
-async fn rest(stream: &mut TcpStream) -> String {
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[tokio::test]

@@ -57,9 +57,18 @@ async fn a_method_that_a_path_lacks_is_told_with_those_that_it_has() {
 
 #[tokio::test]
 async fn head_is_get_without_a_body() {
-    let node = Node::start().await;
-    let answer = node.send("HEAD", "/health/live", &[], "").await;
-    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    let mut node = Node::start().await;
+    let full = node.get("/health/live").await.body.len().to_string();
+    for _ in ["HTTP/1.1", "HTTP/2"] {
+        let answer = node.send("HEAD", "/health/live", &[], "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+        assert_eq!(answer.header("content-length"), full);
+        node.client = reqwest::Client::builder()
+            .no_proxy()
+            .http2_prior_knowledge()
+            .build()
+            .unwrap();
+    }
 }
 
 #[tokio::test]

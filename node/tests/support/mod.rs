@@ -164,11 +164,17 @@ impl Node {
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        // A reset after the answer is an end, too.
-        let _ = stream.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
+        rest(&mut stream).await
     }
+}
+
+/// Reads until the node ends the connection; what it sent until then.
+pub(crate) async fn rest(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    // A reset after the answer is an end, too; none at all is what must not be.
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "the node did not end the connection");
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// An answer with all of its body.

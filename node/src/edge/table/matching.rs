@@ -127,8 +127,8 @@ fn parts(template: &str, path: &str) -> Option<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn id(method: Method, path: &str) -> Option<(&'static str, Vec<String>)> {
-        match find(&method, path) {
+    fn id(method: &Method, path: &str) -> Option<(&'static str, Vec<String>)> {
+        match find(method, path) {
             Found::Route(route, number, parts) => {
                 let same = super::super::routes().nth(number).unwrap();
                 assert_eq!(same.id, route.id);
@@ -147,24 +147,24 @@ mod tests {
             "/api/v1/jobs/t1",
             "/api/jobs/t1",
         ] {
-            assert_eq!(id(Method::GET, path), expected, "{path}");
-            assert_eq!(id(Method::HEAD, path), expected, "{path}");
+            assert_eq!(id(&Method::GET, path), expected, "{path}");
+            assert_eq!(id(&Method::HEAD, path), expected, "{path}");
         }
     }
 
     #[test]
     fn a_literal_wins_over_what_varies() {
         assert_eq!(
-            id(Method::GET, "/api/agents/stats").unwrap().0,
+            id(&Method::GET, "/api/agents/stats").unwrap().0,
             "agentStats"
         );
-        assert_eq!(id(Method::GET, "/api/agents/stat").unwrap().0, "getAgent");
+        assert_eq!(id(&Method::GET, "/api/agents/stat").unwrap().0, "getAgent");
     }
 
     #[test]
     fn parts_are_decoded() {
         assert_eq!(
-            id(Method::GET, "/api/v1/agents/a%20b%2Fc").unwrap().1,
+            id(&Method::GET, "/api/v1/agents/a%20b%2Fc").unwrap().1,
             ["a b/c".to_owned()]
         );
     }
