@@ -58,7 +58,6 @@ impl Sqlite {
             .row_buffer_size(values::ROWS * 2)
             .statement_cache_capacity(256)
             .pragma("cache_size", "-16384")
-            .pragma("wal_autocheckpoint", "4000")
             .pragma("journal_size_limit", "67108864")
             .disable_statement_logging();
         // The first connection alone turns the log on: that fails while another one writes.

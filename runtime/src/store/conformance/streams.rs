@@ -141,13 +141,15 @@ pub async fn lists_find_text_case_aside(store: Shared) -> Result<(), Error> {
         body(4, "sweep"),
     ];
     all(&store, &batch).await?;
-    let cases: [(&str, u32, &[u128]); 7] = [
+    let cases: [(&str, u32, &[u128]); 9] = [
         ("SWEEP", 9, &[4, 1]),
         ("SWEEP", 1, &[4]),
         ("yard", 9, &[1]),
         ("üBER ALLEN", 9, &[2]),
         ("0 % o", 9, &[3]),
         ("a%b", 9, &[]),
+        ("A_B", 9, &[3]),
+        ("a\\_b", 9, &[]),
         ("", 9, &[4, 3, 2, 1]),
     ];
     for (text, limit, expected) in cases {

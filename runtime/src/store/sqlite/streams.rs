@@ -190,6 +190,16 @@ fn listing(query: &StreamQuery) -> QueryBuilder<sqlx::Sqlite> {
     if let Some(parent) = query.parent {
         sql.push(" AND parent = ").push_bind(key::pack(parent));
     }
+    if let Some(text) = query.text.as_deref().filter(|text| text.is_ascii()) {
+        // Passes over most rows before they cross to this thread.
+        let literal = text
+            .replace('\\', r"\\")
+            .replace('%', r"\%")
+            .replace('_', r"\_");
+        sql.push(" AND body LIKE ")
+            .push_bind(format!("%{literal}%"));
+        sql.push(r" ESCAPE '\'");
+    }
     sql.push(" ORDER BY stream DESC");
     if query.text.is_none() {
         sql.push(" LIMIT ").push_bind(query.limit);
