@@ -10,7 +10,7 @@ use std::{
 
 use dashmap::DashMap;
 use protocol::{
-    agent::Resources,
+    agent::{Health, Resources},
     allocation::ScoreCard,
     id::{AgentId, NodeId, TaskId},
     task::Priority,
@@ -241,11 +241,12 @@ impl Allocator {
             .health
             .as_ref()
             .map(|report| (report.status, report.checked_at));
-        // Known from before this start: it counts until the first check says otherwise.
+        // What was known before this start, or nothing bad yet, counts until the first check.
         let known = || {
-            facts
-                .known_health
-                .map(|health| (health, self.0.clock.now()))
+            (
+                facts.known_health.unwrap_or(Health::Healthy),
+                self.0.clock.now(),
+            )
         };
         AgentSnapshot {
             id: agent.id,
@@ -254,7 +255,7 @@ impl Allocator {
             capabilities: facts.spec.capabilities.clone(),
             tools: facts.tools.to_vec(),
             mode: facts.mode,
-            checked: checked.or_else(known),
+            checked: Some(checked.unwrap_or_else(known)),
             circuit: facts.admits,
             slots: agent.gate.limit(),
             running: agent.gate.taken(),

@@ -38,7 +38,7 @@ pub(super) async fn handle(
             };
             Answer::json(&orchestrator.tree(call.caller()?, &query).await?)
         }
-        SystemOp::Node => Answer::json(&orchestrator.node().await),
+        SystemOp::Node => Answer::json(&orchestrator.node()),
         SystemOp::Store => Answer::json(&orchestrator.store(call.caller()?).await?),
         SystemOp::OpenApi => Ok(Answer::text(
             StatusCode::OK,

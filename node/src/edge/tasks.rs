@@ -1,5 +1,6 @@
 //! Handlers of tasks.
 
+use actors::orchestrator::Cancel;
 use http::StatusCode;
 use protocol::{
     api::{CancelRequest, TaskQuery},
@@ -36,7 +37,10 @@ pub(super) async fn handle(
                 .await?,
         ),
         TaskOp::Delete => {
-            let cancel = call.query.get("cancel")?.unwrap_or(false);
+            let cancel = match call.query.get("cancel")? {
+                Some(true) => Cancel::First,
+                Some(false) | None => Cancel::Never,
+            };
             orchestrator.delete_task(caller, id()?, cancel).await?;
             Ok(Answer::nothing())
         }

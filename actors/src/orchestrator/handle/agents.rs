@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Rejection,
-    adapter::for_agent,
+    adapter::{Stage, for_agent, verify},
     agent::{
         actor::{Change, Message},
         state,
@@ -48,7 +48,7 @@ impl Orchestrator {
         let services = &self.0.services;
         check(&spec, |spec| for_agent(spec, &services.doors).map(drop))?;
         if std::mem::take(&mut spec.verify) {
-            self.verify(&spec).await?;
+            verify(&spec, &services.doors).await.map_err(unverified)?;
         }
         let id = AgentId::from_uuid(services.dice.uuid_v7(services.clock.now()));
         let seed = Seed {
@@ -288,12 +288,6 @@ impl Orchestrator {
         Ok(events)
     }
 
-    /// The stages of a registration with `verify`: nothing is stored unless all pass.
-    async fn verify(&self, spec: &AgentSpec) -> Answer<()> {
-        let _ = (self, spec);
-        Ok(())
-    }
-
     async fn removed(&self, caller: &Caller, agent: &str) -> Answer<Option<EntityId>> {
         let Ok(id) = agent.parse::<AgentId>() else {
             return Ok(None);
@@ -334,6 +328,19 @@ impl Orchestrator {
             .await
             .map_err(unreachable)?;
         answer.unwrap_or_else(|| Err(unanswered()))
+    }
+}
+
+/// The stages of a registration with `verify`: nothing is stored unless all pass.
+fn unverified((stage, cause): (Stage, String)) -> Rejection {
+    let field = match stage {
+        Stage::Endpoint => "endpoint",
+        Stage::Connection | Stage::Response => "verify",
+    };
+    Rejection::Invalid {
+        code: "verification_failed",
+        message: format!("verification failed at stage `{stage}`: {cause}; nothing was stored"),
+        errors: vec![FieldError::new(field, format!("{stage}: {cause}"))],
     }
 }
 
