@@ -4,8 +4,8 @@
 
 list_files | only_text | grep -vE '\.(lock|svg|min\.js|min\.css)$' >"$work/text" || true
 
-# `kind<TAB>file<TAB>line<TAB>before<TAB>text<TAB>after`; words in capitals that stand alone, with what
-# notes have behind them: a colon, a name in brackets, or a blank.
+# `kind<TAB>file<TAB>line<TAB>before<TAB>text<TAB>after`; the words in capitals, with a colon or a name
+# in brackets behind them, or first in a comment: prose that only mentions them is no note.
 on_files awk <"$work/text" '
     function tidy(text) {
         gsub(/[\t\r]/, " ", text)
@@ -20,7 +20,7 @@ on_files awk <"$work/text" '
     kind != "" { flush(tidy($0)) }
     {
         current = tidy($0)
-        if (match(current, /(^|[^A-Za-z0-9_`"\047|])(TODO|FIXME|XXX|HACK)([:( !.,]|$)/)) {
+        if (match(current, /(^|[^A-Za-z0-9_`"\047|])(TODO|FIXME|XXX|HACK)[:(!]/) || match(current, /(^|\/\/|#|\*|--|;|%)[!\/]?[ ]*(TODO|FIXME|XXX|HACK)([^A-Za-z0-9_|,]|$)/)) {
             kind = substr(current, RSTART, RLENGTH)
             gsub(/[^A-Z]/, "", kind)
             file = FILENAME; line = FNR; before = previous; text = current

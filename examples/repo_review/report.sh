@@ -23,7 +23,7 @@ mkdir -p artifacts
             print "## At a glance\n"
             if (!(fact["files"] + 0)) { print "- There is no file here."; exit }
             printf "- **%s, %s**", count_of(fact["files"], "file", "files"), count_of(fact["lines"], "line", "lines")
-            if (fact["language"]) printf ", most of it %s (%s)", fact["language"], fact["language_share"]
+            if (fact["language"]) printf ", chiefly %s (%s)", fact["language"], fact["language_share"]
             print "."
             if (fact["test_share"]) printf "- **Tests** hold %s of the lines of code.\n", fact["test_share"]
             if (fact["commits"] + 0) {

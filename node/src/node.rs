@@ -9,7 +9,7 @@ use std::{
 };
 
 use actors::{Orchestrator, adapter::Adapter, orchestrator::Setup};
-use protocol::{access::Caller, time::Span};
+use protocol::access::Caller;
 use runtime::store;
 
 use crate::config::{Config, Finding};
@@ -134,7 +134,7 @@ impl Builder {
             match Served::start(&config.edge, &node).await {
                 Ok(served) => node.served = Some(served),
                 Err(error) => {
-                    node.stop(Span::default().0).await;
+                    node.stop(Duration::ZERO).await;
                     return Err(error);
                 }
             }

@@ -72,10 +72,6 @@ fn get(global: &Global, key: Option<&str>, output: &Output) -> Outcome {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is handed to `map_err`, which gives it away"
-)]
 fn unprintable(error: toml::ser::Error) -> Failure {
     Failure::new(Exit::Failed, "the configuration cannot be printed").because(error)
 }

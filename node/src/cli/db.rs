@@ -175,10 +175,6 @@ async fn verify(config: &Config, output: &Output) -> Outcome {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is handed to `map_err`, which gives it away"
-)]
 fn unreadable(error: store::Error) -> Failure {
     Failure::new(Exit::Failed, "the database cannot be read").because(error)
 }

@@ -7,7 +7,7 @@ use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
 };
-use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{DataDir, Node, StartError, TOKEN_FILE, URL_FILE};
@@ -112,8 +112,7 @@ fn admin_token(dir: &DataDir) -> Result<String, StartError> {
 /// `N` random bytes as hex.
 pub(crate) fn random_hex<const N: usize>() -> Result<String, StartError> {
     let mut bytes = [0; N];
-    CryptoProvider::get_default()
-        .ok_or(StartError::Random)?
+    aws_lc_rs::default_provider()
         .secure_random
         .fill(&mut bytes)
         .map_err(|_| StartError::Random)?;

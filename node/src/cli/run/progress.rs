@@ -74,18 +74,18 @@ impl Progress {
                 } else {
                     format!("step {step} running on {agent_name}, attempt {number}")
                 };
-                let step = self.step(step);
+                let step = self.step(&step);
                 step.status = StepStatus::Running;
                 step.agent = Some(agent_name);
                 step.since = at;
                 step.took = None;
                 vec![line]
             }
-            Event::AttemptEnded { step, outcome, .. } => vec![self.ended(at, step, outcome)],
+            Event::AttemptEnded { step, outcome, .. } => vec![self.ended(at, &step, outcome)],
             Event::RetryScheduled { step, due } => {
                 let wait = due.since(at).as_secs_f64();
                 let line = format!("step {step} will be tried again in {wait:.1} s");
-                self.step(step).status = StepStatus::Queued;
+                self.step(&step).status = StepStatus::Queued;
                 vec![line]
             }
             Event::StepSettled {
@@ -94,7 +94,7 @@ impl Progress {
                 error,
             } => {
                 let line = format!("step {step} {}{}", status.as_str(), why(error.as_ref()));
-                let step = self.step(step);
+                let step = self.step(&step);
                 step.status = status;
                 step.error = error.map(|error| error.message);
                 vec![line]
@@ -116,8 +116,8 @@ impl Progress {
         }
     }
 
-    fn ended(&mut self, at: Timestamp, id: String, outcome: Outcome) -> String {
-        let step = self.step(id.clone());
+    fn ended(&mut self, at: Timestamp, id: &str, outcome: Outcome) -> String {
+        let step = self.step(id);
         let took = at.since(step.since);
         step.took = Some(took);
         let (status, what, error) = match outcome {
@@ -138,11 +138,11 @@ impl Progress {
     }
 
     /// A step, also one that no plan told of.
-    fn step(&mut self, id: String) -> &mut Step {
-        if !self.steps.contains_key(&id) {
-            self.order.push(id.clone());
+    fn step(&mut self, id: &str) -> &mut Step {
+        if !self.steps.contains_key(id) {
+            self.order.push(id.to_owned());
         }
-        self.steps.entry(id).or_default()
+        self.steps.entry(id.to_owned()).or_default()
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    fn event(seq: u64, second: u64, body: serde_json::Value) -> EventView {
+    fn event(seq: u64, second: u64, body: &serde_json::Value) -> EventView {
         serde_json::from_value(json!({
             "entity": "task_01980000000070008000000000000001",
             "seq": seq,
@@ -197,7 +197,7 @@ mod tests {
         ]
         .into_iter()
         .enumerate()
-        .flat_map(|(seq, (second, body))| progress.apply(&event(seq as u64 + 1, second, body)))
+        .flat_map(|(seq, (second, body))| progress.apply(&event(seq as u64 + 1, second, &body)))
         .collect();
         assert_eq!(
             lines,
