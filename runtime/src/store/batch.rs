@@ -48,8 +48,8 @@ mod tests {
         let plain = append(task(1), 1);
         let cases = [
             (vec![plain.clone(), plain.clone(), plain.clone()], 3),
-            (vec![plain.clone(), named(task(2), "bob"), plain.clone()], 1),
-            (vec![named(task(2), "bob"), plain.clone()], 1),
+            (vec![plain, named(task(2), "bob"), append(task(3), 1)], 1),
+            (vec![named(task(2), "bob"), append(task(3), 1)], 1),
             (
                 vec![
                     keyed(task(1), "a"),

@@ -67,7 +67,7 @@ async fn a_reader_of_the_journal_misses_nothing_while_several_nodes_append() {
     for node in 0..3 {
         let store: Shared = Arc::new(Postgres::connect(options.clone()).await.unwrap());
         appending.push(tokio::spawn(async move {
-            for round in 0..40 {
+            for round in 0..150 {
                 let first = node * 1000 + round * 5;
                 let batch: Vec<_> = (first..first + 5)
                     .map(|number| append(task(number), 1))
@@ -88,10 +88,10 @@ async fn a_reader_of_the_journal_misses_nothing_while_several_nodes_append() {
         after = page.last().map_or(after, |(place, _)| *place);
         seen.extend(page.into_iter().map(|(_, record)| record.stream));
     }
-    assert_eq!(seen.len(), 600);
+    assert_eq!(seen.len(), 2250);
     seen.sort_unstable();
     seen.dedup();
-    assert_eq!(seen.len(), 600);
+    assert_eq!(seen.len(), 2250);
 }
 
 #[tokio::test]
