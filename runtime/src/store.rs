@@ -1,6 +1,6 @@
 //! DOOR to the database: what the journal, reminders, outbox and views are kept in.
 //!
-//! One trait a concern, [`Store`] for all of them together, one [`conformance`] suite that every
+//! One trait a concern, [`Store`] for all of them together, one `conformance` suite that every
 //! engine passes. Nothing above this folder knows which engine it is, and nothing else names sqlx.
 
 mod batch;
