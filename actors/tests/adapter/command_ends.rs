@@ -11,7 +11,7 @@ use tokio::{process::Command, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    adapter, alive, assert_gone, call, config, eventually, lost, marker, run, shell,
+    PROMPTLY, adapter, alive, assert_gone, call, config, eventually, lost, marker, run, shell,
 };
 
 /// Leaves children, grandchildren and daemons of every kind; ignores TERM; floods its output.
@@ -62,13 +62,13 @@ async fn a_cancelled_program_is_gone_with_all_that_it_started() {
         let took = cancelled.elapsed();
         assert_eq!(answer, Err(CallError::Cancelled));
         assert_gone(&marker);
-        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert!(took < PROMPTLY, "{took:?}");
         assert!(is_swept(data.path()));
     }
 }
 
 #[tokio::test]
-async fn a_program_that_is_too_slow_is_gone_within_a_fifth_of_a_second() {
+async fn a_program_that_is_too_slow_is_gone_with_all_that_it_started() {
     let data = tempfile::tempdir().unwrap();
     let marker = marker();
     let mut agent = shell(&unruly(&marker));
@@ -79,7 +79,7 @@ async fn a_program_that_is_too_slow_is_gone_within_a_fifth_of_a_second() {
     assert_eq!(lost(run(&agent, &call(Value::Null)).await), "timeout");
     let took = start.elapsed();
     assert_gone(&marker);
-    assert!(took < Duration::from_millis(600), "{took:?}");
+    assert!(took < PROMPTLY, "{took:?}");
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn dropping_a_call_stops_it() {
     let took = eventually("all is gone", || {
         alive(&marker).is_empty() && is_swept(data.path())
     });
-    assert!(took.await < Duration::from_secs(1));
+    assert!(took.await < PROMPTLY);
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn nothing_outlives_a_node_that_was_killed() {
     let marker = marker();
     kill_a_node(data.path(), &marker).await;
     let took = eventually("all is gone", || alive(&marker).is_empty()).await;
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < PROMPTLY, "{took:?}");
     assert!(!is_swept(data.path()));
     sweep(data.path());
     assert!(!data.path().join("work").exists());
