@@ -60,7 +60,9 @@ impl Progress {
                     self.order.push(step.id.clone());
                     self.steps.insert(step.id, Step::default());
                 }
-                vec![format!("task planned: {} steps", self.order.len())]
+                let count = self.order.len();
+                let word = if count == 1 { "step" } else { "steps" };
+                vec![format!("task planned: {count} {word}")]
             }
             Event::AttemptStarted {
                 step,
