@@ -1,10 +1,25 @@
 //! DOOR to tools: how an agent's program or service is called.
+//!
+//! [`for_agent`] makes the [`Adapter`] that an agent's registration asks for, out of the [`Doors`]
+//! that all adapters of a node share.
+
+mod builtin;
+pub mod command;
+mod doors;
+pub mod egress;
+mod factory;
+pub mod http;
+mod verify;
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use protocol::{id::TaskId, task::Failure};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
+
+pub use doors::Doors;
+pub use factory::for_agent;
+pub use verify::{Stage, verify};
 
 /// What every adapter method answers.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -32,6 +47,37 @@ pub struct Call {
     pub timeout: Duration,
 }
 
+impl Call {
+    /// The call as tools see it: `{task: {id, description, input}, step: {id, attempt,
+    /// idempotency_key}, input, needs}`.
+    #[must_use]
+    pub fn document(&self) -> Value {
+        serde_json::json!({
+            "task": {
+                "id": self.task,
+                "description": &*self.description,
+                "input": &*self.task_input,
+            },
+            "step": {
+                "id": self.step,
+                "attempt": self.attempt,
+                "idempotency_key": self.idempotency_key,
+            },
+            "input": self.input,
+            "needs": self.needs,
+        })
+    }
+
+    /// The step's input, or the task's if the step has none.
+    pub(crate) fn effective_input(&self) -> &Value {
+        if self.input.is_null() {
+            &self.task_input
+        } else {
+            &self.input
+        }
+    }
+}
+
 /// Why a call gave no output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallError {
@@ -51,6 +97,32 @@ pub enum CallError {
     },
     /// It was stopped through the token; nothing of it runs any more.
     Cancelled,
+}
+
+impl CallError {
+    /// The tool surely took no effect, or says that it failed; another attempt can help.
+    pub(crate) fn retryable(code: &str, message: impl Into<String>) -> Self {
+        Self::Failed {
+            failure: Failure::new(code, message),
+            retryable: true,
+        }
+    }
+
+    /// Another attempt would end the same way.
+    pub(crate) fn fatal(code: &str, message: impl Into<String>) -> Self {
+        Self::Failed {
+            failure: Failure::new(code, message),
+            retryable: false,
+        }
+    }
+
+    /// The tool may have taken effect, but its answer is missing.
+    pub(crate) fn lost(code: &str, message: impl Into<String>) -> Self {
+        Self::Lost {
+            failure: Failure::new(code, message),
+            may_have_happened: true,
+        }
+    }
 }
 
 /// What a probe of a guarded step found.
@@ -80,6 +152,31 @@ pub trait Adapter: Send + Sync + fmt::Debug {
         Box::pin(async { Probe::Unknown("the agent declares no probe".to_owned()) })
     }
 
+    /// How long a call may take when the step does not say; `None` leaves it to the node.
+    fn timeout(&self) -> Option<Duration> {
+        None
+    }
+
     /// Whether the tool could be called now; says in words what was found.
     fn check(&self, timeout: Duration) -> Answer<'_, Result<String, String>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A first attempt at a step with this input.
+    pub(super) fn call(input: Value) -> Call {
+        Call {
+            task: TaskId::from_uuid(uuid::Uuid::nil()),
+            step: "one".to_owned(),
+            attempt: 1,
+            idempotency_key: "key".to_owned(),
+            description: "describe".into(),
+            task_input: Value::Null.into(),
+            input,
+            needs: Map::new(),
+            timeout: Duration::from_secs(10),
+        }
+    }
 }

@@ -134,6 +134,15 @@ pub struct Command {
     /// The `troupe` program, which stands between the node and each command; found by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runner: Option<PathBuf>,
+    /// Processes that the node's user may have while a program of an agent starts more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_processes: Option<u64>,
+    /// Bytes of memory that each process of a program may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_memory: Option<u64>,
+    /// Bytes that a file may grow to under the hands of a program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_file: Option<u64>,
 }
 
 impl Default for Command {
@@ -145,6 +154,9 @@ impl Default for Command {
                 .to_vec(),
             max_output: 1024 * 1024,
             runner: None,
+            max_processes: None,
+            max_memory: None,
+            max_file: None,
         }
     }
 }
@@ -160,6 +172,9 @@ pub struct Egress {
     pub ports: Vec<u16>,
     /// Bytes of an answer that are read.
     pub max_response: u64,
+    /// Variables of the node's environment that agents may name as their credentials; `*` allows
+    /// all but those that start with `TROUPE_`.
+    pub credentials: Vec<String>,
 }
 
 impl Default for Egress {
@@ -168,6 +183,7 @@ impl Default for Egress {
             allow: Vec::new(),
             ports: vec![80, 443],
             max_response: 10 * 1024 * 1024,
+            credentials: vec!["*".to_owned()],
         }
     }
 }

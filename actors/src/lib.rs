@@ -3,9 +3,15 @@
 //! Outsiders need [`Orchestrator`], the one way in, and [`adapter`], how to call a tool of their own.
 
 pub mod adapter;
+pub mod agent;
+pub mod allocator;
 pub mod config;
 pub mod orchestrator;
+pub mod planner;
+pub mod registry;
 pub mod rejection;
+mod services;
+pub mod task;
 
 pub use config::Config;
 pub use orchestrator::Orchestrator;

@@ -1,5 +1,7 @@
 //! What callers can ask for: REST, CLI and embedding programs all come through here.
 
+pub mod admission;
 mod handle;
+mod tracker;
 
-pub use handle::{EventFeed, Orchestrator, Setup, Submission};
+pub use handle::{Cancel, EventFeed, Orchestrator, Setup, Submission};

@@ -54,12 +54,10 @@ pub mod cli;
 pub mod client;
 pub mod config;
 #[cfg(feature = "edge")]
-#[path = "edge_stub.rs"]
 pub mod edge;
 #[cfg(feature = "cli")]
 pub mod job;
 pub mod node;
-mod store_stub;
 #[cfg(feature = "edge")]
 mod telemetry;
 

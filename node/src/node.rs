@@ -146,7 +146,8 @@ impl Builder {
 
 /// Opens the database that the configuration names.
 pub(crate) async fn open_store(config: &Config, dir: &Path) -> Result<store::Shared, StartError> {
-    Ok(crate::store_stub::open(&store_path(config, dir)).await?)
+    let store = store::Sqlite::open(&store_path(config, dir)).await?;
+    Ok(std::sync::Arc::new(store))
 }
 
 /// Where the database lies.

@@ -297,6 +297,24 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// What a probe found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum Finding {
+    /// It took effect and gave this output.
+    Done {
+        /// What it gave.
+        output: Value,
+    },
+    /// It did not take effect.
+    NotDone,
+    /// That cannot be found out.
+    Unknown {
+        /// Why.
+        detail: String,
+    },
+}
+
 /// The SHA-256 of an attempt's secret token, as lower-case hex; the token itself is never stored.
 pub type TokenHash = String;
 
@@ -339,9 +357,23 @@ pub enum Event {
         step: String,
         /// Which attempt of the step.
         number: u32,
+        /// The name of the agent that it was given to.
+        agent: String,
+        /// When its intent was recorded.
+        started_at: Timestamp,
         /// What became of it.
         #[serde(flatten)]
         outcome: Outcome,
+    },
+    /// The agent was asked whether an attempt without receipt took effect.
+    Probed {
+        /// The step.
+        step: String,
+        /// Which attempt of the step.
+        number: u32,
+        /// What the agent found.
+        #[serde(flatten)]
+        finding: Finding,
     },
     /// Another attempt will follow.
     RetryScheduled {

@@ -1,3 +1,16 @@
 //! How an actor stays alive, in one place, with its memory. Knows nothing of agents or tasks.
+//!
+//! - [`supervision`]: who restarts whom, how often, and the tree that operators see.
+//! - [`store`]: the door to the database; [`journal`]: event sourcing on top of it.
+//! - [`entity`]: virtual actors; [`reminder`], [`outbox`], [`projection`]: what follows from events.
+//! - [`clock`]: time and chance, passed in rather than reached for.
 
+pub mod clock;
+pub mod entity;
+pub mod journal;
+pub mod metrics;
+pub mod outbox;
+pub mod projection;
+pub mod reminder;
 pub mod store;
+pub mod supervision;

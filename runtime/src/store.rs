@@ -3,6 +3,15 @@
 //! One trait a concern, [`Store`] for all of them together, one [`conformance`] suite that every
 //! engine passes. Nothing above this folder knows which engine it is, and nothing else names sqlx.
 
+#[cfg(any(test, feature = "testkit"))]
+pub mod conformance;
+mod fault;
+mod key;
+mod memory;
+mod migration;
+mod sqlite;
+mod writer;
+
 use std::{fmt, pin::Pin, sync::Arc};
 
 use protocol::{
@@ -12,6 +21,10 @@ use protocol::{
     record::{ChainHash, Record, Summary},
     time::Timestamp,
 };
+
+pub use memory::Memory;
+pub use sqlite::Sqlite;
+pub use writer::{AppendError, Writer};
 
 /// What every store method answers: a future that may be sent between threads.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -185,6 +198,31 @@ pub struct StreamQuery {
     pub before: Option<EntityId>,
     /// At most so many.
     pub limit: u32,
+}
+
+impl StreamQuery {
+    /// Whether a row belongs in the list, its place aside.
+    fn holds(&self, row: &StreamRow) -> bool {
+        let StreamRow {
+            stream,
+            tenant,
+            summary,
+            ..
+        } = row;
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == found)
+        };
+        stream.kind() == self.kind
+            && *tenant == self.tenant
+            && !summary.hidden
+            && is(&self.status, &summary.status)
+            && is(&self.user, &summary.user)
+            && (self.parent.is_none() || self.parent == summary.parent)
+            && self.text.as_ref().is_none_or(|text| {
+                let body = summary.body.to_lowercase();
+                body.contains(&text.to_lowercase())
+            })
+    }
 }
 
 /// The index of streams: what lists show, and which streams have unfinished work.

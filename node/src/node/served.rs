@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{DataDir, Node, StartError, TOKEN_FILE, URL_FILE};
 use crate::{
-    edge::{self, EdgeConfig, Parts, Readiness},
+    edge::{Edge, EdgeConfig, Parts, Readiness},
     telemetry,
 };
 
@@ -41,7 +41,7 @@ impl Served {
     pub(super) async fn start(config: &EdgeConfig, node: &Node) -> Result<Self, StartError> {
         let token = admin_token(&node.dir)?;
         let (readiness, ready) = watch::channel(Readiness::Starting);
-        let edge = edge::bind(
+        let edge = Edge::bind(
             config,
             Parts {
                 orchestrator: node.orchestrator.clone(),

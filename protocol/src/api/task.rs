@@ -48,6 +48,8 @@ pub struct TaskSummary {
     pub priority: Priority,
     /// Who submitted it.
     pub user_id: String,
+    /// The conversation that it belongs to.
+    pub session_id: Option<String>,
     /// The task that it is a part of.
     pub parent_id: Option<TaskId>,
     /// When it was submitted.
@@ -248,7 +250,7 @@ pub struct TaskTree {
     /// The task.
     pub task: TaskSummary,
     /// Its parts, the first submitted first.
-    pub children: Vec<TaskTree>,
+    pub children: Vec<Self>,
 }
 
 /// `GET /tasks/{id}/why`: what each unsettled step waits for.

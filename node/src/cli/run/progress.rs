@@ -54,6 +54,7 @@ impl Progress {
 
     fn take(&mut self, at: Timestamp, event: Event) -> Vec<String> {
         match event {
+            Event::Probed { step, .. } => vec![format!("step {step} probed for a lost attempt")],
             Event::Submitted { spec, .. } => vec![format!("task submitted: {}", spec.description)],
             Event::Planned { plan } => {
                 for step in plan.steps {

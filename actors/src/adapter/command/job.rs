@@ -1,0 +1,149 @@
+//! What a node tells its runner, and what the runner leaves behind.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead, Read},
+    path::PathBuf,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// Longest job that is read.
+const MAX_JOB: u64 = 16 * 1024 * 1024;
+
+/// One program to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Job {
+    /// The file.
+    pub(super) program: PathBuf,
+    /// What the program sees as its name, and its arguments.
+    pub(super) argv: Vec<String>,
+    /// All that it sees of the environment.
+    pub(super) env: BTreeMap<String, String>,
+    /// Where the runner writes how it ended.
+    pub(super) status: PathBuf,
+    /// What it may take.
+    pub(super) limits: Limits,
+}
+
+/// What a program may take of the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Limits {
+    /// Processes of the node's user.
+    pub(super) processes: Option<u64>,
+    /// Bytes of a file that it writes.
+    pub(super) file: Option<u64>,
+    /// Bytes of memory of each process.
+    pub(super) memory: Option<u64>,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Status {
+    /// By itself.
+    Exited(i32),
+    /// By a signal.
+    Signalled(i32),
+    /// It never started.
+    NotStarted {
+        /// Why.
+        reason: String,
+        /// Whether it may start another time.
+        retryable: bool,
+    },
+}
+
+impl Status {
+    /// Of a program that could not be started.
+    pub(super) fn not_started(error: &io::Error) -> Self {
+        Self::NotStarted {
+            reason: error.to_string(),
+            retryable: passes(error),
+        }
+    }
+}
+
+/// Lack of processes or memory passes, and so does a program file that is being written.
+pub(super) fn passes(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock
+            | io::ErrorKind::OutOfMemory
+            | io::ErrorKind::ExecutableFileBusy
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// The first bytes on a lifeline: the lengths of job and input on a line, the job, the input.
+pub(super) fn write(job: &Job, input: Option<&[u8]>) -> io::Result<Vec<u8>> {
+    let job = serde_json::to_vec(job)?;
+    let input_length = input.map_or_else(|| "none".to_owned(), |input| input.len().to_string());
+    let mut bytes = format!("{} {input_length}\n", job.len()).into_bytes();
+    bytes.extend(job);
+    bytes.extend_from_slice(input.unwrap_or_default());
+    Ok(bytes)
+}
+
+/// Reads what [`write`] made; what follows stays unread.
+pub(super) fn read(lifeline: &mut impl BufRead) -> io::Result<(Job, Option<Vec<u8>>)> {
+    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+    let mut line = String::new();
+    lifeline.by_ref().take(64).read_line(&mut line)?;
+    let (job, input) = line.trim_end().split_once(' ').ok_or_else(invalid)?;
+    let job: u64 = job.parse().map_err(|_| invalid())?;
+    if job > MAX_JOB {
+        return Err(invalid());
+    }
+    let job = serde_json::from_slice(&exactly(lifeline, job)?)?;
+    let input = match input {
+        "none" => None,
+        length => Some(exactly(lifeline, length.parse().map_err(|_| invalid())?)?),
+    };
+    Ok((job, input))
+}
+
+fn exactly(lifeline: &mut impl BufRead, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = lifeline.by_ref().take(length).read_to_end(&mut bytes)?;
+    if u64::try_from(read).is_ok_and(|read| read == length) {
+        Ok(bytes)
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job() -> Job {
+        Job {
+            program: "/bin/sh".into(),
+            argv: vec!["sh".into(), "a\nb 3".into()],
+            env: [("A".to_owned(), "\"\n".to_owned())].into(),
+            status: "/s".into(),
+            limits: Limits::default(),
+        }
+    }
+
+    #[test]
+    fn a_job_and_its_input_are_read_as_they_were_written() {
+        for input in [None, Some(&b""[..]), Some(b"x\ny\0")] {
+            let mut bytes = write(&job(), input).unwrap();
+            bytes.extend(b"rest");
+            let mut lifeline = &bytes[..];
+            let (read_job, read_input) = read(&mut lifeline).unwrap();
+            assert_eq!((read_job, read_input.as_deref()), (job(), input));
+            assert_eq!(lifeline, b"rest");
+        }
+    }
+
+    #[test]
+    fn a_lifeline_that_ends_within_a_job_gives_no_job() {
+        let bytes = write(&job(), Some(b"input")).unwrap();
+        for length in 0..bytes.len() {
+            assert!(read(&mut &bytes[..length]).is_err(), "{length}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! From how a program ended to what the call answers.
+
+use protocol::task::Failure;
+use serde_json::{Value, json};
+
+use super::{
+    capture::Captured,
+    config::Output,
+    job::Status,
+    workdir::{WHOLE_STDOUT, WorkDir},
+};
+use crate::adapter::CallError;
+
+/// Longer text stands in an artifact, and only its beginning in the answer.
+const MAX_INLINE: usize = 64 * 1024;
+
+/// What a program said.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) stdout: Captured,
+    pub(super) stderr: Captured,
+}
+
+/// Tells a failure from a success.
+pub(super) fn judge(status: Status, stderr: &Captured) -> Result<i32, CallError> {
+    match status {
+        Status::Exited(0) => Ok(0),
+        Status::Exited(code) => {
+            let said = stderr.last_lines();
+            let colon = if said.is_empty() { "" } else { ": " };
+            let message = format!("the program ended with status {code}{colon}{said}");
+            Err(CallError::retryable("exit_status", message))
+        }
+        // It did not say that it failed; nobody knows how far it came.
+        Status::Signalled(signal) => Err(CallError::lost(
+            "signal",
+            format!("the program was ended by signal {signal}"),
+        )),
+        Status::NotStarted { reason, retryable } => Err(not_started(&reason, retryable)),
+    }
+}
+
+/// Why there was no program that could fail.
+pub(super) fn not_started(reason: &str, retryable: bool) -> CallError {
+    CallError::Failed {
+        failure: Failure::new(
+            "spawn",
+            format!("the program could not be started: {reason}"),
+        ),
+        retryable,
+    }
+}
+
+/// Puts the answer of a success together; keeps what is too long for it.
+pub(super) fn answer(
+    code: i32,
+    said: &Said,
+    form: Output,
+    work: &mut WorkDir,
+) -> Result<Value, CallError> {
+    let failed = |error: std::io::Error| {
+        CallError::lost("artifacts", format!("its files could not be kept: {error}"))
+    };
+    let (mut artifacts, skipped) = work.collect().map_err(failed)?;
+    let mut inline = |name: &str, captured: &Captured| {
+        let mut text = String::from_utf8_lossy(&captured.head).into_owned();
+        let cut = text.len() > MAX_INLINE;
+        if cut {
+            artifacts.push(work.keep(name, &captured.head)?);
+            text.truncate(text.floor_char_boundary(MAX_INLINE));
+        }
+        Ok::<_, std::io::Error>((text, cut || captured.is_cut()))
+    };
+    let (stderr, stderr_cut) = inline("stderr.txt", &said.stderr).map_err(failed)?;
+    let mut answer = match form {
+        Output::Text => {
+            let (stdout, cut) = inline(WHOLE_STDOUT, &said.stdout).map_err(failed)?;
+            json!({ "exit_code": code, "stdout": stdout, "stderr": stderr,
+                "truncated": cut || stderr_cut, "artifacts": artifacts })
+        }
+        Output::Json => json!({ "exit_code": code, "json": parsed(&said.stdout)?,
+            "stderr": stderr, "truncated": stderr_cut, "artifacts": artifacts }),
+    };
+    if let Some(fields) = answer.as_object_mut().filter(|_| !skipped.is_empty()) {
+        fields.insert("skipped_artifacts".to_owned(), json!(skipped));
+    }
+    Ok(answer)
+}
+
+fn parsed(stdout: &Captured) -> Result<Value, CallError> {
+    const SHOWN: usize = 2048;
+    if stdout.is_cut() {
+        let message = format!(
+            "standard output has {} bytes, more than `[command] max_output`",
+            stdout.total
+        );
+        return Err(CallError::fatal("response_mapping", message));
+    }
+    serde_json::from_slice(&stdout.head).map_err(|error| {
+        let shown = &stdout.head[..stdout.head.len().min(SHOWN)];
+        let text = String::from_utf8_lossy(shown);
+        let message = format!("standard output is not JSON: {error}; it begins: {text}");
+        CallError::fatal("response_mapping", message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::tests::call;
+
+    fn captured(text: &str) -> Captured {
+        Captured {
+            head: text.into(),
+            tail: text.into(),
+            total: text.len() as u64,
+        }
+    }
+
+    fn answer_to(stdout: &str, form: Output) -> Result<Value, CallError> {
+        let data = tempfile::tempdir().unwrap();
+        let mut work = WorkDir::prepare(data.path(), &call(Value::Null)).unwrap();
+        let said = Said {
+            stdout: captured(stdout),
+            stderr: captured("warned"),
+        };
+        answer(0, &said, form, &mut work)
+    }
+
+    #[test]
+    fn an_answer_has_the_same_fields_each_time() {
+        let expected = json!({ "exit_code": 0, "stdout": "hi\n", "stderr": "warned",
+            "truncated": false, "artifacts": [] });
+        assert_eq!(answer_to("hi\n", Output::Text), Ok(expected));
+        let expected = json!({ "exit_code": 0, "json": { "a": 1 }, "stderr": "warned",
+            "truncated": false, "artifacts": [] });
+        assert_eq!(answer_to(" {\"a\": 1}\n", Output::Json), Ok(expected));
+    }
+
+    #[test]
+    fn long_text_stands_in_an_artifact_and_begins_in_the_answer() {
+        let text = "é".repeat(MAX_INLINE);
+        let answer = answer_to(&text, Output::Text).unwrap();
+        assert_eq!(answer["truncated"], true);
+        assert_eq!(answer["stdout"], text[..MAX_INLINE]);
+        assert_eq!(answer["artifacts"][0]["name"], WHOLE_STDOUT);
+        assert_eq!(answer["artifacts"][0]["bytes"], text.len());
+    }
+
+    #[test]
+    fn what_is_not_json_fails_for_good_and_is_shown() {
+        let Err(CallError::Failed { failure, retryable }) = answer_to("oops", Output::Json) else {
+            panic!("it is no JSON");
+        };
+        assert_eq!(
+            (failure.code.as_str(), retryable),
+            ("response_mapping", false)
+        );
+        assert!(failure.message.ends_with("it begins: oops"));
+    }
+
+    #[test]
+    fn only_an_end_by_signal_leaves_open_what_happened() {
+        let said = captured("one\ntwo\n");
+        let failed =
+            CallError::retryable("exit_status", "the program ended with status 3: one\ntwo");
+        assert_eq!(judge(Status::Exited(0), &said), Ok(0));
+        assert_eq!(judge(Status::Exited(3), &said), Err(failed));
+        let killed = judge(Status::Signalled(9), &said);
+        assert!(matches!(killed, Err(CallError::Lost { .. })));
+    }
+}

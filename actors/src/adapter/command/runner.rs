@@ -1,0 +1,184 @@
+//! Stands between a node and a program: when either ends, all that the program started ends too.
+//!
+//! Programs may leave daemons behind that left their process group and session, and a node may be
+//! killed without a chance to clean up. The runner is a process of its own. It adopts every orphan
+//! among its descendants, so none gets out of sight, and it holds one end of a pipe, the lifeline,
+//! whose other end only the node has: the pipe ends with the node, however that ends.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, Read, Write},
+    os::{fd::AsFd, unix::process::CommandExt},
+    path::Path,
+    process::{ChildStdin, Command, ExitCode, Stdio},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
+
+use super::{
+    family,
+    job::{self, Job, Limits, Status},
+};
+
+/// Looks after which the whole group is ended, runner included: half a second or so.
+const HUNT: u32 = 500;
+/// Between two looks at what is left.
+const PAUSE: Duration = Duration::from_millis(1);
+/// What a runner says that was not started by a node.
+const NO_JOB: u8 = 125;
+
+/// Runs the one program that is described on standard input, until it ends or standard input does.
+///
+/// The `troupe` program calls this when its first argument is `__run-tool`. A program that embeds a
+/// node may do the same at the start of its `main` and name itself in `[command] runner`.
+#[must_use]
+pub fn run_tool() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(NO_JOB),
+    }
+}
+
+fn run() -> io::Result<()> {
+    let own = rustix::process::getpid();
+    rustix::process::set_child_subreaper(Some(own))?;
+    // A program that became another user could not be ended by us.
+    rustix::thread::set_no_new_privs(true)?;
+    let mut lifeline = BufReader::new(File::from(io::stdin().as_fd().try_clone_to_owned()?));
+    let (job, input) = job::read(&mut lifeline)?;
+
+    let starting = Arc::new(Mutex::new(()));
+    let guard = starting.lock().unwrap_or_else(PoisonError::into_inner);
+    let watched = Arc::clone(&starting);
+    thread::Builder::new().spawn(move || {
+        wait_for_end(lifeline);
+        // A program that is just being started would get away; it is never let go again.
+        let _starting = watched.lock().unwrap_or_else(PoisonError::into_inner);
+        end_all(own);
+        std::process::exit(0);
+    })?;
+    let status = match start(&job, input) {
+        Ok(tool) => {
+            drop(guard);
+            let status = wait_for(tool)?;
+            end_all(own);
+            status
+        }
+        Err(error) => {
+            end_all(own);
+            Status::not_started(&error)
+        }
+    };
+    leave(&status, &job.status)
+}
+
+fn wait_for_end(mut lifeline: impl Read) {
+    let mut ignored = [0; 64];
+    while !matches!(lifeline.read(&mut ignored), Ok(0) | Err(_)) {}
+}
+
+fn start(job: &Job, input: Option<Vec<u8>>) -> io::Result<Pid> {
+    let (hand_over, stdin) = mpsc::channel::<ChildStdin>();
+    let stdio = if input.is_some() {
+        Stdio::piped()
+    } else {
+        Stdio::null()
+    };
+    // Made before the limits hold, which may forbid another thread.
+    thread::Builder::new().spawn(move || {
+        let (Ok(mut stdin), Some(input)) = (stdin.recv(), input) else {
+            return;
+        };
+        // A program need not read its input.
+        let _ = stdin.write_all(&input);
+    })?;
+    limit(Resource::Core, Some(0))?;
+    let Limits {
+        processes,
+        file,
+        memory,
+    } = job.limits;
+    limit(Resource::Nproc, processes)?;
+    limit(Resource::Fsize, file)?;
+    limit(Resource::As, memory)?;
+    let (name, arguments) = job.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut tool = Command::new(&job.program)
+        .arg0(name)
+        .args(arguments)
+        .env_clear()
+        .envs(&job.env)
+        .stdin(stdio)
+        .spawn()?;
+    if let Some(stdin) = tool.stdin.take() {
+        // The thread waits for nothing else.
+        let _ = hand_over.send(stdin);
+    }
+    i32::try_from(tool.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn limit(resource: Resource, most: Option<u64>) -> io::Result<()> {
+    if most.is_some() {
+        let limit = Rlimit {
+            current: most,
+            maximum: most,
+        };
+        rustix::process::setrlimit(resource, limit)?;
+    }
+    Ok(())
+}
+
+/// Waits until the program ends; orphans that end before are buried as well.
+fn wait_for(tool: Pid) -> io::Result<Status> {
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == tool => return Ok(status_of(status)),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn status_of(status: WaitStatus) -> Status {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Status::Exited(code),
+        (None, signal) => Status::Signalled(signal.unwrap_or(0)),
+    }
+}
+
+/// Ends every descendant. None is left when there is no child: orphans become children.
+fn end_all(own: Pid) {
+    let mut looks = 0;
+    while has_children() {
+        looks += 1;
+        if looks > HUNT {
+            // They multiply faster than they can be looked up, or cannot be ended; this is atomic.
+            let _ = rustix::process::kill_process_group(own, Signal::KILL);
+        }
+        family::kill_descendants(own.as_raw_nonzero().get());
+        thread::park_timeout(PAUSE);
+    }
+}
+
+/// Buries children that ended; tells whether others are left.
+fn has_children() -> bool {
+    loop {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Writes how the program ended; renamed into place, so that it is whole or not there.
+fn leave(status: &Status, file: &Path) -> io::Result<()> {
+    let unfinished = file.with_extension("new");
+    fs::write(&unfinished, serde_json::to_vec(status)?)?;
+    fs::rename(&unfinished, file)
+}

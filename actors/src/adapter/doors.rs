@@ -1,0 +1,48 @@
+//! What the adapters of a node share.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use super::{Adapter, command, http::Connections};
+
+/// What the adapters of a node share: settings, connections, agents written in Rust. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Doors(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    natives: HashMap<String, Arc<dyn Adapter>>,
+    commands: Arc<command::Settings>,
+    connections: Arc<Connections>,
+}
+
+impl Doors {
+    /// Puts together what adapters need. What is wrong in `config` shows when an agent needs it.
+    #[must_use]
+    pub fn new(
+        config: &crate::Config,
+        data_dir: impl AsRef<Path>,
+        natives: HashMap<String, Arc<dyn Adapter>>,
+    ) -> Self {
+        let commands = command::Settings::new(&config.command, data_dir.as_ref());
+        Self(Arc::new(Inner {
+            natives,
+            commands: Arc::new(commands),
+            connections: Arc::new(Connections::new(&config.egress)),
+        }))
+    }
+
+    /// How programs are run.
+    pub(super) fn commands(&self) -> &Arc<command::Settings> {
+        &self.0.commands
+    }
+
+    /// How services are reached.
+    pub(super) fn connections(&self) -> &Arc<Connections> {
+        &self.0.connections
+    }
+
+    /// The agent written in Rust that was registered under `name`.
+    pub(super) fn native(&self, name: &str) -> Option<&Arc<dyn Adapter>> {
+        self.0.natives.get(name)
+    }
+}

@@ -1,0 +1,48 @@
+//! What the actors of a node share.
+
+use std::sync::Arc;
+
+use runtime::{
+    clock::{Clock, Dice},
+    entity::Host,
+    supervision::Tree,
+};
+
+use crate::{
+    Config, adapter::Doors, agent::actor::AgentEntity, allocator::Allocator,
+    orchestrator::admission::Admission, registry::Registry, task::actor::TaskEntity,
+};
+
+/// Handles to the parts of one node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Services(Arc<Parts>);
+
+/// The parts.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) node: Arc<str>,
+    pub(crate) clock: Clock,
+    pub(crate) dice: Dice,
+    pub(crate) tree: Tree,
+    pub(crate) registry: Registry,
+    pub(crate) allocator: Allocator,
+    pub(crate) admission: Admission,
+    pub(crate) doors: Doors,
+    pub(crate) tasks: Host<TaskEntity>,
+    pub(crate) agents: Host<AgentEntity>,
+}
+
+impl Services {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl std::ops::Deref for Services {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

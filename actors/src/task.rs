@@ -1,0 +1,13 @@
+//! One unit of work: a plan of steps, each tried by agents until it is settled.
+//!
+//! [`Task`] is what its events say, [`rules`] decide what may happen next, [`retry`] how often and
+//! when. A `TaskEntity` runs one while it is open; [`view`] is what clients see.
+
+pub(crate) mod actor;
+pub mod retry;
+pub mod rules;
+pub mod state;
+pub mod view;
+pub mod why;
+
+pub use state::{Attempt, Step, Task};

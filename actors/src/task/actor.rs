@@ -1,0 +1,417 @@
+//! Runs one [`Task`]: takes commands and results, records what they lead to, gives steps to agents.
+//!
+//! What arrives is decided at once and staged; one commit writes all that is staged, and only then
+//! is anybody told. While a step's result is being written, further results wait in the mailbox and
+//! share the next commit.
+
+mod effect;
+mod message;
+mod step;
+
+use std::{collections::HashSet, time::Duration};
+
+use protocol::{
+    api::TaskView,
+    entity::EntityKind,
+    id::{CommandId, NodeId, TaskId},
+    task::{Event, Failure, TaskStatus},
+    time::Timestamp,
+};
+use ractor::ActorProcessingErr;
+use runtime::{
+    entity::{Context, Entity},
+    journal::{self, Commit},
+    store::{Idempotency, Refusal, ReminderChange},
+};
+use tokio::sync::oneshot;
+
+use self::effect::Effect;
+pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
+pub(crate) use self::step::requests;
+use super::{
+    Task,
+    rules::{Moment, Received},
+    view,
+};
+use crate::{Rejection, agent::token_hash, services::Services};
+
+/// A task that only waits leaves memory when the wait is longer than this.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The name of the reminder that brings a waiting task back.
+const WAKE: &str = "wake";
+
+/// The volatile part of an active task.
+#[derive(Debug, Default)]
+pub(crate) struct TaskEntity {
+    /// Steps for which the allocator looks for an agent.
+    requested: HashSet<usize>,
+    /// What is to be done once the staged events are written.
+    effects: Vec<Effect>,
+    /// Answered when the task is settled.
+    waiters: Vec<oneshot::Sender<Box<TaskView>>>,
+    /// The client's key, until the first commit.
+    key: Option<Idempotency>,
+    command: Option<CommandId>,
+    actor: String,
+    flushing: bool,
+    /// The moment for which a timer runs.
+    timer: Option<Timestamp>,
+}
+
+type Cx = Context<TaskEntity>;
+
+impl Entity for TaskEntity {
+    type State = Task;
+    type Message = Message;
+    type Services = Services;
+    const KIND: EntityKind = EntityKind::Task;
+    const FOLDER: &'static str = "tasks";
+
+    async fn recover(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
+        if cx.state.status.is_terminal() {
+            return Ok(());
+        }
+        let why = Failure::new(
+            "node_lost",
+            "the process that ran it ended before its result was recorded",
+        );
+        let (owner, registry) = (cx.journal().owner(), cx.services.registry.clone());
+        let events = cx.state.lose(&why, moment(&cx.services), |attempt| {
+            let runs = || {
+                registry
+                    .get(attempt.agent)
+                    .is_some_and(|agent| agent.running.contains_key(&attempt.token))
+            };
+            attempt.node != owner || !runs()
+        });
+        "recovery".clone_into(&mut cx.volatile.actor);
+        stage(cx, events)?;
+        flush(cx).await
+    }
+
+    async fn handle(cx: &mut Cx, message: Message) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Submit(submit) => return self::submit(cx, *submit).await,
+            Message::Flush => return flush(cx).await,
+            Message::Read(read) => {
+                read(&cx.state, cx.state.head());
+                return retire(cx);
+            }
+            Message::Await(waiter) => return wait(cx, waiter),
+            Message::Command {
+                user,
+                command,
+                reply,
+            } => self::command(cx, &user, command, reply)?,
+            Message::Granted { step, grant } => step::granted(cx, step, grant)?,
+            Message::Ended(ended) => self::ended(cx, *ended)?,
+            Message::Probed {
+                step,
+                number,
+                finding,
+            } => {
+                let events = cx
+                    .state
+                    .probed(&step, number, finding, moment(&cx.services));
+                stage(cx, events)?;
+            }
+            Message::Requeue => cx.volatile.requested.clear(),
+            Message::Wake => cx.volatile.timer = None,
+        }
+        // With several attempts under way more results may be here already: they share a commit.
+        if cx.state.running() > 1 {
+            if !std::mem::replace(&mut cx.volatile.flushing, true) {
+                cx.tell_self(Message::Flush);
+            }
+            return Ok(());
+        }
+        flush(cx).await
+    }
+}
+
+/// The moment at which a decision is taken.
+fn moment(services: &Services) -> Moment<'_> {
+    Moment {
+        now: services.clock.now(),
+        chance: services.dice.unit(),
+        limits: &services.config.tasks,
+    }
+}
+
+fn task_id(cx: &Cx) -> TaskId {
+    TaskId::from_uuid(cx.id().key())
+}
+
+fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), ActorProcessingErr> {
+    for event in events {
+        cx.state.stage(&event)?;
+    }
+    Ok(())
+}
+
+/// Decides what follows, writes everything that is staged, then acts on it.
+async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
+    cx.volatile.flushing = false;
+    let expired = cx.state.expire(cx.services.clock.now());
+    stage(cx, expired)?;
+    step::allocate(cx)?;
+    loop {
+        let events = cx.state.conclude();
+        if events.is_empty() {
+            break;
+        }
+        if events
+            .iter()
+            .any(|event| matches!(event, Event::Settled { .. }))
+        {
+            cx.volatile.effects.push(Effect::Leave);
+        }
+        stage(cx, events)?;
+    }
+    let idle_until = idle_until(cx);
+    commit(cx, idle_until).await?;
+    effect::carry_out(cx).await;
+    match idle_until {
+        Some(_) => cx.passivate(),
+        None => set_timer(cx),
+    }
+    retire(cx)
+}
+
+async fn commit(cx: &mut Cx, idle_until: Option<Timestamp>) -> Result<(), journal::Error> {
+    let command = cx
+        .volatile
+        .command
+        .take()
+        .unwrap_or_else(|| command_id(&cx.services));
+    let mut commit = Commit::by(cx.volatile.actor.as_str().into(), command);
+    commit.idempotency = cx.volatile.key.take();
+    commit.reminders = idle_until
+        .map(|due| ReminderChange::Set {
+            name: WAKE.to_owned(),
+            due,
+        })
+        .into_iter()
+        .collect();
+    cx.state.commit(commit).await
+}
+
+fn command_id(services: &Services) -> CommandId {
+    CommandId::from_uuid(services.dice.uuid_v7(services.clock.now()))
+}
+
+/// When the task has nothing to do but wait, and long enough to leave memory: until when.
+fn idle_until(cx: &Cx) -> Option<Timestamp> {
+    let now = cx.services.clock.now();
+    let idle = cx.state.is_staged()
+        && cx.state.running() == 0
+        && cx.volatile.requested.is_empty()
+        && cx.volatile.waiters.is_empty()
+        && cx.state.to_probe().next().is_none();
+    let due = cx.state.wake_at(now).filter(|_| idle)?;
+    (due > now.plus(PATIENCE)).then_some(due)
+}
+
+fn set_timer(cx: &mut Cx) {
+    let now = cx.services.clock.now();
+    let queue = cx.state.spec.budget.queue_time.and_then(|span| {
+        let oldest = cx
+            .state
+            .ready(now)
+            .filter_map(|(_, step)| step.ready_at)
+            .min()?;
+        Some(oldest.plus(span.0))
+    });
+    let Some(due) = cx.state.wake_at(now).into_iter().chain(queue).min() else {
+        return;
+    };
+    if cx
+        .volatile
+        .timer
+        .is_none_or(|earlier| due < earlier || earlier <= now)
+    {
+        cx.volatile.timer = Some(due);
+        cx.tell_self_after(due.since(now), Message::Wake);
+    }
+}
+
+/// A settled task answers whoever waits, then leaves memory.
+fn retire(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
+    if cx.state.status.is_terminal() || cx.state.head() == 0 {
+        for waiter in std::mem::take(&mut cx.volatile.waiters) {
+            // A waiter that gave up needs no answer.
+            let _ = waiter.send(Box::new(shown(cx)));
+        }
+        cx.passivate();
+    }
+    Ok(())
+}
+
+fn wait(cx: &mut Cx, waiter: oneshot::Sender<Box<TaskView>>) -> Result<(), ActorProcessingErr> {
+    cx.volatile.waiters.retain(|waiter| !waiter.is_closed());
+    cx.volatile.waiters.push(waiter);
+    retire(cx)
+}
+
+async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
+    if cx.state.head() > 0 {
+        return Ok(());
+    }
+    cx.volatile.key = submit.key;
+    cx.volatile.command = Some(submit.command);
+    cx.volatile.actor.clone_from(&submit.user);
+    cx.volatile.waiters.extend(submit.settled);
+    let submitted = Event::Submitted {
+        spec: Box::new(submit.spec),
+        user: submit.user,
+    };
+    stage(cx, [submitted, Event::Planned { plan: submit.plan }])?;
+    step::allocate(cx)?;
+    match commit(cx, None).await {
+        Ok(()) => {
+            // A client that went away finds its task by its key.
+            let shown = cx.volatile.waiters.is_empty().then(|| Box::new(shown(cx)));
+            let _ = submit.accepted.send(Ok(shown));
+            effect::carry_out(cx).await;
+            set_timer(cx);
+            retire(cx)
+        }
+        Err(error) => {
+            cx.volatile.effects.clear();
+            for step in cx.volatile.requested.drain().collect::<Vec<_>>() {
+                cx.services.allocator.forget(task_id(cx), step);
+            }
+            let _ = submit.accepted.send(Err(error));
+            cx.passivate();
+            Ok(())
+        }
+    }
+}
+
+fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
+    let token = token_hash(&ended.token);
+    let received = cx.state.receive(
+        &ended.step,
+        ended.number,
+        &token,
+        &ended.outcome,
+        moment(&cx.services),
+    );
+    match received {
+        Received::Counts(events) => {
+            ended.agent.clone_into(&mut cx.volatile.actor);
+            stage(cx, events)?;
+        }
+        Received::Repeated => {}
+        Received::Foreign => {
+            tracing::warn!(task = %task_id(cx), step = ended.step, number = ended.number, "a result without the attempt's token");
+        }
+    }
+    cx.volatile
+        .effects
+        .push(Effect::Acknowledge(ended.recorded));
+    Ok(())
+}
+
+fn command(
+    cx: &mut Cx,
+    user: &str,
+    command: Command,
+    reply: Answer,
+) -> Result<(), ActorProcessingErr> {
+    let open = || Rejection::Conflict {
+        code: "already_settled",
+        message: format!(
+            "the task is {}; a settled task cannot be changed",
+            cx.state.status.as_str()
+        ),
+    };
+    let events = match command {
+        Command::Cancel { reason } => match cx.state.cancel(user, &reason) {
+            Some(event) => {
+                step::stop_all(cx);
+                Ok(vec![event])
+            }
+            None if cx.state.status == TaskStatus::Cancelled || cx.state.cancelling => {
+                Ok(Vec::new())
+            }
+            None => Err(open()),
+        },
+        Command::Amend(patch) => match cx.state.status.is_terminal() {
+            true => Err(open()),
+            false => Ok(vec![Event::Amended {
+                description: patch.description,
+                priority: patch.priority,
+                metadata: patch.metadata,
+            }]),
+        },
+        Command::Assign { agent, step } => step::assign(cx, &agent, step.as_deref()),
+        Command::Delete => match cx.state.status.is_terminal() {
+            true => Ok(vec![Event::Deleted {
+                user: user.to_owned(),
+            }]),
+            false => Err(Rejection::Conflict {
+                code: "still_running",
+                message: "the task is not settled; cancel it first, or pass cancel=true".to_owned(),
+            }),
+        },
+    };
+    match events {
+        Ok(events) => {
+            user.clone_into(&mut cx.volatile.actor);
+            let reprioritised = events.iter().any(|event| {
+                matches!(
+                    event,
+                    Event::Amended {
+                        priority: Some(_),
+                        ..
+                    }
+                )
+            });
+            stage(cx, events)?;
+            if reprioritised {
+                step::reprioritise(cx);
+            }
+            cx.volatile.effects.push(Effect::Reply(reply, Ok(())));
+        }
+        Err(rejection) => cx
+            .volatile
+            .effects
+            .push(Effect::Reply(reply, Err(rejection))),
+    }
+    Ok(())
+}
+
+/// What a refused first commit means to the client.
+pub(crate) fn refused(error: &journal::Error) -> Option<&Refusal> {
+    match error {
+        journal::Error::Refused(refusal) => Some(refusal),
+        journal::Error::Store(_) => None,
+    }
+}
+
+/// The whole task, for clients.
+pub(crate) fn view(
+    services: &Services,
+    owner: NodeId,
+    id: TaskId,
+    task: &Task,
+    head: u64,
+) -> TaskView {
+    let nodes = view::NodeNames {
+        id: owner,
+        name: &services.node,
+    };
+    view::task(id, head, task, nodes)
+}
+
+fn shown(cx: &Cx) -> TaskView {
+    view(
+        &cx.services,
+        cx.journal().owner(),
+        task_id(cx),
+        &cx.state,
+        cx.state.head(),
+    )
+}

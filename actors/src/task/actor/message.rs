@@ -1,0 +1,98 @@
+//! What a task is told.
+
+use protocol::{
+    api::{TaskPatch, TaskView},
+    id::CommandId,
+    plan::Plan,
+    task::{Finding, Outcome, TaskSpec},
+};
+use runtime::{journal, store::Idempotency};
+use tokio::sync::oneshot;
+
+use crate::{Rejection, allocator::Grant, task::Task};
+
+/// Answers a command once it is on disk.
+pub(crate) type Answer = oneshot::Sender<Result<(), Rejection>>;
+
+/// What lies in a task's mailbox.
+pub(crate) enum Message {
+    /// The first message of a new task.
+    Submit(Box<Submit>),
+    /// A client's command.
+    Command {
+        user: String,
+        command: Command,
+        reply: Answer,
+    },
+    /// Shows the task and the position of its last event.
+    Read(Box<dyn FnOnce(&Task, u64) + Send>),
+    /// To be answered when the task is settled.
+    Await(oneshot::Sender<Box<TaskView>>),
+    /// The allocator found an agent for a step.
+    Granted { step: usize, grant: Grant },
+    /// What ran an attempt says what became of it.
+    Ended(Box<Ended>),
+    /// A probe's finding.
+    Probed {
+        step: String,
+        number: u32,
+        finding: Finding,
+    },
+    /// The allocator lost its waiting room.
+    Requeue,
+    /// A timer or reminder is due.
+    Wake,
+    /// Writes what is staged.
+    Flush,
+}
+
+/// A submission that passed review.
+pub(crate) struct Submit {
+    pub(crate) spec: TaskSpec,
+    pub(crate) plan: Plan,
+    pub(crate) user: String,
+    pub(crate) command: CommandId,
+    pub(crate) key: Option<Idempotency>,
+    /// Answered once the task is on disk; shows it unless its end is waited for.
+    pub(crate) accepted: oneshot::Sender<Result<Option<Box<TaskView>>, journal::Error>>,
+    /// Answered when the task is settled.
+    pub(crate) settled: Option<oneshot::Sender<Box<TaskView>>>,
+}
+
+/// What clients may ask of a task.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Cancel { reason: String },
+    Amend(TaskPatch),
+    Assign { agent: String, step: Option<String> },
+    Delete,
+}
+
+/// What became of an attempt, under its token.
+pub(crate) struct Ended {
+    pub(crate) step: String,
+    pub(crate) number: u32,
+    pub(crate) token: [u8; 16],
+    pub(crate) agent: String,
+    pub(crate) outcome: Outcome,
+    /// Answered once the result is on disk: until then the sender keeps it.
+    pub(crate) recorded: oneshot::Sender<()>,
+}
+
+impl ractor::Message for Message {}
+impl runtime::supervision::Message for Message {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Submit(_) => "Submit",
+            Self::Command { .. } => "Command",
+            Self::Read(_) => "Read",
+            Self::Await(_) => "Await",
+            Self::Granted { .. } => "Granted",
+            Self::Ended(_) => "Ended",
+            Self::Probed { .. } => "Probed",
+            Self::Requeue => "Requeue",
+            Self::Wake => "Wake",
+            Self::Flush => "Flush",
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Giving steps to agents, and taking them back.
+
+use std::{collections::HashSet, sync::Arc};
+
+use protocol::{
+    id::TaskId,
+    task::{Event, Finding},
+};
+use ractor::ActorProcessingErr;
+
+use super::{
+    Cx,
+    effect::{self, Effect},
+    task_id,
+};
+use crate::{
+    Rejection,
+    adapter::Call,
+    agent::{
+        actor::{self as agent, ProbeRequest, Report, Run},
+        token_hash,
+    },
+    allocator::{Ask, Grant, Pin, Requirement},
+    task::{Attempt, Step, Task, rules::Assignee},
+};
+
+/// Gives every ready step to an agent that is free now; asks the allocator to look for the others.
+pub(super) fn allocate(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
+    let now = cx.services.clock.now();
+    let ready: Vec<usize> = cx
+        .state
+        .ready(now)
+        .map(|(index, _)| index)
+        .filter(|index| !cx.volatile.requested.contains(index))
+        .collect();
+    for index in ready {
+        let request = request(cx, index);
+        match cx.services.allocator.try_now(&request) {
+            Some(grant) => start(cx, index, grant)?,
+            None => {
+                cx.volatile.requested.insert(index);
+                cx.services.allocator.wait(request);
+            }
+        }
+    }
+    forget_unready(cx);
+    Ok(())
+}
+
+/// Steps that stopped being ready while they waited leave the waiting room.
+fn forget_unready(cx: &mut Cx) {
+    if cx.volatile.requested.is_empty() {
+        return;
+    }
+    let now = cx.services.clock.now();
+    let ready: HashSet<usize> = cx.state.ready(now).map(|(index, _)| index).collect();
+    let id = task_id(cx);
+    let allocator = cx.services.allocator.clone();
+    cx.volatile.requested.retain(|index| {
+        let still = ready.contains(index);
+        if !still {
+            allocator.forget(id, *index);
+        }
+        still
+    });
+}
+
+/// The allocator found an agent. A step that is not ready any more gives the slot back by dropping it.
+pub(super) fn granted(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingErr> {
+    cx.volatile.requested.remove(&index);
+    start(cx, index, grant)
+}
+
+fn start(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingErr> {
+    let token = cx.services.dice.token();
+    let to = Assignee {
+        agent: grant.agent.id,
+        agent_name: grant.agent.name.clone(),
+        node: cx.journal().owner(),
+        card: grant.card,
+    };
+    let now = cx.services.clock.now();
+    let Ok(event) = cx.state.intend(index, to, token_hash(&token), now) else {
+        return Ok(());
+    };
+    cx.state.stage(&event)?;
+    let step = &cx.state.steps[index];
+    if let Some(attempt) = step.running() {
+        let run = Run {
+            call: call(cx, step, attempt, &grant.agent),
+            effect: step.spec.effect,
+            slot: grant.slot,
+            report: Report::new(
+                cx.services.clone(),
+                task_id(cx),
+                &step.spec.id,
+                attempt.number,
+                token,
+            ),
+        };
+        cx.volatile
+            .effects
+            .push(Effect::Dispatch(grant.agent, Box::new(run)));
+    }
+    Ok(())
+}
+
+fn call(cx: &Cx, step: &Step, attempt: &Attempt, agent: &crate::registry::Agent) -> Call {
+    let facts = agent.facts();
+    let timeout = step
+        .spec
+        .timeout
+        .map(|span| span.0)
+        .or_else(|| facts.adapter.as_ref().and_then(|adapter| adapter.timeout()))
+        .unwrap_or(cx.services.config.tasks.step_timeout.0);
+    Call {
+        task: task_id(cx),
+        step: step.spec.id.clone(),
+        attempt: attempt.number,
+        idempotency_key: idempotency_key(task_id(cx), &step.spec.id),
+        description: cx.state.spec.description.as_str().into(),
+        task_input: Arc::new(cx.state.spec.input.clone()),
+        input: step.spec.input.clone(),
+        needs: cx.state.needs(step),
+        timeout,
+    }
+}
+
+/// The same for every attempt at a step, and for no other step.
+fn idempotency_key(task: TaskId, step: &str) -> String {
+    format!("{task}/{step}")
+}
+
+fn request(cx: &Cx, index: usize) -> Ask {
+    ask_of(cx.state.tenant(), task_id(cx), &cx.state, index)
+}
+
+/// What the step at `index` asks of an agent.
+fn ask_of(tenant: &str, id: TaskId, task: &Task, index: usize) -> Ask {
+    let step = &task.steps[index];
+    let mut requirement = Requirement::new(tenant, &step.spec, &task.spec.requirements);
+    if let Some(agent) = &step.assigned {
+        requirement.agent = Some(Pin::new(agent));
+    }
+    Ask {
+        requirement: Arc::new(requirement),
+        wanted: task.spec.requirements.capabilities.as_slice().into(),
+        user: task.user.as_str().into(),
+        task: id,
+        step: index,
+        session: task.spec.session_id.clone(),
+        priority: task.spec.priority,
+        since: step.ready_at.unwrap_or(task.created_at),
+    }
+}
+
+/// What each step that could run asks for, to explain why it waits.
+pub(crate) fn requests(tenant: &str, id: TaskId, task: &Task) -> Vec<(usize, Ask)> {
+    task.frontier()
+        .map(|(index, _)| (index, ask_of(tenant, id, task, index)))
+        .collect()
+}
+
+/// Stops every attempt that runs; their reports settle the steps.
+pub(super) fn stop_all(cx: &mut Cx) {
+    let stops: Vec<_> = cx
+        .state
+        .steps
+        .iter()
+        .filter_map(Step::running)
+        .map(|attempt| (attempt.agent, attempt.token.clone()))
+        .collect();
+    for (agent, token) in stops {
+        if let Some(agent) = cx.services.registry.get(agent) {
+            cx.volatile.effects.push(Effect::Stop(agent, token));
+        }
+    }
+}
+
+/// Binds unsettled steps to an agent by hand; those that wait are asked for anew.
+pub(super) fn assign(
+    cx: &mut Cx,
+    agent: &str,
+    only: Option<&str>,
+) -> Result<Vec<Event>, Rejection> {
+    let tenant = cx.services.registry.tenant(cx.state.tenant());
+    let found = tenant
+        .agent(agent)
+        .ok_or_else(|| Rejection::field("agent_id", format!("there is no agent `{agent}`")))?;
+    if let Some(step) = only
+        && cx.state.position(step).is_none()
+    {
+        return Err(Rejection::field(
+            "step",
+            format!("the task has no step `{step}`"),
+        ));
+    }
+    let capabilities = &found.facts().spec.capabilities;
+    let mut events = Vec::new();
+    let steps = cx.state.steps.iter().enumerate().filter(|(_, step)| {
+        !step.status.is_settled()
+            && step.running().is_none()
+            && only.is_none_or(|only| only == step.spec.id)
+    });
+    for (index, step) in steps {
+        if let Some(capability) = &step.spec.capability
+            && !capabilities.contains(capability)
+        {
+            let message = format!(
+                "`{}` cannot do `{capability}`, which step `{}` needs",
+                found.name, step.spec.id
+            );
+            return Err(Rejection::field("agent_id", message));
+        }
+        events.push((
+            index,
+            Event::Assigned {
+                step: step.spec.id.clone(),
+                agent: found.name.clone(),
+            },
+        ));
+    }
+    if events.is_empty() {
+        return Err(Rejection::Conflict {
+            code: "nothing_to_assign",
+            message: "every such step runs or is settled".to_owned(),
+        });
+    }
+    for (index, _) in &events {
+        if cx.volatile.requested.remove(index) {
+            cx.services.allocator.forget(task_id(cx), *index);
+        }
+    }
+    Ok(events.into_iter().map(|(_, event)| event).collect())
+}
+
+/// Steps that wait move to where their new priority puts them.
+pub(super) fn reprioritise(cx: &mut Cx) {
+    for index in cx.volatile.requested.drain().collect::<Vec<_>>() {
+        cx.services.allocator.forget(task_id(cx), index);
+    }
+}
+
+/// Asks agents about lost attempts of guarded steps.
+pub(super) async fn probe_lost(cx: &mut Cx) {
+    let lost: Vec<(Step, Attempt)> = cx
+        .state
+        .to_probe()
+        .map(|(step, attempt)| (step.clone(), attempt.clone()))
+        .collect();
+    for (step, attempt) in lost {
+        match cx.services.registry.get(attempt.agent) {
+            Some(agent) => {
+                let request = ProbeRequest {
+                    call: call(cx, &step, &attempt, &agent),
+                    task: task_id(cx),
+                    step: step.spec.id.clone(),
+                    number: attempt.number,
+                };
+                effect::tell(
+                    &cx.services,
+                    &agent,
+                    agent::Message::Probe(Box::new(request)),
+                )
+                .await;
+            }
+            None => cx.tell_self(super::Message::Probed {
+                step: step.spec.id.clone(),
+                number: attempt.number,
+                finding: Finding::Unknown {
+                    detail: format!("agent {} is not registered any more", attempt.agent_name),
+                },
+            }),
+        }
+    }
+}

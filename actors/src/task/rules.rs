@@ -1,0 +1,464 @@
+//! What may happen next to a task, and what follows when it does.
+
+use protocol::{
+    allocation::ScoreCard,
+    id::{AgentId, NodeId},
+    plan::Effect,
+    task::{Event, Failure, Finding, Outcome, StepStatus, TaskStatus, TokenHash},
+    time::Timestamp,
+};
+use serde_json::{Map, Value};
+
+use super::{
+    Attempt, Step, Task,
+    retry::{self, Failed, Verdict},
+    state::Ending,
+};
+use crate::config;
+
+/// Failures of calls that surely never reached the tool.
+const NEVER_STARTED: [&str; 2] = ["connect", "not_started"];
+
+/// To whom an attempt is given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignee {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its name.
+    pub agent_name: String,
+    /// The node of its proxy.
+    pub node: NodeId,
+    /// Why this agent.
+    pub card: ScoreCard,
+}
+
+/// What a result leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Received {
+    /// It is recorded by these events.
+    Counts(Vec<Event>),
+    /// It was recorded before; the sender may forget it.
+    Repeated,
+    /// No attempt has this number and token; nothing is recorded.
+    Foreign,
+}
+
+/// What a task's moment depends on, beside its own state.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// Now.
+    pub now: Timestamp,
+    /// A number from 0 up to 1, for jitter.
+    pub chance: f64,
+    /// Limits that the operator set.
+    pub limits: &'a config::Tasks,
+}
+
+impl Task {
+    /// Whether new attempts may start at all.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.status == TaskStatus::Executing && !self.cancelling && self.broken().is_none()
+    }
+
+    /// Steps that may be given to an agent now.
+    pub fn ready(&self, now: Timestamp) -> impl Iterator<Item = (usize, &Step)> {
+        self.frontier().filter(move |(_, step)| {
+            self.goes_on()
+                && step.retry_at.is_none_or(|due| due <= now)
+                && step.to_probe().is_none()
+        })
+    }
+
+    /// Steps whose last attempt must be probed before anything else.
+    pub fn to_probe(&self) -> impl Iterator<Item = (&Step, &Attempt)> {
+        self.frontier()
+            .filter_map(|(_, step)| step.to_probe().map(|attempt| (step, attempt)))
+    }
+
+    /// When something is to be looked at again: a retry or the end of the wall time.
+    #[must_use]
+    pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.status.is_terminal() {
+            return None;
+        }
+        let retries = self
+            .frontier()
+            .filter_map(|(_, step)| step.retry_at)
+            .filter(|due| *due > now);
+        let wall = self
+            .spec
+            .budget
+            .wall_time
+            .map(|span| self.created_at.plus(span.0));
+        retries.chain(wall).min()
+    }
+
+    /// The intent to give a step to an agent, or why it must not be.
+    ///
+    /// # Errors
+    ///
+    /// When the step is not ready any more: the slot is to be given back.
+    pub fn intend(
+        &self,
+        index: usize,
+        to: Assignee,
+        token: TokenHash,
+        now: Timestamp,
+    ) -> Result<Event, NotReady> {
+        let (_, step) = self
+            .ready(now)
+            .find(|(other, _)| *other == index)
+            .ok_or(NotReady)?;
+        Ok(Event::AttemptStarted {
+            step: step.spec.id.clone(),
+            number: step.attempts.last().map_or(0, |attempt| attempt.number) + 1,
+            agent: to.agent,
+            agent_name: to.agent_name,
+            node: to.node,
+            token,
+            card: Box::new(to.card),
+        })
+    }
+
+    /// What became of an attempt, from whoever ran it.
+    #[must_use]
+    pub fn receive(
+        &self,
+        step: &str,
+        number: u32,
+        token: &str,
+        outcome: &Outcome,
+        moment: Moment<'_>,
+    ) -> Received {
+        let found = self.position(step).and_then(|index| {
+            let step = &self.steps[index];
+            let attempt = step
+                .attempts
+                .iter()
+                .find(|attempt| attempt.number == number)?;
+            (attempt.token == token).then_some((step, attempt))
+        });
+        match found {
+            None => Received::Foreign,
+            Some((step, attempt)) if attempt.ended.is_none() => {
+                Received::Counts(self.ended(step, number, outcome, moment))
+            }
+            Some((step, attempt)) => match &attempt.ended {
+                Some((_, Ending::Lost(_) | Ending::Cancelled)) if !attempt.late => {
+                    Received::Counts(vec![Event::ResultCameLate {
+                        step: step.spec.id.clone(),
+                        number,
+                        outcome: outcome.clone(),
+                    }])
+                }
+                Some(_) | None => Received::Repeated,
+            },
+        }
+    }
+
+    /// What ran these attempts is gone: every attempt that `of` matches is lost.
+    #[must_use]
+    pub fn lose(
+        &self,
+        why: &Failure,
+        moment: Moment<'_>,
+        of: impl Fn(&Attempt) -> bool,
+    ) -> Vec<Event> {
+        let outcome = Outcome::Lost { error: why.clone() };
+        self.steps
+            .iter()
+            .filter_map(|step| {
+                step.running()
+                    .filter(|attempt| of(attempt))
+                    .map(|attempt| (step, attempt))
+            })
+            .flat_map(|(step, attempt)| self.ended(step, attempt.number, &outcome, moment))
+            .collect()
+    }
+
+    /// What a probe of a lost attempt leads to.
+    #[must_use]
+    pub fn probed(
+        &self,
+        step: &str,
+        number: u32,
+        finding: Finding,
+        moment: Moment<'_>,
+    ) -> Vec<Event> {
+        let Some(step) = self.position(step).map(|index| &self.steps[index]) else {
+            return Vec::new();
+        };
+        if step
+            .to_probe()
+            .is_none_or(|attempt| attempt.number != number)
+        {
+            return Vec::new();
+        }
+        let id = step.spec.id.clone();
+        let follows = match &finding {
+            Finding::Done { .. } => None,
+            Finding::NotDone => Some(Event::RetryScheduled {
+                step: id.clone(),
+                due: moment.now,
+            }),
+            Finding::Unknown { detail } => Some(Event::StepSettled {
+                step: id.clone(),
+                status: StepStatus::Unknown,
+                error: Some(Failure::new("outcome_unknown", detail.clone())),
+            }),
+        };
+        let probed = Event::Probed {
+            step: id,
+            number,
+            finding,
+        };
+        std::iter::once(probed).chain(follows).collect()
+    }
+
+    fn ended(&self, step: &Step, number: u32, outcome: &Outcome, moment: Moment<'_>) -> Vec<Event> {
+        let attempt = step
+            .attempts
+            .iter()
+            .find(|attempt| attempt.number == number);
+        let ended = Event::AttemptEnded {
+            step: step.spec.id.clone(),
+            number,
+            agent: attempt
+                .map(|attempt| attempt.agent_name.clone())
+                .unwrap_or_default(),
+            started_at: attempt.map_or(moment.now, |attempt| attempt.started_at),
+            outcome: outcome.clone(),
+        };
+        let follows = if self.cancelling && !matches!(outcome, Outcome::Succeeded { .. }) {
+            Some(settled(step, StepStatus::Cancelled, None))
+        } else {
+            match outcome {
+                Outcome::Succeeded { .. } => None,
+                Outcome::Failed { error, retryable } => {
+                    Some(self.after_failure(step, error, *retryable, moment))
+                }
+                Outcome::Lost { error } => self.after_loss(step, error, moment),
+                Outcome::Cancelled => {
+                    let error =
+                        Failure::new("stopped", "the agent was stopped while it ran the step");
+                    self.after_loss(step, &error, moment)
+                }
+            }
+        };
+        std::iter::once(ended).chain(follows).collect()
+    }
+
+    fn after_failure(
+        &self,
+        step: &Step,
+        error: &Failure,
+        retryable: bool,
+        moment: Moment<'_>,
+    ) -> Event {
+        let policy = step.retry();
+        let failed = step.failures() + 1;
+        let why = match retryable {
+            _ if NEVER_STARTED.contains(&error.code.as_str()) => Failed::BeforeStart,
+            true => Failed::Transiently,
+            false => Failed::ForGood,
+        };
+        let verdict = if self.may_try() {
+            retry::after_failure(why, step.spec.effect, failed, &policy)
+        } else {
+            Verdict::GiveUp
+        };
+        if verdict == Verdict::Again {
+            let wait = retry::failure_wait(failed, &policy, moment.limits, moment.chance);
+            again(step, moment.now.plus(wait))
+        } else {
+            settled(step, StepStatus::Failed, Some(error.clone()))
+        }
+    }
+
+    /// Whether the task's budget leaves room for another attempt.
+    fn may_try(&self) -> bool {
+        self.spec
+            .budget
+            .max_attempts
+            .is_none_or(|most| self.attempts() < most)
+    }
+
+    fn after_loss(&self, step: &Step, error: &Failure, moment: Moment<'_>) -> Option<Event> {
+        let lost = step.losses() + 1;
+        match retry::after_loss(step.spec.effect, lost, moment.limits.max_lost) {
+            Verdict::Probe => None,
+            Verdict::Again if self.may_try() => {
+                let wait = retry::loss_wait(lost, moment.limits, moment.chance);
+                Some(again(step, moment.now.plus(wait)))
+            }
+            Verdict::Unknown => Some(settled(step, StepStatus::Unknown, Some(error.clone()))),
+            Verdict::Again | Verdict::GiveUp => {
+                let message = format!(
+                    "{lost} attempts were lost, the last one because {}",
+                    error.message
+                );
+                Some(settled(
+                    step,
+                    StepStatus::Failed,
+                    Some(Failure::new("quarantined", message)),
+                ))
+            }
+        }
+    }
+
+    /// A client wants it stopped.
+    #[must_use]
+    pub fn cancel(&self, user: &str, reason: &str) -> Option<Event> {
+        (!self.status.is_terminal() && !self.cancelling).then(|| Event::CancelRequested {
+            user: user.to_owned(),
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// A step waited for an agent for too long, or the whole task took too long.
+    #[must_use]
+    pub fn expire(&self, now: Timestamp) -> Vec<Event> {
+        if !self.goes_on() {
+            return Vec::new();
+        }
+        if let Some(wall) = self.spec.budget.wall_time
+            && now >= self.created_at.plus(wall.0)
+        {
+            let error = Failure::new("timeout", format!("the task took longer than {wall}"));
+            let unsettled = self
+                .steps
+                .iter()
+                .filter(|step| !step.status.is_settled() && step.running().is_none());
+            return unsettled
+                .take(1)
+                .map(|step| settled(step, StepStatus::Failed, Some(error.clone())))
+                .collect();
+        }
+        let Some(queue) = self.spec.budget.queue_time else {
+            return Vec::new();
+        };
+        self.ready(now)
+            .filter(|(_, step)| {
+                step.ready_at
+                    .is_some_and(|since| now >= since.plus(queue.0))
+            })
+            .map(|(_, step)| {
+                let error = Failure::new(
+                    "queue_timeout",
+                    format!("no agent was free for it within {queue}"),
+                );
+                settled(step, StepStatus::Failed, Some(error))
+            })
+            .collect()
+    }
+
+    /// What follows from where the steps stand: steps that will not run, and the task's own end.
+    /// To be asked after every change, until it answers nothing.
+    #[must_use]
+    pub fn conclude(&self) -> Vec<Event> {
+        if self.status != TaskStatus::Executing {
+            return self.conclude_unplanned();
+        }
+        let mut events = Vec::new();
+        if self.cancelling || self.broken().is_some() {
+            let status = if self.cancelling {
+                StepStatus::Cancelled
+            } else {
+                StepStatus::Skipped
+            };
+            let idle = self
+                .steps
+                .iter()
+                .filter(|step| !step.status.is_settled() && step.running().is_none());
+            events.extend(idle.map(|step| settled(step, status, None)));
+        }
+        if events.len() == self.unsettled() {
+            events.push(self.verdict());
+        }
+        events
+    }
+
+    /// A task that was cancelled before it had a plan.
+    fn conclude_unplanned(&self) -> Vec<Event> {
+        if self.cancelling && !self.status.is_terminal() {
+            vec![self.verdict()]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn verdict(&self) -> Event {
+        let (status, error) = match self.broken() {
+            _ if self.cancelling => (TaskStatus::Cancelled, None),
+            None => (TaskStatus::Completed, None),
+            Some(step) => {
+                let cause = step
+                    .error
+                    .clone()
+                    .unwrap_or_else(|| Failure::new("failed", "no reason was given"));
+                let message = format!("step {}: {}", step.spec.id, cause.message);
+                (TaskStatus::Failed, Some(Failure::new(cause.code, message)))
+            }
+        };
+        let result = if status == TaskStatus::Completed {
+            self.outcome()
+        } else {
+            Value::Null
+        };
+        Event::Settled {
+            status,
+            result,
+            error,
+        }
+    }
+
+    /// The output of the one step that nothing needs, or of all such steps by their ids.
+    fn outcome(&self) -> Value {
+        let mut last = self.steps.iter().filter(|step| step.is_last());
+        match (last.next(), last.next()) {
+            (Some(only), None) => only.output.clone(),
+            _ => {
+                let outputs: Map<_, _> = self
+                    .steps
+                    .iter()
+                    .filter(|step| step.is_last())
+                    .map(|step| (step.spec.id.clone(), step.output.clone()))
+                    .collect();
+                Value::Object(outputs)
+            }
+        }
+    }
+}
+
+/// The step cannot be started now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the step is not ready")]
+pub struct NotReady;
+
+fn settled(step: &Step, status: StepStatus, error: Option<Failure>) -> Event {
+    Event::StepSettled {
+        step: step.spec.id.clone(),
+        status,
+        error,
+    }
+}
+
+fn again(step: &Step, due: Timestamp) -> Event {
+    Event::RetryScheduled {
+        step: step.spec.id.clone(),
+        due,
+    }
+}
+
+/// A timed-out call may have taken effect: where that matters it is lost, elsewhere it failed.
+#[must_use]
+pub fn timed_out(effect: Effect, failure: Failure) -> Outcome {
+    match effect {
+        Effect::Pure | Effect::Idempotent => Outcome::Failed {
+            error: failure,
+            retryable: true,
+        },
+        Effect::Guarded | Effect::Irreversible => Outcome::Lost { error: failure },
+    }
+}

@@ -1,0 +1,475 @@
+//! What a task's events say.
+
+use protocol::{
+    allocation::ScoreCard,
+    id::{AgentId, NodeId},
+    plan::{Effect, Plan, PlanSource, RetryPolicy, StepSpec},
+    record::Summary,
+    task::{EVENT_VERSION, Event, Failure, Finding, Outcome, StepStatus, TaskSpec, TaskStatus},
+    time::Timestamp,
+};
+use runtime::journal::EventSourced;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::view;
+
+/// A task as its events say.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// What was asked for, as amended since.
+    pub spec: TaskSpec,
+    /// Who asked.
+    pub user: String,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// Where its plan came from; absent until planned.
+    pub source: Option<PlanSource>,
+    /// Its steps, each after all that it needs.
+    pub steps: Vec<Step>,
+    /// What came of it.
+    pub result: Value,
+    /// Why it was not completed.
+    pub error: Option<Failure>,
+    /// Whether a client asked to stop it.
+    pub cancelling: bool,
+    /// Whether a client removed it from sight.
+    pub deleted: bool,
+    /// When it was submitted.
+    pub created_at: Timestamp,
+    /// When its first attempt started.
+    pub started_at: Option<Timestamp>,
+    /// When it was settled.
+    pub settled_at: Option<Timestamp>,
+    /// Steps that may be tried now or after a wait: all that they need is completed.
+    frontier: Vec<usize>,
+    running: usize,
+    unsettled: usize,
+    /// The first step that did not complete: nothing new starts after it.
+    broken: Option<usize>,
+    attempts: u32,
+}
+
+/// A step as its task's events say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// As planned.
+    pub spec: StepSpec,
+    /// Where it stands.
+    pub status: StepStatus,
+    /// Every attempt, the first one first.
+    pub attempts: Vec<Attempt>,
+    /// What it gave.
+    pub output: Value,
+    /// Why it did not complete.
+    pub error: Option<Failure>,
+    /// Not to be tried before.
+    pub retry_at: Option<Timestamp>,
+    /// The agent that it was bound to by hand.
+    pub assigned: Option<String>,
+    /// Since when it could be tried.
+    pub ready_at: Option<Timestamp>,
+    unmet: usize,
+    dependants: Vec<usize>,
+}
+
+/// An attempt as its task's events say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The first is 1.
+    pub number: u32,
+    /// To whom it was given.
+    pub agent: AgentId,
+    /// By which name.
+    pub agent_name: String,
+    /// On which node.
+    pub node: NodeId,
+    /// What proves that a message speaks for it.
+    pub token: String,
+    /// Why this agent.
+    pub card: ScoreCard,
+    /// When its intent was recorded.
+    pub started_at: Timestamp,
+    /// How it ended, and when; the output of a success stands in the step.
+    pub ended: Option<(Timestamp, Ending)>,
+    /// Whether a result came after it was given up.
+    pub late: bool,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Its result was accepted.
+    Succeeded,
+    /// It failed.
+    Failed(Failure),
+    /// Nobody knows whether it took effect.
+    Lost(Failure),
+    /// It was stopped.
+    Cancelled,
+}
+
+impl Step {
+    /// How often and how far apart it is tried.
+    #[must_use]
+    pub fn retry(&self) -> RetryPolicy {
+        self.spec.retry.unwrap_or_default()
+    }
+
+    /// The attempt that runs, if any.
+    #[must_use]
+    pub fn running(&self) -> Option<&Attempt> {
+        self.attempts
+            .last()
+            .filter(|attempt| attempt.ended.is_none())
+    }
+
+    /// Attempts that count against the retry policy.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.count(|ending| matches!(ending, Ending::Failed(_)))
+    }
+
+    /// Attempts that went down with what ran them.
+    #[must_use]
+    pub fn losses(&self) -> u32 {
+        self.count(|ending| matches!(ending, Ending::Lost(_) | Ending::Cancelled))
+    }
+
+    /// The attempt that the agent must be asked about before anything else can happen.
+    #[must_use]
+    pub fn to_probe(&self) -> Option<&Attempt> {
+        if self.status.is_settled()
+            || self.retry_at.is_some()
+            || self.spec.effect != Effect::Guarded
+        {
+            return None;
+        }
+        self.attempts.last().filter(|attempt| {
+            matches!(
+                attempt.ended,
+                Some((_, Ending::Lost(_) | Ending::Cancelled))
+            )
+        })
+    }
+
+    /// Whether no other step needs it.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.dependants.is_empty()
+    }
+
+    fn count(&self, matches: impl Fn(&Ending) -> bool) -> u32 {
+        let count = self
+            .attempts
+            .iter()
+            .filter(|attempt| {
+                attempt
+                    .ended
+                    .as_ref()
+                    .is_some_and(|(_, ending)| matches(ending))
+            })
+            .count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}
+
+impl Task {
+    /// Where a step stands in [`steps`](Self::steps).
+    #[must_use]
+    pub fn position(&self, step: &str) -> Option<usize> {
+        self.steps
+            .iter()
+            .position(|candidate| candidate.spec.id == step)
+    }
+
+    /// Attempts that run.
+    #[must_use]
+    pub const fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Attempts started so far, over all steps.
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Steps that are not settled.
+    #[must_use]
+    pub const fn unsettled(&self) -> usize {
+        self.unsettled
+    }
+
+    /// The first step that did not complete, if any.
+    #[must_use]
+    pub fn broken(&self) -> Option<&Step> {
+        self.broken.map(|index| &self.steps[index])
+    }
+
+    /// Steps whose needs are met and that are neither settled nor running.
+    pub fn frontier(&self) -> impl Iterator<Item = (usize, &Step)> {
+        self.frontier
+            .iter()
+            .map(|index| (*index, &self.steps[*index]))
+    }
+
+    /// Outputs of the steps that a step needs.
+    #[must_use]
+    pub fn needs(&self, step: &Step) -> Map<String, Value> {
+        step.spec
+            .needs
+            .iter()
+            .filter_map(|need| {
+                let index = self.position(need)?;
+                Some((need.clone(), self.steps[index].output.clone()))
+            })
+            .collect()
+    }
+
+    /// From 0 to 100; 100 exactly when completed.
+    #[must_use]
+    pub fn progress(&self) -> u8 {
+        if self.status == TaskStatus::Completed {
+            return 100;
+        }
+        let all = self.steps.len().max(1);
+        let completed = self.steps.len() - self.unsettled.min(self.steps.len());
+        u8::try_from(completed * 100 / all).unwrap_or(99).min(99)
+    }
+
+    fn plan(&mut self, plan: &Plan, at: Timestamp) {
+        self.status = TaskStatus::Executing;
+        self.source = Some(plan.source);
+        let places: std::collections::HashMap<&str, usize> = plan
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| (step.id.as_str(), index))
+            .collect();
+        self.steps = plan
+            .steps
+            .iter()
+            .map(|spec| Step::planned(spec.clone()))
+            .collect();
+        self.unsettled = self.steps.len();
+        for (index, spec) in plan.steps.iter().enumerate() {
+            for need in &spec.needs {
+                if let Some(needed) = places.get(need.as_str()) {
+                    self.steps[index].unmet += 1;
+                    self.steps[*needed].dependants.push(index);
+                }
+            }
+            if self.steps[index].unmet == 0 {
+                self.advance(index, at);
+            }
+        }
+    }
+
+    /// The step's needs are met.
+    fn advance(&mut self, index: usize, at: Timestamp) {
+        self.steps[index].status = StepStatus::Queued;
+        self.steps[index].ready_at = Some(at);
+        self.frontier.push(index);
+    }
+
+    fn start(&mut self, index: usize, attempt: Attempt) {
+        self.started_at.get_or_insert(attempt.started_at);
+        self.attempts += 1;
+        self.running += 1;
+        self.frontier.retain(|other| *other != index);
+        let step = &mut self.steps[index];
+        step.status = StepStatus::Running;
+        step.retry_at = None;
+        step.attempts.push(attempt);
+    }
+
+    fn end(&mut self, index: usize, number: u32, outcome: &Outcome, at: Timestamp) {
+        let ending = match outcome {
+            Outcome::Succeeded { .. } => Ending::Succeeded,
+            Outcome::Failed { error, .. } => Ending::Failed(error.clone()),
+            Outcome::Lost { error } => Ending::Lost(error.clone()),
+            Outcome::Cancelled => Ending::Cancelled,
+        };
+        let step = &mut self.steps[index];
+        let Some(attempt) = step
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.number == number)
+        else {
+            return;
+        };
+        attempt.ended = Some((at, ending));
+        self.running -= 1;
+        step.status = StepStatus::Queued;
+        self.frontier.push(index);
+        if let Outcome::Succeeded { output } = outcome {
+            self.complete(index, output.clone(), at);
+        }
+    }
+
+    fn complete(&mut self, index: usize, output: Value, at: Timestamp) {
+        self.steps[index].output = output;
+        self.settle_step(index, StepStatus::Completed, None);
+        for dependant in self.steps[index].dependants.clone() {
+            self.steps[dependant].unmet -= 1;
+            if self.steps[dependant].unmet == 0 && !self.steps[dependant].status.is_settled() {
+                self.advance(dependant, at);
+            }
+        }
+    }
+
+    fn settle_step(&mut self, index: usize, status: StepStatus, error: Option<Failure>) {
+        if self.steps[index].status.is_settled() {
+            return;
+        }
+        self.unsettled -= 1;
+        self.frontier.retain(|other| *other != index);
+        if matches!(status, StepStatus::Failed | StepStatus::Unknown) {
+            self.broken.get_or_insert(index);
+        }
+        let step = &mut self.steps[index];
+        step.status = status;
+        step.error = error;
+        step.retry_at = None;
+    }
+
+    fn settle(&mut self, status: TaskStatus, result: Value, error: Option<Failure>, at: Timestamp) {
+        self.status = status;
+        self.result = result;
+        self.error = error;
+        self.settled_at = Some(at);
+        self.frontier.clear();
+    }
+}
+
+impl Step {
+    const fn planned(spec: StepSpec) -> Self {
+        Self {
+            spec,
+            status: StepStatus::Pending,
+            attempts: Vec::new(),
+            output: Value::Null,
+            error: None,
+            retry_at: None,
+            assigned: None,
+            ready_at: None,
+            unmet: 0,
+            dependants: Vec::new(),
+        }
+    }
+}
+
+impl EventSourced for Task {
+    type Event = Event;
+    const EVENT_VERSION: u16 = EVENT_VERSION;
+    const STATE_VERSION: u16 = 1;
+
+    fn apply(&mut self, event: &Event, at: Timestamp) {
+        // An event of a step that the plan does not hold changes nothing.
+        let place = |step: &str| self.position(step);
+        match event {
+            Event::Submitted { spec, user } => {
+                self.spec = (**spec).clone();
+                self.user.clone_from(user);
+                self.created_at = at;
+            }
+            Event::Planned { plan } => self.plan(plan, at),
+            Event::AttemptStarted {
+                step,
+                number,
+                agent,
+                agent_name,
+                node,
+                token,
+                card,
+            } => {
+                if let Some(index) = place(step) {
+                    let attempt = Attempt {
+                        number: *number,
+                        agent: *agent,
+                        agent_name: agent_name.clone(),
+                        node: *node,
+                        token: token.clone(),
+                        card: (**card).clone(),
+                        started_at: at,
+                        ended: None,
+                        late: false,
+                    };
+                    self.start(index, attempt);
+                }
+            }
+            Event::AttemptEnded {
+                step,
+                number,
+                outcome,
+                ..
+            } => {
+                if let Some(index) = place(step) {
+                    self.end(index, *number, outcome, at);
+                }
+            }
+            Event::Probed { step, finding, .. } => {
+                if let (Some(index), Finding::Done { output }) = (place(step), finding) {
+                    self.complete(index, output.clone(), at);
+                }
+            }
+            Event::RetryScheduled { step, due } => {
+                if let Some(index) = place(step) {
+                    self.steps[index].retry_at = Some(*due);
+                }
+            }
+            Event::StepSettled {
+                step,
+                status,
+                error,
+            } => {
+                if let Some(index) = place(step) {
+                    self.settle_step(index, *status, error.clone());
+                }
+            }
+            Event::ResultCameLate { step, number, .. } => {
+                if let Some(index) = place(step)
+                    && let Some(attempt) = self.steps[index]
+                        .attempts
+                        .iter_mut()
+                        .find(|attempt| attempt.number == *number)
+                {
+                    attempt.late = true;
+                }
+            }
+            Event::Amended {
+                description,
+                priority,
+                metadata,
+            } => {
+                if let Some(description) = description {
+                    self.spec.description.clone_from(description);
+                }
+                self.spec.priority = priority.unwrap_or(self.spec.priority);
+                if let Some(metadata) = metadata {
+                    self.spec.metadata.clone_from(metadata);
+                }
+            }
+            Event::Assigned { step, agent } => {
+                if let Some(index) = place(step) {
+                    self.steps[index].assigned = Some(agent.clone());
+                }
+            }
+            Event::CancelRequested { .. } => self.cancelling = true,
+            Event::Settled {
+                status,
+                result,
+                error,
+            } => {
+                self.settle(*status, result.clone(), error.clone(), at);
+            }
+            Event::Deleted { .. } => self.deleted = true,
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        view::index(self)
+    }
+}

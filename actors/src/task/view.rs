@@ -1,0 +1,211 @@
+//! What clients see of a task.
+
+use protocol::{
+    api::{
+        AllocationView, AttemptView, PlanView, Provenance, ResultView, StepView, TaskSummary,
+        TaskView,
+    },
+    entity::EntityId,
+    id::{NodeId, TaskId},
+    record::Summary,
+    task::{AttemptStatus, Failure, StepStatus},
+};
+
+use super::{Attempt, Step, Task, state::Ending};
+
+/// Characters of a description that lists show.
+const BRIEF: usize = 200;
+
+/// The row that lists show, as the store keeps it. The id is not part of the state: lists put it in.
+pub(crate) fn index(task: &Task) -> Summary {
+    let body = summary(TaskId::from_uuid(uuid::Uuid::nil()), task);
+    Summary {
+        status: task.status.as_str().to_owned(),
+        open: !task.status.is_terminal(),
+        hidden: task.deleted,
+        user: task.user.clone(),
+        name: None,
+        parent: task.spec.parent_id.map(EntityId::from),
+        // Strings, numbers and times always can be written.
+        body: serde_json::to_string(&body).unwrap_or_default(),
+    }
+}
+
+/// What lists show.
+#[must_use]
+pub fn summary(id: TaskId, task: &Task) -> TaskSummary {
+    TaskSummary {
+        id,
+        task_id: id,
+        description: task.spec.description.chars().take(BRIEF).collect(),
+        status: task.status,
+        progress: task.progress(),
+        priority: task.spec.priority,
+        user_id: task.user.clone(),
+        session_id: task.spec.session_id.clone(),
+        parent_id: task.spec.parent_id,
+        created_at: task.created_at,
+        completed_at: task.settled_at,
+        error: task.error.clone(),
+    }
+}
+
+/// Prints a node as clients know it: this node by its name, others by their ids.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeNames<'a> {
+    /// This start of this node.
+    pub id: NodeId,
+    /// Its name.
+    pub name: &'a str,
+}
+
+impl NodeNames<'_> {
+    fn of(&self, node: NodeId) -> String {
+        if node == self.id {
+            self.name.to_owned()
+        } else {
+            node.to_string()
+        }
+    }
+}
+
+/// The whole task.
+#[must_use]
+pub fn task(id: TaskId, version: u64, task: &Task, nodes: NodeNames<'_>) -> TaskView {
+    TaskView {
+        id,
+        task_id: id,
+        session_id: task.spec.session_id.clone(),
+        user_id: task.user.clone(),
+        worker_id: None,
+        workflow_id: None,
+        parent_id: task.spec.parent_id,
+        description: task.spec.description.clone(),
+        status: task.status,
+        progress: task.progress(),
+        priority: task.spec.priority,
+        input: task.spec.input.clone(),
+        plan: task.source.map(|source| PlanView {
+            source,
+            steps: task
+                .steps
+                .iter()
+                .map(|step| self::step(step, nodes))
+                .collect(),
+        }),
+        result: task.result.clone(),
+        error: task.error.clone(),
+        metadata: task.spec.metadata.clone(),
+        created_at: task.created_at,
+        started_at: task.started_at,
+        completed_at: task.settled_at,
+        version,
+    }
+}
+
+fn step(step: &Step, nodes: NodeNames<'_>) -> StepView {
+    let last = step.attempts.last();
+    StepView {
+        id: step.spec.id.clone(),
+        status: step.status,
+        agent: last
+            .map(|attempt| attempt.agent_name.clone())
+            .or_else(|| step.assigned.clone())
+            .or_else(|| step.spec.agent.clone()),
+        capability: step.spec.capability.clone(),
+        node: last.map(|attempt| nodes.of(attempt.node)),
+        needs: step.spec.needs.clone(),
+        effect: step.spec.effect,
+        attempts: step
+            .attempts
+            .iter()
+            .map(|attempt| self::attempt(step, attempt, nodes))
+            .collect(),
+        output: step.output.clone(),
+        error: step.error.clone(),
+        retry_at: step.retry_at,
+    }
+}
+
+fn attempt(step: &Step, attempt: &Attempt, nodes: NodeNames<'_>) -> AttemptView {
+    let (status, error) = match &attempt.ended {
+        None => (AttemptStatus::Running, None),
+        Some((_, Ending::Succeeded)) => (AttemptStatus::Succeeded, None),
+        Some((_, Ending::Failed(error))) => (AttemptStatus::Failed, Some(error)),
+        Some((_, Ending::Lost(error))) => (AttemptStatus::Lost, Some(error)),
+        Some((_, Ending::Cancelled)) => (AttemptStatus::Cancelled, None),
+    };
+    AttemptView {
+        step: step.spec.id.clone(),
+        number: attempt.number,
+        status,
+        agent: attempt.agent_name.clone(),
+        node: nodes.of(attempt.node),
+        started_at: attempt.started_at,
+        ended_at: attempt.ended.as_ref().map(|(at, _)| *at),
+        error: error.cloned(),
+    }
+}
+
+/// Every attempt of every step.
+#[must_use]
+pub fn attempts(task: &Task, nodes: NodeNames<'_>) -> Vec<AttemptView> {
+    task.steps
+        .iter()
+        .flat_map(|step| {
+            step.attempts
+                .iter()
+                .map(move |attempt| self::attempt(step, attempt, nodes))
+        })
+        .collect()
+}
+
+/// The score card of each attempt.
+#[must_use]
+pub fn allocation(task: &Task) -> Vec<AllocationView> {
+    task.steps
+        .iter()
+        .flat_map(|step| {
+            step.attempts.iter().map(|attempt| AllocationView {
+                step: step.spec.id.clone(),
+                attempt: Some(attempt.number),
+                card: attempt.card.clone(),
+            })
+        })
+        .collect()
+}
+
+/// What came of a settled task, with provenance.
+#[must_use]
+pub fn result(id: TaskId, task: &Task) -> ResultView {
+    ResultView {
+        id,
+        status: task.status,
+        result: task.result.clone(),
+        error: task.error.clone(),
+        provenance: task.steps.iter().filter_map(provenance).collect(),
+    }
+}
+
+fn provenance(step: &Step) -> Option<Provenance> {
+    let last = step
+        .attempts
+        .last()
+        .filter(|_| step.status == StepStatus::Completed)?;
+    Some(Provenance {
+        step: step.spec.id.clone(),
+        agent: last.agent_name.clone(),
+        attempt: last.number,
+        output: step.output.clone(),
+    })
+}
+
+/// Why a task that is over did not complete, in one sentence.
+#[must_use]
+pub fn ending(task: &Task) -> String {
+    match (&task.error, task.settled_at) {
+        (Some(Failure { message, .. }), _) => message.clone(),
+        (None, Some(_)) => format!("the task is {}", task.status.as_str()),
+        (None, None) => "the task goes on".to_owned(),
+    }
+}

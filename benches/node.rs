@@ -1,0 +1,122 @@
+//! The release binary as a child: a node on a port of its own.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::{
+    process::{Child, Command},
+    time::{sleep, timeout},
+};
+
+use crate::{http::Connection, target_dir};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running node; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Node {
+    child: Child,
+    address: String,
+    token: String,
+}
+
+/// Builds `troupe` as a newcomer does, and says where it lies.
+///
+/// # Errors
+///
+/// When it does not build.
+pub async fn build() -> io::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "-p", "troupe-node"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .await?;
+    if !status.success() {
+        return Err(io::Error::other("troupe does not build"));
+    }
+    Ok(target_dir().join("release/troupe"))
+}
+
+impl Node {
+    /// Starts `program` on `data` and waits until it says where it listens.
+    ///
+    /// # Errors
+    ///
+    /// When it ends, or says nothing in time.
+    pub async fn start(program: &Path, data: &Path) -> io::Result<Self> {
+        fs::create_dir_all(data)?;
+        let log = fs::File::create(data.with_extension("log"))?;
+        let mut child = Command::new(program)
+            .args(["start", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()?;
+        let said = timeout(PATIENCE, async {
+            loop {
+                if let Some(status) = child.try_wait()? {
+                    let log = fs::read_to_string(data.with_extension("log"))?;
+                    return Err(io::Error::other(format!("node ended, {status}:\n{log}")));
+                }
+                let url = fs::read_to_string(data.join("edge.url")).unwrap_or_default();
+                let token = fs::read_to_string(data.join("admin.token")).unwrap_or_default();
+                if !url.trim().is_empty() && !token.trim().is_empty() {
+                    return Ok((url, token));
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let (url, token) = said.await??;
+        let address = url.trim().trim_end_matches('/');
+        Ok(Self {
+            child,
+            address: address.trim_start_matches("http://").to_owned(),
+            token: token.trim().to_owned(),
+        })
+    }
+
+    /// A new connection to its edge.
+    ///
+    /// # Errors
+    ///
+    /// When it does not listen any more.
+    pub async fn connect(&self) -> io::Result<Connection> {
+        Connection::open(&self.address, &self.token).await
+    }
+
+    /// Memory that it has in use, in mebibytes.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn resident_mib(&self) -> io::Result<f64> {
+        let id = self
+            .child
+            .id()
+            .ok_or_else(|| io::Error::other("the node ended"))?;
+        crate::resident_mib(id)
+    }
+
+    /// Asks it to end, and waits until it did.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time, or not well.
+    pub async fn stop(mut self) -> io::Result<()> {
+        let id = self.child.id().map(|id| id.to_string());
+        Command::new("kill").args(id).status().await?;
+        let status = timeout(PATIENCE, self.child.wait()).await??;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("the node ended with {status}")))
+        }
+    }
+}

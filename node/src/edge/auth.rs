@@ -1,0 +1,109 @@
+//! Who is calling: the bearer token of a request against the tokens that the node knows.
+
+use http::{HeaderMap, header::AUTHORIZATION};
+use protocol::access::Caller;
+use sha2::{Digest, Sha256};
+
+use super::config::TokenEntry;
+
+/// The known tokens, as hashes.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    known: Vec<([u8; 32], std::sync::Arc<Caller>)>,
+}
+
+impl Tokens {
+    /// The administrator's token and those of the configuration.
+    pub(crate) fn new(admin: [u8; 32], entries: &[TokenEntry]) -> Self {
+        let mut known = vec![(admin, Caller::admin().into())];
+        known.extend(
+            entries
+                .iter()
+                .map(|entry| (entry.sha256.0, entry.caller().into())),
+        );
+        Self { known }
+    }
+
+    /// The caller that a request's token stands for.
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Option<std::sync::Arc<Caller>> {
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        // Two answers to "who are you" are none.
+        let (Some(header), None) = (given.next(), given.next()) else {
+            return None;
+        };
+        let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+            return None;
+        }
+        let hash: [u8; 32] = Sha256::digest(token.trim().as_bytes()).into();
+        // All are compared, and each in full, so that time tells nothing.
+        self.known.iter().fold(None, |found, (known, caller)| {
+            if same(known, &hash) {
+                Some(caller.clone())
+            } else {
+                found
+            }
+        })
+    }
+}
+
+fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    let difference = one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
+    std::hint::black_box(difference) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::access::Role;
+
+    use super::{super::config::TokenHash, *};
+
+    fn hash(token: &str) -> [u8; 32] {
+        Sha256::digest(token.as_bytes()).into()
+    }
+
+    fn tokens() -> Tokens {
+        let ann = TokenEntry {
+            user: "ann".to_owned(),
+            role: Role::Viewer,
+            tenant: "acme".to_owned(),
+            sha256: TokenHash(hash("anns")),
+        };
+        Tokens::new(hash("root"), &[ann])
+    }
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        values
+            .iter()
+            .map(|value| (AUTHORIZATION, value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn a_known_token_names_its_caller() {
+        let ann = tokens().caller(&headers(&["Bearer anns"])).unwrap();
+        assert_eq!(
+            (ann.user.as_str(), ann.tenant.as_str(), ann.role),
+            ("ann", "acme", Role::Viewer)
+        );
+        let root = tokens().caller(&headers(&["bearer root"])).unwrap();
+        assert_eq!(*root, Caller::admin());
+    }
+
+    #[test]
+    fn anything_else_names_nobody() {
+        for wrong in [
+            &[][..],
+            &["Bearer"],
+            &["Bearer "],
+            &["Bearer roo"],
+            &["Bearer rootroot"],
+            &["Basic root"],
+            &["root"],
+            &["Bearer root", "Bearer anns"],
+            &["Bearer root", "Bearer root"],
+        ] {
+            assert!(tokens().caller(&headers(wrong)).is_none(), "{wrong:?}");
+        }
+    }
+}

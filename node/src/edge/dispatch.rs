@@ -1,0 +1,201 @@
+//! From an admitted request to its answer: body, idempotency key, time limit, handler.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::Stream;
+use http::StatusCode;
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout};
+use tracing::Instrument;
+use warp::{Buf, Filter, reply::Response};
+
+use super::{
+    agents,
+    answer::Answer,
+    body,
+    problem::Refused,
+    replay::Begun,
+    request::Call,
+    shared::Shared,
+    system,
+    table::{Body, Operation, TaskOp, Verb},
+    tasks,
+};
+
+/// The filter behind the gate. One filter, not one a route: the table has matched the path already,
+/// and a chain of sixty `or`s costs more than the rest of the request.
+pub(crate) fn filter(
+    shared: Arc<Shared>,
+) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone {
+    warp::any()
+        .map(move || shared.clone())
+        .and(warp::ext::get::<Arc<Call>>())
+        .and(warp::body::stream())
+        .then(async |shared: Arc<Shared>, call: Arc<Call>, body| {
+            match run(shared, call.clone(), body).await {
+                Ok(answer) => answer.respond(),
+                Err(refused) => refused.respond(call.id.as_str()),
+            }
+        })
+        .recover(async |rejection: warp::Rejection| {
+            // Only a request that came round the gate can get here.
+            tracing::error!(?rejection, "a request was not admitted");
+            Ok::<_, std::convert::Infallible>(Refused::bug().respond(""))
+        })
+        .unify()
+}
+
+async fn run<B: Buf>(
+    shared: Arc<Shared>,
+    call: Arc<Call>,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Result<Answer, Refused> {
+    let bytes = match call.route.body {
+        Body::None => Vec::new(),
+        Body::Required(_, limit) => {
+            body::is_json(&call.headers)?;
+            body::read(&call.headers, body, limit, shared.body_timeout).await?
+        }
+        Body::Optional(_, limit) => {
+            let bytes = body::read(&call.headers, body, limit, shared.body_timeout).await?;
+            if !bytes.is_empty() {
+                body::is_json(&call.headers)?;
+            }
+            bytes
+        }
+    };
+    let patience = shared.request_timeout + call.wait()?.unwrap_or_default();
+    if !call.route.mutates() {
+        return timeout(patience, handle(&shared, &call, &bytes))
+            .await
+            .unwrap_or_else(|_| Err(late()));
+    }
+    let work = async move { once(&shared, &call, &bytes).await };
+    to_the_end(work, patience).await
+}
+
+/// Waits for a command, but not for ever. A client that goes away drops this future; the command
+/// goes on, since what it asks for must not stop half way.
+async fn to_the_end(
+    command: impl Future<Output = Result<Answer, Refused>> + Send + 'static,
+    patience: Duration,
+) -> Result<Answer, Refused> {
+    match timeout(patience, tokio::spawn(command.in_current_span())).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a handler panicked");
+            Err(Refused::bug())
+        }
+        Err(_) => Err(late()),
+    }
+}
+
+fn late() -> Refused {
+    Refused::unavailable(
+        "timeout",
+        "the node did not answer in time; it is not known whether the request took effect: send it again with the same `Idempotency-Key`",
+    )
+}
+
+/// Does a command, once for each idempotency key.
+async fn once(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refused> {
+    let key = match call.route.method {
+        // The orchestrator keeps these itself, in the store.
+        Verb::Post if call.route.operation != Operation::Task(TaskOp::Submit) => {
+            call.idempotency_key()?
+        }
+        Verb::Post | Verb::Get | Verb::Put | Verb::Delete => None,
+    };
+    let Some(key) = key else {
+        return handle(shared, call, bytes).await;
+    };
+    let slot = slot(call, key)?;
+    match shared
+        .replays
+        .begin(slot, Sha256::digest(bytes).into(), Instant::now())
+    {
+        Begun::Fresh(ticket) => {
+            let answer = handle(shared, call, bytes).await?;
+            if let Answer::Whole(whole) = &answer {
+                ticket.finish(whole.clone(), Instant::now());
+            }
+            Ok(answer)
+        }
+        Begun::Answered(whole) => Ok(Answer::Whole(whole).again()),
+        Begun::Running => Err(Refused::new(
+            StatusCode::CONFLICT,
+            "idempotency_in_progress",
+            "a request with this `Idempotency-Key` is being done",
+        )
+        .retry(Duration::from_secs(1))),
+        Begun::Mismatch => Err(Refused::wrong(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency_mismatch",
+            "Idempotency-Key",
+            "came with another body before; use a new key for a new request",
+        )),
+    }
+}
+
+fn slot(call: &Call, key: &str) -> Result<[u8; 32], Refused> {
+    let caller = call.caller()?;
+    let mut hash = Sha256::new();
+    for part in [&caller.tenant, &caller.user, call.route.id]
+        .into_iter()
+        .chain(call.parts.iter().map(String::as_str))
+    {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    hash.update(key);
+    Ok(hash.finalize().into())
+}
+
+async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refused> {
+    match call.route.operation {
+        Operation::System(operation) => system::handle(operation, shared, call).await,
+        Operation::Agent(operation) => agents::handle(operation, shared, call, bytes).await,
+        Operation::Task(operation) => tasks::handle(operation, shared, call, bytes).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_command_ends_although_its_client_is_gone() {
+        let (go, gone) = oneshot::channel();
+        let (done, end) = oneshot::channel();
+        let command = async move {
+            gone.await.unwrap();
+            done.send(()).unwrap();
+            Ok(Answer::nothing())
+        };
+        let mut request = Box::pin(to_the_end(command, PATIENCE));
+        assert!((&mut request).now_or_never().is_none());
+        drop(request);
+        go.send(()).unwrap();
+        end.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_command_that_panics_is_a_defect_of_the_node() {
+        let outcome = to_the_end(async { panic!("on purpose") }, PATIENCE).await;
+        assert_eq!(
+            outcome.err().map(|refused| refused.status.as_u16()),
+            Some(500)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_takes_too_long_has_an_unknown_outcome() {
+        let outcome = to_the_end(std::future::pending(), PATIENCE).await;
+        assert_eq!(outcome.err().map(|refused| refused.code()), Some("timeout"));
+    }
+}

@@ -1,0 +1,241 @@
+//! One connection, from its handshake to its end.
+
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::Request;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+
+use super::{Limits, Transport, admission::Ticket, patient::Patient};
+use crate::edge::{gate, shared::Shared};
+
+/// What answers requests that passed the gate.
+pub(crate) trait Service:
+    tower_service::Service<
+        Request<Incoming>,
+        Response = warp::reply::Response,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Service for S where
+    S: tower_service::Service<
+            Request<Incoming>,
+            Response = warp::reply::Response,
+            Error = Infallible,
+            Future: Send,
+        > + Clone
+        + Send
+        + 'static
+{
+}
+
+/// A connection and what it needs.
+pub(super) struct Link<S> {
+    pub(super) stream: TcpStream,
+    pub(super) ticket: Ticket,
+    pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
+    pub(super) limits: Limits,
+    pub(super) shared: Arc<Shared>,
+    pub(super) service: S,
+}
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Bytes that the head of a request may have.
+const MAX_HEAD: usize = 16 * 1024;
+/// Requests at once on one connection.
+const MAX_STREAMS: u32 = 128;
+/// Bytes of answers that wait for a slow client, on each stream.
+const MAX_SEND: usize = 256 * 1024;
+/// Requests that a client may take back before the node has looked at them.
+const MAX_RESETS: usize = 20;
+
+/// Serves a connection until either side ends it.
+pub(super) async fn run<S: Service>(link: Link<S>) {
+    let Link {
+        stream,
+        ticket,
+        tls,
+        limits,
+        shared,
+        service,
+    } = link;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection ended before it began");
+        return;
+    }
+    let stream = Patient::new(stream, limits.write);
+    match tls {
+        None => speak(stream, limits, shared, service, Transport::Plain).await,
+        Some(tls) => match timeout(HANDSHAKE, tls.accept(stream)).await {
+            Ok(Ok(stream)) => speak(stream, limits, shared, service, Transport::Tls).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        },
+    }
+    drop(ticket);
+}
+
+async fn speak<IO, S>(io: IO, limits: Limits, shared: Arc<Shared>, service: S, transport: Transport)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service,
+{
+    let activity = Arc::new(Activity::new());
+    let stopping = shared.stopping.clone();
+    let requests = {
+        let activity = activity.clone();
+        hyper::service::service_fn(move |request| {
+            let guard = InFlight::new(activity.clone());
+            let answer = gate::pass(shared.clone(), service.clone(), request, transport);
+            async move {
+                Ok::<_, Infallible>(answer.await.map(|body| Held {
+                    body,
+                    _guard: guard,
+                }))
+            }
+        })
+    };
+    let builder = builder(limits);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), requests));
+    let mut ticks = interval(limits.header.min(limits.idle) / 4 + Duration::from_millis(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(error, "a connection broke");
+                }
+                return;
+            }
+            () = stopping.cancelled(), if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = ticks.tick() => {
+                if activity.is_over(limits) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header)
+        .max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD as u32)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_send_buf_size(MAX_SEND)
+        .keep_alive_interval(limits.idle / 2)
+        .keep_alive_timeout(limits.idle / 2);
+    builder
+}
+
+/// What a connection has been used for, so that one that is not used ends. hyper's own limit starts
+/// only when it knows which version of HTTP is spoken, and does not exist for HTTP/2.
+#[derive(Debug)]
+struct Activity {
+    since: Instant,
+    requests: AtomicUsize,
+    in_flight: AtomicUsize,
+    /// When the last answer ended, in milliseconds after `since`.
+    last: AtomicU64,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            requests: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    fn is_over(&self, limits: Limits) -> bool {
+        let limit = match self.requests.load(Ordering::Relaxed) {
+            0 => limits.header,
+            _ => limits.idle,
+        };
+        let quiet = self.since + Duration::from_millis(self.last.load(Ordering::Relaxed));
+        self.in_flight.load(Ordering::Relaxed) == 0 && quiet.elapsed() >= limit
+    }
+}
+
+/// A request whose answer has not been sent to its end.
+#[derive(Debug)]
+struct InFlight(Arc<Activity>);
+
+impl InFlight {
+    fn new(activity: Arc<Activity>) -> Self {
+        activity.requests.fetch_add(1, Ordering::Relaxed);
+        activity.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(activity)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let elapsed = u64::try_from(self.0.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.last.store(elapsed, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A body that keeps its request in flight.
+struct Held<B> {
+    body: B,
+    _guard: InFlight,
+}
+
+impl<B: Body + Unpin> Body for Held<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,202 @@
+//! Query parameters and path segments: decoded, known, and of the right form. Pure.
+
+use std::{fmt::Display, str::FromStr};
+
+use serde::de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer};
+
+use super::problem::Refused;
+
+/// The query of one request; every name in it is one that its route takes.
+#[derive(Debug, Default)]
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+/// What a route's parameter is called; `meta.*` stands for every name that starts with `meta.`.
+fn takes(known: &str, name: &str) -> bool {
+    known.strip_suffix('*').map_or(known == name, |start| {
+        name.strip_prefix(start)
+            .is_some_and(|rest| !rest.is_empty())
+    })
+}
+
+impl Query {
+    /// Reads `text`, the part of a URI after `?`, for a route that takes the parameters `known`.
+    pub(crate) fn read<'a>(
+        text: &str,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<Self, Refused> {
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (Some(name), Some(value)) =
+                (decode(name, Plus::IsSpace), decode(value, Plus::IsSpace))
+            else {
+                return Err(Refused::bad("query", "is not percent-encoded UTF-8"));
+            };
+            if !known.clone().any(|known| takes(known, &name)) {
+                let known = known.collect::<Vec<_>>().join(", ");
+                let hint = if known.is_empty() {
+                    "is not a parameter of this path, which takes none".to_owned()
+                } else {
+                    format!("is not a parameter of this path; it takes {known}")
+                };
+                return Err(Refused::bad(shown(&name), hint));
+            }
+            if pairs.iter().any(|(other, _)| *other == name) {
+                return Err(Refused::bad(shown(&name), "is given twice"));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Self { pairs })
+    }
+
+    /// A parameter as text.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.pairs
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter of a type that parses.
+    pub(crate) fn get<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, Refused> {
+        self.text(name)
+            .map(|value| {
+                value
+                    .parse()
+                    .map_err(|error: T::Err| Refused::bad(name, error.to_string()))
+            })
+            .transpose()
+    }
+
+    /// A parameter that is one of an enum's words.
+    pub(crate) fn word<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Refused> {
+        self.text(name)
+            .map(|value| {
+                let word: StrDeserializer<'_, serde::de::value::Error> = value.into_deserializer();
+                T::deserialize(word).map_err(|error| Refused::bad(name, error.to_string()))
+            })
+            .transpose()
+    }
+
+    /// The page length, from 1 to 200.
+    pub(crate) fn limit(&self) -> Result<Option<u32>, Refused> {
+        match self.get::<u32>("limit")? {
+            Some(limit) if !(1..=200).contains(&limit) => Err(Refused::bad(
+                "limit",
+                format!("{limit} is not between 1 and 200"),
+            )),
+            limit => Ok(limit),
+        }
+    }
+
+    /// What came as `START.KEY=VALUE`.
+    pub(crate) fn starting(&self, start: &str) -> Vec<(String, String)> {
+        self.pairs
+            .iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix(start)?.to_owned(), value.clone())))
+            .collect()
+    }
+}
+
+fn shown(name: &str) -> String {
+    name.chars()
+        .take(80)
+        .flat_map(char::escape_default)
+        .collect()
+}
+
+/// What `+` means: a space in queries, itself in paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plus {
+    IsSpace,
+    IsPlus,
+}
+
+/// A path segment without its percent-encoding; `None` when it is not UTF-8.
+pub(crate) fn segment(text: &str) -> Option<String> {
+    decode(text, Plus::IsPlus)
+}
+
+fn decode(text: &str, plus: Plus) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => digit(bytes.next()?)? << 4 | digit(bytes.next()?)?,
+            b'+' if plus == Plus::IsSpace => b' ',
+            byte => byte,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::task::TaskStatus;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Query, Refused> {
+        Query::read(text, ["limit", "status", "q", "meta.*"].into_iter())
+    }
+
+    #[test]
+    fn parameters_are_decoded() {
+        let query = read("q=a+b%2Bc%20%C3%A4&meta.team=x&status=failed&limit=200").unwrap();
+        assert_eq!(query.text("q"), Some("a b+c ä"));
+        assert_eq!(
+            query.starting("meta."),
+            [("team".to_owned(), "x".to_owned())]
+        );
+        assert_eq!(
+            query.word::<TaskStatus>("status").unwrap(),
+            Some(TaskStatus::Failed)
+        );
+        assert_eq!(query.limit().unwrap(), Some(200));
+        assert_eq!(read("").unwrap().limit().unwrap(), None);
+        assert_eq!(segment("a+b%2F"), Some("a+b/".to_owned()));
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named() {
+        for (text, name) in [
+            ("limt=1", "limt"),
+            ("meta.=1", "meta."),
+            ("limit=1&limit=2", "limit"),
+            ("q=%ff", "query"),
+            ("q=%4", "query"),
+            ("q=%+4", "query"),
+        ] {
+            let problem = read(text).unwrap_err().problem("r");
+            assert_eq!(
+                (problem.status, problem.errors[0].field.as_str()),
+                (400, name),
+                "{text}"
+            );
+        }
+        for text in ["limit=0", "limit=201", "limit=x", "limit=-1", "limit="] {
+            let problem = read(text).unwrap().limit().unwrap_err().problem("r");
+            assert_eq!(
+                (problem.status, problem.errors[0].field.as_str()),
+                (400, "limit"),
+                "{text}"
+            );
+        }
+        let unknown = read("status=done").unwrap().word::<TaskStatus>("status");
+        assert!(
+            unknown
+                .unwrap_err()
+                .problem("r")
+                .message
+                .contains("completed")
+        );
+    }
+}

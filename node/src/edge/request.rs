@@ -1,0 +1,155 @@
+//! One request, as everything behind the gate sees it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use protocol::{access::Caller, time::Span};
+use uuid::Uuid;
+
+use super::{problem::Refused, query::Query, table::Route};
+
+/// A request that may be served.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: RequestId,
+    /// Who asks; only open routes have nobody.
+    pub(crate) caller: Option<Arc<Caller>>,
+    pub(crate) route: &'static Route,
+    /// What stands for the `{}` of the route's path.
+    pub(crate) parts: Vec<String>,
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+}
+
+/// How long a client may ask to be kept waiting.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+impl Call {
+    /// The caller; the gate has let nobody else through, so its absence is a bug.
+    pub(crate) fn caller(&self) -> Result<&Caller, Refused> {
+        self.caller.as_deref().ok_or_else(Refused::bug)
+    }
+
+    /// The `n`th part of the path that varies.
+    pub(crate) fn part(&self, n: usize) -> Result<&str, Refused> {
+        self.parts
+            .get(n)
+            .map(String::as_str)
+            .ok_or_else(Refused::bug)
+    }
+
+    /// How long the client wants to wait for the end.
+    pub(crate) fn wait(&self) -> Result<Option<Duration>, Refused> {
+        match self.query.get::<Span>("wait")? {
+            Some(Span(wait)) if wait > MAX_WAIT => Err(Refused::bad(
+                "wait",
+                format!("{} is more than {}", Span(wait), Span(MAX_WAIT)),
+            )),
+            wait => Ok(wait.map(|Span(wait)| wait)),
+        }
+    }
+
+    /// The client's idempotency key.
+    pub(crate) fn idempotency_key(&self) -> Result<Option<&str>, Refused> {
+        let wrong = |message: &str| Refused::bad("Idempotency-Key", message);
+        let mut given = self.headers.get_all(&IDEMPOTENCY_KEY).iter();
+        let Some(key) = given.next() else {
+            return Ok(None);
+        };
+        if given.next().is_some() {
+            return Err(wrong("is given twice"));
+        }
+        match key.to_str() {
+            Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key)),
+            Ok(_) | Err(_) => Err(wrong("must be 1 to 255 printable ASCII characters")),
+        }
+    }
+
+    /// The text of a header that is given once.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// What logs, answers and problems call one request.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+    /// The one that the client chose, if it is harmless in logs; else a new one.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        match headers.get(Self::HEADER) {
+            Some(given) if is_harmless(given.as_bytes()) => Self(given.clone()),
+            Some(_) | None => Self::fresh(),
+        }
+    }
+
+    fn fresh() -> Self {
+        let id = format!("req_{}", Uuid::now_v7().simple());
+        Self(HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("req_")))
+    }
+
+    /// As a header.
+    pub(crate) const fn value(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    /// As text.
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+fn is_harmless(id: &[u8]) -> bool {
+    (1..=64).contains(&id.len())
+        && id
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_for(given: &str) -> String {
+        let headers = HeaderMap::from_iter([(
+            RequestId::HEADER,
+            HeaderValue::from_bytes(given.as_bytes()).unwrap(),
+        )]);
+        RequestId::of(&headers).to_string()
+    }
+
+    #[test]
+    fn a_harmless_request_id_is_kept() {
+        for good in ["a", "a.b_c-9", &"x".repeat(64)] {
+            assert_eq!(id_for(good), good);
+        }
+    }
+
+    #[test]
+    fn any_other_is_replaced() {
+        for wrong in ["", "a b", "a;b", "ä", &"x".repeat(65)] {
+            let id = id_for(wrong);
+            assert!(id.starts_with("req_") && id.len() == 36, "{wrong}: {id}");
+        }
+        assert_ne!(
+            RequestId::of(&HeaderMap::new()),
+            RequestId::of(&HeaderMap::new())
+        );
+    }
+}

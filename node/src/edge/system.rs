@@ -1,0 +1,74 @@
+//! Handlers of the node itself: health, metrics, tree, store, the document.
+
+use http::StatusCode;
+use protocol::api::{HealthView, TreeQuery};
+
+use super::{
+    Readiness, answer::Answer, openapi, problem::Refused, request::Call, shared::Shared,
+    table::SystemOp,
+};
+
+pub(super) async fn handle(
+    operation: SystemOp,
+    shared: &Shared,
+    call: &Call,
+) -> Result<Answer, Refused> {
+    let orchestrator = &shared.orchestrator;
+    match operation {
+        SystemOp::Health => health(shared, call).await,
+        SystemOp::Live => Answer::json(&view(shared, "ok")),
+        SystemOp::Ready => match shared.readiness() {
+            Readiness::Ready => Answer::json(&view(shared, "ok")),
+            Readiness::Starting => Err(Refused::unavailable("starting", "the node starts")),
+            Readiness::Draining => Err(Refused::unavailable("draining", "the node stops")),
+        },
+        SystemOp::Metrics => {
+            let text = (shared.metrics)();
+            Ok(Answer::text(
+                StatusCode::OK,
+                "text/plain; version=0.0.4; charset=utf-8",
+                text,
+            ))
+        }
+        SystemOp::Tree => {
+            let query = TreeQuery {
+                path: call.query.text("path").map(str::to_owned),
+                depth: call.query.get("depth")?,
+                node: call.query.text("node").map(str::to_owned),
+            };
+            Answer::json(&orchestrator.tree(call.caller()?, &query).await?)
+        }
+        SystemOp::Node => Answer::json(&orchestrator.node()),
+        SystemOp::Store => Answer::json(&orchestrator.store(call.caller()?).await?),
+        SystemOp::OpenApi => Ok(Answer::text(
+            StatusCode::OK,
+            "application/json",
+            openapi::text(),
+        )),
+    }
+}
+
+/// Strangers learn whether the node is well; callers with a token also learn what is not.
+async fn health(shared: &Shared, call: &Call) -> Result<Answer, Refused> {
+    let checks = shared.health.checks(&shared.orchestrator).await;
+    let status = match shared.readiness() {
+        Readiness::Draining => "draining",
+        Readiness::Starting => "degraded",
+        Readiness::Ready if checks.iter().all(|check| check.ok) => "ok",
+        Readiness::Ready => "degraded",
+    };
+    let mut view = view(shared, status);
+    if call.caller.is_some() {
+        view.checks = checks;
+    }
+    Answer::json(&view)
+}
+
+fn view(shared: &Shared, status: &str) -> HealthView {
+    HealthView {
+        status: status.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        node: shared.node.clone(),
+        checks: Vec::new(),
+    }
+}

@@ -1,0 +1,208 @@
+//! From a method and a path to a route. Pure.
+
+use http::Method;
+
+use super::{Route, Verb, agents, system, tasks};
+use crate::edge::query::segment;
+
+/// What a request is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A route, its number, and the parts of the path that vary, decoded.
+    Route(&'static Route, usize, Vec<String>),
+    /// The path is known, the method is not: what would be allowed.
+    Method(String),
+    /// Nothing.
+    Nothing,
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Route {}
+
+/// Looks up a path, under any of its prefixes.
+pub(crate) fn find(method: &Method, path: &str) -> Found {
+    let group = Group::of(path);
+    let wanted = Verb::of(method);
+    let mut allowed: Vec<&str> = Vec::new();
+    for (number, route) in group.routes.iter().enumerate() {
+        let Some(template) = route.path.strip_prefix(group.prefix) else {
+            continue;
+        };
+        if !fits(template, group.tail) {
+            continue;
+        }
+        // A literal comes before what varies, in the table as here: `/agents/stats` is no agent.
+        if wanted == Some(route.method) {
+            return match parts(template, group.tail) {
+                Some(parts) => Found::Route(route, group.first + number, parts),
+                None => Found::Nothing,
+            };
+        }
+        allowed.push(route.method.as_str());
+        if route.method == Verb::Get {
+            allowed.push("HEAD");
+        }
+    }
+    if allowed.is_empty() {
+        Found::Nothing
+    } else {
+        Found::Method(allowed.join(", "))
+    }
+}
+
+/// The routes that a path can belong to: looking through a third of them is three times as fast.
+struct Group<'a> {
+    routes: &'static [Route],
+    /// The number of the first.
+    first: usize,
+    /// What their paths begin with, in the table.
+    prefix: &'static str,
+    /// The path after that, or after what stands for it.
+    tail: &'a str,
+}
+
+impl<'a> Group<'a> {
+    fn of(path: &'a str) -> Self {
+        const AGENTS: usize = system::ROUTES.len();
+        const TASKS: usize = AGENTS + agents::ROUTES.len();
+        let system = |prefix, tail| Self {
+            routes: system::ROUTES,
+            first: 0,
+            prefix,
+            tail,
+        };
+        let Some(rest) = path
+            .strip_prefix("/api/v1/")
+            .or_else(|| path.strip_prefix("/api/"))
+        else {
+            return system("", path);
+        };
+        let (first, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        match first {
+            "agents" => Self {
+                routes: agents::ROUTES,
+                first: AGENTS,
+                prefix: "/api/v1/agents",
+                tail,
+            },
+            "tasks" | "jobs" => Self {
+                routes: tasks::ROUTES,
+                first: TASKS,
+                prefix: "/api/v1/tasks",
+                tail,
+            },
+            _ => system("/api/v1/", rest),
+        }
+    }
+}
+
+fn fits(template: &str, path: &str) -> bool {
+    let mut given = path.split('/');
+    template.split('/').all(|known| {
+        given.next().is_some_and(|part| {
+            if known.starts_with('{') {
+                !part.is_empty()
+            } else {
+                part == known
+            }
+        })
+    }) && given.next().is_none()
+}
+
+fn parts(template: &str, path: &str) -> Option<Vec<String>> {
+    template
+        .split('/')
+        .zip(path.split('/'))
+        .filter(|(known, _)| known.starts_with('{'))
+        .map(|(_, part)| segment(part))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(method: &Method, path: &str) -> Option<(&'static str, Vec<String>)> {
+        match find(method, path) {
+            Found::Route(route, number, parts) => {
+                let same = super::super::routes().nth(number).unwrap();
+                assert_eq!(same.id, route.id);
+                Some((route.id, parts))
+            }
+            Found::Method(_) | Found::Nothing => None,
+        }
+    }
+
+    #[test]
+    fn a_path_is_found_under_each_of_its_names() {
+        let expected = Some(("getTask", vec!["t1".to_owned()]));
+        for path in [
+            "/api/v1/tasks/t1",
+            "/api/tasks/t1",
+            "/api/v1/jobs/t1",
+            "/api/jobs/t1",
+        ] {
+            assert_eq!(id(&Method::GET, path), expected, "{path}");
+            assert_eq!(id(&Method::HEAD, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_literal_wins_over_what_varies() {
+        assert_eq!(
+            id(&Method::GET, "/api/agents/stats").unwrap().0,
+            "agentStats"
+        );
+        assert_eq!(id(&Method::GET, "/api/agents/stat").unwrap().0, "getAgent");
+    }
+
+    #[test]
+    fn parts_are_decoded() {
+        assert_eq!(
+            id(&Method::GET, "/api/v1/agents/a%20b%2Fc").unwrap().1,
+            ["a b/c".to_owned()]
+        );
+    }
+
+    #[test]
+    fn what_is_not_in_the_table_is_not_found() {
+        for path in [
+            "/",
+            "",
+            "/api",
+            "/api/",
+            "/api/v1",
+            "/api/v1/",
+            "/api/v1/task",
+            "/api/v1/tasks/",
+            "/api/v1/tasks//result",
+            "/api/v1/agents/a/b/c/d",
+            "/api/v1/agents/%ff",
+            "/api/v2/tasks",
+            "/api/v1/api/v1/tasks",
+            "/health/",
+            "/api/v1/health",
+            "//health",
+            "/metrics/x",
+        ] {
+            assert_eq!(find(&Method::GET, path), Found::Nothing, "{path}");
+        }
+    }
+
+    #[test]
+    fn another_method_is_told_which_would_do() {
+        assert_eq!(
+            find(&Method::PATCH, "/api/v1/agents/a"),
+            Found::Method("GET, HEAD, PUT, DELETE".to_owned())
+        );
+        assert_eq!(
+            find(&Method::GET, "/api/v1/agents/register/x"),
+            Found::Nothing
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! Routes of the node itself.
+
+use protocol::{
+    access::Role,
+    api::{HealthView, NodeView, StoreView, TreeView},
+};
+use serde_json::{Map, Value};
+
+use super::{Answers, Body, Content, Operation, Parameter, Route, Verb, form};
+use crate::edge::access::Access;
+
+/// What the routes of this page do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum SystemOp {
+    Health,
+    Live,
+    Ready,
+    Metrics,
+    Tree,
+    Node,
+    Store,
+    OpenApi,
+}
+
+const fn get(path: &'static str, id: &'static str, operation: SystemOp) -> Route {
+    Route {
+        method: Verb::Get,
+        path,
+        id,
+        access: Access::Least(Role::Viewer),
+        summary: "",
+        description: "",
+        query: &[],
+        body: Body::None,
+        answers: &[],
+        problems: &[],
+        operation: Operation::System(operation),
+    }
+}
+
+const HEALTH: &[Answers] = &[Answers {
+    status: 200,
+    when: "How the node is.",
+    content: Content::Json(form::<HealthView>),
+}];
+
+pub(super) static ROUTES: &[Route] = &[
+    Route {
+        access: Access::Open,
+        summary: "How the node is",
+        description: "Answers `ok`, `degraded` or `draining`. What was looked at is shown to callers with a token only.",
+        answers: HEALTH,
+        ..get("/health", "health", SystemOp::Health)
+    },
+    Route {
+        access: Access::Open,
+        summary: "Whether the process lives",
+        description: "Answers as long as the process can answer at all; for a supervisor that restarts it.",
+        answers: HEALTH,
+        ..get("/health/live", "live", SystemOp::Live)
+    },
+    Route {
+        access: Access::Open,
+        summary: "Whether the node takes work",
+        description: "Answers 503 while the node starts or drains; for a load balancer.",
+        answers: HEALTH,
+        problems: &[503],
+        ..get("/health/ready", "ready", SystemOp::Ready)
+    },
+    Route {
+        summary: "Measurements",
+        description: "Every counter, gauge and histogram of the node, as Prometheus reads them.",
+        answers: &[Answers {
+            status: 200,
+            when: "The measurements.",
+            content: Content::Other("text/plain"),
+        }],
+        ..get("/metrics", "metrics", SystemOp::Metrics)
+    },
+    Route {
+        summary: "The supervision tree",
+        description: "Every actor from `path` down: where it stands, what it is doing, how often it was restarted and why.",
+        query: &[
+            Parameter {
+                name: "path",
+                description: "Where to start, such as `/agents`; `/` when absent.",
+                schema: form::<String>,
+            },
+            Parameter {
+                name: "depth",
+                description: "How many levels below it; all when absent.",
+                schema: form::<u32>,
+            },
+            Parameter {
+                name: "node",
+                description: "Only actors of this node.",
+                schema: form::<String>,
+            },
+        ],
+        answers: &[Answers {
+            status: 200,
+            when: "The tree, parents before children.",
+            content: Content::Json(form::<TreeView>),
+        }],
+        problems: &[404],
+        ..get("/api/v1/tree", "tree", SystemOp::Tree)
+    },
+    Route {
+        summary: "The node that answers",
+        description: "Its names, its version, and how many entities it has in memory.",
+        answers: &[Answers {
+            status: 200,
+            when: "The node.",
+            content: Content::Json(form::<NodeView>),
+        }],
+        ..get("/api/v1/node", "node", SystemOp::Node)
+    },
+    Route {
+        access: Access::Least(Role::Operator),
+        summary: "The store",
+        description: "Its engine and schema, and how much it holds.",
+        answers: &[Answers {
+            status: 200,
+            when: "The store.",
+            content: Content::Json(form::<StoreView>),
+        }],
+        ..get("/api/v1/store", "store", SystemOp::Store)
+    },
+    Route {
+        summary: "This document",
+        description: "The whole HTTP contract as OpenAPI 3.1.",
+        answers: &[Answers {
+            status: 200,
+            when: "The document.",
+            content: Content::Json(form::<Map<String, Value>>),
+        }],
+        ..get("/api/v1/openapi.json", "openapi", SystemOp::OpenApi)
+    },
+];

@@ -1,0 +1,311 @@
+//! Routes of tasks; each also answers under `/api/v1/jobs`.
+
+use protocol::{
+    access::Role,
+    api::{
+        AllocationView, Assignment, AttemptView, CancelRequest, EventView, Page, ResultView,
+        TaskPatch, TaskSummary, TaskTree, TaskView, WhyView,
+    },
+    id::TaskId,
+    task::{TaskSpec, TaskStatus},
+    time::Span,
+};
+
+use super::{
+    Answers, Body, Content, LARGE, Operation, Parameter, Route, SMALL, Verb,
+    agents::{CURSOR, LIMIT},
+    form,
+};
+use crate::edge::access::Access;
+
+/// What the routes of this page do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum TaskOp {
+    Submit,
+    List,
+    Get,
+    Amend,
+    Delete,
+    Cancel,
+    Assign,
+    Checkpoint,
+    Result,
+    Events,
+    Allocation,
+    Attempts,
+    Why,
+    Tree,
+    Artifact,
+}
+
+const fn route(method: Verb, path: &'static str, id: &'static str, operation: TaskOp) -> Route {
+    let access = match method {
+        Verb::Get => Role::Viewer,
+        Verb::Post | Verb::Put | Verb::Delete => Role::Developer,
+    };
+    Route {
+        method,
+        path,
+        id,
+        access: Access::Least(access),
+        summary: "",
+        description: "",
+        query: &[],
+        body: Body::None,
+        answers: TASK,
+        problems: &[404],
+        operation: Operation::Task(operation),
+    }
+}
+
+const fn ok(content: Content, when: &'static str) -> Answers {
+    Answers {
+        status: 200,
+        when,
+        content,
+    }
+}
+
+const TASK: &[Answers] = &[ok(Content::Json(form::<TaskView>), "The task.")];
+
+const WAIT: Parameter = Parameter {
+    name: "wait",
+    description: "Answer when the task is settled, or after this long, 5m at most.",
+    schema: form::<Span>,
+};
+
+#[derive(schemars::JsonSchema, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Consistency {
+    /// What lists show, which may be a moment behind.
+    Eventual,
+    /// What the task itself knows.
+    Strong,
+}
+
+pub(super) static ROUTES: &[Route] = &[
+    Route {
+        summary: "Submit a task",
+        description: "The task is durable when this answers. A repeat under the same `Idempotency-Key` answers the task that the first one made; the same key with another body is refused.",
+        query: &[WAIT],
+        body: Body::Required(form::<TaskSpec>, LARGE),
+        answers: &[
+            ok(
+                Content::Json(form::<TaskView>),
+                "The key was used before: the task that was made then, with `Idempotent-Replay: true`.",
+            ),
+            Answers {
+                status: 201,
+                when: "The task, at the address in `Location`.",
+                content: Content::Json(form::<TaskView>),
+            },
+        ],
+        problems: &[409],
+        ..route(Verb::Post, "/api/v1/tasks", "submitTask", TaskOp::Submit)
+    },
+    Route {
+        summary: "List tasks",
+        description: "The newest first; a page stays the same while tasks are added.",
+        query: &[
+            Parameter {
+                name: "status",
+                description: "Only this status.",
+                schema: form::<TaskStatus>,
+            },
+            Parameter {
+                name: "user_id",
+                description: "Only this user's.",
+                schema: form::<String>,
+            },
+            Parameter {
+                name: "parent_id",
+                description: "Only parts of this task.",
+                schema: form::<TaskId>,
+            },
+            Parameter {
+                name: "q",
+                description: "Only tasks whose description contains this, case aside.",
+                schema: form::<String>,
+            },
+            LIMIT,
+            CURSOR,
+        ],
+        answers: &[ok(
+            Content::Json(form::<Page<TaskSummary>>),
+            "A page of tasks.",
+        )],
+        problems: &[],
+        ..route(Verb::Get, "/api/v1/tasks", "listTasks", TaskOp::List)
+    },
+    Route {
+        summary: "One task",
+        description: "With its plan, every attempt of every step, its progress and its result.",
+        query: &[
+            Parameter {
+                name: "consistency",
+                description: "`strong` asks the task itself. One task is always answered so.",
+                schema: form::<Consistency>,
+            },
+            WAIT,
+        ],
+        ..route(Verb::Get, "/api/v1/tasks/{task}", "getTask", TaskOp::Get)
+    },
+    Route {
+        summary: "Change a task",
+        description: "Description, priority and metadata, while it is not settled. What is absent stays as it is.",
+        body: Body::Required(form::<TaskPatch>, SMALL),
+        problems: &[404, 409],
+        ..route(
+            Verb::Put,
+            "/api/v1/tasks/{task}",
+            "amendTask",
+            TaskOp::Amend,
+        )
+    },
+    Route {
+        summary: "Delete a task",
+        description: "A settled task disappears from sight; its records stay. One that is not settled is refused, or stopped first.",
+        query: &[Parameter {
+            name: "cancel",
+            description: "Stop it first if it is not settled.",
+            schema: form::<bool>,
+        }],
+        answers: &[Answers {
+            status: 204,
+            when: "It is gone.",
+            content: Content::Empty,
+        }],
+        problems: &[404, 409],
+        ..route(
+            Verb::Delete,
+            "/api/v1/tasks/{task}",
+            "deleteTask",
+            TaskOp::Delete,
+        )
+    },
+    Route {
+        summary: "Cancel a task",
+        description: "Nothing of it runs any more when this answers.",
+        body: Body::Optional(form::<CancelRequest>, SMALL),
+        answers: &[Answers {
+            status: 202,
+            when: "The task.",
+            content: Content::Json(form::<TaskView>),
+        }],
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/tasks/{task}/cancel",
+            "cancelTask",
+            TaskOp::Cancel,
+        )
+    },
+    Route {
+        summary: "Assign a task to an agent",
+        description: "Binds its unsettled steps, or one of them, to one agent; an agent that cannot do them is refused with the reasons.",
+        body: Body::Required(form::<Assignment>, SMALL),
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/tasks/{task}/assign",
+            "assignTask",
+            TaskOp::Assign,
+        )
+    },
+    Route {
+        summary: "Write a snapshot of a task now",
+        description: "Recovery starts from it instead of from the first event.",
+        ..route(
+            Verb::Post,
+            "/api/v1/tasks/{task}/checkpoint",
+            "checkpointTask",
+            TaskOp::Checkpoint,
+        )
+    },
+    Route {
+        summary: "What a task gave",
+        description: "Its result, and where each output came from. A conflict while it is not settled.",
+        answers: &[ok(Content::Json(form::<ResultView>), "The result.")],
+        problems: &[404, 409],
+        ..route(
+            Verb::Get,
+            "/api/v1/tasks/{task}/result",
+            "taskResult",
+            TaskOp::Result,
+        )
+    },
+    Route {
+        summary: "What happens to a task",
+        description: "Its events as server-sent events, each once and in order, until it is settled; `id` is the position to resume after, as `Last-Event-ID` or `since`. With `Accept: application/json`, those recorded so far.",
+        query: &[Parameter {
+            name: "since",
+            description: "Only events after this position.",
+            schema: form::<u64>,
+        }],
+        answers: &[ok(Content::Events(form::<Vec<EventView>>), "Its events.")],
+        ..route(
+            Verb::Get,
+            "/api/v1/tasks/{task}/events",
+            "taskEvents",
+            TaskOp::Events,
+        )
+    },
+    Route {
+        summary: "Why each agent was chosen",
+        description: "The score card of each attempt: every candidate, what excluded it or how it scored.",
+        answers: &[ok(
+            Content::Json(form::<Vec<AllocationView>>),
+            "The score cards.",
+        )],
+        ..route(
+            Verb::Get,
+            "/api/v1/tasks/{task}/allocation",
+            "taskAllocation",
+            TaskOp::Allocation,
+        )
+    },
+    Route {
+        summary: "Every attempt of every step",
+        description: "In the order in which they were started.",
+        answers: &[ok(Content::Json(form::<Vec<AttemptView>>), "The attempts.")],
+        ..route(
+            Verb::Get,
+            "/api/v1/tasks/{task}/attempts",
+            "taskAttempts",
+            TaskOp::Attempts,
+        )
+    },
+    Route {
+        summary: "What a task waits for",
+        description: "For each unsettled step: what it waits for, and what would make it start.",
+        answers: &[ok(Content::Json(form::<WhyView>), "The reasons.")],
+        ..route(
+            Verb::Get,
+            "/api/v1/tasks/{task}/why",
+            "taskWhy",
+            TaskOp::Why,
+        )
+    },
+    Route {
+        summary: "A task and its parts",
+        description: "All tasks below it, parents before children.",
+        answers: &[ok(Content::Json(form::<TaskTree>), "The tasks.")],
+        ..route(
+            Verb::Get,
+            "/api/v1/tasks/{task}/tree",
+            "taskTree",
+            TaskOp::Tree,
+        )
+    },
+    Route {
+        summary: "A file that a step left",
+        description: "As it is, to be saved and never shown in place.",
+        answers: &[ok(Content::Other("application/octet-stream"), "The file.")],
+        ..route(
+            Verb::Get,
+            "/api/v1/tasks/{task}/artifacts/{step}/{attempt}/{name}",
+            "taskArtifact",
+            TaskOp::Artifact,
+        )
+    },
+];

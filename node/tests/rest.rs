@@ -1,0 +1,16 @@
+//! The HTTP interface, as a client meets it: a node on a free port, real requests.
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+#[path = "rest/access.rs"]
+mod access;
+#[path = "rest/agents.rs"]
+mod agents;
+#[path = "rest/connections.rs"]
+mod connections;
+#[path = "rest/requests.rs"]
+mod requests;
+#[path = "rest/tasks.rs"]
+mod tasks;

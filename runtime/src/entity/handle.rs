@@ -1,0 +1,456 @@
+//! [`Host`]: tell an entity something by its address, wherever it is in its life.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock, RwLock},
+    time::Duration,
+};
+
+use dashmap::{DashMap, Entry};
+use protocol::entity::EntityId;
+use ractor::{ActorCell, ActorId};
+use tokio::sync::watch;
+
+use super::{Entity, actor::EntityActor, path};
+use crate::{
+    journal::Journal,
+    store,
+    supervision::{self, Address, Gone, SpawnError, Tree},
+};
+
+/// How long a message may take to find its entity active.
+const REACH: Duration = Duration::from_secs(10);
+
+/// Streams activated at once at start.
+const BATCH: u32 = 200;
+
+/// What a new entity starts from.
+#[derive(Debug, Clone)]
+pub struct Seed {
+    /// Whose data it is.
+    pub tenant: Arc<str>,
+    /// By which name the supervision tree shows it; by its id when absent.
+    pub name: Option<Arc<str>>,
+}
+
+/// Why an entity could not be told something. Nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub enum TellError {
+    /// There is no stream of this name.
+    #[error("{0} does not exist")]
+    NoSuchEntity(EntityId),
+    /// It failed again and again and waits for an operator.
+    #[error("{id} is out of service after repeated failures: {errors}")]
+    Parked {
+        /// Which one.
+        id: EntityId,
+        /// The last ones.
+        errors: String,
+    },
+    /// It could not be loaded.
+    #[error("{id} could not be activated: {cause}")]
+    Activation {
+        /// Which one.
+        id: EntityId,
+        /// Why.
+        cause: String,
+    },
+    /// It came and went too often while the message waited.
+    #[error("{0} could not be reached in time")]
+    Unreachable(EntityId),
+}
+
+/// Raised by an activation whose stream is empty.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("{0} does not exist")]
+pub(super) struct NoSuchEntity(pub(super) EntityId);
+
+/// The entities of one kind on this node. Cheap to clone.
+pub struct Host<E: Entity>(Arc<Inner<E>>);
+
+pub(super) struct Inner<E: Entity> {
+    pub(super) journal: Journal,
+    pub(super) names: DashMap<ActorId, EntityId>,
+    services: OnceLock<E::Services>,
+    tree: Tree,
+    slots: DashMap<EntityId, Slot<E>>,
+    supervisor: RwLock<Option<ActorCell>>,
+}
+
+/// Where an entity of this node is in its life; absent means passive.
+enum Slot<E: Entity> {
+    Active(Address<E::Message>),
+    /// Being loaded, or on its way out; the sender is dropped when that is over.
+    Busy {
+        over: watch::Receiver<()>,
+        _done: Option<watch::Sender<()>>,
+    },
+}
+
+impl<E: Entity> Clone for Host<E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E: Entity> fmt::Debug for Host<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("kind", &E::KIND)
+            .field("active", &self.active())
+            .finish()
+    }
+}
+
+impl<E: Entity> From<Arc<Inner<E>>> for Host<E> {
+    fn from(inner: Arc<Inner<E>>) -> Self {
+        Self(inner)
+    }
+}
+
+impl<E: Entity> Host<E> {
+    /// A host without entities. [`provide`](Self::provide) comes before the first message, and its
+    /// [`supervisor`](Self::supervisor) runs while it is used.
+    #[must_use]
+    pub fn new(tree: Tree, journal: Journal) -> Self {
+        Self(Arc::new(Inner {
+            journal,
+            names: DashMap::new(),
+            services: OnceLock::new(),
+            tree,
+            slots: DashMap::new(),
+            supervisor: RwLock::new(None),
+        }))
+    }
+
+    /// Hands over what all entities share; only the first time counts.
+    pub fn provide(&self, services: E::Services) {
+        let _ = self.0.services.set(services);
+    }
+
+    /// The child that supervises these entities; to be started under the root.
+    #[must_use]
+    pub fn supervisor(&self) -> supervision::ChildSpec {
+        let inner = self.0.clone();
+        supervision::child(
+            E::FOLDER,
+            "supervisor",
+            supervision::Restart::Permanent,
+            move || {
+                (
+                    super::actor::HostActor {
+                        inner: inner.clone(),
+                    },
+                    (),
+                )
+            },
+        )
+        .0
+    }
+
+    /// Entities in memory.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.0.slots.len()
+    }
+
+    /// Makes an entity and tells it its first message, which must record something.
+    ///
+    /// # Errors
+    ///
+    /// When the actor cannot be started.
+    pub async fn create(
+        &self,
+        id: EntityId,
+        seed: Seed,
+        message: E::Message,
+    ) -> Result<(), TellError> {
+        let name = seed.name.clone();
+        let address = self.spawn(id, name.as_deref(), Some(seed)).await?;
+        self.0.activated(id, address.clone());
+        address
+            .cast(message)
+            .map_err(|Gone| TellError::Unreachable(id))
+    }
+
+    /// Tells an entity something, activating it when it is passive.
+    ///
+    /// # Errors
+    ///
+    /// When it does not exist, is parked, or cannot be loaded.
+    pub async fn tell(&self, id: EntityId, message: E::Message) -> Result<(), TellError> {
+        let mut message = message;
+        let deadline = tokio::time::Instant::now() + REACH;
+        while tokio::time::Instant::now() < deadline {
+            let address = self.activate(id).await?;
+            match address.offer(message) {
+                Ok(()) => return Ok(()),
+                // It is on its way out: its slot changes when it is gone.
+                Err(back) => message = back,
+            }
+            self.0.left(id).await;
+        }
+        Err(TellError::Unreachable(id))
+    }
+
+    /// Asks an entity something. The answer is `None` when the entity failed before it answered.
+    ///
+    /// # Errors
+    ///
+    /// As [`tell`](Self::tell).
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        id: EntityId,
+        message: impl FnOnce(tokio::sync::oneshot::Sender<R>) -> E::Message,
+    ) -> Result<Option<R>, TellError> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.tell(id, message(reply)).await?;
+        Ok(answer.await.ok())
+    }
+
+    /// Tells an entity something only if it is in memory now; answers whether it was told.
+    pub fn tell_active(&self, id: EntityId, message: E::Message) -> bool {
+        let address = match self.0.slots.get(&id).as_deref() {
+            Some(Slot::Active(address)) => address.clone(),
+            Some(Slot::Busy { .. }) | None => return false,
+        };
+        address.cast(message).is_ok()
+    }
+
+    /// Tells every entity in memory something.
+    pub fn broadcast(&self, message: impl Fn() -> E::Message) {
+        for slot in &self.0.slots {
+            if let Slot::Active(address) = slot.value() {
+                let _ = address.cast(message());
+            }
+        }
+    }
+
+    /// Activates every stream with unfinished work, oldest first; answers how many.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot list them.
+    pub async fn recover(&self) -> Result<u64, store::Error> {
+        let store = self.0.journal.store().clone();
+        let (mut after, mut count) = (None, 0);
+        loop {
+            let ids = store.open(E::KIND, after, BATCH).await?;
+            let Some(last) = ids.last() else {
+                return Ok(count);
+            };
+            after = Some(*last);
+            store
+                .claim(&ids, self.0.journal.epoch(), self.0.journal.owner())
+                .await?;
+            for id in ids {
+                match self.activate(id).await {
+                    Ok(_) => count += 1,
+                    Err(error) => tracing::error!(entity = %id, %error, "entity was not recovered"),
+                }
+            }
+        }
+    }
+
+    /// Puts a parked entity back into service.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn unpark(&self, id: EntityId) -> Result<(), store::Error> {
+        self.0.journal.store().park(id, None).await
+    }
+
+    /// The entity's actor, started if need be.
+    pub(super) async fn activate(&self, id: EntityId) -> Result<Address<E::Message>, TellError> {
+        let deadline = tokio::time::Instant::now() + REACH;
+        while tokio::time::Instant::now() < deadline {
+            let mut busy = match self.0.slots.entry(id) {
+                Entry::Occupied(slot) => match slot.get() {
+                    Slot::Active(address) => return Ok(address.clone()),
+                    Slot::Busy { over, .. } => over.clone(),
+                },
+                Entry::Vacant(slot) => {
+                    let (done, over) = watch::channel(());
+                    slot.insert(Slot::Busy { over, _done: None });
+                    return self.load(id, done).await;
+                }
+            };
+            // An error says that the sender is gone: it is over.
+            let _ = tokio::time::timeout_at(deadline, busy.changed()).await;
+        }
+        Err(TellError::Unreachable(id))
+    }
+
+    /// Loads the entity in a task of its own, which a caller that gives up does not stop.
+    async fn load(
+        &self,
+        id: EntityId,
+        done: watch::Sender<()>,
+    ) -> Result<Address<E::Message>, TellError> {
+        let host = self.clone();
+        let loading = tokio::spawn(async move {
+            let loaded = host.wake(id).await;
+            match &loaded {
+                Ok(address) => host.0.activated(id, address.clone()),
+                Err(_) => {
+                    host.0.slots.remove(&id);
+                }
+            }
+            drop(done);
+            loaded
+        });
+        loading.await.unwrap_or_else(|error| {
+            Err(TellError::Activation {
+                id,
+                cause: error.to_string(),
+            })
+        })
+    }
+
+    async fn wake(&self, id: EntityId) -> Result<Address<E::Message>, TellError> {
+        let row =
+            self.0
+                .journal
+                .store()
+                .stream(id)
+                .await
+                .map_err(|error| TellError::Activation {
+                    id,
+                    cause: error.to_string(),
+                })?;
+        match row {
+            None => Err(TellError::NoSuchEntity(id)),
+            Some(row) => match row.parked {
+                Some(errors) => Err(TellError::Parked { id, errors }),
+                None => self.spawn(id, row.summary.name.as_deref(), None).await,
+            },
+        }
+    }
+
+    async fn spawn(
+        &self,
+        id: EntityId,
+        name: Option<&str>,
+        seed: Option<Seed>,
+    ) -> Result<Address<E::Message>, TellError> {
+        let activation = |cause: String| TellError::Activation { id, cause };
+        let supervisor = self
+            .0
+            .supervisor
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+            .ok_or_else(|| activation("the node is starting or stopping".to_owned()))?;
+        let actor = EntityActor {
+            host: self.clone(),
+            id,
+        };
+        let path = name.map_or_else(
+            || path(E::FOLDER, &id.to_string()),
+            |name| path(E::FOLDER, name),
+        );
+        supervision::spawn(
+            &self.0.tree,
+            path,
+            E::KIND.as_str(),
+            actor,
+            seed,
+            &supervisor,
+        )
+        .await
+        .map_err(|error: SpawnError| activation(format!("{error}: {}", error.source)))
+    }
+
+    pub(super) fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    pub(super) fn inner(&self) -> &Inner<E> {
+        &self.0
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "an entity lives only after its services were provided"
+    )]
+    pub(super) fn services(&self) -> &E::Services {
+        self.0
+            .services
+            .get()
+            .expect("services are provided before the first message")
+    }
+}
+
+impl<E: Entity> Inner<E> {
+    pub(super) fn supervised_by(&self, cell: ActorCell) {
+        *self
+            .supervisor
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(cell);
+    }
+
+    /// Begins a life of the supervisor: what its predecessor supervised died with it.
+    pub(super) fn abandon(&self) -> bool {
+        let abandoned = !self.slots.is_empty();
+        self.names.clear();
+        self.slots.clear();
+        abandoned
+    }
+
+    fn activated(&self, id: EntityId, address: Address<E::Message>) {
+        self.slots.insert(id, Slot::Active(address.clone()));
+        // One that ended before it stood here was not found when its end was noticed.
+        if address.cell().is_none() {
+            self.slots
+                .remove_if(&id, |_, slot| matches!(slot, Slot::Active(_)));
+        }
+    }
+
+    /// Marks an active entity as on its way out; false when it is so already.
+    pub(super) fn release(&self, id: EntityId) -> bool {
+        match self.slots.get_mut(&id) {
+            Some(mut slot) if matches!(slot.value(), Slot::Active(_)) => {
+                let (done, over) = watch::channel(());
+                *slot = Slot::Busy {
+                    over,
+                    _done: Some(done),
+                };
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// The actor ended; the next message may start another.
+    pub(super) fn gone(&self, id: EntityId) {
+        self.slots.remove(&id);
+    }
+
+    /// Waits until the activation that refused a message has left its slot.
+    async fn left(&self, id: EntityId) {
+        let over = match self.slots.get(&id).as_deref() {
+            Some(Slot::Busy { over, .. }) => Some(over.clone()),
+            Some(Slot::Active(_)) | None => None,
+        };
+        match over {
+            Some(mut over) => {
+                let _ = tokio::time::timeout(REACH, over.changed()).await;
+            }
+            // The notice of its end is on its way to the supervisor.
+            None => tokio::task::yield_now().await,
+        }
+    }
+
+    /// Takes the entity out of service in the store, then out of memory.
+    pub(super) fn park(self: &Arc<Self>, id: EntityId, errors: String) {
+        let inner = self.clone();
+        tokio::spawn(async move {
+            tracing::error!(entity = %id, errors, "entity is parked");
+            if let Err(error) = inner.journal.store().park(id, Some(&errors)).await {
+                tracing::error!(entity = %id, %error, "parking could not be recorded");
+            }
+            inner.gone(id);
+        });
+    }
+}

@@ -1,0 +1,409 @@
+//! [`Journaled`]: a state and its stream; written first, then believed.
+
+use std::{ops::Deref, sync::Arc};
+
+use protocol::{
+    entity::EntityId,
+    epoch::Epoch,
+    id::{CommandId, NodeId},
+    record::{ChainHash, Record, Summary},
+    time::Timestamp,
+};
+use serde::de::DeserializeOwned;
+
+use super::{EventSourced, Feed, snapshot};
+use crate::{
+    clock::Clock,
+    store::{
+        self, Append, AppendError, Delivery, Idempotency, Refusal, ReminderChange, Snapshot, Writer,
+    },
+};
+
+/// Records read at once while replaying.
+const PAGE: u32 = 512;
+
+/// Times an append is repeated when its outcome is not known.
+const REPEATS: u32 = 5;
+
+/// Why a state could not be loaded or a change not be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else owns the stream now, or the client's key or name is taken.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store failed; what was staged may or may not be written.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl From<AppendError> for Error {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Refused(refusal) => Self::Refused(refusal),
+            AppendError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Makes and loads journaled states for one node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Journal(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    store: store::Shared,
+    writer: Writer,
+    clock: Clock,
+    owner: NodeId,
+    epoch: Epoch,
+    feed: Feed,
+}
+
+/// What comes with a commit beside the events.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The command that led to it.
+    pub command: CommandId,
+    /// Who asked for it.
+    pub actor: Arc<str>,
+    /// The client's key, only with a stream's first commit.
+    pub idempotency: Option<Idempotency>,
+    /// Wake-ups to set or forget.
+    pub reminders: Vec<ReminderChange>,
+    /// Effects to bring about.
+    pub outbox: Vec<Delivery>,
+}
+
+impl Commit {
+    /// A commit with events alone.
+    #[must_use]
+    pub const fn by(actor: Arc<str>, command: CommandId) -> Self {
+        Self {
+            command,
+            actor,
+            idempotency: None,
+            reminders: Vec::new(),
+            outbox: Vec::new(),
+        }
+    }
+}
+
+impl Journal {
+    /// A journal of one node, under the epoch that the store gave it.
+    #[must_use]
+    pub fn new(
+        store: store::Shared,
+        writer: Writer,
+        clock: Clock,
+        owner: NodeId,
+        epoch: Epoch,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            store,
+            writer,
+            clock,
+            owner,
+            epoch,
+            feed: Feed::default(),
+        }))
+    }
+
+    /// What is committed, as it is committed.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.0.feed
+    }
+
+    /// The store below.
+    #[must_use]
+    pub fn store(&self) -> &store::Shared {
+        &self.0.store
+    }
+
+    /// The clock that stamps records.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The process that appends.
+    #[must_use]
+    pub fn owner(&self) -> NodeId {
+        self.0.owner
+    }
+
+    /// The ownership under which it appends.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.0.epoch
+    }
+
+    /// A state without a past; its first commit makes the stream.
+    #[must_use]
+    pub fn create<S: EventSourced>(&self, stream: EntityId, tenant: &str) -> Journaled<S> {
+        Journaled {
+            journal: self.clone(),
+            stream,
+            tenant: tenant.into(),
+            state: S::default(),
+            head: 0,
+            hash: ChainHash::default(),
+            snapshot: 0,
+            staged: Vec::new(),
+            staged_count: 0,
+            now: self.0.clock.now(),
+        }
+    }
+
+    /// The state as its stream has it, or nothing when there is no such stream.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` when the hash chain is broken or an event cannot be read.
+    pub async fn load<S: EventSourced>(
+        &self,
+        stream: EntityId,
+    ) -> Result<Option<Journaled<S>>, store::Error> {
+        let mut journaled = self.create::<S>(stream, "");
+        if let Some(snapshot) = self.0.store.snapshot(stream).await?
+            && snapshot.version == S::STATE_VERSION
+            && let Ok(state) = serde_json::from_str(&snapshot.data)
+        {
+            journaled.state = state;
+            journaled.head = snapshot.seq;
+            journaled.snapshot = snapshot.seq;
+            journaled.hash = snapshot.hash;
+        }
+        loop {
+            let records = self.0.store.read(stream, journaled.head, PAGE).await?;
+            let read = records.len();
+            for record in records {
+                journaled.replay(&record)?;
+            }
+            if read < PAGE as usize {
+                break;
+            }
+        }
+        if journaled.head == 0 {
+            return Ok(None);
+        }
+        if journaled.tenant.is_empty() {
+            // Everything was in the snapshot.
+            let row = self.0.store.stream(stream).await?;
+            journaled.tenant = row.map(|row| row.tenant).unwrap_or_default().into();
+        }
+        Ok(Some(journaled))
+    }
+}
+
+/// Reads the events of a record.
+///
+/// # Errors
+///
+/// `Corrupt` when they are not what this build knows.
+pub fn decode<E: DeserializeOwned>(record: &Record) -> Result<Vec<E>, store::Error> {
+    let events: Vec<E> = serde_json::from_str(&record.data).map_err(|error| {
+        store::Error::Corrupt(format!("{} at {}: {error}", record.stream, record.seq))
+    })?;
+    if events.len() == record.count as usize {
+        Ok(events)
+    } else {
+        Err(store::Error::Corrupt(format!(
+            "{} at {} holds {} events, not {}",
+            record.stream,
+            record.seq,
+            events.len(),
+            record.count
+        )))
+    }
+}
+
+/// A state together with its stream.
+///
+/// [`stage`](Self::stage) applies an event for the decisions that follow in the same handler;
+/// [`commit`](Self::commit) writes all that was staged. Nobody else may see the state, and no
+/// effect may start, between the two. When a commit fails, the actor that holds this must end: the
+/// next activation replays what the store has.
+#[derive(Debug)]
+pub struct Journaled<S: EventSourced> {
+    journal: Journal,
+    stream: EntityId,
+    tenant: Arc<str>,
+    state: S,
+    head: u64,
+    hash: ChainHash,
+    snapshot: u64,
+    /// The JSON array of staged events, without its closing bracket.
+    staged: Vec<u8>,
+    staged_count: u32,
+    now: Timestamp,
+}
+
+impl<S: EventSourced> Deref for Journaled<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.state
+    }
+}
+
+impl<S: EventSourced> Journaled<S> {
+    /// Position of the last committed event; 0 before the first.
+    #[must_use]
+    pub const fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Whose stream it is.
+    #[must_use]
+    pub const fn stream(&self) -> EntityId {
+        self.stream
+    }
+
+    /// Whose data it is.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// Whether anything waits for [`commit`](Self::commit).
+    #[must_use]
+    pub const fn is_staged(&self) -> bool {
+        self.staged_count > 0
+    }
+
+    /// Applies an event now and writes it with the next commit. All events of one commit carry the
+    /// time of the first.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` when the event cannot be written as JSON, such as a map with keys that are not text.
+    pub fn stage(&mut self, event: &S::Event) -> Result<(), store::Error> {
+        if self.staged_count == 0 {
+            self.now = self.journal.0.clock.now();
+        }
+        self.staged
+            .push(if self.staged_count == 0 { b'[' } else { b',' });
+        serde_json::to_writer(&mut self.staged, event).map_err(|error| {
+            store::Error::Corrupt(format!("an event cannot be written: {error}"))
+        })?;
+        self.staged_count += 1;
+        self.state.apply(event, self.now);
+        Ok(())
+    }
+
+    /// Writes what was staged, in one append; nothing when nothing was.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` when nothing was written; `Store` when that is not known.
+    pub async fn commit(&mut self, commit: Commit) -> Result<(), Error> {
+        if self.staged_count == 0 {
+            return Ok(());
+        }
+        let mut data = std::mem::take(&mut self.staged);
+        data.push(b']');
+        let data = String::from_utf8(data)
+            .map_err(|error| store::Error::Corrupt(format!("an event is not text: {error}")))?;
+        let record = self.record(data, &commit);
+        self.append(&record, self.state.summary(), commit).await?;
+        self.staged_count = 0;
+        self.head = record.head();
+        self.hash = record.hash;
+        self.journal.0.feed.publish(&record);
+        if snapshot::is_due(self.head, self.snapshot) {
+            self.checkpoint().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a snapshot of the committed state.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn checkpoint(&mut self) -> Result<(), store::Error> {
+        let data = serde_json::to_string(&self.state).map_err(|error| {
+            store::Error::Corrupt(format!("a state cannot be written: {error}"))
+        })?;
+        let snapshot = Snapshot {
+            stream: self.stream,
+            seq: self.head,
+            hash: self.hash,
+            version: S::STATE_VERSION,
+            data,
+        };
+        self.journal.0.store.save(&snapshot).await?;
+        self.snapshot = self.head;
+        Ok(())
+    }
+
+    fn record(&self, data: String, commit: &Commit) -> Record {
+        let mut record = Record {
+            stream: self.stream,
+            seq: self.head + 1,
+            count: self.staged_count,
+            epoch: self.journal.0.epoch,
+            owner: self.journal.0.owner,
+            cmd_id: commit.command,
+            tenant: self.tenant.to_string(),
+            actor: commit.actor.to_string(),
+            at: self.now,
+            version: S::EVENT_VERSION,
+            data,
+            hash: ChainHash::default(),
+        };
+        record.hash = record.chain(self.hash);
+        record
+    }
+
+    /// Appends, and settles a lost answer by repeating the same command: the store recognises it.
+    async fn append(&self, record: &Record, summary: Summary, commit: Commit) -> Result<(), Error> {
+        let append = Append {
+            record: record.clone(),
+            summary,
+            idempotency: commit.idempotency,
+            reminders: commit.reminders,
+            outbox: commit.outbox,
+        };
+        let mut repeats = 0;
+        loop {
+            match self.journal.0.writer.append(append.clone()).await {
+                Ok(_) => return Ok(()),
+                // The stream's own first append, whose answer was lost, holds the key or name.
+                Err(AppendError::Refused(
+                    Refusal::Repeated { stream, .. } | Refusal::NameTaken { stream },
+                )) if repeats > 0 && stream == self.stream => return Ok(()),
+                Err(AppendError::Store(store::Error::Unavailable(cause))) if repeats < REPEATS => {
+                    repeats += 1;
+                    tracing::warn!(stream = %self.stream, repeats, cause, "append is repeated");
+                    tokio::time::sleep(std::time::Duration::from_millis(20 << repeats)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn replay(&mut self, record: &Record) -> Result<(), store::Error> {
+        let corrupt = |what: &str| {
+            store::Error::Corrupt(format!("{} at {}: {what}", record.stream, record.seq))
+        };
+        if record.seq != self.head + 1 {
+            return Err(corrupt("events are missing before it"));
+        }
+        if record.chain(self.hash) != record.hash {
+            return Err(corrupt(
+                "its hash does not follow from the record before it",
+            ));
+        }
+        for event in decode::<S::Event>(record)? {
+            self.state.apply(&event, record.at);
+        }
+        self.head = record.head();
+        self.hash = record.hash;
+        if self.tenant.is_empty() {
+            self.tenant = record.tenant.as_str().into();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! One suite that every store passes: each fact is a sentence of the traits' contracts.
+//!
+//! `store_conformance!(make)` makes a test of each, where `make` is an async function that answers
+//! an empty store and whatever must be kept alive beside it.
+
+pub mod append;
+pub mod claim;
+pub mod effects;
+pub mod names;
+pub mod streams;
+pub mod views;
+
+use protocol::{
+    entity::{EntityId, EntityKind},
+    epoch::Epoch,
+    id::{CommandId, NodeId},
+    record::{ChainHash, Record, Summary},
+    time::Timestamp,
+};
+use uuid::Uuid;
+
+use super::{Append, Appended, Error, Idempotency, Refusal, Shared};
+
+/// Makes a test of every fact for one store.
+#[macro_export]
+macro_rules! store_conformance {
+    ($make:path) => {
+        $crate::store_conformance!(@facts $make,
+            append {
+                an_append_makes_a_stream_and_the_next_extends_it,
+                a_stream_grows_only_at_its_head,
+                a_refused_append_changes_nothing,
+                a_refused_append_leaves_its_neighbours_alone,
+                an_append_is_recognised_by_its_command,
+                a_deposed_owner_cannot_append,
+                a_large_batch_keeps_its_order,
+                an_empty_batch_is_committed,
+                records_read_back_as_written,
+                reading_starts_after_a_position,
+                the_journal_holds_every_stream_in_order,
+                a_key_makes_one_stream,
+                a_key_is_the_tenants_own,
+                of_two_with_one_key_the_first_wins,
+                a_key_of_a_refused_append_stays_free,
+            }
+            names {
+                a_name_is_unique_among_its_kind_and_tenant,
+                of_two_with_one_name_the_first_wins,
+                a_hidden_stream_frees_its_name,
+                a_stream_may_not_take_a_name_later,
+                a_stream_keeps_its_own_name,
+                rebuilding_the_index_cannot_double_a_name,
+            }
+            streams {
+                the_index_shows_the_last_append,
+                lists_are_the_newest_first_and_leave_out_hidden_ones,
+                lists_filter,
+                lists_find_text_case_aside,
+                lists_come_in_pages,
+                streams_are_counted_by_status,
+                open_streams_are_found_in_order,
+                a_parked_stream_is_not_open,
+                the_index_can_be_rebuilt,
+                sizes_are_told,
+            }
+            claim {
+                each_start_has_a_greater_epoch,
+                a_claim_fences_earlier_owners,
+                a_later_epoch_keeps_its_streams,
+                of_many_claims_each_is_answered,
+                of_racing_owners_one_appends,
+            }
+            effects {
+                reminders_are_due_the_earliest_first,
+                a_reminder_is_replaced_and_cleared_by_name,
+                a_delivered_reminder_is_gone_unless_it_was_set_again,
+                a_delivery_is_claimed_by_one_courier,
+                a_postponed_delivery_counts_its_tries,
+                a_settled_delivery_is_gone,
+                a_delivery_is_added_once,
+                refused_appends_have_no_effects,
+            }
+            views {
+                a_fold_writes_rows_and_cursor,
+                a_cleared_view_starts_again,
+                the_newest_snapshot_is_kept,
+                a_closed_store_fails,
+                a_store_answers_a_probe,
+            }
+        );
+    };
+    (@facts $make:path, $($part:ident { $($fact:ident),* $(,)? })*) => { $($(
+        #[tokio::test]
+        async fn $fact() -> Result<(), $crate::store::Error> {
+            let (store, _beside) = $make().await;
+            $crate::store::conformance::$part::$fact(store).await
+        }
+    )*)* };
+}
+
+/// A task whose place among others is `number`.
+#[must_use]
+pub fn task(number: u128) -> EntityId {
+    EntityId::new(EntityKind::Task, Uuid::from_u128(number))
+}
+
+/// An agent whose place among others is `number`.
+#[must_use]
+pub fn agent(number: u128) -> EntityId {
+    EntityId::new(EntityKind::Agent, Uuid::from_u128(number))
+}
+
+/// An append of one event that makes sense of everything but `stream` and `seq` itself.
+///
+/// Its command is new in every stream and position.
+#[must_use]
+pub fn append(stream: EntityId, seq: u64) -> Append {
+    let command = Uuid::from_u64_pair(seq, stream.key().as_u64_pair().1);
+    Append {
+        record: Record {
+            stream,
+            seq,
+            count: 1,
+            epoch: Epoch::new(1, 1),
+            owner: NodeId::from_uuid(Uuid::from_u128(1)),
+            cmd_id: CommandId::from_uuid(command),
+            tenant: "default".into(),
+            actor: "ann".into(),
+            at: Timestamp::from_micros(1_000 + seq.cast_signed()),
+            version: 1,
+            data: format!(r#"[{{"type":"tried","seq":{seq}}}]"#),
+            hash: ChainHash([7; 32]),
+        },
+        summary: Summary {
+            status: "pending".into(),
+            open: true,
+            user: "ann".into(),
+            body: r#"{"description":"tidy up"}"#.into(),
+            ..Summary::default()
+        },
+        idempotency: None,
+        reminders: Vec::new(),
+        outbox: Vec::new(),
+    }
+}
+
+/// An append that makes a stream with a name.
+#[must_use]
+pub fn named(stream: EntityId, name: &str) -> Append {
+    let mut append = append(stream, 1);
+    append.summary.name = Some(name.into());
+    append
+}
+
+/// An append that makes a stream under a client's key.
+#[must_use]
+pub fn keyed(stream: EntityId, key: &str) -> Append {
+    Append {
+        idempotency: Some(Idempotency {
+            key: key.into(),
+            body_hash: ChainHash([1; 32]),
+        }),
+        ..append(stream, 1)
+    }
+}
+
+/// Appends one alone.
+pub async fn alone(store: &Shared, append: Append) -> Result<Result<Appended, Refusal>, Error> {
+    let mut verdicts = store.append(&[append]).await?;
+    assert_eq!(verdicts.len(), 1);
+    Ok(verdicts.remove(0))
+}
+
+/// Appends all of them in one batch and sees that each was committed now.
+pub async fn all(store: &Shared, batch: &[Append]) -> Result<(), Error> {
+    let verdicts = store.append(batch).await?;
+    assert_eq!(verdicts, vec![Ok(Appended::Now); batch.len()]);
+    Ok(())
+}
+
+const fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}

@@ -1,0 +1,194 @@
+-- Streams are named by 17 bytes: the kind's code (1 agent, 2 task), then the UUID.
+-- Moments are microseconds since 1970, UTC. The views at the end read all of it as text.
+
+-- What the database says of itself; db_incarnation is raised when it was restored or failed over.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO meta (key, value) VALUES ('db_incarnation', 1), ('clean', 1), ('probe', 0);
+
+-- One row a start of a process.
+CREATE TABLE node (
+    node    BLOB PRIMARY KEY,
+    name    TEXT NOT NULL,
+    epoch   INTEGER NOT NULL UNIQUE,
+    started INTEGER NOT NULL
+);
+
+-- The index: one row a stream, changed in the transaction of each append.
+CREATE TABLE stream (
+    id         INTEGER PRIMARY KEY,
+    stream     BLOB NOT NULL UNIQUE,
+    kind       INTEGER NOT NULL,
+    tenant     TEXT NOT NULL,
+    head       INTEGER NOT NULL,
+    epoch      INTEGER NOT NULL,
+    owner      BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    status     TEXT NOT NULL,
+    open       INTEGER NOT NULL,
+    hidden     INTEGER NOT NULL,
+    user_id    TEXT NOT NULL,
+    name       TEXT,
+    parent     BLOB,
+    parked     TEXT,
+    body       TEXT NOT NULL
+);
+-- All are partial: a task that was completed stands in none of them.
+CREATE INDEX stream_open ON stream (stream) WHERE open = 1 AND parked IS NULL;
+CREATE INDEX stream_status ON stream (tenant, status, stream) WHERE status <> 'completed';
+CREATE INDEX stream_parent ON stream (parent, stream) WHERE parent IS NOT NULL;
+CREATE UNIQUE INDEX stream_name ON stream (tenant, kind, name) WHERE name IS NOT NULL AND hidden = 0;
+
+-- The journal: one row a record; its position is the order of commits.
+CREATE TABLE event (
+    position INTEGER PRIMARY KEY,
+    stream   BLOB NOT NULL,
+    seq      INTEGER NOT NULL,
+    count    INTEGER NOT NULL CHECK (count > 0),
+    epoch    INTEGER NOT NULL,
+    owner    BLOB NOT NULL,
+    cmd_id   BLOB NOT NULL,
+    tenant   TEXT NOT NULL,
+    actor    TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    version  INTEGER NOT NULL,
+    data     TEXT NOT NULL,
+    hash     BLOB NOT NULL,
+    UNIQUE (stream, seq)
+);
+CREATE TRIGGER event_is_never_updated BEFORE UPDATE ON event
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER event_is_never_deleted BEFORE DELETE ON event
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+
+-- Clients' keys: which stream a request made.
+CREATE TABLE idem (
+    tenant    TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    body_hash BLOB NOT NULL,
+    stream    BLOB NOT NULL,
+    at        INTEGER NOT NULL,
+    PRIMARY KEY (tenant, key)
+) WITHOUT ROWID;
+
+CREATE TABLE reminder (
+    stream BLOB NOT NULL,
+    name   TEXT NOT NULL,
+    due    INTEGER NOT NULL,
+    PRIMARY KEY (stream, name)
+) WITHOUT ROWID;
+CREATE INDEX reminder_due ON reminder (due);
+
+CREATE TABLE outbox (
+    id      BLOB PRIMARY KEY,
+    stream  BLOB NOT NULL,
+    kind    TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    due     INTEGER NOT NULL,
+    tries   INTEGER NOT NULL
+);
+CREATE INDEX outbox_due ON outbox (due);
+
+CREATE TABLE snapshot (
+    stream  BLOB PRIMARY KEY,
+    seq     INTEGER NOT NULL,
+    hash    BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    data    TEXT NOT NULL
+);
+
+-- Read models that projections keep, and the position up to which each is folded.
+CREATE TABLE view_row (
+    view TEXT NOT NULL,
+    key  TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (view, key)
+) WITHOUT ROWID;
+CREATE TABLE view_cursor (
+    view     TEXT PRIMARY KEY,
+    position INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- For people with a SQL shell; nothing in Troupe reads these.
+CREATE VIEW stream_text AS
+SELECT CASE kind WHEN 1 THEN 'agent_' WHEN 2 THEN 'task_' END || lower(hex(substr(stream, 2))) AS id,
+       tenant, head, epoch >> 40 AS incarnation, epoch & ((1 << 40) - 1) AS epoch,
+       strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1e6, 'unixepoch') AS created_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', updated_at / 1e6, 'unixepoch') AS updated_at,
+       status, open, hidden, user_id, name,
+       CASE substr(hex(parent), 1, 2) WHEN '01' THEN 'agent_' WHEN '02' THEN 'task_' END
+           || lower(hex(substr(parent, 2))) AS parent,
+       parked, body, stream
+FROM stream;
+
+CREATE VIEW event_text AS
+SELECT event.position, stream_text.id AS stream, event.seq, event.count,
+       'cmd_' || lower(hex(event.cmd_id)) AS cmd_id, event.tenant, event.actor,
+       strftime('%Y-%m-%dT%H:%M:%fZ', event.at / 1e6, 'unixepoch') AS at,
+       event.version, event.data, lower(hex(event.hash)) AS hash
+FROM event JOIN stream_text ON stream_text.stream = event.stream;
+
+CREATE VIEW agents AS
+SELECT id, name,
+       body ->> '$.description' AS description,
+       body ->> '$.agent_type' AS agent_type,
+       coalesce(body ->> '$.endpoint', '') AS endpoint,
+       body -> '$.capabilities' AS capabilities,
+       status,
+       body -> '$.config' AS config,
+       body -> '$.metadata' AS metadata,
+       created_at, updated_at
+FROM stream_text WHERE id LIKE 'agent%' AND hidden = 0;
+
+CREATE VIEW tasks AS
+SELECT id,
+       body ->> '$.session_id' AS session_id,
+       user_id,
+       body ->> '$.description' AS description,
+       status,
+       body -> '$.plan' AS plan,
+       body -> '$.result' AS result,
+       coalesce(body ->> '$.error.message', body ->> '$.error') AS error,
+       created_at,
+       body ->> '$.completed_at' AS completed_at
+FROM stream_text WHERE id LIKE 'task%' AND hidden = 0;
+
+-- These three show what the read models of the same names hold.
+CREATE VIEW conversation_contexts AS
+SELECT key AS id,
+       coalesce(body ->> '$.session_id', key) AS session_id,
+       body ->> '$.user_id' AS user_id,
+       body -> '$.metadata' AS metadata,
+       body ->> '$.created_at' AS created_at,
+       body ->> '$.last_activity' AS last_activity
+FROM view_row WHERE view = 'conversation_contexts';
+
+CREATE VIEW messages AS
+SELECT key AS id,
+       body ->> '$.context_id' AS context_id,
+       body ->> '$.agent_id' AS agent_id,
+       body ->> '$.role' AS role,
+       body ->> '$.content' AS content,
+       body -> '$.metadata' AS metadata,
+       body ->> '$.created_at' AS created_at
+FROM view_row WHERE view = 'messages';
+
+CREATE VIEW agent_config_templates AS
+SELECT key AS id,
+       coalesce(body ->> '$.name', key) AS name,
+       body ->> '$.display_name' AS display_name,
+       body ->> '$.description' AS description,
+       body ->> '$.framework' AS framework,
+       body -> '$.request_mapping' AS request_mapping,
+       body -> '$.response_mapping' AS response_mapping,
+       body -> '$.auth_config' AS auth_config,
+       body -> '$.example_request' AS example_request,
+       body -> '$.example_response' AS example_response,
+       coalesce(body ->> '$.is_builtin', 0) AS is_builtin,
+       coalesce(body ->> '$.is_active', 1) AS is_active,
+       body ->> '$.created_at' AS created_at,
+       body ->> '$.updated_at' AS updated_at
+FROM view_row WHERE view = 'agent_config_templates';

@@ -1,0 +1,266 @@
+//! The journal and the index of streams.
+
+use futures_util::TryStreamExt;
+use protocol::{
+    entity::{EntityId, EntityKind},
+    epoch::Epoch,
+    id::{CommandId, NodeId},
+    record::{ChainHash, Record, Summary},
+    time::Timestamp,
+};
+use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
+use uuid::Uuid;
+
+use super::{Sqlite, append};
+use crate::store::{
+    Answer, Append, Appended, Error, EventLog, Refusal, StreamQuery, StreamRow, Streams, key,
+};
+
+impl EventLog for Sqlite {
+    fn append<'a>(&'a self, batch: &'a [Append]) -> Answer<'a, Vec<Result<Appended, Refusal>>> {
+        let batch = batch.to_vec();
+        Box::pin(
+            self.writer
+                .write(|connection| Box::pin(append::commit(connection, batch))),
+        )
+    }
+
+    fn read(&self, stream: EntityId, after: u64, limit: u32) -> Answer<'_, Vec<Record>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "SELECT * FROM event WHERE stream = ? AND seq + count - 1 > ?
+                 ORDER BY seq LIMIT ?",
+            )
+            .bind(key::pack(stream))
+            .bind(after.cast_signed())
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await?;
+            rows.iter().map(record).collect()
+        })
+    }
+
+    fn journal(&self, after: i64, limit: u32) -> Answer<'_, Vec<(i64, Record)>> {
+        Box::pin(async move {
+            let rows =
+                sqlx::query("SELECT * FROM event WHERE position > ? ORDER BY position LIMIT ?")
+                    .bind(after)
+                    .bind(limit)
+                    .fetch_all(&self.readers)
+                    .await?;
+            rows.iter()
+                .map(|row| Ok((row.try_get("position")?, record(row)?)))
+                .collect()
+        })
+    }
+}
+
+impl Streams for Sqlite {
+    fn stream(&self, stream: EntityId) -> Answer<'_, Option<StreamRow>> {
+        Box::pin(async move {
+            let row = sqlx::query("SELECT * FROM stream WHERE stream = ?")
+                .bind(key::pack(stream))
+                .fetch_optional(&self.readers)
+                .await?;
+            row.as_ref().map(stream_row).transpose()
+        })
+    }
+
+    fn list<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>> {
+        Box::pin(async move {
+            let mut sql = listing(query);
+            let mut rows = sql.build().fetch(&self.readers);
+            let mut found = Vec::new();
+            // SQLite folds the case of ASCII alone, so the text is looked for here.
+            while found.len() < query.limit as usize
+                && let Some(row) = rows.try_next().await?
+            {
+                let row = stream_row(&row)?;
+                if query.holds(&row) {
+                    found.push(row);
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    fn count<'a>(&'a self, tenant: &'a str, kind: EntityKind) -> Answer<'a, Vec<(String, u64)>> {
+        Box::pin(async move {
+            let counts: Vec<(String, i64)> = sqlx::query_as(
+                "SELECT status, count(*) FROM stream
+                 WHERE tenant = ? AND kind = ? AND hidden = 0 GROUP BY status ORDER BY status",
+            )
+            .bind(tenant)
+            .bind(key::code(kind))
+            .fetch_all(&self.readers)
+            .await?;
+            let counts = counts.into_iter();
+            Ok(counts
+                .map(|(status, count)| (status, count.cast_unsigned()))
+                .collect())
+        })
+    }
+
+    fn open(
+        &self,
+        kind: EntityKind,
+        after: Option<EntityId>,
+        limit: u32,
+    ) -> Answer<'_, Vec<EntityId>> {
+        Box::pin(async move {
+            let (least, greatest) = key::bounds(kind);
+            let streams: Vec<Vec<u8>> = sqlx::query_scalar(
+                "SELECT stream FROM stream WHERE open = 1 AND parked IS NULL
+                     AND stream >= ? AND stream <= ? AND stream IS NOT ?
+                 ORDER BY stream LIMIT ?",
+            )
+            .bind(key::pack(after.unwrap_or(least).max(least)))
+            .bind(key::pack(greatest))
+            .bind(after.map(key::pack))
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await?;
+            streams.iter().map(|stream| key::unpack(stream)).collect()
+        })
+    }
+
+    fn park<'a>(&'a self, stream: EntityId, reason: Option<&'a str>) -> Answer<'a, ()> {
+        let reason = reason.map(str::to_owned);
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query("UPDATE stream SET parked = ? WHERE stream = ?")
+                    .bind(reason)
+                    .bind(key::pack(stream))
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
+    }
+
+    fn reindex<'a>(&'a self, stream: EntityId, summary: &'a Summary) -> Answer<'a, ()> {
+        let summary = summary.clone();
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query(
+                    "UPDATE stream SET status = ?, open = ?, hidden = ?, user_id = ?, name = ?,
+                         parent = ?, body = ?
+                     WHERE stream = ?",
+                )
+                .bind(summary.status)
+                .bind(summary.open)
+                .bind(summary.hidden)
+                .bind(summary.user)
+                .bind(summary.name)
+                .bind(summary.parent.map(key::pack))
+                .bind(summary.body)
+                .bind(key::pack(stream))
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        }))
+    }
+}
+
+/// The page's SQL; which index serves it depends on what is asked for.
+fn listing(query: &StreamQuery) -> QueryBuilder<sqlx::Sqlite> {
+    let (least, greatest) = key::bounds(query.kind);
+    let mut sql = QueryBuilder::new("SELECT * FROM stream WHERE hidden = 0 AND tenant = ");
+    sql.push_bind(query.tenant.clone());
+    sql.push(" AND stream >= ").push_bind(key::pack(least));
+    match query.before {
+        Some(before) if before <= greatest => {
+            sql.push(" AND stream < ").push_bind(key::pack(before));
+        }
+        Some(_) | None => {
+            sql.push(" AND stream <= ").push_bind(key::pack(greatest));
+        }
+    }
+    if let Some(status) = &query.status {
+        sql.push(" AND status = ").push_bind(status.clone());
+        // Said again without a value, so that the partial index is known to hold every match.
+        if status != "completed" {
+            sql.push(" AND status <> 'completed'");
+        }
+    }
+    if let Some(user) = &query.user {
+        sql.push(" AND user_id = ").push_bind(user.clone());
+    }
+    if let Some(parent) = query.parent {
+        sql.push(" AND parent = ").push_bind(key::pack(parent));
+    }
+    if let Some(text) = query.text.as_deref().filter(|text| text.is_ascii()) {
+        // Passes over most rows before they cross to this thread.
+        let literal = text
+            .replace('\\', r"\\")
+            .replace('%', r"\%")
+            .replace('_', r"\_");
+        sql.push(" AND body LIKE ")
+            .push_bind(format!("%{literal}%"));
+        sql.push(r" ESCAPE '\'");
+    }
+    sql.push(" ORDER BY stream DESC");
+    if query.text.is_none() {
+        sql.push(" LIMIT ").push_bind(query.limit);
+    }
+    sql
+}
+
+pub(super) fn uuid(row: &SqliteRow, column: &str) -> Result<Uuid, Error> {
+    Uuid::from_slice(row.try_get(column)?).map_err(|error| Error::Corrupt(error.to_string()))
+}
+
+pub(super) fn hash(row: &SqliteRow, column: &str) -> Result<ChainHash, Error> {
+    let bytes: &[u8] = row.try_get(column)?;
+    let bytes = bytes.try_into().map(ChainHash);
+    bytes.map_err(|_| Error::Corrupt(format!("{column} is no SHA-256")))
+}
+
+fn epoch(row: &SqliteRow) -> Result<Epoch, Error> {
+    let stored = row.try_get("epoch")?;
+    Epoch::from_i64(stored).ok_or_else(|| Error::Corrupt(format!("{stored} is no epoch")))
+}
+
+pub(super) fn moment(row: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
+    Ok(Timestamp::from_micros(row.try_get(column)?))
+}
+
+fn record(row: &SqliteRow) -> Result<Record, Error> {
+    Ok(Record {
+        stream: key::unpack(row.try_get("stream")?)?,
+        seq: row.try_get::<i64, _>("seq")?.cast_unsigned(),
+        count: row.try_get("count")?,
+        epoch: epoch(row)?,
+        owner: NodeId::from_uuid(uuid(row, "owner")?),
+        cmd_id: CommandId::from_uuid(uuid(row, "cmd_id")?),
+        tenant: row.try_get("tenant")?,
+        actor: row.try_get("actor")?,
+        at: moment(row, "at")?,
+        version: row.try_get("version")?,
+        data: row.try_get("data")?,
+        hash: hash(row, "hash")?,
+    })
+}
+
+fn stream_row(row: &SqliteRow) -> Result<StreamRow, Error> {
+    let parent: Option<&[u8]> = row.try_get("parent")?;
+    Ok(StreamRow {
+        stream: key::unpack(row.try_get("stream")?)?,
+        tenant: row.try_get("tenant")?,
+        head: row.try_get::<i64, _>("head")?.cast_unsigned(),
+        epoch: epoch(row)?,
+        created_at: moment(row, "created_at")?,
+        updated_at: moment(row, "updated_at")?,
+        summary: Summary {
+            status: row.try_get("status")?,
+            open: row.try_get("open")?,
+            hidden: row.try_get("hidden")?,
+            user: row.try_get("user_id")?,
+            name: row.try_get("name")?,
+            parent: parent.map(key::unpack).transpose()?,
+            body: row.try_get("body")?,
+        },
+        parked: row.try_get("parked")?,
+    })
+}

@@ -1,0 +1,351 @@
+//! Everything beside the journal: snapshots, owners, reminders, outbox, views.
+
+use std::path::PathBuf;
+
+use protocol::{entity::EntityId, epoch::Epoch, id::NodeId, time::Timestamp};
+use sqlx::{Row, sqlite::SqliteRow};
+use uuid::Uuid;
+
+use super::{
+    Sqlite, finish, migrate,
+    streams::{hash, moment, uuid},
+    values::Values,
+};
+use crate::store::{
+    Admin, Answer, Census, Delivery, Error, Outbox, Ownership, Reminders, Snapshot, Snapshots,
+    Views, key,
+};
+
+impl Snapshots for Sqlite {
+    fn snapshot(&self, stream: EntityId) -> Answer<'_, Option<Snapshot>> {
+        Box::pin(async move {
+            let row = sqlx::query("SELECT * FROM snapshot WHERE stream = ?")
+                .bind(key::pack(stream))
+                .fetch_optional(&self.readers)
+                .await?;
+            let Some(row) = row else { return Ok(None) };
+            Ok(Some(Snapshot {
+                stream,
+                seq: row.try_get::<i64, _>("seq")?.cast_unsigned(),
+                hash: hash(&row, "hash")?,
+                version: row.try_get("version")?,
+                data: row.try_get("data")?,
+            }))
+        })
+    }
+
+    fn save<'a>(&'a self, snapshot: &'a Snapshot) -> Answer<'a, ()> {
+        let snapshot = snapshot.clone();
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query(
+                    "INSERT INTO snapshot (stream, seq, hash, version, data) VALUES (?, ?, ?, ?, ?)
+                     ON CONFLICT DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
+                         version = excluded.version, data = excluded.data
+                     WHERE seq <= excluded.seq",
+                )
+                .bind(key::pack(snapshot.stream))
+                .bind(snapshot.seq.cast_signed())
+                .bind(snapshot.hash.0.to_vec())
+                .bind(snapshot.version)
+                .bind(snapshot.data)
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        }))
+    }
+}
+
+static CLAIM: Values = Values::new(
+    "UPDATE stream SET epoch = column2, owner = column3 FROM",
+    3,
+    "WHERE stream = column1 AND epoch <= column2 RETURNING stream",
+);
+
+impl Ownership for Sqlite {
+    fn begin<'a>(&'a self, node: NodeId, name: &'a str) -> Answer<'a, Epoch> {
+        let name = name.to_owned();
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                let incarnation: u32 =
+                    sqlx::query_scalar("SELECT value FROM meta WHERE key = 'db_incarnation'")
+                        .fetch_one(&mut *connection)
+                        .await?;
+                let last: Option<i64> = sqlx::query_scalar("SELECT max(epoch) FROM node")
+                    .fetch_one(&mut *connection)
+                    .await?;
+                let last = last.and_then(Epoch::from_i64).unwrap_or_default();
+                let epoch = last.max(Epoch::new(incarnation, 0)).next();
+                sqlx::query(
+                    "INSERT INTO node (node, name, epoch, started)
+                     VALUES (?, ?, ?, unixepoch() * 1000000)
+                     ON CONFLICT (node) DO UPDATE SET epoch = excluded.epoch",
+                )
+                .bind(node.uuid().as_bytes().to_vec())
+                .bind(name)
+                .bind(epoch.to_i64())
+                .execute(connection)
+                .await?;
+                Ok(epoch)
+            })
+        }))
+    }
+
+    fn claim<'a>(
+        &'a self,
+        streams: &'a [EntityId],
+        epoch: Epoch,
+        owner: NodeId,
+    ) -> Answer<'a, Vec<EntityId>> {
+        let streams = streams.to_vec();
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                let claim = CLAIM.over(streams, |row, stream| {
+                    row.add(key::pack(stream))?
+                        .add(epoch.to_i64())?
+                        .add(owner.uuid().as_bytes().to_vec())?;
+                    Ok(())
+                })?;
+                let rows = claim.run(connection).await?;
+                rows.iter()
+                    .map(|row| key::unpack(row.try_get(0)?))
+                    .collect()
+            })
+        }))
+    }
+}
+
+impl Reminders for Sqlite {
+    fn due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<(EntityId, String, Timestamp)>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "SELECT * FROM reminder WHERE due <= ? ORDER BY due, stream, name LIMIT ?",
+            )
+            .bind(now.as_micros())
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await?;
+            let due = rows.iter().map(|row| {
+                let stream = key::unpack(row.try_get("stream")?)?;
+                Ok((stream, row.try_get("name")?, moment(row, "due")?))
+            });
+            due.collect()
+        })
+    }
+
+    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
+        Box::pin(async move {
+            let due: Option<i64> = sqlx::query_scalar("SELECT min(due) FROM reminder")
+                .fetch_one(&self.readers)
+                .await?;
+            Ok(due.map(Timestamp::from_micros))
+        })
+    }
+
+    fn delivered<'a>(&'a self, stream: EntityId, name: &'a str, due: Timestamp) -> Answer<'a, ()> {
+        let name = name.to_owned();
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM reminder WHERE stream = ? AND name = ? AND due = ?")
+                    .bind(key::pack(stream))
+                    .bind(name)
+                    .bind(due.as_micros())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
+    }
+}
+
+impl Outbox for Sqlite {
+    fn claim_due(&self, now: Timestamp, until: Timestamp, limit: u32) -> Answer<'_, Vec<Delivery>> {
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                let rows =
+                    sqlx::query("SELECT * FROM outbox WHERE due <= ? ORDER BY due, id LIMIT ?")
+                        .bind(now.as_micros())
+                        .bind(limit)
+                        .fetch_all(&mut *connection)
+                        .await?;
+                let due: Vec<_> = rows.iter().map(delivery).collect::<Result<_, _>>()?;
+                for delivery in &due {
+                    sqlx::query("UPDATE outbox SET due = ? WHERE id = ?")
+                        .bind(until.as_micros())
+                        .bind(delivery.id.as_bytes().to_vec())
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                Ok(due)
+            })
+        }))
+    }
+
+    fn settle(&self, id: Uuid) -> Answer<'_, ()> {
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM outbox WHERE id = ?")
+                    .bind(id.as_bytes().to_vec())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
+    }
+
+    fn postpone(&self, id: Uuid, due: Timestamp) -> Answer<'_, ()> {
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query("UPDATE outbox SET due = ?, tries = tries + 1 WHERE id = ?")
+                    .bind(due.as_micros())
+                    .bind(id.as_bytes().to_vec())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
+    }
+}
+
+fn delivery(row: &SqliteRow) -> Result<Delivery, Error> {
+    Ok(Delivery {
+        id: uuid(row, "id")?,
+        stream: key::unpack(row.try_get("stream")?)?,
+        kind: row.try_get("kind")?,
+        payload: row.try_get("payload")?,
+        due: moment(row, "due")?,
+        tries: row.try_get("tries")?,
+    })
+}
+
+static FOLD: Values = Values::new(
+    "INSERT INTO view_row (view, key, body) SELECT * FROM",
+    3,
+    "WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET body = excluded.body",
+);
+
+impl Views for Sqlite {
+    fn row<'a>(&'a self, view: &'a str, key: &'a str) -> Answer<'a, Option<String>> {
+        Box::pin(async move {
+            let body = sqlx::query_scalar("SELECT body FROM view_row WHERE view = ? AND key = ?")
+                .bind(view)
+                .bind(key)
+                .fetch_optional(&self.readers)
+                .await?;
+            Ok(body)
+        })
+    }
+
+    fn rows<'a>(&'a self, view: &'a str) -> Answer<'a, Vec<(String, String)>> {
+        Box::pin(async move {
+            let rows = sqlx::query_as("SELECT key, body FROM view_row WHERE view = ? ORDER BY key")
+                .bind(view)
+                .fetch_all(&self.readers)
+                .await?;
+            Ok(rows)
+        })
+    }
+
+    fn cursor<'a>(&'a self, view: &'a str) -> Answer<'a, i64> {
+        Box::pin(async move {
+            let position: Option<i64> =
+                sqlx::query_scalar("SELECT position FROM view_cursor WHERE view = ?")
+                    .bind(view)
+                    .fetch_optional(&self.readers)
+                    .await?;
+            Ok(position.unwrap_or(0))
+        })
+    }
+
+    fn fold<'a>(
+        &'a self,
+        view: &'a str,
+        rows: &'a [(String, String)],
+        cursor: i64,
+    ) -> Answer<'a, ()> {
+        let view = view.to_owned();
+        let rows = rows.to_vec();
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                let fold = FOLD.over(rows, |row, (key, body)| {
+                    row.add(view.clone())?.add(key)?.add(body)?;
+                    Ok(())
+                })?;
+                fold.run(&mut *connection).await?;
+                sqlx::query("INSERT OR REPLACE INTO view_cursor (view, position) VALUES (?, ?)")
+                    .bind(view)
+                    .bind(cursor)
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
+    }
+
+    fn clear<'a>(&'a self, view: &'a str) -> Answer<'a, ()> {
+        let view = view.to_owned();
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                for table in [
+                    "DELETE FROM view_row WHERE view = ?",
+                    "DELETE FROM view_cursor WHERE view = ?",
+                ] {
+                    sqlx::query(table)
+                        .bind(view.as_str())
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                Ok(())
+            })
+        }))
+    }
+}
+
+impl Admin for Sqlite {
+    fn engine(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn census(&self) -> Answer<'_, Census> {
+        Box::pin(async move {
+            // Positions have no gaps, and the two counts are answered by an index.
+            let (records, streams, open): (i64, i64, i64) = sqlx::query_as(
+                "SELECT (SELECT coalesce(max(position), 0) FROM event),
+                     (SELECT count(*) FROM stream),
+                     (SELECT count(*) FROM stream WHERE open = 1)",
+            )
+            .fetch_one(&self.readers)
+            .await?;
+            let log = PathBuf::from(format!("{}-wal", self.file.display()));
+            let size = |path| std::fs::metadata(path).map_or(0, |file| file.len());
+            Ok(Census {
+                schema: migrate::VERSION,
+                streams: streams.cast_unsigned(),
+                open: open.cast_unsigned(),
+                records: records.cast_unsigned(),
+                bytes: size(&self.file) + size(&log),
+            })
+        })
+    }
+
+    fn probe(&self) -> Answer<'_, ()> {
+        Box::pin(self.writer.write(|connection| {
+            Box::pin(async move {
+                sqlx::query("UPDATE meta SET value = value + 1 WHERE key = 'probe'")
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.readers.close().await;
+            self.writer
+                .close(|connection| Box::pin(finish(connection)))
+                .await
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! Stands around a user's actor and keeps its row in the tree true.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::FutureExt;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+use crate::supervision::{
+    Message, Status, Tree,
+    handle::{Origin, Slot},
+    metrics,
+    tree::Entry,
+};
+
+/// Who takes an actor's row out of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::supervision) enum Keeper {
+    /// The actor, when it ends.
+    Actor,
+    /// Its supervisor, when it forgets the child.
+    Supervisor,
+}
+
+/// `A` as ractor sees it: the same messages and state, with its life kept track of.
+pub(in crate::supervision) struct Supervised<A: Actor> {
+    actor: A,
+    life: Life<A::Msg>,
+}
+
+struct Life<M> {
+    tree: Tree,
+    entry: Arc<Entry>,
+    slot: Arc<Slot<M>>,
+    keeper: Keeper,
+    id: OnceLock<ActorId>,
+    is_over: AtomicBool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Orderly,
+    Failed,
+}
+
+/// A panic of an actor, as an error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Panicked(String);
+
+/// What a panic says, marked as one.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!(
+        "panicked: {}",
+        text.unwrap_or("with something that is no text")
+    )
+}
+
+impl<A> Supervised<A>
+where
+    A: Actor,
+    A::Msg: Message,
+{
+    pub(in crate::supervision) fn new(actor: A, origin: Origin, slot: Arc<Slot<A::Msg>>) -> Self {
+        let life = Life {
+            tree: origin.tree,
+            entry: origin.entry,
+            slot,
+            keeper: origin.keeper,
+            id: OnceLock::new(),
+            is_over: AtomicBool::new(false),
+        };
+        Self { actor, life }
+    }
+}
+
+impl<A> Actor for Supervised<A>
+where
+    A: Actor,
+    A::Msg: Message,
+{
+    type Msg = A::Msg;
+    type State = A::State;
+    type Arguments = A::Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<A::Msg>,
+        args: A::Arguments,
+    ) -> Result<A::State, ActorProcessingErr> {
+        self.life.begin(myself.clone());
+        let started = AssertUnwindSafe(self.actor.pre_start(myself, args)).catch_unwind();
+        self.life.judge(started.await)
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<A::Msg>,
+        state: &mut A::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let started = AssertUnwindSafe(self.actor.post_start(myself, state)).catch_unwind();
+        self.life.judge(started.await)?;
+        self.life.entry.set_status(Status::Running);
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        myself: ActorRef<A::Msg>,
+        state: &mut A::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.life.entry.set_status(Status::Stopping);
+        let stopped = AssertUnwindSafe(self.actor.post_stop(myself, state)).catch_unwind();
+        self.life.judge(stopped.await)?;
+        self.life.end(End::Orderly);
+        Ok(())
+    }
+
+    // Not an async function: that would hold the message and the actor's future twice, in each actor.
+    fn handle(
+        &self,
+        myself: ActorRef<A::Msg>,
+        message: A::Msg,
+        state: &mut A::State,
+    ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
+        let handling = self.life.take(&message);
+        AssertUnwindSafe(self.actor.handle(myself, message, state))
+            .catch_unwind()
+            .map(move |handled| {
+                drop(handling);
+                self.life.judge(handled)
+            })
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<A::Msg>,
+        event: SupervisionEvent,
+        state: &mut A::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let handled = self.actor.handle_supervisor_evt(myself, event, state);
+        self.life
+            .judge(AssertUnwindSafe(handled).catch_unwind().await)
+    }
+}
+
+impl<M: Message> Life<M> {
+    fn begin(&self, actor: ActorRef<M>) {
+        // An actor begins once, so that the cell is empty.
+        let _ = self.id.set(actor.get_id());
+        self.slot.occupy(actor, Arc::clone(&self.entry));
+    }
+
+    fn take(&self, message: &M) -> Handling<'_> {
+        let since = self.tree.clock().monotonic();
+        self.entry.take(message.name(), since);
+        Handling(&self.entry)
+    }
+
+    /// Passes an outcome on; a failure is the end, before anybody hears of it.
+    fn judge<T>(
+        &self,
+        outcome: Result<Result<T, ActorProcessingErr>, Box<dyn Any + Send>>,
+    ) -> Result<T, ActorProcessingErr> {
+        let failure = match outcome {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => error,
+            Err(panic) => Panicked(panic_text(panic.as_ref())).into(),
+        };
+        self.end(End::Failed);
+        Err(failure)
+    }
+}
+
+impl<M> Life<M> {
+    fn end(&self, end: End) {
+        if self.is_over.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(id) = self.id.get() {
+            self.slot.vacate(*id);
+        }
+        if self.keeper == Keeper::Actor {
+            self.tree.remove(&self.entry);
+        }
+        if end == End::Failed {
+            metrics::failed(self.entry.kind());
+        }
+    }
+}
+
+/// Whatever else ends an actor, such as a kill, drops it.
+impl<M> Drop for Life<M> {
+    fn drop(&mut self) {
+        self.end(End::Failed);
+    }
+}
+
+/// A message in hand; a kill drops it.
+struct Handling<'a>(&'a Entry);
+
+impl Drop for Handling<'_> {
+    fn drop(&mut self) {
+        self.0.settle();
+    }
+}

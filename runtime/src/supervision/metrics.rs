@@ -1,0 +1,24 @@
+//! The metrics of supervision.
+
+/// Actors and other guarded work in the tree now, by `kind`.
+const ACTORS: &str = "troupe_actors";
+/// Restarts by supervisors, by `kind` of the child.
+const RESTARTS: &str = "troupe_actor_restarts_total";
+/// Actors that ended by an error, a panic or a kill, or that did not start, by `kind`.
+const FAILURES: &str = "troupe_actor_failures_total";
+
+pub(super) fn entered(kind: &'static str) {
+    metrics::gauge!(ACTORS, "kind" => kind).increment(1.0);
+}
+
+pub(super) fn left(kind: &'static str) {
+    metrics::gauge!(ACTORS, "kind" => kind).decrement(1.0);
+}
+
+pub(super) fn restarted(kind: &'static str) {
+    metrics::counter!(RESTARTS, "kind" => kind).increment(1);
+}
+
+pub(super) fn failed(kind: &'static str) {
+    metrics::counter!(FAILURES, "kind" => kind).increment(1);
+}

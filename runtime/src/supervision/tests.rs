@@ -1,0 +1,1 @@
+//! How supervision behaves on running actors.

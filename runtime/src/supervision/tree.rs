@@ -1,0 +1,361 @@
+//! Everything of this node that runs under supervision, by path.
+
+mod entry;
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    ops::Bound,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use protocol::api::{TreeNode, TreeView};
+
+use self::entry::Entry as Row;
+use super::metrics;
+use crate::clock::{Clock, Dice};
+
+pub(super) use self::entry::Entry;
+pub use self::entry::{Failure, Status};
+
+/// Spawns and ends of different actors seldom meet in one shard.
+const SHARDS: usize = 16;
+
+/// The map of a node's actors: cheap to clone, one per node.
+#[derive(Clone)]
+pub struct Tree(Arc<Inner>);
+
+struct Inner {
+    node: String,
+    clock: Clock,
+    dice: Dice,
+    shards: [Mutex<BTreeMap<Arc<str>, Arc<Row>>>; SHARDS],
+}
+
+impl Tree {
+    /// An empty tree of the node `name`.
+    #[must_use]
+    pub fn new(name: impl Into<String>, clock: Clock) -> Self {
+        Self::with_dice(name, clock, Dice::system())
+    }
+
+    /// The same, where back-off takes its chance from `dice`.
+    #[must_use]
+    pub fn with_dice(name: impl Into<String>, clock: Clock, dice: Dice) -> Self {
+        Self(Arc::new(Inner {
+            node: name.into(),
+            clock,
+            dice,
+            shards: Default::default(),
+        }))
+    }
+
+    /// The clock that actors of this node go by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The chance that actors of this node go by.
+    #[must_use]
+    pub fn dice(&self) -> &Dice {
+        &self.0.dice
+    }
+
+    /// Shows work that is no actor, such as a tool call, until the guard is dropped.
+    pub fn enter(&self, path: impl Into<Arc<str>>, kind: &'static str) -> Guard {
+        let entry = self.insert(path.into(), kind);
+        entry.set_status(Status::Running);
+        Guard {
+            tree: self.clone(),
+            entry,
+        }
+    }
+
+    /// How many actors there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    /// Whether nothing runs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The last failures of the actor at `path`, the newest last.
+    #[must_use]
+    pub fn failures(&self, path: &str) -> Vec<Failure> {
+        let entry = lock(self.shard(path)).get(path).cloned();
+        entry.map_or_else(Vec::new, |entry| entry.failures())
+    }
+
+    /// The actors from `path` down, sorted by path, `depth` levels below it or all of them.
+    ///
+    /// The total counts all levels.
+    #[must_use]
+    pub fn snapshot(&self, path: &str, depth: Option<u32>) -> TreeView {
+        let path = match path.trim_end_matches('/') {
+            "" => "/",
+            trimmed => trimmed,
+        };
+        let rows = self.below(path);
+        let mut children = BTreeMap::<&str, u32>::new();
+        for parent in rows.iter().filter_map(|row| parent(row.path())) {
+            *children.entry(parent).or_default() += 1;
+        }
+        let levels = depth.map_or(usize::MAX, |depth| depth as usize);
+        let deepest = level(path).saturating_add(levels);
+        let elapsed = self.0.clock.monotonic();
+        let nodes: Vec<TreeNode> = rows
+            .iter()
+            .filter(|row| level(row.path()) <= deepest)
+            .map(|row| {
+                let children = children.get(row.path()).copied().unwrap_or(0);
+                row.view(&self.0.node, children, elapsed)
+            })
+            .collect();
+        TreeView {
+            path: path.to_owned(),
+            total: rows.len() as u64,
+            nodes,
+        }
+    }
+
+    /// The rows of `path` and of all below it, sorted by path.
+    fn below(&self, path: &str) -> Vec<Arc<Row>> {
+        let prefix = match path {
+            "/" => "/".to_owned(),
+            path => format!("{path}/"),
+        };
+        let mut rows = Vec::new();
+        for shard in &self.0.shards {
+            let shard = lock(shard);
+            if path != "/" {
+                rows.extend(shard.get(path).cloned());
+            }
+            let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+            let inside = shard
+                .range::<str, _>(from)
+                .take_while(|(path, _)| path.starts_with(&prefix));
+            rows.extend(inside.map(|(_, row)| Arc::clone(row)));
+        }
+        rows.sort_unstable_by(|one, other| one.path().cmp(other.path()));
+        rows
+    }
+
+    /// A new row; it takes the place of one that stands at the same path, such as of an actor that
+    /// has ended but not yet left.
+    pub(super) fn insert(&self, path: Arc<str>, kind: &'static str) -> Arc<Row> {
+        let entry = Arc::new(Row::new(Arc::clone(&path), kind, self.0.clock.now()));
+        let shard = self.shard(&path);
+        let former = lock(shard).insert(path, Arc::clone(&entry));
+        metrics::entered(kind);
+        if let Some(former) = former {
+            metrics::left(former.kind());
+        }
+        entry
+    }
+
+    /// Takes the row away, unless another has taken its place.
+    pub(super) fn remove(&self, entry: &Arc<Row>) {
+        let mut shard = lock(self.shard(entry.path()));
+        let stands = shard.get(entry.path());
+        if stands.is_some_and(|stands| Arc::ptr_eq(stands, entry)) {
+            shard.remove(entry.path());
+            drop(shard);
+            metrics::left(entry.kind());
+        }
+    }
+
+    fn shard(&self, path: &str) -> &Mutex<BTreeMap<Arc<str>, Arc<Row>>> {
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        &self.0.shards[hasher.finish() as usize % SHARDS]
+    }
+}
+
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tree({}, {} actors)", self.0.node, self.len())
+    }
+}
+
+/// A place in the tree, held by work that is no actor; gone when it is dropped.
+#[derive(Debug)]
+pub struct Guard {
+    tree: Tree,
+    entry: Arc<Row>,
+}
+
+impl Guard {
+    /// Where it stands.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.entry.path()
+    }
+
+    /// Shows a status other than running, such as parked.
+    pub fn set_status(&self, status: Status) {
+        self.entry.set_status(status);
+    }
+
+    /// Shows a failure; the last three are kept.
+    pub fn failed(&self, error: impl Into<String>) {
+        self.entry.fail(self.tree.clock().now(), error.into());
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.tree.remove(&self.entry);
+    }
+}
+
+/// The path of `name` below `parent`.
+#[must_use]
+pub fn join(parent: &str, name: &str) -> Arc<str> {
+    format!("{}/{name}", parent.trim_end_matches('/')).into()
+}
+
+/// How many steps `path` is from the root.
+fn level(path: &str) -> usize {
+    match path {
+        "/" => 0,
+        path => path.bytes().filter(|&byte| byte == b'/').count(),
+    }
+}
+
+/// Where the supervisor of `path` would stand.
+fn parent(path: &str) -> Option<&str> {
+    let (parent, name) = path.rsplit_once('/')?;
+    match (parent, name) {
+        ("", "") => None,
+        ("", _) => Some("/"),
+        (parent, _) => Some(parent),
+    }
+}
+
+/// Only whole changes are made under these locks, so a poisoned one is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use protocol::time::Timestamp;
+
+    use super::*;
+    use crate::clock::TestClock;
+
+    fn tree() -> (Tree, TestClock) {
+        let hands = TestClock::at(Timestamp::from_micros(1_000_000));
+        (Tree::new("one", hands.clock()), hands)
+    }
+
+    fn paths(view: &TreeView) -> Vec<&str> {
+        view.nodes.iter().map(|node| node.path.as_str()).collect()
+    }
+
+    #[test]
+    fn a_guard_is_in_the_tree_while_it_lives() {
+        let (tree, _) = tree();
+        let guard = tree.enter("/agents/a/tool", "tool");
+        let view = tree.snapshot("/", None);
+        assert_eq!(paths(&view), ["/agents/a/tool"]);
+        assert_eq!(view.nodes[0].state, "running");
+        assert_eq!(view.nodes[0].node, "one");
+        drop(guard);
+        assert!(tree.is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_is_sorted_counts_children_and_stops_at_its_depth() {
+        let (tree, _) = tree();
+        let _guards: Vec<Guard> = ["/b", "/a/x/1", "/a/x", "/", "/a/x/2", "/a", "/a-b", "/ab/x"]
+            .map(|path| tree.enter(path, "task"))
+            .into();
+
+        let all = tree.snapshot("/", None);
+        assert_eq!(
+            paths(&all),
+            ["/", "/a", "/a-b", "/a/x", "/a/x/1", "/a/x/2", "/ab/x", "/b"]
+        );
+        let children: Vec<u32> = all.nodes.iter().map(|node| node.children).collect();
+        assert_eq!(children, [3, 1, 0, 2, 0, 0, 0, 0]);
+
+        let some = tree.snapshot("/a/", Some(1));
+        assert_eq!(paths(&some), ["/a", "/a/x"]);
+        assert_eq!(some.nodes[1].children, 2);
+        assert_eq!((some.path.as_str(), some.total), ("/a", 4));
+
+        assert_eq!(paths(&tree.snapshot("/", Some(0))), ["/"]);
+        assert_eq!(tree.snapshot("/none", None).total, 0);
+    }
+
+    #[test]
+    fn a_row_that_leaves_late_does_not_take_its_successor_along() {
+        let (tree, _) = tree();
+        let former = tree.enter("/tasks/1", "task");
+        let _latter = tree.enter("/tasks/1", "task");
+        drop(former);
+        assert_eq!(tree.len(), 1);
+    }
+
+    #[test]
+    fn the_last_three_failures_are_kept_with_their_moments() {
+        let (tree, hands) = tree();
+        let guard = tree.enter("/tasks/1", "task");
+        guard.set_status(Status::Parked);
+        for error in ["one", "two", "three", "four"] {
+            hands.advance(Duration::from_secs(1));
+            guard.failed(error);
+        }
+        let failures = tree.failures("/tasks/1");
+        let errors: Vec<&str> = failures.iter().map(|it| it.error.as_str()).collect();
+        assert_eq!(errors, ["two", "three", "four"]);
+        assert_eq!(failures[2].at, Timestamp::from_micros(5_000_000));
+
+        let view = tree.snapshot("/tasks/1", None);
+        assert_eq!(view.nodes[0].last_error.as_deref(), Some("four"));
+        assert_eq!(view.nodes[0].state, "parked");
+    }
+
+    #[test]
+    fn paths_join_below_the_root_as_below_others() {
+        assert_eq!(&*join("/", "system"), "/system");
+        assert_eq!(&*join("/system", "store"), "/system/store");
+    }
+
+    proptest! {
+        #[test]
+        fn a_snapshot_agrees_with_filtering_all_paths(
+            steps in proptest::collection::btree_set("(/[ab-]{1,2}){1,3}", 0..30),
+            root in "(/[ab-]{1,2}){1,2}",
+            depth in proptest::option::of(0_u32..3),
+        ) {
+            let (tree, _) = tree();
+            let _guards: Vec<Guard> = steps.iter().map(|path| tree.enter(path.as_str(), "task")).collect();
+            let below = |path: &str, root: &str| {
+                path == root || path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'))
+            };
+            let view = tree.snapshot(&root, depth);
+            let expected: Vec<&String> = steps.iter().filter(|path| below(path, &root)).collect();
+            prop_assert_eq!(view.total, expected.len() as u64);
+            let shown: Vec<&str> = expected
+                .iter()
+                .filter(|path| depth.is_none_or(|depth| level(path) <= level(&root) + depth as usize))
+                .map(|path| path.as_str())
+                .collect();
+            prop_assert_eq!(paths(&view), shown);
+            for node in &view.nodes {
+                let children = steps.iter().filter(|path| parent(path) == Some(&node.path)).count();
+                prop_assert_eq!(node.children as usize, children);
+            }
+        }
+    }
+}
