@@ -151,19 +151,6 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Stands between a node and a command that it runs.
-///
-/// Called before anything else of the program: it must start within a few milliseconds.
-#[must_use]
-pub fn run_tool() -> ExitCode {
-    run_tool_stub()
-}
-
-/// Waits for `actors::adapter::run_tool`.
-fn run_tool_stub() -> ExitCode {
-    ExitCode::from(Exit::Failed.code())
-}
-
 fn dispatch(cli: Cli, output: &Output) -> Outcome {
     let global = cli.global;
     match cli.command {

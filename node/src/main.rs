@@ -8,7 +8,7 @@ fn main() -> ExitCode {
         .nth(1)
         .is_some_and(|argument| argument == "__run-tool")
     {
-        return troupe::cli::run_tool();
+        return actors::adapter::command::run_tool();
     }
     troupe::cli::main()
 }

@@ -266,9 +266,6 @@ pub enum StartError {
     /// The store cannot be opened or read.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// No token could be made: the machine gives no random bytes.
-    #[error("the machine gives no random bytes for a token")]
-    Random,
     /// HTTP cannot be served.
     #[cfg(feature = "edge")]
     #[error(transparent)]

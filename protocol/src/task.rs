@@ -346,7 +346,8 @@ pub enum Event {
         agent_name: String,
         /// On which node.
         node: NodeId,
-        /// What proves that a message speaks for it.
+        /// What proves that a message speaks for it; clients are not shown it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         token: TokenHash,
         /// Why this agent.
         card: Box<ScoreCard>,

@@ -239,7 +239,6 @@ impl From<StartError> for Failure {
                 };
                 Self::of(Exit::Failed, &error).help(help)
             }
-            StartError::Random => Self::of(Exit::Failed, &error),
             StartError::Edge(_) => Self::of(Exit::Failed, &error)
                 .help("choose another address with --listen; port 0 picks a free one"),
         }

@@ -108,9 +108,7 @@ impl Run {
                     last.task.map(|id| format!(", {id},")).unwrap_or_default()
                 ));
             }
-            let key = random_hex::<16>()
-                .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-            let record = Record::new(format!("run-{key}"), bound);
+            let record = Record::new(format!("run-{}", random_hex::<16>()), bound);
             // Before the task is made: if this process dies right after, the key finds the task.
             records.write(&record)?;
             return Ok(record);

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use runtime::clock::Dice;
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{oneshot, watch},
@@ -104,17 +105,14 @@ fn admin_token(dir: &DataDir) -> Result<String, StartError> {
     {
         return Ok(token);
     }
-    let token = format!("troupe_admin_{}", random_hex::<32>()?);
+    let token = format!("troupe_admin_{}", random_hex::<32>());
     dir.write(TOKEN_FILE, &token)?;
     Ok(token)
 }
 
 /// `N` random bytes as hex.
-pub(crate) fn random_hex<const N: usize>() -> Result<String, StartError> {
-    let mut bytes = [0; N];
-    aws_lc_rs::default_provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| StartError::Random)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+pub(crate) fn random_hex<const N: usize>() -> String {
+    let dice = Dice::system();
+    let bytes = std::iter::repeat_with(|| dice.token()).flatten();
+    bytes.take(N).map(|byte| format!("{byte:02x}")).collect()
 }
