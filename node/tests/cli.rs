@@ -1,6 +1,7 @@
 //! The command line: exit codes, forms of output, and a node that starts and stops.
 
 #![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod program;
 

@@ -1,6 +1,7 @@
 //! `cluster.toml` equals the defaults; `config check` names the line of what is wrong.
 
 #![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{fs, path::Path, process::Command};
 

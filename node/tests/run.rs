@@ -1,6 +1,7 @@
 //! `troupe run`: the main job on a real repository, crashes in the middle, and its exit codes.
 
 #![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod program;
 

@@ -99,7 +99,7 @@ impl DataDir {
         &self.path
     }
 
-    /// Writes a file that only this user can read; see [`write_atomically`].
+    /// Writes a file that only this user can read; whole or not at all, as after a crash.
     ///
     /// # Errors
     ///
