@@ -78,10 +78,10 @@ fn one_process_a_data_directory_and_a_polite_end() {
     let troupe = Program::new();
     let mut node = troupe.start();
     let token = troupe.data().join("admin.token");
-    assert_eq!(
-        fs::metadata(&token).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    for file in ["admin.token", "edge.url", "troupe.db", "troupe.db-wal"] {
+        let meta = fs::metadata(troupe.data().join(file)).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{file}");
+    }
     assert!(
         fs::read_to_string(&token)
             .unwrap()
