@@ -146,11 +146,15 @@ fn a_killed_run_is_resumed_without_repeating_what_was_completed() {
     run.wait_for("step two running");
     run.signal(Signal::KILL);
     run.end();
-    go(&troupe);
 
+    let mut resumed = troupe.spawn(&["run", "job.yaml", "--resume"]);
+    // Only now, when nothing of the first attempt is left that could see it.
+    resumed.wait_for("step two running on second, attempt 2");
+    go(&troupe);
+    assert_eq!(resumed.end().code(), Some(0));
+    assert_eq!(ledger(&troupe), "first\nsecond\n");
     let task = troupe.json(&["run", "job.yaml", "--resume"]);
     assert_eq!(task["status"], "completed");
-    assert_eq!(ledger(&troupe), "first\nsecond\n");
     let steps = task["plan"]["steps"].as_array().unwrap();
     assert_eq!(steps[0]["attempts"].as_array().unwrap().len(), 1, "{task}");
 
