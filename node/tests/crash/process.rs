@@ -256,15 +256,19 @@ impl Client {
 
     /// Waits until a task is settled.
     pub(crate) async fn settled(&self, id: &str) -> TaskView {
-        until("a task settles", PATIENCE, async || {
-            let task = self
-                .get(&format!("/api/v1/tasks/{id}?wait=5s"))
-                .await
-                .ok()?
-                .task();
-            task.status.is_terminal().then_some(task)
-        })
-        .await
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let path = format!("/api/v1/tasks/{id}?wait=5s");
+            let task = self.get(&path).await.unwrap().task();
+            if task.status.is_terminal() {
+                return task;
+            }
+            if Instant::now() > deadline {
+                let why = self.get(&format!("/api/v1/tasks/{id}/why")).await;
+                let row = self.get(&format!("/api/v1/tree?path=/tasks/{id}")).await;
+                panic!("{task:#?} is not settled\n{why:#?}\n{row:#?}");
+            }
+        }
     }
 }
 

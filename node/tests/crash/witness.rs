@@ -1,6 +1,9 @@
 //! A node is killed again and again under load; a witness that forgets nothing judges it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use protocol::{
     api::{StepView, TaskView},
@@ -281,12 +284,13 @@ fn judge_orders(orders: &[Order], listed: &[String], entries: &Entries) {
         .filter_map(|order| Some((order.id.as_ref()?, &order.key)))
         .collect();
     assert_eq!(ids.len(), orders.len(), "two keys made one task");
-    let mut listed: Vec<&String> = listed.iter().collect();
-    listed.sort();
-    assert!(
-        listed.iter().copied().eq(ids.keys().copied()),
-        "one key made two tasks"
-    );
+    let known: BTreeSet<&String> = ids.keys().copied().collect();
+    let there: BTreeSet<&String> = listed.iter().collect();
+    let lost: Vec<_> = known.difference(&there).collect();
+    assert!(lost.is_empty(), "acknowledged, but not there: {lost:?}");
+    let extra: Vec<_> = there.difference(&known).collect();
+    assert!(extra.is_empty(), "one key made two tasks: {extra:?}");
+    assert_eq!(listed.len(), there.len(), "the list repeats itself");
     for (task, step) in entries.keys() {
         assert!(ids.contains_key(task), "{task} {step}: nobody asked for it");
     }
@@ -336,7 +340,7 @@ fn judge_step(task: &TaskView, step: &StepView, entries: &Entries) {
             assert_eq!(lost + 1, numbers.len(), "{}", shown());
             if step.agent.as_deref() == Some("witness") {
                 let line = format!("{} {} {last} {key}", task.id, step.id);
-                assert_eq!(step.output["text"].as_str().or(step.output.as_str()), Some(&*line), "{}", shown());
+                assert_eq!(step.output["stdout"].as_str(), Some(&*line), "{}", shown());
                 assert_eq!(lines.last().map(|line| line.attempt), Some(last), "{}", shown());
             }
         }
