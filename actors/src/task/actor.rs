@@ -13,7 +13,7 @@ use std::{collections::HashSet, time::Duration};
 use protocol::{
     api::TaskView,
     entity::EntityKind,
-    id::{CommandId, NodeId, TaskId},
+    id::{CommandId, TaskId},
     task::{Event, Failure, TaskStatus},
     time::Timestamp,
 };
@@ -91,10 +91,18 @@ impl Entity for TaskEntity {
     }
 
     async fn handle(cx: &mut Cx, message: Message) -> Result<(), ActorProcessingErr> {
+        if cx.state.head() == 0 && !matches!(message, Message::Submit(_)) {
+            // Its first commit was refused: there is no such task, whoever still speaks to it.
+            return Ok(());
+        }
         match message {
             Message::Submit(submit) => return self::submit(cx, *submit).await,
             Message::Flush => return flush(cx).await,
             Message::Read(read) => {
+                // What is shown is on disk.
+                if cx.state.is_staged() {
+                    flush(cx).await?;
+                }
                 read(&cx.state, cx.state.head());
                 return retire(cx);
             }
@@ -391,27 +399,7 @@ pub(crate) fn refused(error: &journal::Error) -> Option<&Refusal> {
     }
 }
 
-/// The whole task, for clients.
-pub(crate) fn view(
-    services: &Services,
-    owner: NodeId,
-    id: TaskId,
-    task: &Task,
-    head: u64,
-) -> TaskView {
-    let nodes = view::NodeNames {
-        id: owner,
-        name: &services.node,
-    };
-    view::task(id, head, task, nodes)
-}
 
 fn shown(cx: &Cx) -> TaskView {
-    view(
-        &cx.services,
-        cx.journal().owner(),
-        task_id(cx),
-        &cx.state,
-        cx.state.head(),
-    )
+    view::task(task_id(cx), cx.state.head(), &cx.state)
 }

@@ -1,0 +1,1 @@
+//! How a node and what it runs come to an end.
