@@ -38,8 +38,8 @@ Exit codes:
   4  no node can be reached, or it cannot answer now
   5  not permitted
 
-A node is found by --url and --token (TROUPE_URL, TROUPE_TOKEN), or else by the files that it keeps in
---data-dir (TROUPE_DATA_DIR, ./troupe-data).";
+A node is found by --url and --token (TROUPE_URL, TROUPE_TOKEN), or else by the files that it
+keeps in --data-dir (TROUPE_DATA_DIR, ./troupe-data).";
 
 /// Runs AI agents as supervised, durable actors.
 #[derive(Debug, Parser)]

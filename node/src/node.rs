@@ -146,7 +146,12 @@ impl Builder {
 
 /// Opens the database that the configuration names.
 pub(crate) async fn open_store(config: &Config, dir: &Path) -> Result<store::Shared, StartError> {
-    let store = store::Sqlite::open(&store_path(config, dir)).await?;
+    let path = store_path(config, dir);
+    // The engine gives the files beside it the same mode.
+    if let Err(source) = dir::make_private(&path) {
+        return Err(DirError::Io { path, source }.into());
+    }
+    let store = store::Sqlite::open(&path).await?;
     Ok(std::sync::Arc::new(store))
 }
 

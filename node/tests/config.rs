@@ -1,6 +1,7 @@
 //! `cluster.toml` equals the defaults; `config check` names the line of what is wrong.
 
 #![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{fs, path::Path, process::Command};
 
@@ -42,6 +43,9 @@ fn optional_keys_are_documented_as_comments() {
             "[edge]\ntls = { cert = \"c.pem\", key = \"k.pem\" }",
         ),
         ("# tokens = ", "[edge]\ntokens = []"),
+        ("# max_processes = ", "[command]\nmax_processes = 1"),
+        ("# max_memory = ", "[command]\nmax_memory = 1"),
+        ("# max_file = ", "[command]\nmax_file = 1"),
         ("# runner = ", "[command]\nrunner = \"/x\""),
     ] {
         assert!(text.contains(commented), "{commented}");
@@ -131,4 +135,20 @@ fn a_value_can_be_read_and_changed() {
         Some(78)
     );
     assert_eq!(troupe(&["config", "get", "tasks.nothing"]).0, Some(3));
+}
+
+/// Each variable that the sample names is one that is read: with its comment sign gone it is good.
+#[test]
+fn the_sample_of_the_environment_is_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.env.example");
+    let text = fs::read_to_string(path).unwrap();
+    let variables: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("#TROUPE_").map(|_| &line[1..]))
+        .filter_map(|line| line.split_once('='))
+        .filter(|(name, _)| *name != "TROUPE_CONFIG")
+        .collect();
+    assert!(variables.len() >= 7, "{variables:?}");
+    let (code, _, error) = check("", &variables);
+    assert_eq!(code, Some(0), "{error}");
 }

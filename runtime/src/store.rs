@@ -1,14 +1,17 @@
 //! DOOR to the database: what the journal, reminders, outbox and views are kept in.
 //!
-//! One trait a concern, [`Store`] for all of them together, one [`conformance`] suite that every
+//! One trait a concern, [`Store`] for all of them together, one `conformance` suite that every
 //! engine passes. Nothing above this folder knows which engine it is, and nothing else names sqlx.
 
+mod batch;
 #[cfg(any(test, feature = "testkit"))]
 pub mod conformance;
 mod fault;
 mod key;
 mod memory;
 mod migration;
+mod postgres;
+mod rows;
 mod sqlite;
 mod writer;
 
@@ -23,6 +26,7 @@ use protocol::{
 };
 
 pub use memory::Memory;
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 pub use writer::{AppendError, Writer};
 

@@ -92,7 +92,7 @@ pub fn sweep(data_dir: &Path) {
     let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
     let work = workdir::work(&data_dir);
     if work.exists() {
-        let strays = family::kill_strays(&work, None);
+        let strays = family::kill_strays(&work, None, None);
         if strays > 0 {
             tracing::warn!(
                 strays,

@@ -7,4 +7,7 @@
 
 mod command;
 mod command_ends;
+mod conformance;
+mod http;
+mod stub;
 mod support;

@@ -12,6 +12,10 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// Within this the end of a call is seen. It takes some ten milliseconds on an idle machine; a
+/// loaded one must not fail a test.
+pub(crate) const PROMPTLY: Duration = Duration::from_secs(8);
+
 /// A configuration in which programs have the runner of this build.
 pub(crate) fn config() -> Config {
     let mut config = Config::default();

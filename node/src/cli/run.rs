@@ -207,7 +207,12 @@ impl Work<'_> {
         let task = client.submit(&record.spec, Some(&record.key), None).await?;
         record.task = Some(task.id);
         self.records.write(&record)?;
-        let task = self.follow(client, task).await?;
+        let task = if task.status.is_terminal() {
+            // A resumed run that had ended: nothing happens any more.
+            task
+        } else {
+            self.follow(client, task).await?
+        };
         record.ended = Some(task.status);
         self.records.write(&record)?;
         self.show(client, &record, &task).await

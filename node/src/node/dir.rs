@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -66,6 +66,10 @@ impl DataDir {
             .create(path)
             .map_err(refused(path))?;
         let path = path.canonicalize().map_err(refused(path))?;
+        // Not changed: it may be a directory of the user's with other things in it.
+        if fs::metadata(&path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0) {
+            tracing::warn!(path = %path.display(), "other users can look into the data directory");
+        }
         let file = path.join(LOCK_FILE);
         let mut lock = OpenOptions::new()
             .read(true)
@@ -99,7 +103,7 @@ impl DataDir {
         &self.path
     }
 
-    /// Writes a file that only this user can read; see [`write_atomically`].
+    /// Writes a file that only this user can read; whole or not at all, as after a crash.
     ///
     /// # Errors
     ///
@@ -134,6 +138,19 @@ impl DataDir {
     }
 }
 
+/// Makes an empty file that only this user can read, unless there is one.
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Writes a file that only this user can read. After a crash it holds either the old or the new
 /// content, and once this returns, the new one.
 ///
@@ -161,8 +178,6 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

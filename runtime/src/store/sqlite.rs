@@ -67,6 +67,7 @@ impl Sqlite {
         let reading = writing
             .clone()
             .create_if_missing(false)
+            .pragma("cache_size", "-2048")
             .pragma("query_only", "ON");
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)

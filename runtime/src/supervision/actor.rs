@@ -123,7 +123,7 @@ impl Actor for SupervisorActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let (who, exit) = match event {
-            SupervisionEvent::ActorTerminated(who, _, reason) => (who, exit(reason)),
+            SupervisionEvent::ActorTerminated(who, _, reason) => (who, exit(reason.as_deref())),
             SupervisionEvent::ActorFailed(who, error) => {
                 (who, Exit::Failed(error_chain(error.as_ref())))
             }
@@ -196,8 +196,8 @@ impl Drop for Ending {
 }
 
 /// ractor tells a kill from a stop by the reason alone.
-fn exit(reason: Option<String>) -> Exit {
-    match reason.as_deref() {
+fn exit(reason: Option<&str>) -> Exit {
+    match reason {
         Some("killed" | "actor_task_cancelled") => Exit::Failed("killed".to_owned()),
         Some(_) | None => Exit::Normal,
     }

@@ -2,13 +2,9 @@
 
 mod entry;
 
-use std::{
-    collections::BTreeMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use dashmap::DashMap;
 use protocol::api::{TreeNode, TreeView};
 
 use self::entry::Entry as Row;
@@ -18,9 +14,6 @@ use crate::clock::{Clock, Dice};
 pub(super) use self::entry::Entry;
 pub use self::entry::{Failure, Status};
 
-/// Spawns and ends of different actors seldom meet in one shard.
-const SHARDS: usize = 16;
-
 /// The map of a node's actors: cheap to clone, one per node.
 #[derive(Clone)]
 pub struct Tree(Arc<Inner>);
@@ -29,7 +22,8 @@ struct Inner {
     node: String,
     clock: Clock,
     dice: Dice,
-    shards: [Mutex<BTreeMap<Arc<str>, Arc<Row>>>; SHARDS],
+    /// Not sorted: spawns and ends are many, and who looks can wait for a sort.
+    rows: DashMap<Arc<str>, Arc<Row>>,
 }
 
 impl Tree {
@@ -46,7 +40,7 @@ impl Tree {
             node: name.into(),
             clock,
             dice,
-            shards: Default::default(),
+            rows: DashMap::new(),
         }))
     }
 
@@ -75,20 +69,20 @@ impl Tree {
     /// How many actors there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.shards.iter().map(|shard| lock(shard).len()).sum()
+        self.0.rows.len()
     }
 
     /// Whether nothing runs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.rows.is_empty()
     }
 
     /// The last failures of the actor at `path`, the newest last.
     #[must_use]
     pub fn failures(&self, path: &str) -> Vec<Failure> {
-        let entry = lock(self.shard(path)).get(path).cloned();
-        entry.map_or_else(Vec::new, |entry| entry.failures())
+        let row = self.0.rows.get(path);
+        row.map_or_else(Vec::new, |row| row.failures())
     }
 
     /// The actors from `path` down, sorted by path, `depth` levels below it or all of them.
@@ -101,13 +95,13 @@ impl Tree {
             trimmed => trimmed,
         };
         let rows = self.below(path);
-        let mut children = BTreeMap::<&str, u32>::new();
+        let mut children = HashMap::<&str, u32>::new();
         for parent in rows.iter().filter_map(|row| parent(row.path())) {
             *children.entry(parent).or_default() += 1;
         }
         let levels = depth.map_or(usize::MAX, |depth| depth as usize);
         let deepest = level(path).saturating_add(levels);
-        let elapsed = self.0.clock.monotonic();
+        let elapsed = self.0.clock.coarse();
         let nodes: Vec<TreeNode> = rows
             .iter()
             .filter(|row| level(row.path()) <= deepest)
@@ -125,22 +119,12 @@ impl Tree {
 
     /// The rows of `path` and of all below it, sorted by path.
     fn below(&self, path: &str) -> Vec<Arc<Row>> {
-        let prefix = match path {
-            "/" => "/".to_owned(),
-            path => format!("{path}/"),
+        let is_below = |row: &str| match row.strip_prefix(path) {
+            Some(rest) => path == "/" || rest.is_empty() || rest.starts_with('/'),
+            None => false,
         };
-        let mut rows = Vec::new();
-        for shard in &self.0.shards {
-            let shard = lock(shard);
-            if path != "/" {
-                rows.extend(shard.get(path).cloned());
-            }
-            let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
-            let inside = shard
-                .range::<str, _>(from)
-                .take_while(|(path, _)| path.starts_with(&prefix));
-            rows.extend(inside.map(|(_, row)| Arc::clone(row)));
-        }
+        let rows = self.0.rows.iter().filter(|row| is_below(row.key()));
+        let mut rows: Vec<Arc<Row>> = rows.map(|row| Arc::clone(row.value())).collect();
         rows.sort_unstable_by(|one, other| one.path().cmp(other.path()));
         rows
     }
@@ -149,8 +133,7 @@ impl Tree {
     /// has ended but not yet left.
     pub(super) fn insert(&self, path: Arc<str>, kind: &'static str) -> Arc<Row> {
         let entry = Arc::new(Row::new(Arc::clone(&path), kind, self.0.clock.now()));
-        let shard = self.shard(&path);
-        let former = lock(shard).insert(path, Arc::clone(&entry));
+        let former = self.0.rows.insert(path, Arc::clone(&entry));
         metrics::entered(kind);
         if let Some(former) = former {
             metrics::left(former.kind());
@@ -160,19 +143,10 @@ impl Tree {
 
     /// Takes the row away, unless another has taken its place.
     pub(super) fn remove(&self, entry: &Arc<Row>) {
-        let mut shard = lock(self.shard(entry.path()));
-        let stands = shard.get(entry.path());
-        if stands.is_some_and(|stands| Arc::ptr_eq(stands, entry)) {
-            shard.remove(entry.path());
-            drop(shard);
+        let stands = |_: &Arc<str>, stands: &Arc<Row>| Arc::ptr_eq(stands, entry);
+        if self.0.rows.remove_if(entry.path(), stands).is_some() {
             metrics::left(entry.kind());
         }
-    }
-
-    fn shard(&self, path: &str) -> &Mutex<BTreeMap<Arc<str>, Arc<Row>>> {
-        let mut hasher = DefaultHasher::new();
-        path.hash(&mut hasher);
-        &self.0.shards[hasher.finish() as usize % SHARDS]
     }
 }
 
@@ -235,11 +209,6 @@ fn parent(path: &str) -> Option<&str> {
         ("", _) => Some("/"),
         (parent, _) => Some(parent),
     }
-}
-
-/// Only whole changes are made under these locks, so a poisoned one is as good as any.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

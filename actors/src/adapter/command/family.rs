@@ -46,11 +46,6 @@ impl Process {
         Self::parse(&String::from_utf8_lossy(&stat))
     }
 
-    /// Ends it at once.
-    fn kill(self) {
-        self.signal(Signal::KILL);
-    }
-
     /// Signals it, unless its number has passed to another process by now.
     fn signal(self, signal: Signal) {
         let Some(pid) = Pid::from_raw(self.pid) else {
@@ -98,46 +93,43 @@ pub(super) fn all() -> Vec<Process> {
 
 /// Ends all that now descend from `ancestor`; tells how many there were.
 pub(super) fn kill_descendants(ancestor: i32) -> usize {
-    let family = descendants(&all(), ancestor);
-    let alive = family.iter().filter(|process| !process.zombie);
-    alive.map(|process| process.kill()).count()
+    kill_found(|all| descendants(all, ancestor))
 }
 
 /// Ends the processes that belong to a directory of attempts, and all that descend from them or
-/// from `child`; tells how many there were. To a directory belong those that were started with a
+/// from `root`; tells how many there were. To a directory belong those that were started with a
 /// `TROUPE_DIR` in it, and those without a terminal that stand in it: a person's shell stays.
-pub(super) fn kill_strays(directory: &Path, child: Option<i32>) -> usize {
-    let mut doomed: HashMap<i32, Process> = HashMap::new();
-    loop {
-        let found = strays(&all(), directory, child);
-        let fresh: Vec<Process> = found
-            .into_iter()
-            .filter(|process| !doomed.contains_key(&process.pid))
-            .collect();
-        if fresh.is_empty() {
-            break;
-        }
-        // Whoever ended while its child is being born would make it nobody's, and unknown to us.
-        fresh
-            .iter()
-            .for_each(|process| process.signal(Signal::STOP));
-        doomed.extend(fresh.into_iter().map(|process| (process.pid, process)));
-    }
-    doomed.values().map(|process| process.kill()).count()
-}
-
-fn strays(all: &[Process], directory: &Path, child: Option<i32>) -> Vec<Process> {
-    let own = rustix::process::getpid().as_raw_nonzero().get();
+/// `spared` stays as well.
+pub(super) fn kill_strays(directory: &Path, root: Option<i32>, spared: Option<i32>) -> usize {
     let belongs = |process: &&Process| {
         started_for(process.pid, directory)
             || process.terminal == 0 && stands_in(process.pid, directory)
     };
-    let mut strays: Vec<Process> = all.iter().filter(belongs).copied().collect();
-    for ancestor in strays.clone().iter().map(|stray| stray.pid).chain(child) {
-        strays.extend(descendants(all, ancestor));
+    kill_found(|all| {
+        let mut strays: Vec<Process> = all.iter().filter(belongs).copied().collect();
+        for ancestor in strays.clone().iter().map(|stray| stray.pid).chain(root) {
+            strays.extend(descendants(all, ancestor));
+        }
+        strays.retain(|process| Some(process.pid) != spared);
+        strays
+    })
+}
+
+/// Stops what `find` finds until it finds no more, and then ends it. Whoever ended while its child
+/// is being born would make it nobody's, and whoever forks faster than we look is slowed down.
+fn kill_found(find: impl Fn(&[Process]) -> Vec<Process>) -> usize {
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let mut doomed: HashMap<i32, Process> = HashMap::new();
+    loop {
+        let mut fresh = find(&all());
+        fresh.retain(|it| it.pid != own && !it.zombie && !doomed.contains_key(&it.pid));
+        if fresh.is_empty() {
+            break;
+        }
+        fresh.iter().for_each(|it| it.signal(Signal::STOP));
+        doomed.extend(fresh.into_iter().map(|it| (it.pid, it)));
     }
-    strays.retain(|process| process.pid != own && !process.zombie);
-    strays
+    doomed.values().map(|it| it.signal(Signal::KILL)).count()
 }
 
 fn started_for(pid: i32, directory: &Path) -> bool {

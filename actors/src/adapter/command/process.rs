@@ -248,8 +248,13 @@ impl Running {
         if !is_tidy {
             let (group, directory) = (self.group, work.path.clone());
             // A number whose process was waited for may belong to another by now.
-            let child = self.child.id().and(group);
-            let force = move || end_by_force(group, child, &directory);
+            let root = self.child.id().and(group);
+            // What it adopts stays in sight as long as a runner is there, even if it stands still.
+            let spared = match self.runner {
+                Runner::Between => root,
+                Runner::None => None,
+            };
+            let force = move || end_by_force(group, root, spared, &directory);
             // Neither can fail: the task is not aborted, and a child of ours can be waited for.
             let _ = spawn_blocking(force).await;
             let _ = timeout(GRACE, self.child.wait()).await;
@@ -280,18 +285,26 @@ async fn feed(mut stdin: ChildStdin, words: Vec<u8>, runner: Runner) {
     }
 }
 
-/// Without a runner, or after one that was killed or stopped itself.
-fn end_by_force(group: Option<Pid>, child: Option<Pid>, directory: &Path) {
+/// Without a runner, or after one that was killed or stopped, or has too much to do.
+fn end_by_force(group: Option<Pid>, root: Option<Pid>, spared: Option<Pid>, directory: &Path) {
     const LOOKS: usize = 100;
+    // A process that is just being born or changing its program may be missed by one look.
+    const QUIET_LOOKS: usize = 3;
+    let number = |pid: Option<Pid>| pid.map(|pid| pid.as_raw_nonzero().get());
+    let mut quiet = 0;
     for _ in 0..LOOKS {
-        let child = child.map(|child| child.as_raw_nonzero().get());
-        let found = family::kill_strays(directory, child);
-        if let Some(group) = group {
-            // An empty group is no fault.
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        match family::kill_strays(directory, number(root), number(spared)) {
+            0 => quiet += 1,
+            _ => quiet = 0,
         }
-        if found == 0 {
-            return;
+        if quiet == QUIET_LOOKS {
+            break;
         }
     }
+    if let Some(group) = group {
+        // An empty group is no fault.
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    }
+    // What that has made orphans of.
+    family::kill_strays(directory, None, None);
 }

@@ -23,8 +23,8 @@ use super::{
     job::{self, Job, Limits, Status},
 };
 
-/// Looks after which the whole group is ended, runner included: half a second or so.
-const HUNT: u32 = 500;
+/// Looks after which the whole group is ended, runner included: some seconds.
+const HUNT: u32 = 2000;
 /// Between two looks at what is left.
 const PAUSE: Duration = Duration::from_millis(1);
 /// What a runner says that was not started by a node.
@@ -50,28 +50,32 @@ fn run() -> io::Result<()> {
     let mut lifeline = BufReader::new(File::from(io::stdin().as_fd().try_clone_to_owned()?));
     let (job, input) = job::read(&mut lifeline)?;
 
-    let starting = Arc::new(Mutex::new(()));
-    let guard = starting.lock().unwrap_or_else(PoisonError::into_inner);
-    let watched = Arc::clone(&starting);
+    // Held while something is under way that the end of the lifeline must not interrupt.
+    let steady = Arc::new(Mutex::new(()));
+    let starting = steady.lock().unwrap_or_else(PoisonError::into_inner);
+    let watched = Arc::clone(&steady);
     thread::Builder::new().spawn(move || {
         wait_for_end(lifeline);
-        // A program that is just being started would get away; it is never let go again.
-        let _starting = watched.lock().unwrap_or_else(PoisonError::into_inner);
+        // A program that is just being started would get away. Never let go again.
+        let _steady = watched.lock().unwrap_or_else(PoisonError::into_inner);
         end_all(own);
         std::process::exit(0);
     })?;
     let status = match start(&job, input) {
         Ok(tool) => {
-            drop(guard);
+            drop(starting);
             let status = wait_for(tool)?;
             end_all(own);
             status
         }
         Err(error) => {
+            drop(starting);
             end_all(own);
             Status::not_started(&error)
         }
     };
+    // A file that is written half would stay behind.
+    let _leaving = steady.lock().unwrap_or_else(PoisonError::into_inner);
     leave(&status, &job.status)
 }
 

@@ -1,6 +1,6 @@
 //! Where a task stands, folded from its events, and a line for each thing that happens.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use protocol::{
     api::EventView,
@@ -14,10 +14,8 @@ pub(super) struct Step {
     pub(super) status: StepStatus,
     /// Who does it, once it was given to somebody.
     pub(super) agent: Option<String>,
-    /// When its last attempt started.
-    pub(super) since: Timestamp,
-    /// How long that took.
-    pub(super) took: Option<std::time::Duration>,
+    /// How long its last attempt took.
+    pub(super) took: Option<Duration>,
     /// Why it did not complete, or not yet.
     pub(super) error: Option<String>,
 }
@@ -61,7 +59,9 @@ impl Progress {
                     self.order.push(step.id.clone());
                     self.steps.insert(step.id, Step::default());
                 }
-                vec![format!("task planned: {} steps", self.order.len())]
+                let count = self.order.len();
+                let word = if count == 1 { "step" } else { "steps" };
+                vec![format!("task planned: {count} {word}")]
             }
             Event::AttemptStarted {
                 step,
@@ -77,11 +77,16 @@ impl Progress {
                 let step = self.step(&step);
                 step.status = StepStatus::Running;
                 step.agent = Some(agent_name);
-                step.since = at;
+                step.error = None;
                 step.took = None;
                 vec![line]
             }
-            Event::AttemptEnded { step, outcome, .. } => vec![self.ended(at, &step, outcome)],
+            Event::AttemptEnded {
+                step,
+                started_at,
+                outcome,
+                ..
+            } => vec![self.ended(&step, at.since(started_at), outcome)],
             Event::RetryScheduled { step, due } => {
                 let wait = due.since(at).as_secs_f64();
                 let line = format!("step {step} will be tried again in {wait:.1} s");
@@ -116,9 +121,8 @@ impl Progress {
         }
     }
 
-    fn ended(&mut self, at: Timestamp, id: &str, outcome: Outcome) -> String {
+    fn ended(&mut self, id: &str, took: Duration, outcome: Outcome) -> String {
         let step = self.step(id);
-        let took = at.since(step.since);
         step.took = Some(took);
         let (status, what, error) = match outcome {
             Outcome::Succeeded { .. } => (StepStatus::Completed, "completed", None),
@@ -181,9 +185,9 @@ mod tests {
         let planned = json!({"type": "planned", "plan": {"source": "explicit", "steps": [
             {"id": "size", "agent": "counter"}, {"id": "gather", "needs": ["size"]}]}});
         let failed = json!({"type": "attempt_ended", "step": "size", "number": 1,
-            "outcome": "failed", "error": {"code": "exit_status", "message": "it ended with 1"}, "retryable": true});
+            "agent": "counter", "started_at": "2026-11-21T12:00:01Z", "outcome": "failed", "error": {"code": "exit_status", "message": "it ended with 1"}, "retryable": true});
         let done = json!({"type": "attempt_ended", "step": "size", "number": 2,
-            "outcome": "succeeded", "output": null});
+            "agent": "counter", "started_at": "2026-11-21T12:00:05Z", "outcome": "succeeded", "output": null});
         let lines: Vec<String> = [
             (0, planned),
             (1, started(1)),

@@ -17,7 +17,7 @@ pub async fn a_fold_writes_rows_and_cursor(store: Shared) -> Result<(), Error> {
         .await?;
     store.fold("other", &[row("a", "3")], 9).await?;
     store
-        .fold("tools", &[row("b", "4"), row("c", "5")], 8)
+        .fold("tools", &[row("b", "3"), row("c", "5"), row("b", "4")], 8)
         .await?;
     store.fold("tools", &[], 12).await?;
     let expected = [row("a", "2"), row("b", "4"), row("c", "5")];

@@ -1,18 +1,17 @@
 //! Commits a batch with a few statements over all of it, and tells each append its own verdict.
-//!
-//! The batch has the effect of its appends one after the other. Most neither name their stream nor
-//! share a client's key, so they cannot meet each other and go together; a [`run`] ends where one
-//! might.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use protocol::{entity::EntityId, epoch::Epoch, record::ChainHash};
-use sqlx::{Row as _, SqliteConnection, error::BoxDynError, sqlite::SqliteRow};
+use sqlx::{SqliteConnection, error::BoxDynError};
 
 use super::values::{Row, Values};
-use crate::store::{Append, Appended, Delivery, Error, Refusal, ReminderChange, key};
-
-pub(super) type Verdict = Result<Appended, Refusal>;
+use crate::store::{
+    Append, Appended, Delivery, Error, Refusal,
+    batch::{Verdict, last_changes, run},
+    key,
+    rows::streams,
+};
 
 static CREATE: Values = Values::new(
     "INSERT INTO stream (stream, kind, tenant, created_at, head, epoch, owner, updated_at,
@@ -74,17 +73,6 @@ pub(super) async fn commit(
         rest = later;
     }
     Ok(verdicts)
-}
-
-/// How many appends from the first on can go together.
-fn run(batch: &[Append]) -> usize {
-    let mut keys = HashSet::new();
-    let together = batch.iter().take_while(|append| {
-        let key = append.idempotency.as_ref();
-        let new = key.is_none_or(|key| keys.insert((&append.record.tenant, &key.key)));
-        new && append.summary.name.is_none()
-    });
-    together.count().max(1)
 }
 
 async fn commit_run(
@@ -222,10 +210,10 @@ async fn record(
     let mut outbox = Vec::new();
     let records = accepted.map(|append| {
         let stream = append.record.stream;
-        for (name, due) in last_changes(std::mem::take(&mut append.reminders)) {
+        for (name, due) in last_changes(&append.reminders) {
             match due {
-                Some(due) => set.push((stream, name, due)),
-                None => cleared.push((stream, name)),
+                Some(due) => set.push((stream, name.to_owned(), due)),
+                None => cleared.push((stream, name.to_owned())),
             }
         }
         outbox.append(&mut append.outbox);
@@ -261,15 +249,6 @@ async fn record(
     Ok(())
 }
 
-/// What each reminder comes to: when it is due, or that it is gone.
-fn last_changes(changes: Vec<ReminderChange>) -> BTreeMap<String, Option<i64>> {
-    let each = changes.into_iter().map(|change| match change {
-        ReminderChange::Set { name, due } => (name, Some(due.as_micros())),
-        ReminderChange::Clear { name } => (name, None),
-    });
-    each.collect()
-}
-
 fn deliver(row: &mut Row, delivery: Delivery) -> Result<(), BoxDynError> {
     row.add(delivery.id.as_bytes().to_vec())?
         .add(key::pack(delivery.stream))?
@@ -278,12 +257,6 @@ fn deliver(row: &mut Row, delivery: Delivery) -> Result<(), BoxDynError> {
         .add(delivery.due.as_micros())?
         .add(delivery.tries)?;
     Ok(())
-}
-
-fn streams(rows: &[SqliteRow]) -> Result<Vec<EntityId>, Error> {
-    rows.iter()
-        .map(|row| key::unpack(row.try_get(0)?))
-        .collect()
 }
 
 /// Decides one append by what stands in the tables: `None` when it fits.

@@ -3,18 +3,20 @@
 use futures_util::TryStreamExt;
 use protocol::{
     entity::{EntityId, EntityKind},
-    epoch::Epoch,
-    id::{CommandId, NodeId},
-    record::{ChainHash, Record, Summary},
-    time::Timestamp,
+    record::{Record, Summary},
 };
-use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
-use uuid::Uuid;
+use sqlx::QueryBuilder;
 
 use super::{Sqlite, append};
 use crate::store::{
-    Answer, Append, Appended, Error, EventLog, Refusal, StreamQuery, StreamRow, Streams, key,
+    Answer, Append, Appended, EventLog, Refusal, StreamQuery, StreamRow, Streams,
+    batch::holding,
+    key,
+    rows::{Cells, record, stream_row},
 };
+
+/// SQLite takes patterns of up to 50,000 bytes.
+const LONGEST_PATTERN: usize = 10_000;
 
 impl EventLog for Sqlite {
     fn append<'a>(&'a self, batch: &'a [Append]) -> Answer<'a, Vec<Result<Appended, Refusal>>> {
@@ -49,7 +51,7 @@ impl EventLog for Sqlite {
                     .fetch_all(&self.readers)
                     .await?;
             rows.iter()
-                .map(|row| Ok((row.try_get("position")?, record(row)?)))
+                .map(|row| Ok((row.number("position")?, record(row)?)))
                 .collect()
         })
     }
@@ -190,14 +192,10 @@ fn listing(query: &StreamQuery) -> QueryBuilder<sqlx::Sqlite> {
     if let Some(parent) = query.parent {
         sql.push(" AND parent = ").push_bind(key::pack(parent));
     }
-    if let Some(text) = query.text.as_deref().filter(|text| text.is_ascii()) {
+    let text = query.text.as_deref();
+    if let Some(text) = text.filter(|text| text.is_ascii() && text.len() < LONGEST_PATTERN) {
         // Passes over most rows before they cross to this thread.
-        let literal = text
-            .replace('\\', r"\\")
-            .replace('%', r"\%")
-            .replace('_', r"\_");
-        sql.push(" AND body LIKE ")
-            .push_bind(format!("%{literal}%"));
+        sql.push(" AND body LIKE ").push_bind(holding(text));
         sql.push(r" ESCAPE '\'");
     }
     sql.push(" ORDER BY stream DESC");
@@ -205,62 +203,4 @@ fn listing(query: &StreamQuery) -> QueryBuilder<sqlx::Sqlite> {
         sql.push(" LIMIT ").push_bind(query.limit);
     }
     sql
-}
-
-pub(super) fn uuid(row: &SqliteRow, column: &str) -> Result<Uuid, Error> {
-    Uuid::from_slice(row.try_get(column)?).map_err(|error| Error::Corrupt(error.to_string()))
-}
-
-pub(super) fn hash(row: &SqliteRow, column: &str) -> Result<ChainHash, Error> {
-    let bytes: &[u8] = row.try_get(column)?;
-    let bytes = bytes.try_into().map(ChainHash);
-    bytes.map_err(|_| Error::Corrupt(format!("{column} is no SHA-256")))
-}
-
-fn epoch(row: &SqliteRow) -> Result<Epoch, Error> {
-    let stored = row.try_get("epoch")?;
-    Epoch::from_i64(stored).ok_or_else(|| Error::Corrupt(format!("{stored} is no epoch")))
-}
-
-pub(super) fn moment(row: &SqliteRow, column: &str) -> Result<Timestamp, Error> {
-    Ok(Timestamp::from_micros(row.try_get(column)?))
-}
-
-fn record(row: &SqliteRow) -> Result<Record, Error> {
-    Ok(Record {
-        stream: key::unpack(row.try_get("stream")?)?,
-        seq: row.try_get::<i64, _>("seq")?.cast_unsigned(),
-        count: row.try_get("count")?,
-        epoch: epoch(row)?,
-        owner: NodeId::from_uuid(uuid(row, "owner")?),
-        cmd_id: CommandId::from_uuid(uuid(row, "cmd_id")?),
-        tenant: row.try_get("tenant")?,
-        actor: row.try_get("actor")?,
-        at: moment(row, "at")?,
-        version: row.try_get("version")?,
-        data: row.try_get("data")?,
-        hash: hash(row, "hash")?,
-    })
-}
-
-fn stream_row(row: &SqliteRow) -> Result<StreamRow, Error> {
-    let parent: Option<&[u8]> = row.try_get("parent")?;
-    Ok(StreamRow {
-        stream: key::unpack(row.try_get("stream")?)?,
-        tenant: row.try_get("tenant")?,
-        head: row.try_get::<i64, _>("head")?.cast_unsigned(),
-        epoch: epoch(row)?,
-        created_at: moment(row, "created_at")?,
-        updated_at: moment(row, "updated_at")?,
-        summary: Summary {
-            status: row.try_get("status")?,
-            open: row.try_get("open")?,
-            hidden: row.try_get("hidden")?,
-            user: row.try_get("user_id")?,
-            name: row.try_get("name")?,
-            parent: parent.map(key::unpack).transpose()?,
-            body: row.try_get("body")?,
-        },
-        parked: row.try_get("parked")?,
-    })
 }

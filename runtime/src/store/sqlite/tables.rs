@@ -3,17 +3,12 @@
 use std::path::PathBuf;
 
 use protocol::{entity::EntityId, epoch::Epoch, id::NodeId, time::Timestamp};
-use sqlx::{Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{
-    Sqlite, finish, migrate,
-    streams::{hash, moment, uuid},
-    values::Values,
-};
+use super::{Sqlite, finish, migrate, values::Values};
 use crate::store::{
-    Admin, Answer, Census, Delivery, Error, Outbox, Ownership, Reminders, Snapshot, Snapshots,
-    Views, key,
+    Admin, Answer, Census, Delivery, Outbox, Ownership, Reminders, Snapshot, Snapshots, Views, key,
+    rows,
 };
 
 impl Snapshots for Sqlite {
@@ -23,14 +18,7 @@ impl Snapshots for Sqlite {
                 .bind(key::pack(stream))
                 .fetch_optional(&self.readers)
                 .await?;
-            let Some(row) = row else { return Ok(None) };
-            Ok(Some(Snapshot {
-                stream,
-                seq: row.try_get::<i64, _>("seq")?.cast_unsigned(),
-                hash: hash(&row, "hash")?,
-                version: row.try_get("version")?,
-                data: row.try_get("data")?,
-            }))
+            row.as_ref().map(rows::snapshot).transpose()
         })
     }
 
@@ -68,15 +56,14 @@ impl Ownership for Sqlite {
         let name = name.to_owned();
         Box::pin(self.writer.write(move |connection| {
             Box::pin(async move {
-                let incarnation: u32 =
+                let incarnation: i64 =
                     sqlx::query_scalar("SELECT value FROM meta WHERE key = 'db_incarnation'")
                         .fetch_one(&mut *connection)
                         .await?;
                 let last: Option<i64> = sqlx::query_scalar("SELECT max(epoch) FROM node")
                     .fetch_one(&mut *connection)
                     .await?;
-                let last = last.and_then(Epoch::from_i64).unwrap_or_default();
-                let epoch = last.max(Epoch::new(incarnation, 0)).next();
+                let epoch = rows::next_epoch(incarnation, last)?;
                 sqlx::query(
                     "INSERT INTO node (node, name, epoch, started)
                      VALUES (?, ?, ?, unixepoch() * 1000000)
@@ -107,10 +94,7 @@ impl Ownership for Sqlite {
                         .add(owner.uuid().as_bytes().to_vec())?;
                     Ok(())
                 })?;
-                let rows = claim.run(connection).await?;
-                rows.iter()
-                    .map(|row| key::unpack(row.try_get(0)?))
-                    .collect()
+                rows::streams(&claim.run(connection).await?)
             })
         }))
     }
@@ -126,11 +110,7 @@ impl Reminders for Sqlite {
             .bind(limit)
             .fetch_all(&self.readers)
             .await?;
-            let due = rows.iter().map(|row| {
-                let stream = key::unpack(row.try_get("stream")?)?;
-                Ok((stream, row.try_get("name")?, moment(row, "due")?))
-            });
-            due.collect()
+            rows.iter().map(rows::reminder).collect()
         })
     }
 
@@ -169,7 +149,7 @@ impl Outbox for Sqlite {
                         .bind(limit)
                         .fetch_all(&mut *connection)
                         .await?;
-                let due: Vec<_> = rows.iter().map(delivery).collect::<Result<_, _>>()?;
+                let due: Vec<_> = rows.iter().map(rows::delivery).collect::<Result<_, _>>()?;
                 for delivery in &due {
                     sqlx::query("UPDATE outbox SET due = ? WHERE id = ?")
                         .bind(until.as_micros())
@@ -206,17 +186,6 @@ impl Outbox for Sqlite {
             })
         }))
     }
-}
-
-fn delivery(row: &SqliteRow) -> Result<Delivery, Error> {
-    Ok(Delivery {
-        id: uuid(row, "id")?,
-        stream: key::unpack(row.try_get("stream")?)?,
-        kind: row.try_get("kind")?,
-        payload: row.try_get("payload")?,
-        due: moment(row, "due")?,
-        tries: row.try_get("tries")?,
-    })
 }
 
 static FOLD: Values = Values::new(

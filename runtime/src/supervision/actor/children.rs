@@ -159,8 +159,19 @@ impl Children {
     /// An incarnation has ended by itself.
     pub(super) async fn ended(&mut self, id: ActorId, exit: Exit) -> Result<(), Escalation> {
         match self.by_cell.remove(&id) {
-            Some(key) => self.lost(key, exit).await,
+            Some(key) => self.lost(key, self.marked(key, exit)).await,
             None => Ok(()),
+        }
+    }
+
+    /// The same exit, where ractor passed a panic on as the error that it is not.
+    fn marked(&self, key: Key, exit: Exit) -> Exit {
+        let child = self.by_key.get(&key);
+        match exit {
+            Exit::Failed(text) if child.is_some_and(|child| child.place.entry.take_panic()) => {
+                Exit::Failed(format!("panicked: {text}"))
+            }
+            exit @ (Exit::Normal | Exit::Failed(_)) => exit,
         }
     }
 

@@ -7,6 +7,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
 };
 
 use futures_util::FutureExt;
@@ -132,12 +133,11 @@ where
         state: &mut A::State,
     ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
         let handling = self.life.take(&message);
-        AssertUnwindSafe(self.actor.handle(myself, message, state))
-            .catch_unwind()
-            .map(move |handled| {
-                drop(handling);
-                self.life.judge(handled)
-            })
+        let handled = self.actor.handle(myself, message, state);
+        handled.map(move |handled| {
+            drop(handling);
+            self.life.judge(Ok(handled))
+        })
     }
 
     async fn handle_supervisor_evt(
@@ -159,10 +159,10 @@ impl<M: Message> Life<M> {
         self.slot.occupy(actor, Arc::clone(&self.entry));
     }
 
-    fn take(&self, message: &M) -> Handling<'_> {
-        let since = self.tree.clock().monotonic();
+    fn take(&self, message: &M) -> Handling<'_, M> {
+        let since = self.tree.clock().coarse();
         self.entry.take(message.name(), since);
-        Handling(&self.entry)
+        Handling(self)
     }
 
     /// Passes an outcome on; a failure is the end, before anybody hears of it.
@@ -204,11 +204,16 @@ impl<M> Drop for Life<M> {
     }
 }
 
-/// A message in hand; a kill drops it.
-struct Handling<'a>(&'a Entry);
+/// A message in hand; a panic or a kill drops it.
+struct Handling<'a, M>(&'a Life<M>);
 
-impl Drop for Handling<'_> {
+impl<M> Drop for Handling<'_, M> {
     fn drop(&mut self) {
-        self.0.settle();
+        self.0.entry.settle();
+        // Catching the panic of each message would cost each message; ractor catches it further out.
+        if thread::panicking() {
+            self.0.entry.panicked();
+            self.0.end(End::Failed);
+        }
     }
 }

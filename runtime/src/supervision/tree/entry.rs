@@ -87,7 +87,10 @@ pub(in crate::supervision) struct Entry {
     restarts: AtomicU32,
     status: AtomicU8,
     busy: AtomicBool,
+    has_panicked: AtomicBool,
     taken: AtomicU64,
+    /// What `sent` was when the actor looked last.
+    seen: AtomicU64,
     handled: AtomicU64,
     current: Mutex<Handling>,
 }
@@ -103,7 +106,9 @@ impl Entry {
             restarts: AtomicU32::new(0),
             status: AtomicU8::new(Status::Starting as u8),
             busy: AtomicBool::new(false),
+            has_panicked: AtomicBool::new(false),
             taken: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
             handled: AtomicU64::new(0),
             current: Mutex::new(Handling {
                 message: "",
@@ -141,6 +146,16 @@ impl Entry {
         failures.push_back(Failure { at, error });
     }
 
+    /// The failure that comes is a panic.
+    pub(in crate::supervision) fn panicked(&self) {
+        self.has_panicked.store(true, Ordering::Release);
+    }
+
+    /// Whether the last failure was a panic; asked once.
+    pub(in crate::supervision) fn take_panic(&self) -> bool {
+        self.has_panicked.swap(false, Ordering::AcqRel)
+    }
+
     pub(super) fn failures(&self) -> Vec<Failure> {
         lock(&self.failures).iter().cloned().collect()
     }
@@ -167,7 +182,11 @@ impl Entry {
         // A timer may put messages into the mailbox that nobody counted; they must not
         // make room for others.
         let taken = self.taken.load(Ordering::Relaxed) + 1;
-        if taken <= self.sent.load(Ordering::Relaxed) {
+        if taken > self.seen.load(Ordering::Relaxed) {
+            let sent = self.sent.load(Ordering::Relaxed);
+            self.seen.store(sent, Ordering::Relaxed);
+        }
+        if taken <= self.seen.load(Ordering::Relaxed) {
             self.taken.store(taken, Ordering::Relaxed);
         }
         *lock(&self.current) = Handling { message, since };
@@ -185,6 +204,7 @@ impl Entry {
     pub(in crate::supervision) fn discard(&self) {
         let sent = self.sent.load(Ordering::Relaxed);
         self.taken.store(sent, Ordering::Relaxed);
+        self.seen.store(sent, Ordering::Relaxed);
     }
 
     /// Messages that wait.

@@ -1,0 +1,176 @@
+-- Streams are named by 17 bytes: the kind's code (1 agent, 2 task), then the UUID.
+-- Moments are microseconds since 1970, UTC. The views at the end read all of it as text.
+-- Texts that are looked up or sorted compare by their bytes.
+
+-- What the database says of itself; db_incarnation is raised when it was restored or failed over.
+CREATE TABLE meta (
+    key   text COLLATE "C" PRIMARY KEY,
+    value bigint NOT NULL
+);
+INSERT INTO meta (key, value) VALUES ('db_incarnation', 1), ('probe', 0);
+
+-- One row a start of a process.
+CREATE TABLE node (
+    node    bytea PRIMARY KEY,
+    name    text NOT NULL,
+    epoch   bigint NOT NULL UNIQUE,
+    started bigint NOT NULL
+);
+
+-- The index: one row a stream, changed in the transaction of each append.
+CREATE TABLE stream (
+    stream     bytea PRIMARY KEY,
+    kind       bigint NOT NULL,
+    tenant     text NOT NULL,
+    head       bigint NOT NULL,
+    epoch      bigint NOT NULL,
+    owner      bytea NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    status     text COLLATE "C" NOT NULL,
+    open       boolean NOT NULL,
+    hidden     boolean NOT NULL,
+    user_id    text NOT NULL,
+    name       text,
+    parent     bytea,
+    parked     text,
+    body       text NOT NULL
+);
+-- All are partial: a task that was completed stands in none of them.
+CREATE INDEX stream_open ON stream (stream) WHERE open AND parked IS NULL;
+CREATE INDEX stream_status ON stream (tenant, status, stream) WHERE status <> 'completed';
+CREATE INDEX stream_parent ON stream (parent, stream) WHERE parent IS NOT NULL;
+CREATE UNIQUE INDEX stream_name ON stream (tenant, kind, name) WHERE name IS NOT NULL AND NOT hidden;
+
+-- The journal: one row a record; its position is the order of commits.
+CREATE TABLE event (
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream   bytea NOT NULL,
+    seq      bigint NOT NULL,
+    count    bigint NOT NULL CHECK (count > 0),
+    epoch    bigint NOT NULL,
+    owner    bytea NOT NULL,
+    cmd_id   bytea NOT NULL,
+    tenant   text NOT NULL,
+    actor    text NOT NULL,
+    at       bigint NOT NULL,
+    version  bigint NOT NULL,
+    data     text NOT NULL,
+    hash     bytea NOT NULL,
+    UNIQUE (stream, seq)
+);
+CREATE FUNCTION journal_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the journal is append-only' USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+CREATE TRIGGER event_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON event
+FOR EACH STATEMENT EXECUTE FUNCTION journal_is_append_only();
+
+-- Clients' keys: which stream a request made.
+CREATE TABLE idem (
+    tenant    text NOT NULL,
+    key       text NOT NULL,
+    body_hash bytea NOT NULL,
+    stream    bytea NOT NULL,
+    at        bigint NOT NULL,
+    PRIMARY KEY (tenant, key)
+);
+
+CREATE TABLE reminder (
+    stream bytea NOT NULL,
+    name   text COLLATE "C" NOT NULL,
+    due    bigint NOT NULL,
+    PRIMARY KEY (stream, name)
+);
+CREATE INDEX reminder_due ON reminder (due);
+
+CREATE TABLE outbox (
+    id      bytea PRIMARY KEY,
+    stream  bytea NOT NULL,
+    kind    text NOT NULL,
+    payload text NOT NULL,
+    due     bigint NOT NULL,
+    tries   bigint NOT NULL
+);
+CREATE INDEX outbox_due ON outbox (due);
+
+CREATE TABLE snapshot (
+    stream  bytea PRIMARY KEY,
+    seq     bigint NOT NULL,
+    hash    bytea NOT NULL,
+    version bigint NOT NULL,
+    data    text NOT NULL
+);
+
+-- Read models that projections keep, and the position up to which each is folded.
+CREATE TABLE view_row (
+    view text NOT NULL,
+    key  text COLLATE "C" NOT NULL,
+    body text NOT NULL,
+    PRIMARY KEY (view, key)
+);
+CREATE TABLE view_cursor (
+    view     text PRIMARY KEY,
+    position bigint NOT NULL
+);
+
+-- For people with a SQL shell; nothing in Troupe reads these.
+CREATE FUNCTION address(packed bytea) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE get_byte(packed, 0) WHEN 1 THEN 'agent_' WHEN 2 THEN 'task_' END
+           || encode(substr(packed, 2), 'hex')
+$$;
+
+CREATE VIEW stream_text AS
+SELECT address(stream) AS id, tenant, head, epoch >> 40 AS incarnation,
+       epoch & ((1::bigint << 40) - 1) AS epoch,
+       to_timestamp(created_at / 1e6) AS created_at, to_timestamp(updated_at / 1e6) AS updated_at,
+       status, open, hidden, user_id, name, address(parent) AS parent, parked,
+       body::jsonb AS body, kind, stream
+FROM stream;
+
+CREATE VIEW event_text AS
+SELECT position, address(stream) AS stream, seq, count, 'cmd_' || encode(cmd_id, 'hex') AS cmd_id,
+       tenant, actor, to_timestamp(at / 1e6) AS at, version, data::jsonb AS data,
+       encode(hash, 'hex') AS hash
+FROM event;
+
+CREATE VIEW agents AS
+SELECT id, name, body ->> 'description' AS description, body ->> 'agent_type' AS agent_type,
+       coalesce(body ->> 'endpoint', '') AS endpoint, body -> 'capabilities' AS capabilities,
+       status, body -> 'config' AS config, body -> 'metadata' AS metadata, created_at, updated_at
+FROM stream_text WHERE kind = 1 AND NOT hidden;
+
+CREATE VIEW tasks AS
+SELECT id, body ->> 'session_id' AS session_id, user_id, body ->> 'description' AS description,
+       status, body -> 'plan' AS plan, body -> 'result' AS result,
+       coalesce(body -> 'error' ->> 'message', body ->> 'error') AS error, created_at,
+       (body ->> 'completed_at')::timestamptz AS completed_at
+FROM stream_text WHERE kind = 2 AND NOT hidden;
+
+-- These three show what the read models of the same names hold.
+CREATE VIEW view_row_json AS SELECT view, key, body::jsonb AS body FROM view_row;
+
+CREATE VIEW conversation_contexts AS
+SELECT key AS id, coalesce(body ->> 'session_id', key) AS session_id,
+       body ->> 'user_id' AS user_id, body -> 'metadata' AS metadata,
+       (body ->> 'created_at')::timestamptz AS created_at,
+       (body ->> 'last_activity')::timestamptz AS last_activity
+FROM view_row_json WHERE view = 'conversation_contexts';
+
+CREATE VIEW messages AS
+SELECT key AS id, body ->> 'context_id' AS context_id, body ->> 'agent_id' AS agent_id,
+       body ->> 'role' AS role, body ->> 'content' AS content, body -> 'metadata' AS metadata,
+       (body ->> 'created_at')::timestamptz AS created_at
+FROM view_row_json WHERE view = 'messages';
+
+CREATE VIEW agent_config_templates AS
+SELECT key AS id, coalesce(body ->> 'name', key) AS name, body ->> 'display_name' AS display_name,
+       body ->> 'description' AS description, body ->> 'framework' AS framework,
+       body -> 'request_mapping' AS request_mapping, body -> 'response_mapping' AS response_mapping,
+       body -> 'auth_config' AS auth_config, body -> 'example_request' AS example_request,
+       body -> 'example_response' AS example_response,
+       coalesce((body ->> 'is_builtin')::boolean, false) AS is_builtin,
+       coalesce((body ->> 'is_active')::boolean, true) AS is_active,
+       (body ->> 'created_at')::timestamptz AS created_at,
+       (body ->> 'updated_at')::timestamptz AS updated_at
+FROM view_row_json WHERE view = 'agent_config_templates';

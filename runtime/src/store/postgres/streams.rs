@@ -1,0 +1,196 @@
+//! The journal and the index of streams.
+
+use futures_util::TryStreamExt;
+use protocol::{
+    entity::{EntityId, EntityKind},
+    record::{Record, Summary},
+};
+use sqlx::QueryBuilder;
+
+use super::{Postgres, append, lock};
+use crate::store::{
+    Answer, Append, Appended, EventLog, Refusal, StreamQuery, StreamRow, Streams,
+    batch::holding,
+    key,
+    rows::{self, Cells, record, stream_row},
+};
+
+impl EventLog for Postgres {
+    fn append<'a>(&'a self, batch: &'a [Append]) -> Answer<'a, Vec<Result<Appended, Refusal>>> {
+        let batch = batch.to_vec();
+        Box::pin(self.write(|connection| Box::pin(append::commit(connection, batch))))
+    }
+
+    fn read(&self, stream: EntityId, after: u64, limit: u32) -> Answer<'_, Vec<Record>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "SELECT * FROM event WHERE stream = $1 AND seq + count - 1 > $2
+                 ORDER BY seq LIMIT $3",
+            )
+            .bind(key::pack(stream))
+            .bind(after.cast_signed())
+            .bind(i64::from(limit))
+            .fetch_all(self.opened()?)
+            .await?;
+            rows.iter().map(record).collect()
+        })
+    }
+
+    fn journal(&self, after: i64, limit: u32) -> Answer<'_, Vec<(i64, Record)>> {
+        Box::pin(async move {
+            let rows =
+                sqlx::query("SELECT * FROM event WHERE position > $1 ORDER BY position LIMIT $2")
+                    .bind(after)
+                    .bind(i64::from(limit))
+                    .fetch_all(self.opened()?)
+                    .await?;
+            rows.iter()
+                .map(|row| Ok((row.number("position")?, record(row)?)))
+                .collect()
+        })
+    }
+}
+
+impl Streams for Postgres {
+    fn stream(&self, stream: EntityId) -> Answer<'_, Option<StreamRow>> {
+        Box::pin(async move {
+            let row = sqlx::query("SELECT * FROM stream WHERE stream = $1")
+                .bind(key::pack(stream))
+                .fetch_optional(self.opened()?)
+                .await?;
+            row.as_ref().map(stream_row).transpose()
+        })
+    }
+
+    fn list<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>> {
+        Box::pin(async move {
+            let mut sql = listing(query);
+            let mut rows = sql.build().fetch(self.opened()?);
+            let mut found = Vec::new();
+            // The database's idea of case depends on its locale, so the text is looked for here.
+            while found.len() < query.limit as usize
+                && let Some(row) = rows.try_next().await?
+            {
+                let row = stream_row(&row)?;
+                if query.holds(&row) {
+                    found.push(row);
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    fn count<'a>(&'a self, tenant: &'a str, kind: EntityKind) -> Answer<'a, Vec<(String, u64)>> {
+        Box::pin(async move {
+            let counts: Vec<(String, i64)> = sqlx::query_as(
+                "SELECT status, count(*) FROM stream
+                 WHERE tenant = $1 AND kind = $2 AND NOT hidden GROUP BY status ORDER BY status",
+            )
+            .bind(tenant)
+            .bind(i64::from(key::code(kind)))
+            .fetch_all(self.opened()?)
+            .await?;
+            let counts = counts.into_iter();
+            Ok(counts
+                .map(|(status, count)| (status, count.cast_unsigned()))
+                .collect())
+        })
+    }
+
+    fn open(
+        &self,
+        kind: EntityKind,
+        after: Option<EntityId>,
+        limit: u32,
+    ) -> Answer<'_, Vec<EntityId>> {
+        Box::pin(async move {
+            let (least, greatest) = key::bounds(kind);
+            let streams = sqlx::query(
+                "SELECT stream FROM stream WHERE open AND parked IS NULL
+                     AND stream >= $1 AND stream <= $2 AND stream IS DISTINCT FROM $3
+                 ORDER BY stream LIMIT $4",
+            )
+            .bind(key::pack(after.unwrap_or(least).max(least)))
+            .bind(key::pack(greatest))
+            .bind(after.map(key::pack))
+            .bind(i64::from(limit))
+            .fetch_all(self.opened()?)
+            .await?;
+            rows::streams(&streams)
+        })
+    }
+
+    fn park<'a>(&'a self, stream: EntityId, reason: Option<&'a str>) -> Answer<'a, ()> {
+        let reason = reason.map(str::to_owned);
+        Box::pin(self.write(move |connection| {
+            Box::pin(async move {
+                lock(connection).await?;
+                sqlx::query("UPDATE stream SET parked = $1 WHERE stream = $2")
+                    .bind(reason)
+                    .bind(key::pack(stream))
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
+    }
+
+    fn reindex<'a>(&'a self, stream: EntityId, summary: &'a Summary) -> Answer<'a, ()> {
+        let summary = summary.clone();
+        Box::pin(self.write(move |connection| {
+            Box::pin(async move {
+                lock(connection).await?;
+                sqlx::query(
+                    "UPDATE stream SET status = $1, open = $2, hidden = $3, user_id = $4,
+                         name = $5, parent = $6, body = $7
+                     WHERE stream = $8",
+                )
+                .bind(summary.status)
+                .bind(summary.open)
+                .bind(summary.hidden)
+                .bind(summary.user)
+                .bind(summary.name)
+                .bind(summary.parent.map(key::pack))
+                .bind(summary.body)
+                .bind(key::pack(stream))
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        }))
+    }
+}
+
+/// The page's SQL; which index serves it depends on what is asked for.
+fn listing(query: &StreamQuery) -> QueryBuilder<sqlx::Postgres> {
+    let (least, greatest) = key::bounds(query.kind);
+    let mut sql = QueryBuilder::new("SELECT * FROM stream WHERE NOT hidden AND tenant = ");
+    sql.push_bind(query.tenant.clone());
+    sql.push(" AND stream >= ").push_bind(key::pack(least));
+    match query.before {
+        Some(before) if before <= greatest => {
+            sql.push(" AND stream < ").push_bind(key::pack(before));
+        }
+        Some(_) | None => {
+            sql.push(" AND stream <= ").push_bind(key::pack(greatest));
+        }
+    }
+    if let Some(status) = &query.status {
+        sql.push(" AND status = ").push_bind(status.clone());
+    }
+    if let Some(user) = &query.user {
+        sql.push(" AND user_id = ").push_bind(user.clone());
+    }
+    if let Some(parent) = query.parent {
+        sql.push(" AND parent = ").push_bind(key::pack(parent));
+    }
+    if let Some(text) = query.text.as_deref().filter(|text| text.is_ascii()) {
+        // Passes over most rows before they cross the network.
+        sql.push(" AND body ILIKE ").push_bind(holding(text));
+    }
+    sql.push(" ORDER BY stream DESC");
+    if query.text.is_none() {
+        sql.push(" LIMIT ").push_bind(i64::from(query.limit));
+    }
+    sql
+}

@@ -1,0 +1,317 @@
+//! Everything beside the journal: snapshots, owners, reminders, outbox, views.
+
+use protocol::{entity::EntityId, epoch::Epoch, id::NodeId, time::Timestamp};
+use uuid::Uuid;
+
+use super::{Postgres, lock, migrate};
+use crate::store::{
+    Admin, Answer, Census, Delivery, Outbox, Ownership, Reminders, Snapshot, Snapshots, Views, key,
+    rows,
+};
+
+impl Snapshots for Postgres {
+    fn snapshot(&self, stream: EntityId) -> Answer<'_, Option<Snapshot>> {
+        Box::pin(async move {
+            let row = sqlx::query("SELECT * FROM snapshot WHERE stream = $1")
+                .bind(key::pack(stream))
+                .fetch_optional(self.opened()?)
+                .await?;
+            row.as_ref().map(rows::snapshot).transpose()
+        })
+    }
+
+    fn save<'a>(&'a self, snapshot: &'a Snapshot) -> Answer<'a, ()> {
+        let snapshot = snapshot.clone();
+        Box::pin(self.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query(
+                    "INSERT INTO snapshot (stream, seq, hash, version, data)
+                     VALUES ($1, $2, $3, $4, $5)
+                     ON CONFLICT (stream) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
+                         version = excluded.version, data = excluded.data
+                     WHERE snapshot.seq <= excluded.seq",
+                )
+                .bind(key::pack(snapshot.stream))
+                .bind(snapshot.seq.cast_signed())
+                .bind(snapshot.hash.0.to_vec())
+                .bind(i64::from(snapshot.version))
+                .bind(snapshot.data)
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        }))
+    }
+}
+
+impl Ownership for Postgres {
+    fn begin<'a>(&'a self, node: NodeId, name: &'a str) -> Answer<'a, Epoch> {
+        let name = name.to_owned();
+        Box::pin(self.write(move |connection| {
+            Box::pin(async move {
+                lock(connection).await?;
+                let incarnation: i64 =
+                    sqlx::query_scalar("SELECT value FROM meta WHERE key = 'db_incarnation'")
+                        .fetch_one(&mut *connection)
+                        .await?;
+                let last: Option<i64> = sqlx::query_scalar("SELECT max(epoch) FROM node")
+                    .fetch_one(&mut *connection)
+                    .await?;
+                let epoch = rows::next_epoch(incarnation, last)?;
+                sqlx::query(
+                    "INSERT INTO node (node, name, epoch, started)
+                     VALUES ($1, $2, $3, extract(epoch FROM clock_timestamp())::bigint * 1000000)
+                     ON CONFLICT (node) DO UPDATE SET epoch = excluded.epoch",
+                )
+                .bind(node.uuid().as_bytes().to_vec())
+                .bind(name)
+                .bind(epoch.to_i64())
+                .execute(connection)
+                .await?;
+                Ok(epoch)
+            })
+        }))
+    }
+
+    fn claim<'a>(
+        &'a self,
+        streams: &'a [EntityId],
+        epoch: Epoch,
+        owner: NodeId,
+    ) -> Answer<'a, Vec<EntityId>> {
+        let streams: Vec<_> = streams.iter().map(|stream| key::pack(*stream)).collect();
+        Box::pin(self.write(move |connection| {
+            Box::pin(async move {
+                lock(connection).await?;
+                let claimed = sqlx::query(
+                    "UPDATE stream SET epoch = $2, owner = $3
+                     WHERE stream = ANY($1) AND epoch <= $2 RETURNING stream",
+                )
+                .bind(streams)
+                .bind(epoch.to_i64())
+                .bind(owner.uuid().as_bytes().to_vec())
+                .fetch_all(connection)
+                .await?;
+                rows::streams(&claimed)
+            })
+        }))
+    }
+}
+
+impl Reminders for Postgres {
+    fn due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<(EntityId, String, Timestamp)>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "SELECT * FROM reminder WHERE due <= $1 ORDER BY due, stream, name LIMIT $2",
+            )
+            .bind(now.as_micros())
+            .bind(i64::from(limit))
+            .fetch_all(self.opened()?)
+            .await?;
+            rows.iter().map(rows::reminder).collect()
+        })
+    }
+
+    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
+        Box::pin(async move {
+            let due: Option<i64> = sqlx::query_scalar("SELECT min(due) FROM reminder")
+                .fetch_one(self.opened()?)
+                .await?;
+            Ok(due.map(Timestamp::from_micros))
+        })
+    }
+
+    fn delivered<'a>(&'a self, stream: EntityId, name: &'a str, due: Timestamp) -> Answer<'a, ()> {
+        let name = name.to_owned();
+        Box::pin(self.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM reminder WHERE stream = $1 AND name = $2 AND due = $3")
+                    .bind(key::pack(stream))
+                    .bind(name)
+                    .bind(due.as_micros())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
+    }
+}
+
+impl Outbox for Postgres {
+    fn claim_due(&self, now: Timestamp, until: Timestamp, limit: u32) -> Answer<'_, Vec<Delivery>> {
+        Box::pin(self.write(move |connection| {
+            Box::pin(async move {
+                let due = sqlx::query(
+                    "WITH claimed AS (
+                         SELECT * FROM outbox WHERE due <= $1 ORDER BY due, id LIMIT $3
+                         FOR UPDATE SKIP LOCKED
+                     ), hidden AS (
+                         UPDATE outbox SET due = $2 FROM claimed WHERE outbox.id = claimed.id
+                     )
+                     SELECT * FROM claimed ORDER BY due, id",
+                )
+                .bind(now.as_micros())
+                .bind(until.as_micros())
+                .bind(i64::from(limit))
+                .fetch_all(connection)
+                .await?;
+                due.iter().map(rows::delivery).collect()
+            })
+        }))
+    }
+
+    fn settle(&self, id: Uuid) -> Answer<'_, ()> {
+        Box::pin(self.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM outbox WHERE id = $1")
+                    .bind(id.as_bytes().to_vec())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
+    }
+
+    fn postpone(&self, id: Uuid, due: Timestamp) -> Answer<'_, ()> {
+        Box::pin(self.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query("UPDATE outbox SET due = $1, tries = tries + 1 WHERE id = $2")
+                    .bind(due.as_micros())
+                    .bind(id.as_bytes().to_vec())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
+    }
+}
+
+impl Views for Postgres {
+    fn row<'a>(&'a self, view: &'a str, key: &'a str) -> Answer<'a, Option<String>> {
+        Box::pin(async move {
+            let body = sqlx::query_scalar("SELECT body FROM view_row WHERE view = $1 AND key = $2")
+                .bind(view)
+                .bind(key)
+                .fetch_optional(self.opened()?)
+                .await?;
+            Ok(body)
+        })
+    }
+
+    fn rows<'a>(&'a self, view: &'a str) -> Answer<'a, Vec<(String, String)>> {
+        Box::pin(async move {
+            let rows =
+                sqlx::query_as("SELECT key, body FROM view_row WHERE view = $1 ORDER BY key")
+                    .bind(view)
+                    .fetch_all(self.opened()?)
+                    .await?;
+            Ok(rows)
+        })
+    }
+
+    fn cursor<'a>(&'a self, view: &'a str) -> Answer<'a, i64> {
+        Box::pin(async move {
+            let position: Option<i64> =
+                sqlx::query_scalar("SELECT position FROM view_cursor WHERE view = $1")
+                    .bind(view)
+                    .fetch_optional(self.opened()?)
+                    .await?;
+            Ok(position.unwrap_or(0))
+        })
+    }
+
+    fn fold<'a>(
+        &'a self,
+        view: &'a str,
+        rows: &'a [(String, String)],
+        cursor: i64,
+    ) -> Answer<'a, ()> {
+        let view = view.to_owned();
+        // Of two rows with one key the later counts; one statement may touch each only once.
+        let rows: std::collections::BTreeMap<_, _> = rows.iter().cloned().collect();
+        let (keys, bodies): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        Box::pin(self.write(move |connection| {
+            Box::pin(async move {
+                sqlx::query(
+                    "INSERT INTO view_row (view, key, body)
+                     SELECT $1, * FROM unnest($2::text[], $3::text[])
+                     ON CONFLICT (view, key) DO UPDATE SET body = excluded.body",
+                )
+                .bind(view.as_str())
+                .bind(keys)
+                .bind(bodies)
+                .execute(&mut *connection)
+                .await?;
+                sqlx::query(
+                    "INSERT INTO view_cursor (view, position) VALUES ($1, $2)
+                     ON CONFLICT (view) DO UPDATE SET position = excluded.position",
+                )
+                .bind(view.as_str())
+                .bind(cursor)
+                .execute(connection)
+                .await?;
+                Ok(())
+            })
+        }))
+    }
+
+    fn clear<'a>(&'a self, view: &'a str) -> Answer<'a, ()> {
+        let view = view.to_owned();
+        Box::pin(self.write(move |connection| {
+            Box::pin(async move {
+                for table in [
+                    "DELETE FROM view_row WHERE view = $1",
+                    "DELETE FROM view_cursor WHERE view = $1",
+                ] {
+                    sqlx::query(table)
+                        .bind(view.as_str())
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                Ok(())
+            })
+        }))
+    }
+}
+
+impl Admin for Postgres {
+    fn engine(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn census(&self) -> Answer<'_, Census> {
+        Box::pin(async move {
+            let (streams, open, records, bytes): (i64, i64, i64, i64) = sqlx::query_as(
+                "SELECT (SELECT count(*) FROM stream), (SELECT count(*) FROM stream WHERE open),
+                     (SELECT count(*) FROM event), pg_database_size(current_database())",
+            )
+            .fetch_one(self.opened()?)
+            .await?;
+            Ok(Census {
+                schema: migrate::VERSION,
+                streams: streams.cast_unsigned(),
+                open: open.cast_unsigned(),
+                records: records.cast_unsigned(),
+                bytes: bytes.cast_unsigned(),
+            })
+        })
+    }
+
+    fn probe(&self) -> Answer<'_, ()> {
+        Box::pin(self.write(|connection| {
+            Box::pin(async move {
+                sqlx::query("UPDATE meta SET value = value + 1 WHERE key = 'probe'")
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.pool.close().await;
+            Ok(())
+        })
+    }
+}

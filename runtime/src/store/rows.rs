@@ -1,0 +1,157 @@
+//! What the databases' rows mean; both engines name their columns alike.
+
+use protocol::{
+    entity::EntityId,
+    epoch::Epoch,
+    id::{CommandId, NodeId},
+    record::{ChainHash, Record, Summary},
+    time::Timestamp,
+};
+use sqlx::{Row, postgres::PgRow, sqlite::SqliteRow};
+use uuid::Uuid;
+
+use super::{Delivery, Error, Snapshot, StreamRow, key};
+
+/// A row's cells by the types that the schema uses.
+pub(super) trait Cells {
+    fn number(&self, column: &str) -> Result<i64, Error>;
+    fn flag(&self, column: &str) -> Result<bool, Error>;
+    fn text(&self, column: &str) -> Result<String, Error>;
+    fn maybe_text(&self, column: &str) -> Result<Option<String>, Error>;
+    fn bytes(&self, column: &str) -> Result<&[u8], Error>;
+    fn maybe_bytes(&self, column: &str) -> Result<Option<&[u8]>, Error>;
+
+    fn stream(&self) -> Result<EntityId, Error> {
+        key::unpack(self.bytes("stream")?)
+    }
+
+    fn position(&self, column: &str) -> Result<u64, Error> {
+        Ok(self.number(column)?.cast_unsigned())
+    }
+
+    fn small<N: TryFrom<i64>>(&self, column: &str) -> Result<N, Error> {
+        let number = self.number(column)?;
+        N::try_from(number).map_err(|_| Error::Corrupt(format!("{column} cannot be {number}")))
+    }
+
+    fn moment(&self, column: &str) -> Result<Timestamp, Error> {
+        Ok(Timestamp::from_micros(self.number(column)?))
+    }
+
+    fn uuid(&self, column: &str) -> Result<Uuid, Error> {
+        let bytes = self.bytes(column)?;
+        Uuid::from_slice(bytes).map_err(|_| Error::Corrupt(format!("{column} is no UUID")))
+    }
+
+    fn hash(&self, column: &str) -> Result<ChainHash, Error> {
+        let bytes = self.bytes(column)?.try_into().map(ChainHash);
+        bytes.map_err(|_| Error::Corrupt(format!("{column} is no SHA-256")))
+    }
+
+    fn epoch(&self) -> Result<Epoch, Error> {
+        let stored = self.number("epoch")?;
+        Epoch::from_i64(stored).ok_or_else(|| Error::Corrupt(format!("{stored} is no epoch")))
+    }
+}
+
+macro_rules! cells {
+    ($row:ty) => {
+        impl Cells for $row {
+            fn number(&self, column: &str) -> Result<i64, Error> {
+                Ok(self.try_get(column)?)
+            }
+            fn flag(&self, column: &str) -> Result<bool, Error> {
+                Ok(self.try_get(column)?)
+            }
+            fn text(&self, column: &str) -> Result<String, Error> {
+                Ok(self.try_get(column)?)
+            }
+            fn maybe_text(&self, column: &str) -> Result<Option<String>, Error> {
+                Ok(self.try_get(column)?)
+            }
+            fn bytes(&self, column: &str) -> Result<&[u8], Error> {
+                Ok(self.try_get(column)?)
+            }
+            fn maybe_bytes(&self, column: &str) -> Result<Option<&[u8]>, Error> {
+                Ok(self.try_get(column)?)
+            }
+        }
+    };
+}
+cells!(SqliteRow);
+cells!(PgRow);
+
+pub(super) fn streams(rows: &[impl Cells]) -> Result<Vec<EntityId>, Error> {
+    rows.iter().map(Cells::stream).collect()
+}
+
+/// The epoch after the `last` one that was handed out, in the store's `incarnation`.
+pub(super) fn next_epoch(incarnation: i64, last: Option<i64>) -> Result<Epoch, Error> {
+    let incarnation = u32::try_from(incarnation)
+        .map_err(|_| Error::Corrupt(format!("db_incarnation cannot be {incarnation}")))?;
+    let last = last.and_then(Epoch::from_i64).unwrap_or_default();
+    Ok(last.max(Epoch::new(incarnation, 0)).next())
+}
+
+pub(super) fn record(row: &impl Cells) -> Result<Record, Error> {
+    Ok(Record {
+        stream: row.stream()?,
+        seq: row.position("seq")?,
+        count: row.small("count")?,
+        epoch: row.epoch()?,
+        owner: NodeId::from_uuid(row.uuid("owner")?),
+        cmd_id: CommandId::from_uuid(row.uuid("cmd_id")?),
+        tenant: row.text("tenant")?,
+        actor: row.text("actor")?,
+        at: row.moment("at")?,
+        version: row.small("version")?,
+        data: row.text("data")?,
+        hash: row.hash("hash")?,
+    })
+}
+
+pub(super) fn stream_row(row: &impl Cells) -> Result<StreamRow, Error> {
+    Ok(StreamRow {
+        stream: row.stream()?,
+        tenant: row.text("tenant")?,
+        head: row.position("head")?,
+        epoch: row.epoch()?,
+        created_at: row.moment("created_at")?,
+        updated_at: row.moment("updated_at")?,
+        summary: Summary {
+            status: row.text("status")?,
+            open: row.flag("open")?,
+            hidden: row.flag("hidden")?,
+            user: row.text("user_id")?,
+            name: row.maybe_text("name")?,
+            parent: row.maybe_bytes("parent")?.map(key::unpack).transpose()?,
+            body: row.text("body")?,
+        },
+        parked: row.maybe_text("parked")?,
+    })
+}
+
+pub(super) fn snapshot(row: &impl Cells) -> Result<Snapshot, Error> {
+    Ok(Snapshot {
+        stream: row.stream()?,
+        seq: row.position("seq")?,
+        hash: row.hash("hash")?,
+        version: row.small("version")?,
+        data: row.text("data")?,
+    })
+}
+
+pub(super) fn delivery(row: &impl Cells) -> Result<Delivery, Error> {
+    Ok(Delivery {
+        id: row.uuid("id")?,
+        stream: row.stream()?,
+        kind: row.text("kind")?,
+        payload: row.text("payload")?,
+        due: row.moment("due")?,
+        tries: row.small("tries")?,
+    })
+}
+
+pub(super) fn reminder(row: &impl Cells) -> Result<(EntityId, String, Timestamp), Error> {
+    Ok((row.stream()?, row.text("name")?, row.moment("due")?))
+}

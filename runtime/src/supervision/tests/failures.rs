@@ -1,0 +1,246 @@
+//! What a failure does to the child, to its supervisor, and further up.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::fixture::{Mishap, Order, SECOND, eager, hold, ping, root, stage, tree};
+use crate::{
+    clock::{Clock, Dice},
+    supervision::{Backoff, Intensity, Rejection, Restart, Spec, Strategy, Streak, Tree, branch},
+};
+
+const STRATEGIES: [Strategy; 3] = [
+    Strategy::OneForOne,
+    Strategy::OneForAll,
+    Strategy::RestForOne,
+];
+
+/// How a running child fails, and what the tree says of it.
+const WAYS: [(&str, &str); 5] = [
+    (
+        "error",
+        "the string broke: an error occurred when formatting an argument",
+    ),
+    ("panic", "panicked: no strings"),
+    ("kill", "killed"),
+    ("kill while busy", "killed"),
+    (
+        "error at stop",
+        "the string broke: an error occurred when formatting an argument",
+    ),
+];
+
+async fn harm(address: &crate::supervision::Address<Order>, way: &str) {
+    let cell = address.cell().unwrap();
+    match way {
+        "error" => address.cast(Order::Fail).unwrap(),
+        "panic" => address.cast(Order::Panic).unwrap(),
+        "kill" => cell.kill(),
+        "kill while busy" => {
+            hold(address).await;
+            cell.kill();
+        }
+        "error at stop" => {
+            address.cast(Order::FailAtStop).unwrap();
+            address.cast(Order::Stop).unwrap();
+        }
+        way => panic!("nobody fails by {way}"),
+    }
+    cell.wait(None).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_survives_its_failing_child_in_every_combination() {
+    for strategy in STRATEGIES {
+        for restart in [Restart::Permanent, Restart::Transient, Restart::Temporary] {
+            for (way, _) in WAYS {
+                let (stage, mut log) = stage();
+                let (spec, address) = stage.puppet("a", restart);
+                let (other, sibling) = stage.puppet("b", Restart::Permanent);
+                let root = root(&tree(), eager(strategy), vec![spec, other]).await;
+                log.expect(&["a up", "b up"]).await;
+
+                harm(&address, way).await;
+                let left = root.which().await.unwrap().len();
+                let case = (strategy, restart, way);
+                if restart == Restart::Temporary {
+                    assert_eq!(left, 1, "{case:?}");
+                } else {
+                    assert_eq!(left, 2, "{case:?}");
+                    // One of two restarts at once or both: then the first of them is up, too.
+                    while !address.is_running() || !sibling.is_running() {
+                        tokio::task::yield_now().await;
+                    }
+                    assert_eq!(ping(&address).await, 2, "{case:?}");
+                }
+                ping(&sibling).await;
+                assert!(root.is_running(), "{case:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tree_says_how_a_child_failed_and_how_often_it_restarted() {
+    for (way, error) in WAYS {
+        let (tree, (stage, mut log)) = (tree(), stage());
+        let (children, [a]) = stage.troupe(["a"]);
+        let _root = root(&tree, eager(Strategy::OneForOne), children).await;
+        harm(&a, way).await;
+        log.expect(&["a up"]).await;
+        if way == "error at stop" {
+            log.expect(&["a down"]).await;
+        }
+        log.expect(&["a up"]).await;
+        assert_eq!(ping(&a).await, 2);
+
+        let view = tree.snapshot("/a", None).nodes.remove(0);
+        assert_eq!(view.last_error.as_deref(), Some(error), "{way}");
+        assert_eq!(
+            (view.restarts, view.state.as_str()),
+            (1, "running"),
+            "{way}"
+        );
+        assert_eq!(view.mailbox, 0, "{way}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_does_not_start_is_a_failed_child_that_is_tried_again() {
+    for mishap in [
+        Mishap::ErrorAtStart,
+        Mishap::PanicAtStart,
+        Mishap::PanicAfterStart,
+        Mishap::PanicWhenMade,
+    ] {
+        for strategy in STRATEGIES {
+            let (stage, _log) = stage();
+            let (first, _) = stage.puppet("first", Restart::Permanent);
+            let (spec, address) = stage.cursed("a", Restart::Permanent, Some((mishap, 1, 4)));
+            let (last, _) = stage.puppet("last", Restart::Permanent);
+            let children = vec![first, spec, last];
+            let root = root(&tree(), eager(strategy), children).await;
+            while root
+                .which()
+                .await
+                .unwrap()
+                .iter()
+                .any(|child| child.status.name() != "running")
+            {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(ping(&address).await, 4, "{mishap:?} {strategy:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_temporary_child_that_does_not_start_is_refused_and_leaves_no_trace() {
+    let (tree, (stage, _log)) = (tree(), stage());
+    let root = root(&tree, eager(Strategy::OneForOne), vec![]).await;
+    let mishap = Some((Mishap::ErrorAtStart, 1, 9));
+    let (spec, address) = stage.cursed("a", Restart::Temporary, mishap);
+    let refused = root.add(spec).await;
+    assert_eq!(refused, Err(Rejection::DidNotStart("a".to_owned())));
+    assert!(address.cast(Order::Fail).is_err());
+    assert_eq!(tree.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_restarts_climb_from_level_to_level_until_the_root_gives_up() {
+    let limit = |restarts| Spec {
+        intensity: Intensity {
+            restarts,
+            within: 60 * SECOND,
+        },
+        ..eager(Strategy::OneForOne)
+    };
+    let (tree, (stage, mut log)) = (tree(), stage());
+    let (children, [a, b]) = stage.troupe(["a", "b"]);
+    let (inner, handle) = branch("inner", limit(1), children);
+    let root = root(&tree, limit(1), vec![inner]).await;
+    log.expect(&["a up", "b up"]).await;
+
+    a.cast(Order::Fail).unwrap();
+    log.expect(&["a up"]).await;
+    a.cast(Order::Fail).unwrap();
+    // The inner one gave up, and the root started it again with both children.
+    log.expect(&["b down", "a up", "b up"]).await;
+    assert_eq!([ping(&a).await, ping(&b).await], [3, 2]);
+    let view = tree.snapshot("/inner", Some(0)).nodes.remove(0);
+    let error = "gave up after too many restarts, the last of `a`: the string broke: \
+                 an error occurred when formatting an argument";
+    assert_eq!(
+        (view.restarts, view.last_error.as_deref()),
+        (1, Some(error))
+    );
+    assert_eq!(handle.escalated().await, error);
+    assert!(handle.is_running());
+
+    a.cast(Order::Fail).unwrap();
+    log.expect(&["a up"]).await;
+    a.cast(Order::Fail).unwrap();
+    log.expect(&["b down"]).await;
+    let reason = root.escalated().await;
+    assert_eq!(
+        reason,
+        format!("gave up after too many restarts, the last of `inner`: {error}")
+    );
+    root.ended().await;
+    assert!(tree.is_empty() && log.is_quiet());
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarts_that_are_far_apart_do_not_climb() {
+    let (stage, mut log) = stage();
+    let (children, [a]) = stage.troupe(["a"]);
+    let root = root(&tree(), Spec::root(), children).await;
+    log.expect(&["a up"]).await;
+    for _ in 0..10 {
+        a.cast(Order::Fail).unwrap();
+        log.expect(&["a up"]).await;
+        tokio::time::advance(21 * SECOND).await;
+    }
+    assert!(root.is_running());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_root_is_known_to_have_given_up() {
+    let root = root(&tree(), Spec::root(), vec![]).await;
+    root.cell().unwrap().kill();
+    assert_eq!(root.escalated().await, "the supervisor was killed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_child_waits_as_the_back_off_says_and_its_supervisor_does_not() {
+    let tree = Tree::with_dice("one", Clock::system(), Dice::seeded(5));
+    let (dice, mut streak) = (Dice::seeded(5), Streak::default());
+    let (stage, mut log) = stage();
+    let (children, [a, b]) = stage.troupe(["a", "b"]);
+    let spec = Spec {
+        intensity: Intensity::UNLIMITED,
+        ..Spec::infrastructure(Strategy::OneForOne)
+    };
+    let root = root(&tree, spec, children).await;
+    log.expect(&["a up", "b up"]).await;
+
+    for _ in 0..8 {
+        let before = Instant::now();
+        harm(&a, "error").await;
+        assert_eq!(root.which().await.unwrap().len(), 2);
+        assert_eq!(ping(&b).await, 1);
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        let state = tree.snapshot("/a", None).nodes.remove(0).state;
+        assert_eq!(state, "backing_off");
+
+        log.expect(&["a up"]).await;
+        let wait = streak.fail(&Backoff::INFRASTRUCTURE, Duration::ZERO, dice.unit());
+        // Tokio's timers are as fine as a millisecond, and round up.
+        let late = before
+            .elapsed()
+            .checked_sub(wait)
+            .expect("not before its time");
+        assert!(late <= Duration::from_millis(1), "{late:?}");
+    }
+}
