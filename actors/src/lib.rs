@@ -6,6 +6,7 @@ pub mod adapter;
 pub mod agent;
 pub mod allocator;
 pub mod config;
+pub mod metrics;
 pub mod orchestrator;
 pub mod planner;
 pub mod registry;

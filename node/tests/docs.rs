@@ -62,7 +62,7 @@ fn names(text: &str, before: &str) -> BTreeSet<String> {
 
 fn is_metric(name: &str) -> bool {
     let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    plain && (name.starts_with("troupe_") || name == "agent_health")
+    plain && (name.starts_with("troupe_") || ["agent_health", "queue_depth"].contains(&name))
 }
 
 fn root() -> PathBuf {

@@ -19,6 +19,7 @@ pub const FAILURES: &str = "troupe_append_failures_total";
 
 /// Tells the recorder what each metric means; called once, after it was installed.
 pub fn describe() {
+    crate::supervision::describe_metrics();
     metrics::describe_histogram!(
         APPEND_SECONDS,
         Unit::Seconds,

@@ -115,7 +115,8 @@ impl Actor for AllocatorActor {
             Message::Tick => {
                 self.serve_all(state);
                 let depth = u32::try_from(state.asks.len()).unwrap_or(u32::MAX);
-                metrics::gauge!("queue_depth", "queue" => "global").set(f64::from(depth));
+                metrics::gauge!(crate::metrics::QUEUE_DEPTH, "queue" => "global")
+                    .set(f64::from(depth));
                 myself.send_after(PERIOD, || Message::Tick);
             }
         }

@@ -78,7 +78,7 @@ fn count(registry: &Registry) {
             .or_default() += 1;
     }
     for (status, count) in by_status {
-        metrics::gauge!("troupe_agents", "status" => status).set(f64::from(count));
+        metrics::gauge!(crate::metrics::AGENTS, "status" => status).set(f64::from(count));
     }
 }
 

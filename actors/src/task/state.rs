@@ -238,7 +238,8 @@ impl Task {
             return 100;
         }
         let all = self.steps.len().max(1);
-        let completed = self.steps.len() - self.unsettled.min(self.steps.len());
+        let done = |step: &&Step| step.status == StepStatus::Completed;
+        let completed = self.steps.iter().filter(done).count();
         u8::try_from(completed * 100 / all).unwrap_or(99).min(99)
     }
 

@@ -32,6 +32,13 @@ pub(super) async fn task_events(
         let feed = shared.orchestrator.task_events(caller, id, after).await?;
         return Answer::json(&recorded(feed, after, last).await?);
     }
+    if after > 0 {
+        let task = shared.orchestrator.task(caller, id).await?;
+        if task.status.is_terminal() && after >= task.version {
+            // What makes a browser's `EventSource` stop asking for more.
+            return Ok(Answer::nothing());
+        }
+    }
     let feed = shared.orchestrator.task_events(caller, id, after).await?;
     let stopping = shared.stopping.clone().cancelled_owned();
     let request = call.id.clone();

@@ -261,8 +261,8 @@ fn shared_parameters() -> Value {
         "RequestId": {
             "name": "X-Request-Id",
             "in": "header",
-            "description": "What logs and answers shall call this request; made up when absent.",
-            "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+            "description": "What logs and answers shall call this request; made up when absent or of another form than `[A-Za-z0-9._-]{1,64}`.",
+            "schema": {"type": "string"},
         },
         "IdempotencyKey": {
             "name": "Idempotency-Key",

@@ -50,6 +50,14 @@ impl Refused {
         refused
     }
 
+    /// The same as 400: what was wrong stood in the query, not in a body.
+    pub(crate) fn in_query(mut self) -> Self {
+        if self.status == StatusCode::UNPROCESSABLE_ENTITY {
+            (self.status, self.code) = (StatusCode::BAD_REQUEST, "bad_request");
+        }
+        self
+    }
+
     /// 401, before anything else is said.
     pub(crate) fn unauthenticated() -> Self {
         Self::new(

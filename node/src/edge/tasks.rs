@@ -29,7 +29,10 @@ pub(super) async fn handle(
     let id = || task_id(call);
     match operation {
         TaskOp::Submit => submit(shared, call, bytes).await,
-        TaskOp::List => Answer::json(&orchestrator.tasks(caller, &query(call)?).await?),
+        TaskOp::List => {
+            let page = orchestrator.tasks(caller, &query(call)?).await;
+            Answer::json(&page.map_err(|wrong| Refused::from(wrong).in_query())?)
+        }
         TaskOp::Get => get(shared, call).await,
         TaskOp::Amend => Answer::json(
             &orchestrator

@@ -139,6 +139,7 @@ fn drawers_long_files_and_nameless_files_are_found() {
     let rule = rules::misnamed_or_long_files;
     let long = "//! Long.\n".repeat(LONGEST_FILE + 1);
     finds(rule, 1, "actors/src/task/mod.rs", "//! A task.");
+    finds(rule, 0, "node/tests/support/mod.rs", "//! A node.");
     finds(rule, 1, "actors/src/util.rs", "//! Things.");
     finds(rule, 1, "actors/src/task.rs", &long);
     finds(rule, 1, "actors/src/task.rs", "pub mod rules;");

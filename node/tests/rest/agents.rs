@@ -47,6 +47,20 @@ async fn an_agent_is_registered_and_found_by_id_and_name() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_another_path_is_no_name() {
+    let node = Node::start().await;
+    for name in ["stats", "register", ".", ".."] {
+        let spec = json!({"name": name, "agent_type": "echo"});
+        let refused = node.post("/api/v1/agents/register", spec).await;
+        assert_eq!(
+            (refused.status, refused.field().as_str()),
+            (422, "name"),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_repeated_registration_gets_the_answer_of_the_first() {
     let node = Node::start().await;
     let headers = [

@@ -44,6 +44,8 @@ async fn a_method_that_a_path_lacks_is_told_with_those_that_it_has() {
         ("POST", "/health", "GET, HEAD"),
         ("OPTIONS", "/api/v1/jobs", "POST, GET, HEAD"),
         ("GET", &format!("{TASK}/cancel"), "POST"),
+        ("DELETE", "/api/v1/agents/stats", "GET, HEAD"),
+        ("PUT", "/api/v1/agents/register", "POST"),
     ] {
         let answer = node.send(method, path, &[], "").await;
         assert_eq!(
@@ -217,6 +219,7 @@ async fn a_wrong_parameter_is_named() {
         ("/api/v1/tasks?status=done", "status"),
         ("/api/v1/tasks?state=failed", "state"),
         ("/api/v1/tasks?parent_id=x", "parent_id"),
+        ("/api/v1/tasks?cursor=forged", "cursor"),
         ("/api/v1/tasks?limit=1&limit=2", "limit"),
         ("/api/v1/agents?type=robot", "type"),
         ("/api/v1/agents?meta=x", "meta"),

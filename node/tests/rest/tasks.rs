@@ -111,6 +111,13 @@ async fn events_stream_until_the_task_is_settled() {
     assert_eq!(positions(&later.body), all[2..]);
     let since = node.get(&format!("{events}?since=2")).await;
     assert_eq!(positions(&since.body), all[2..]);
+    for last in [all.len(), all.len() + 7] {
+        let last = last.to_string();
+        let none = node
+            .send("GET", &events, &[("last-event-id", &last)], "")
+            .await;
+        assert_eq!((none.status, none.body.as_str()), (204, ""), "{last}");
+    }
     let json = node
         .send("GET", &events, &[("accept", "application/json")], "")
         .await
@@ -138,11 +145,16 @@ async fn events_so_far_are_answered_while_the_task_runs_and_streams_end_with_the
         .client
         .get(format!("{}{events}", node.url))
         .bearer_auth(super::support::ADMIN);
-    let stream = stream.send().await.unwrap();
+    let mut stream = stream.send().await.unwrap();
+    let first = stream.chunk().await.unwrap().unwrap();
+    assert!(
+        String::from_utf8_lossy(&first).contains("event:submitted"),
+        "{first:?}"
+    );
     tokio::time::timeout(std::time::Duration::from_secs(5), node.stop())
         .await
         .unwrap();
-    assert!(stream.text().await.unwrap().contains("event:submitted"));
+    stream.text().await.unwrap();
 }
 
 #[tokio::test]
@@ -169,6 +181,11 @@ async fn a_task_is_changed_cancelled_and_deleted() {
     assert_eq!(
         (cancelled.status, cancelled.json()["status"].as_str()),
         (202, Some("cancelled"))
+    );
+    assert_eq!(
+        cancelled.json()["progress"],
+        0,
+        "nothing of it was completed"
     );
     assert_eq!(
         node.send("PUT", &path(&made), &[JSON], "{\"priority\": 1}")

@@ -1,9 +1,10 @@
 //! A node on a free port, and a client of it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use actors::Orchestrator;
+use actors::{Orchestrator, orchestrator::Setup};
+use runtime::store;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -21,8 +22,16 @@ pub(crate) const ADMIN_SHA256: &str =
 
 /// The system behind the edge.
 pub(crate) async fn orchestrator(data_dir: &Path) -> Orchestrator {
-    let _ = data_dir;
-    Orchestrator {}
+    let database = data_dir.join("troupe.db");
+    Orchestrator::start(Setup {
+        config: actors::Config::default(),
+        node: "testnode".to_owned(),
+        store: Arc::new(store::Sqlite::open(&database).await.unwrap()),
+        data_dir: data_dir.to_owned(),
+        natives: HashMap::new(),
+    })
+    .await
+    .unwrap()
 }
 
 /// A node that is served.

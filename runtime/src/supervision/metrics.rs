@@ -1,11 +1,23 @@
 //! The metrics of supervision.
 
+use metrics::Unit;
+
 /// Actors and other guarded work in the tree now, by `kind`.
 const ACTORS: &str = "troupe_actors";
 /// Restarts by supervisors, by `kind` of the child.
 const RESTARTS: &str = "troupe_actor_restarts_total";
 /// Actors that ended by an error, a panic or a kill, or that did not start, by `kind`.
 const FAILURES: &str = "troupe_actor_failures_total";
+
+pub(crate) fn describe() {
+    metrics::describe_gauge!(ACTORS, Unit::Count, "Actors in the tree now, by kind");
+    metrics::describe_counter!(RESTARTS, Unit::Count, "Restarts by a supervisor, by kind");
+    metrics::describe_counter!(
+        FAILURES,
+        Unit::Count,
+        "Actors that ended by an error, a panic or a kill, or did not start, by kind"
+    );
+}
 
 pub(super) fn entered(kind: &'static str) {
     metrics::gauge!(ACTORS, "kind" => kind).increment(1.0);

@@ -81,7 +81,7 @@ pub(super) async fn end(cx: &mut Cx, report: HealthReport) -> Result<(), ActorPr
         cx.volatile.checking.failures + 1
     };
     let up = if healthy { 1.0 } else { 0.0 };
-    metrics::gauge!("agent_health", "agent" => agent.name.clone()).set(up);
+    metrics::gauge!(crate::metrics::AGENT_HEALTH, "agent" => agent.name.clone()).set(up);
     let outbox = alert(cx, &report);
     let known = cx.state.health.unwrap_or(Health::Healthy);
     if known != report.status || !outbox.is_empty() {

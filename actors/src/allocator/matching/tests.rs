@@ -1,3 +1,5 @@
+//! Who is left, who is best, and the arithmetic of it.
+
 use proptest::prelude::*;
 use uuid::Uuid;
 

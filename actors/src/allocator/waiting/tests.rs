@@ -1,3 +1,5 @@
+//! In which order waiting steps are served.
+
 use proptest::prelude::*;
 use protocol::{
     agent::Mode,

@@ -34,6 +34,8 @@ use crate::{
 
 const PAGE: u32 = 50;
 const LONGEST_PAGE: u32 = 200;
+/// Names under which no agent could be asked for; `.` and `..` are taken out of paths on their way.
+const RESERVED: [&str; 4] = ["stats", "register", ".", ".."];
 /// Slots that one agent may have.
 const MAX_SLOTS: u32 = 10_000;
 
@@ -386,6 +388,12 @@ fn check(
     }
     if spec.name.parse::<AgentId>().is_ok() {
         errors.push(FieldError::new("name", "must not look like an agent's id"));
+    }
+    if RESERVED.contains(&spec.name.as_str()) {
+        errors.push(FieldError::new(
+            "name",
+            "is the address of something else below `/agents`",
+        ));
     }
     if !(1..=MAX_SLOTS).contains(&spec.max_tasks) {
         errors.push(FieldError::new(

@@ -18,6 +18,12 @@ use crate::Rejection;
 
 /// Records read at once.
 const PAGE: u32 = 200;
+/// How a task can end.
+const TERMINAL: [TaskStatus; 3] = [
+    TaskStatus::Completed,
+    TaskStatus::Failed,
+    TaskStatus::Cancelled,
+];
 
 impl Orchestrator {
     /// The task's events after position `after`, then each as it happens, until it is settled.
@@ -26,10 +32,12 @@ impl Orchestrator {
     ///
     /// As [`task`](Self::task).
     pub async fn task_events(&self, caller: &Caller, id: TaskId, after: u64) -> Answer<EventFeed> {
-        self.visible(caller, id).await?;
+        // Watching before reading, so that nothing falls between the two.
+        let watch = self.0.journal.feed().watch(id.into());
+        let status = self.visible(caller, id).await?.summary.status;
         let tail = Tail {
-            // Watching before reading, so that nothing falls between the two.
-            watch: self.0.journal.feed().watch(id.into()),
+            watch,
+            settled: TERMINAL.iter().any(|terminal| status == terminal.as_str()),
             journal: self.0.journal.clone(),
             stream: id.into(),
             position: after,
@@ -51,6 +59,8 @@ struct Tail {
     ready: VecDeque<EventView>,
     /// Everything that the store had was given out.
     live: bool,
+    /// The task was settled when the watch began: the store has all there is to wait for.
+    settled: bool,
     over: bool,
 }
 
@@ -78,6 +88,7 @@ impl Tail {
                 .read(self.stream, self.position, PAGE)
                 .await?;
             self.live = records.len() < PAGE as usize;
+            self.over |= self.live && self.settled;
             for record in &records {
                 self.take(record)?;
             }
@@ -133,13 +144,8 @@ pub(super) fn views(record: &Record) -> Result<Vec<EventView>, store::Error> {
 
 /// Whether nothing but late results and removal can follow.
 fn settles(event: &Value) -> bool {
-    let terminal = [
-        TaskStatus::Completed,
-        TaskStatus::Failed,
-        TaskStatus::Cancelled,
-    ];
     event["type"] == "settled"
-        && terminal
+        && TERMINAL
             .iter()
             .any(|status| event["status"] == status.as_str())
 }

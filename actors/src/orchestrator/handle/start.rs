@@ -215,7 +215,7 @@ fn wake(services: &Services) -> Wake {
 fn carriers() -> HashMap<&'static str, Carrier> {
     let alert: Carrier = Arc::new(|delivery| {
         Box::pin(async move {
-            metrics::counter!("troupe_alerts_total").increment(1);
+            metrics::counter!(crate::metrics::ALERTS).increment(1);
             tracing::error!(entity = %delivery.stream, alert = delivery.payload, "alert");
             Ok(())
         })

@@ -65,7 +65,7 @@ impl Actor for TaskTracker {
     ) -> Result<(), ActorProcessingErr> {
         let committed = self.journal.feed().committed();
         let active = u32::try_from(self.services.tasks.active()).unwrap_or(u32::MAX);
-        metrics::gauge!("troupe_active_tasks").set(f64::from(active));
+        metrics::gauge!(crate::metrics::ACTIVE_TASKS).set(f64::from(active));
         if *counted != Some(committed) {
             match self
                 .journal
@@ -92,6 +92,6 @@ fn publish(counts: &[(String, u64)]) {
             .find(|(name, _)| name == status.as_str())
             .map_or(0, |(_, count)| *count);
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        metrics::gauge!("troupe_tasks", "status" => status.as_str()).set(f64::from(count));
+        metrics::gauge!(crate::metrics::TASKS, "status" => status.as_str()).set(f64::from(count));
     }
 }

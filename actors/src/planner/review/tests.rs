@@ -1,3 +1,5 @@
+//! What a plan is refused for.
+
 use proptest::prelude::*;
 use protocol::id::AgentId;
 use serde_json::json;

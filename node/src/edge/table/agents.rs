@@ -65,8 +65,8 @@ const CONFIG: &[Answers] = &[ok(
 
 pub(crate) const LIMIT: Parameter = Parameter {
     name: "limit",
-    description: "Items a page, 1 to 200; 50 when absent.",
-    schema: form::<u32>,
+    description: "Items a page; 50 when absent.",
+    schema: |_| schemars::json_schema!({"type": "integer", "minimum": 1, "maximum": 200}),
 };
 pub(crate) const CURSOR: Parameter = Parameter {
     name: "cursor",

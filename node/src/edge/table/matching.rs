@@ -28,15 +28,18 @@ impl Eq for Route {}
 pub(crate) fn find(method: &Method, path: &str) -> Found {
     let group = Group::of(path);
     let wanted = Verb::of(method);
+    let mut named: Option<&str> = None;
     let mut allowed: Vec<&str> = Vec::new();
     for (number, route) in group.routes.iter().enumerate() {
         let Some(template) = route.path.strip_prefix(group.prefix) else {
             continue;
         };
-        if !fits(template, group.tail) {
+        // A literal comes before what varies, in the table as here: `/agents/stats` is no agent,
+        // whatever the method.
+        if !fits(template, group.tail) || named.is_some_and(|first| first != template) {
             continue;
         }
-        // A literal comes before what varies, in the table as here: `/agents/stats` is no agent.
+        named = Some(template);
         if wanted == Some(route.method) {
             return match parts(template, group.tail) {
                 Some(parts) => Found::Route(route, group.first + number, parts),

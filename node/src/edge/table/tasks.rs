@@ -242,7 +242,14 @@ pub(super) static ROUTES: &[Route] = &[
             description: "Only events after this position.",
             schema: form::<u64>,
         }],
-        answers: &[ok(Content::Events(form::<Vec<EventView>>), "Its events.")],
+        answers: &[
+            ok(Content::Events(form::<Vec<EventView>>), "Its events."),
+            Answers {
+                status: 204,
+                when: "The task is settled, and there is no event after that position.",
+                content: Content::Empty,
+            },
+        ],
         ..route(
             Verb::Get,
             "/api/v1/tasks/{task}/events",

@@ -264,6 +264,12 @@ impl Log {
         }
     }
 
+    /// Nothing happens while this much of virtual time goes by.
+    pub(super) async fn expect_nothing_for(&mut self, time: Duration) {
+        let event = tokio::time::timeout(time, self.0.recv()).await;
+        assert!(event.is_err(), "{event:?}");
+    }
+
     /// Nothing happened that was not waited for.
     pub(super) fn is_quiet(&mut self) -> bool {
         self.0.try_recv().is_err()
