@@ -112,14 +112,14 @@ async fn a_tool_that_is_killed_costs_its_attempt_and_nothing_else() {
         let attempts = plan.steps[0].attempts.iter().map(|attempt| attempt.status);
         (plan.steps[0].status, attempts.collect::<Vec<_>>())
     };
-    use AttemptStatus::{Failed, Succeeded};
+    use AttemptStatus::{Failed, Lost, Succeeded};
     assert_eq!(
         attempts(hangs.id.to_string()).await,
         (StepStatus::Completed, vec![Failed, Succeeded])
     );
     assert_eq!(
         attempts(once.id.to_string()).await,
-        (StepStatus::Failed, vec![Failed])
+        (StepStatus::Unknown, vec![Lost])
     );
     assert_eq!(
         attempts(waits.id.to_string()).await,
