@@ -185,7 +185,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn task(&self) -> TaskView {
-        assert!(matches!(self.status, 200 | 201), "{self:?}");
+        assert!(matches!(self.status, 200..=202), "{self:?}");
         serde_json::from_value(self.body.clone()).unwrap()
     }
 }
