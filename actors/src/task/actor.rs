@@ -55,6 +55,9 @@ pub(crate) struct TaskEntity {
     command: Option<CommandId>,
     actor: String,
     flushing: bool,
+    /// The submission was not written: there is no such task, and what is still under way to it
+    /// means nothing.
+    refused: bool,
     /// The moment for which a timer runs.
     timer: Option<Timestamp>,
 }
@@ -91,6 +94,9 @@ impl Entity for TaskEntity {
     }
 
     async fn handle(cx: &mut Cx, message: Message) -> Result<(), ActorProcessingErr> {
+        if cx.volatile.refused {
+            return Ok(());
+        }
         match message {
             Message::Submit(submit) => return self::submit(cx, *submit).await,
             Message::Flush => return flush(cx).await,
@@ -278,6 +284,7 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
             retire(cx)
         }
         Err(error) => {
+            cx.volatile.refused = true;
             cx.volatile.effects.clear();
             for step in cx.volatile.requested.drain().collect::<Vec<_>>() {
                 cx.services.allocator.forget(task_id(cx), step);

@@ -151,6 +151,7 @@ impl Journal {
             snapshot: 0,
             staged: Vec::new(),
             staged_count: 0,
+            astray: false,
             now: self.0.clock.now(),
         }
     }
@@ -236,6 +237,8 @@ pub struct Journaled<S: EventSourced> {
     /// The JSON array of staged events, without its closing bracket.
     staged: Vec<u8>,
     staged_count: u32,
+    /// A commit failed: the state is ahead of its stream for good.
+    astray: bool,
     now: Timestamp,
 }
 
@@ -296,10 +299,18 @@ impl<S: EventSourced> Journaled<S> {
     ///
     /// # Errors
     ///
-    /// `Refused` when nothing was written; `Store` when that is not known.
+    /// `Refused` when nothing was written; `Store` when that is not known. After either, nothing can
+    /// be written any more: what was staged would be missing before it.
     pub async fn commit(&mut self, commit: Commit) -> Result<(), Error> {
         if self.staged_count == 0 {
             return Ok(());
+        }
+        if std::mem::replace(&mut self.astray, true) {
+            return Err(store::Error::Unavailable(format!(
+                "a commit of this activation of {} failed before",
+                self.stream
+            ))
+            .into());
         }
         let mut data = std::mem::take(&mut self.staged);
         data.push(b']');
@@ -307,6 +318,7 @@ impl<S: EventSourced> Journaled<S> {
             .map_err(|error| store::Error::Corrupt(format!("an event is not text: {error}")))?;
         let record = self.record(data, &commit);
         self.append(&record, self.state.summary(), commit).await?;
+        self.astray = false;
         self.staged_count = 0;
         self.head = record.head();
         self.hash = record.hash;
@@ -407,3 +419,6 @@ impl<S: EventSourced> Journaled<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
