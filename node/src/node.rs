@@ -70,7 +70,7 @@ impl Builder {
     }
 
     /// An agent written in Rust. Agents of type `native` name it in their configuration, as
-    /// `{"native": "NAME"}`.
+    /// `{"name": "NAME"}`.
     #[must_use]
     pub fn native(mut self, name: impl Into<String>, adapter: Arc<dyn Adapter>) -> Self {
         self.natives.insert(name.into(), adapter);

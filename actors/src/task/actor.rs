@@ -216,6 +216,7 @@ fn idle_until(cx: &Cx) -> Option<Timestamp> {
         && cx.state.running() == 0
         && cx.volatile.requested.is_empty()
         && cx.volatile.waiters.is_empty()
+        && cx.state.ready(now).next().is_none()
         && cx.state.to_probe().next().is_none();
     let due = cx.state.wake_at(now).filter(|_| idle)?;
     (due > now.plus(PATIENCE)).then_some(due)
@@ -223,6 +224,12 @@ fn idle_until(cx: &Cx) -> Option<Timestamp> {
 
 fn set_timer(cx: &mut Cx) {
     let now = cx.services.clock.now();
+    let unasked = |index| !cx.volatile.requested.contains(&index);
+    if cx.state.ready(now).any(|(index, _)| unasked(index)) || !cx.state.expire(now).is_empty() {
+        // It fell due while the commit was on its way.
+        cx.tell_self(Message::Wake);
+        return;
+    }
     let queue = cx.state.spec.budget.queue_time.and_then(|span| {
         let oldest = cx
             .state

@@ -78,7 +78,8 @@ impl Task {
             .filter_map(|(_, step)| step.to_probe().map(|attempt| (step, attempt)))
     }
 
-    /// When something is to be looked at again: a retry or the end of the wall time.
+    /// When something is to be looked at again: a retry or the end of the wall time. What is due
+    /// at `now` already is not among it.
     #[must_use]
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
         if self.status.is_terminal() {
@@ -92,7 +93,9 @@ impl Task {
             .spec
             .budget
             .wall_time
-            .map(|span| self.created_at.plus(span.0));
+            .map(|span| self.created_at.plus(span.0))
+            // Once it is over, only what runs can end.
+            .filter(|end| *end > now);
         retries.chain(wall).min()
     }
 
