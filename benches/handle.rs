@@ -34,7 +34,7 @@ async fn report() -> Result<()> {
     let folder = scratch()?;
     say("handle: tasks through actors::Orchestrator, SQLite with synchronous=FULL");
     let store: runtime::store::Shared =
-        std::sync::Arc::new(runtime::store::Sqlite::open(folder.path()).await?);
+        std::sync::Arc::new(runtime::store::Sqlite::open(&folder.path().join("troupe.db")).await?);
     let orchestrator = Orchestrator::start(Setup {
         config: actors::Config::default(),
         node: "bench".to_owned(),

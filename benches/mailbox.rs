@@ -1,5 +1,10 @@
 //! What supervision costs: spawns, casts and calls, beside the same through bare ractor.
-#![expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+
+#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the figures are what this program is for"
+)]
 
 use std::{
     fs,
@@ -135,7 +140,8 @@ async fn casts(tree: &Tree, parent: &ActorCell) -> Result<(), Failure> {
     for _ in 0..ROUNDS {
         let started = Instant::now();
         for number in 0..CASTS {
-            bare.send_message(Ask::Add(number)).map_err(|error| error.to_string())?;
+            bare.send_message(Ask::Add(number))
+                .map_err(|error| error.to_string())?;
         }
         bare_total(&bare).await?;
         best[0] = best[0].min(started.elapsed());
@@ -210,7 +216,11 @@ async fn supervised_actors(tree: &Tree, parent: &ActorCell) -> Result<Vec<Addres
 
 async fn stop(bare: Vec<ActorRef<Ask>>, supervised: Vec<Address<Ask>>) {
     let supervised = supervised.iter().filter_map(Address::cell);
-    let cells: Vec<ActorCell> = bare.iter().map(ActorRef::get_cell).chain(supervised).collect();
+    let cells: Vec<ActorCell> = bare
+        .iter()
+        .map(ActorRef::get_cell)
+        .chain(supervised)
+        .collect();
     for cell in &cells {
         cell.stop(None);
     }

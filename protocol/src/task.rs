@@ -344,8 +344,11 @@ pub enum Event {
         agent: AgentId,
         /// By which name.
         agent_name: String,
-        /// On which node.
+        /// On which start of a node.
         node: NodeId,
+        /// By which name, the same after a restart.
+        #[serde(default)]
+        node_name: String,
         /// What proves that a message speaks for it; clients are not shown it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         token: TokenHash,

@@ -20,7 +20,7 @@ pub use backoff::{Backoff, Streak};
 pub use child::{ChildSpec, Exit, Restart, Shutdown};
 pub use handle::{
     Address, Answer, CallError, ChildView, Gone, Message, Overdue, Rejection, Reply, SpawnError,
-    Supervisor, SupervisorRef, branch, child, child_at, spawn, spawn_at, spawn_root,
+    Supervisor, SupervisorRef, branch, child, child_at, spawn, spawn_at, spawn_in, spawn_root,
 };
 pub use intensity::{Intensity, Restarts, Verdict};
 pub(crate) use metrics::describe as describe_metrics;

@@ -13,7 +13,7 @@ use std::{collections::HashSet, time::Duration};
 use protocol::{
     api::TaskView,
     entity::EntityKind,
-    id::{CommandId, NodeId, TaskId},
+    id::{CommandId, TaskId},
     task::{Event, Failure, TaskStatus},
     time::Timestamp,
 };
@@ -55,9 +55,6 @@ pub(crate) struct TaskEntity {
     command: Option<CommandId>,
     actor: String,
     flushing: bool,
-    /// The submission was not written: there is no such task, and what is still under way to it
-    /// means nothing.
-    refused: bool,
     /// The moment for which a timer runs.
     timer: Option<Timestamp>,
 }
@@ -94,13 +91,18 @@ impl Entity for TaskEntity {
     }
 
     async fn handle(cx: &mut Cx, message: Message) -> Result<(), ActorProcessingErr> {
-        if cx.volatile.refused {
+        if cx.state.head() == 0 && !matches!(message, Message::Submit(_)) {
+            // Its first commit was refused: there is no such task, whoever still speaks to it.
             return Ok(());
         }
         match message {
             Message::Submit(submit) => return self::submit(cx, *submit).await,
             Message::Flush => return flush(cx).await,
             Message::Read(read) => {
+                // What is shown is on disk.
+                if cx.state.is_staged() {
+                    flush(cx).await?;
+                }
                 read(&cx.state, cx.state.head());
                 return retire(cx);
             }
@@ -284,7 +286,6 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
             retire(cx)
         }
         Err(error) => {
-            cx.volatile.refused = true;
             cx.volatile.effects.clear();
             for step in cx.volatile.requested.drain().collect::<Vec<_>>() {
                 cx.services.allocator.forget(task_id(cx), step);
@@ -398,27 +399,6 @@ pub(crate) fn refused(error: &journal::Error) -> Option<&Refusal> {
     }
 }
 
-/// The whole task, for clients.
-pub(crate) fn view(
-    services: &Services,
-    owner: NodeId,
-    id: TaskId,
-    task: &Task,
-    head: u64,
-) -> TaskView {
-    let nodes = view::NodeNames {
-        id: owner,
-        name: &services.node,
-    };
-    view::task(id, head, task, nodes)
-}
-
 fn shown(cx: &Cx) -> TaskView {
-    view(
-        &cx.services,
-        cx.journal().owner(),
-        task_id(cx),
-        &cx.state,
-        cx.state.head(),
-    )
+    view::task(task_id(cx), cx.state.head(), &cx.state)
 }

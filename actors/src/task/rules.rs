@@ -28,6 +28,8 @@ pub struct Assignee {
     pub agent_name: String,
     /// The node of its proxy.
     pub node: NodeId,
+    /// Its name.
+    pub node_name: String,
     /// Why this agent.
     pub card: ScoreCard,
 }
@@ -116,6 +118,7 @@ impl Task {
             agent: to.agent,
             agent_name: to.agent_name,
             node: to.node,
+            node_name: to.node_name,
             token,
             card: Box::new(to.card),
         })

@@ -82,8 +82,11 @@ pub struct Attempt {
     pub agent: AgentId,
     /// By which name.
     pub agent_name: String,
-    /// On which node.
+    /// On which start of a node.
     pub node: NodeId,
+    /// By which name.
+    #[serde(default)]
+    pub node_name: String,
     /// What proves that a message speaks for it.
     pub token: String,
     /// Why this agent.
@@ -383,6 +386,7 @@ impl EventSourced for Task {
                 agent,
                 agent_name,
                 node,
+                node_name,
                 token,
                 card,
             } => {
@@ -392,6 +396,7 @@ impl EventSourced for Task {
                         agent: *agent,
                         agent_name: agent_name.clone(),
                         node: *node,
+                        node_name: node_name.clone(),
                         token: token.clone(),
                         card: (**card).clone(),
                         started_at: at,

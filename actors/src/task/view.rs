@@ -6,7 +6,7 @@ use protocol::{
         TaskView,
     },
     entity::EntityId,
-    id::{NodeId, TaskId},
+    id::TaskId,
     record::Summary,
     task::{AttemptStatus, Failure, StepStatus},
 };
@@ -50,28 +50,9 @@ pub fn summary(id: TaskId, task: &Task) -> TaskSummary {
     }
 }
 
-/// Prints a node as clients know it: this node by its name, others by their ids.
-#[derive(Debug, Clone, Copy)]
-pub struct NodeNames<'a> {
-    /// This start of this node.
-    pub id: NodeId,
-    /// Its name.
-    pub name: &'a str,
-}
-
-impl NodeNames<'_> {
-    fn of(&self, node: NodeId) -> String {
-        if node == self.id {
-            self.name.to_owned()
-        } else {
-            node.to_string()
-        }
-    }
-}
-
 /// The whole task.
 #[must_use]
-pub fn task(id: TaskId, version: u64, task: &Task, nodes: NodeNames<'_>) -> TaskView {
+pub fn task(id: TaskId, version: u64, task: &Task) -> TaskView {
     TaskView {
         id,
         task_id: id,
@@ -87,11 +68,7 @@ pub fn task(id: TaskId, version: u64, task: &Task, nodes: NodeNames<'_>) -> Task
         input: task.spec.input.clone(),
         plan: task.source.map(|source| PlanView {
             source,
-            steps: task
-                .steps
-                .iter()
-                .map(|step| self::step(step, nodes))
-                .collect(),
+            steps: task.steps.iter().map(self::step).collect(),
         }),
         result: task.result.clone(),
         error: task.error.clone(),
@@ -103,7 +80,7 @@ pub fn task(id: TaskId, version: u64, task: &Task, nodes: NodeNames<'_>) -> Task
     }
 }
 
-fn step(step: &Step, nodes: NodeNames<'_>) -> StepView {
+fn step(step: &Step) -> StepView {
     let last = step.attempts.last();
     StepView {
         id: step.spec.id.clone(),
@@ -113,13 +90,13 @@ fn step(step: &Step, nodes: NodeNames<'_>) -> StepView {
             .or_else(|| step.assigned.clone())
             .or_else(|| step.spec.agent.clone()),
         capability: step.spec.capability.clone(),
-        node: last.map(|attempt| nodes.of(attempt.node)),
+        node: last.map(|attempt| attempt.node_name.clone()),
         needs: step.spec.needs.clone(),
         effect: step.spec.effect,
         attempts: step
             .attempts
             .iter()
-            .map(|attempt| self::attempt(step, attempt, nodes))
+            .map(|attempt| self::attempt(step, attempt))
             .collect(),
         output: step.output.clone(),
         error: step.error.clone(),
@@ -127,7 +104,7 @@ fn step(step: &Step, nodes: NodeNames<'_>) -> StepView {
     }
 }
 
-fn attempt(step: &Step, attempt: &Attempt, nodes: NodeNames<'_>) -> AttemptView {
+fn attempt(step: &Step, attempt: &Attempt) -> AttemptView {
     let (status, error) = match &attempt.ended {
         None => (AttemptStatus::Running, None),
         Some((_, Ending::Succeeded)) => (AttemptStatus::Succeeded, None),
@@ -140,7 +117,7 @@ fn attempt(step: &Step, attempt: &Attempt, nodes: NodeNames<'_>) -> AttemptView 
         number: attempt.number,
         status,
         agent: attempt.agent_name.clone(),
-        node: nodes.of(attempt.node),
+        node: attempt.node_name.clone(),
         started_at: attempt.started_at,
         ended_at: attempt.ended.as_ref().map(|(at, _)| *at),
         error: error.cloned(),
@@ -149,13 +126,13 @@ fn attempt(step: &Step, attempt: &Attempt, nodes: NodeNames<'_>) -> AttemptView 
 
 /// Every attempt of every step.
 #[must_use]
-pub fn attempts(task: &Task, nodes: NodeNames<'_>) -> Vec<AttemptView> {
+pub fn attempts(task: &Task) -> Vec<AttemptView> {
     task.steps
         .iter()
         .flat_map(|step| {
             step.attempts
                 .iter()
-                .map(move |attempt| self::attempt(step, attempt, nodes))
+                .map(move |attempt| self::attempt(step, attempt))
         })
         .collect()
 }

@@ -1,8 +1,10 @@
 //! What a failed activation leads to: another one, or parking.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use protocol::time::Timestamp;
+
+use crate::{journal, store};
 
 /// Failures within [`WITHIN`] that take an entity out of service.
 pub const LIMIT: usize = 5;
@@ -10,9 +12,41 @@ pub const LIMIT: usize = 5;
 /// The period in which they count.
 pub const WITHIN: Duration = Duration::from_secs(60);
 
+/// The longest wait for a store that does not work.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// What a failure says about the entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// It will fail again.
+    Entity,
+    /// It will do as soon as the store works and the node is there.
+    Surroundings,
+}
+
+impl Blame {
+    /// Who is to blame for an error.
+    #[must_use]
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
+        let of_store = match error.downcast_ref::<journal::Error>() {
+            Some(journal::Error::Store(error)) => Some(error),
+            Some(journal::Error::Refused(_)) => None,
+            None => error.downcast_ref::<store::Error>(),
+        };
+        match of_store {
+            Some(store::Error::Full | store::Error::Unavailable(_)) => Self::Surroundings,
+            Some(store::Error::Corrupt(_) | store::Error::Unusable(_)) | None => Self::Entity,
+        }
+    }
+}
+
 /// The recent failures of one entity.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Failures(Vec<(Timestamp, String)>);
+pub struct Failures {
+    own: Vec<(Timestamp, String)>,
+    /// Failures in a row that were not its own.
+    outages: u32,
+}
 
 /// What to do after a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +58,19 @@ pub enum Verdict {
 }
 
 impl Failures {
-    /// Counts a failure and says what follows.
-    pub fn add(&mut self, now: Timestamp, error: String) -> Verdict {
-        self.0.retain(|(at, _)| now.since(*at) < WITHIN);
-        self.0.push((now, error));
-        if self.0.len() >= LIMIT {
+    /// Counts a failure and says what follows. One that is not the entity's own never parks it: what
+    /// was acknowledged goes on when the store is back.
+    pub fn add(&mut self, now: Timestamp, error: String, blame: Blame) -> Verdict {
+        if blame == Blame::Surroundings {
+            self.outages = self.outages.saturating_add(1);
+            return Verdict::Again(wait(self.outages).min(LONGEST));
+        }
+        self.outages = 0;
+        self.own.retain(|(at, _)| now.since(*at) < WITHIN);
+        self.own.push((now, error));
+        if self.own.len() >= LIMIT {
             let errors: Vec<_> = self
-                .0
+                .own
                 .iter()
                 .rev()
                 .take(3)
@@ -38,9 +78,12 @@ impl Failures {
                 .collect();
             return Verdict::Park(errors.join("\n"));
         }
-        let exponent = u32::try_from(self.0.len()).unwrap_or(u32::MAX).min(10);
-        Verdict::Again(Duration::from_millis(25) * 2_u32.pow(exponent))
+        Verdict::Again(wait(u32::try_from(self.own.len()).unwrap_or(u32::MAX)))
     }
+}
+
+fn wait(failures: u32) -> Duration {
+    Duration::from_millis(25) * 2_u32.pow(failures.min(10))
 }
 
 #[cfg(test)]
@@ -56,11 +99,11 @@ mod tests {
         let mut failures = Failures::default();
         for second in 0..4 {
             assert!(matches!(
-                failures.add(at(second), "e".into()),
+                failures.add(at(second), "e".into(), Blame::Entity),
                 Verdict::Again(_)
             ));
         }
-        let Verdict::Park(errors) = failures.add(at(4), "last".into()) else {
+        let Verdict::Park(errors) = failures.add(at(4), "last".into(), Blame::Entity) else {
             panic!("not parked");
         };
         assert!(
@@ -75,13 +118,27 @@ mod tests {
         let mut failures = Failures::default();
         for minute in 0..20 {
             assert_eq!(
-                failures.add(at(minute * 61), "e".into()),
+                failures.add(at(minute * 61), "e".into(), Blame::Entity),
                 Verdict::Again(Duration::from_millis(50))
             );
         }
         assert_eq!(
-            failures.add(at(19 * 61 + 1), "e".into()),
+            failures.add(at(19 * 61 + 1), "e".into(), Blame::Entity),
             Verdict::Again(Duration::from_millis(100))
         );
+    }
+
+    #[test]
+    fn a_store_that_does_not_work_never_parks_an_entity() {
+        let mut failures = Failures::default();
+        let error = journal::Error::Store(store::Error::Full);
+        assert_eq!(Blame::of(&error), Blame::Surroundings);
+        let waits: Vec<_> = (0..20)
+            .map(|second| failures.add(at(second), "full".into(), Blame::of(&error)))
+            .collect();
+        assert_eq!(waits[0], Verdict::Again(Duration::from_millis(50)));
+        assert_eq!(waits[19], Verdict::Again(LONGEST));
+        let own = store::Error::Corrupt("torn".into());
+        assert_eq!(Blame::of(&own), Blame::Entity);
     }
 }

@@ -7,12 +7,12 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::{
     Entity, Host,
-    activation::{Failures, Verdict},
-    handle::{Inner, Seed},
+    activation::{Blame, Failures, Verdict},
+    handle::{Inner, Seed, TellError},
 };
 use crate::{
     journal::{Journal, Journaled},
-    supervision::Message,
+    supervision::{Address, Message},
 };
 
 /// What an entity works with while it is active.
@@ -26,7 +26,7 @@ pub struct Context<E: Entity> {
     pub services: E::Services,
     id: EntityId,
     host: Host<E>,
-    myself: ActorRef<E::Message>,
+    address: Address<E::Message>,
 }
 
 impl<E: Entity> Context<E> {
@@ -50,22 +50,25 @@ impl<E: Entity> Context<E> {
 
     /// Tells itself something, behind what waits already.
     pub fn tell_self(&self, message: E::Message) {
-        self.host.tell_active(self.id, message);
+        // One that is on its way out takes no more.
+        let _ = self.address.cast(message);
     }
 
     /// Tells itself something later, if it is still active then: a timer, not a reminder.
     pub fn tell_self_after(&self, after: Duration, message: E::Message) {
-        let (host, id) = (self.host.clone(), self.id);
+        let address = self.address.clone();
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
-            host.tell_active(id, message);
+            let _ = address.cast(message);
         });
     }
 
     /// Leaves memory after the messages that wait already; a later message brings it back.
     pub fn passivate(&self) {
-        if self.host.inner().release(self.id) {
-            let _ = self.myself.drain();
+        if self.host.inner().release(self.id)
+            && let Some(own) = self.address.cell()
+        {
+            let _ = own.drain();
         }
     }
 }
@@ -74,6 +77,8 @@ impl<E: Entity> Context<E> {
 pub(super) struct EntityActor<E: Entity> {
     pub(super) host: Host<E>,
     pub(super) id: EntityId,
+    /// Its own.
+    pub(super) address: Address<E::Message>,
 }
 
 impl<E: Entity> Actor for EntityActor<E> {
@@ -94,17 +99,25 @@ impl<E: Entity> Actor for EntityActor<E> {
                 None => return Err(super::handle::NoSuchEntity(self.id).into()),
             },
         };
-        self.host.inner().names.insert(myself.get_id(), self.id);
         let mut context = Context {
             state,
             volatile: E::default(),
             services: self.host.services().clone(),
             id: self.id,
             host: self.host.clone(),
-            myself,
+            address: self.address.clone(),
         };
+        // Before it recovers: what it tells itself then is to find it, and it may leave at once.
+        let inner = self.host.inner();
+        inner.names.insert(myself.get_id(), self.id);
+        inner.activated(self.id, self.address.clone());
         if !is_new {
-            E::recover(&mut context).await?;
+            let recovered = E::recover(&mut context).await;
+            if recovered.is_err() {
+                // Whoever started it hears of it, the supervisor does not.
+                inner.names.remove(&myself.get_id());
+            }
+            recovered?;
         }
         Ok(context)
     }
@@ -127,12 +140,15 @@ pub(super) struct HostActor<E: Entity> {
 #[derive(Debug)]
 pub(super) enum HostMessage {
     Activate(EntityId),
+    /// It could not be activated though it has to be.
+    Failed(TellError),
 }
 impl ractor::Message for HostMessage {}
 impl Message for HostMessage {
     fn name(&self) -> &'static str {
         match self {
             Self::Activate(_) => "Activate",
+            Self::Failed(_) => "Failed",
         }
     }
 }
@@ -162,18 +178,29 @@ impl<E: Entity> Actor for HostActor<E> {
 
     async fn handle(
         &self,
-        _: ActorRef<HostMessage>,
+        myself: ActorRef<HostMessage>,
         message: HostMessage,
-        _: &mut Self::State,
+        failures: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             HostMessage::Activate(id) => {
                 let host = Host::from(self.inner.clone());
-                tokio::spawn(async move {
-                    if let Err(error) = host.activate(id).await {
-                        tracing::warn!(entity = %id, %error, "entity did not come back");
+                tokio::spawn(async move { host.revive(id).await });
+            }
+            HostMessage::Failed(error) => {
+                let text = error.to_string();
+                match error {
+                    TellError::Activation { id, blame, .. } => {
+                        self.failed(&myself, failures, id, text, blame);
                     }
-                });
+                    TellError::Unreachable(id) => {
+                        self.failed(&myself, failures, id, text, Blame::Surroundings);
+                    }
+                    TellError::NoSuchEntity(id) | TellError::Parked { id, .. } => {
+                        failures.remove(&id);
+                        self.inner.left_place(id);
+                    }
+                }
             }
         }
         Ok(())
@@ -187,7 +214,10 @@ impl<E: Entity> Actor for HostActor<E> {
     ) -> Result<(), ActorProcessingErr> {
         let (cell, error) = match event {
             SupervisionEvent::ActorTerminated(cell, ..) => (cell, None),
-            SupervisionEvent::ActorFailed(cell, error) => (cell, Some(error.to_string())),
+            SupervisionEvent::ActorFailed(cell, error) => {
+                let blame = Blame::of(&*error);
+                (cell, Some((error.to_string(), blame)))
+            }
             SupervisionEvent::ActorStarted(_)
             | SupervisionEvent::ProcessGroupChanged(_)
             | SupervisionEvent::PidLifecycleEvent(_) => return Ok(()),
@@ -198,26 +228,37 @@ impl<E: Entity> Actor for HostActor<E> {
         match error {
             None => {
                 failures.remove(&id);
+                self.inner.left_place(id);
                 self.inner.gone(id);
             }
-            Some(error) => {
-                tracing::error!(entity = %id, error, "entity failed");
-                let verdict = failures
-                    .entry(id)
-                    .or_default()
-                    .add(self.inner.journal.clock().now(), error);
-                match verdict {
-                    Verdict::Again(after) => {
-                        self.inner.gone(id);
-                        myself.send_after(after, move || HostMessage::Activate(id));
-                    }
-                    Verdict::Park(errors) => {
-                        failures.remove(&id);
-                        self.inner.park(id, errors);
-                    }
-                }
-            }
+            Some((error, blame)) => self.failed(&myself, failures, id, error, blame),
         }
         Ok(())
+    }
+}
+
+impl<E: Entity> HostActor<E> {
+    /// Brings a failed entity back after a while, or takes it out of service.
+    fn failed(
+        &self,
+        myself: &ActorRef<HostMessage>,
+        failures: &mut HashMap<EntityId, Failures>,
+        id: EntityId,
+        error: String,
+        blame: Blame,
+    ) {
+        tracing::error!(entity = %id, error, "entity failed");
+        self.inner.show_failure(id, &error);
+        let now = self.inner.journal.clock().now();
+        match failures.entry(id).or_default().add(now, error, blame) {
+            Verdict::Again(after) => {
+                self.inner.gone(id);
+                myself.send_after(after, move || HostMessage::Activate(id));
+            }
+            Verdict::Park(errors) => {
+                failures.remove(&id);
+                self.inner.park(id, errors);
+            }
+        }
     }
 }

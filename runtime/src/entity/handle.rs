@@ -11,11 +11,16 @@ use protocol::entity::EntityId;
 use ractor::{ActorCell, ActorId};
 use tokio::sync::watch;
 
-use super::{Entity, actor::EntityActor, path};
+use super::{
+    Entity,
+    activation::Blame,
+    actor::{EntityActor, HostMessage},
+    path,
+};
 use crate::{
     journal::Journal,
     store,
-    supervision::{self, Address, Gone, SpawnError, Tree},
+    supervision::{self, Address, Gone, Guard, SpawnError, Status, Tree},
 };
 
 /// How long a message may take to find its entity active.
@@ -54,6 +59,8 @@ pub enum TellError {
         id: EntityId,
         /// Why.
         cause: String,
+        /// Whether another try can help.
+        blame: Blame,
     },
     /// It came and went too often while the message waited.
     #[error("{0} could not be reached in time")]
@@ -74,6 +81,8 @@ pub(super) struct Inner<E: Entity> {
     services: OnceLock<E::Services>,
     tree: Tree,
     slots: DashMap<EntityId, Slot<E>>,
+    /// The rows of the tree: they stay while an entity comes back after a failure.
+    places: DashMap<EntityId, Arc<Guard>>,
     supervisor: RwLock<Option<ActorCell>>,
 }
 
@@ -119,6 +128,7 @@ impl<E: Entity> Host<E> {
             services: OnceLock::new(),
             tree,
             slots: DashMap::new(),
+            places: DashMap::new(),
             supervisor: RwLock::new(None),
         }))
     }
@@ -166,9 +176,11 @@ impl<E: Entity> Host<E> {
         message: E::Message,
     ) -> Result<(), TellError> {
         let name = seed.name.clone();
-        let address = self.spawn(id, name.as_deref(), Some(seed)).await?;
-        self.0.activated(id, address.clone());
-        address
+        let address = self.spawn(id, name.as_deref(), Some(seed)).await;
+        if address.is_err() {
+            self.0.gone(id);
+        }
+        address?
             .cast(message)
             .map_err(|Gone| TellError::Unreachable(id))
     }
@@ -244,11 +256,20 @@ impl<E: Entity> Host<E> {
                 .claim(&ids, self.0.journal.epoch(), self.0.journal.owner())
                 .await?;
             for id in ids {
-                match self.activate(id).await {
-                    Ok(_) => count += 1,
-                    Err(error) => tracing::error!(entity = %id, %error, "entity was not recovered"),
-                }
+                self.revive(id).await;
+                count += 1;
             }
+        }
+    }
+
+    /// Activates an entity that has unfinished work; the supervisor sees to it when that fails.
+    pub(super) async fn revive(&self, id: EntityId) {
+        if let Err(error) = self.activate(id).await
+            && let Some(supervisor) = self.0.supervisor()
+        {
+            tracing::warn!(entity = %id, %error, "entity did not come back");
+            // Its next life recovers all streams anew.
+            let _ = supervisor.send_message(HostMessage::Failed(error));
         }
     }
 
@@ -258,7 +279,9 @@ impl<E: Entity> Host<E> {
     ///
     /// When the store fails.
     pub async fn unpark(&self, id: EntityId) -> Result<(), store::Error> {
-        self.0.journal.store().park(id, None).await
+        self.0.journal.store().park(id, None).await?;
+        self.0.left_place(id);
+        Ok(())
     }
 
     /// The entity's actor, started if need be.
@@ -291,11 +314,8 @@ impl<E: Entity> Host<E> {
         let host = self.clone();
         let loading = tokio::spawn(async move {
             let loaded = host.wake(id).await;
-            match &loaded {
-                Ok(address) => host.0.activated(id, address.clone()),
-                Err(_) => {
-                    host.0.slots.remove(&id);
-                }
+            if loaded.is_err() {
+                host.0.gone(id);
             }
             drop(done);
             loaded
@@ -304,6 +324,7 @@ impl<E: Entity> Host<E> {
             Err(TellError::Activation {
                 id,
                 cause: error.to_string(),
+                blame: Blame::Entity,
             })
         })
     }
@@ -318,6 +339,7 @@ impl<E: Entity> Host<E> {
                 .map_err(|error| TellError::Activation {
                     id,
                     cause: error.to_string(),
+                    blame: Blame::of(&error),
                 })?;
         match row {
             None => Err(TellError::NoSuchEntity(id)),
@@ -334,32 +356,27 @@ impl<E: Entity> Host<E> {
         name: Option<&str>,
         seed: Option<Seed>,
     ) -> Result<Address<E::Message>, TellError> {
-        let activation = |cause: String| TellError::Activation { id, cause };
-        let supervisor = self
-            .0
-            .supervisor
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
-            .ok_or_else(|| activation("the node is starting or stopping".to_owned()))?;
+        let activation = |cause: String, blame| TellError::Activation { id, cause, blame };
+        let supervisor = self.0.supervisor().ok_or_else(|| {
+            let cause = "the node is starting or stopping".to_owned();
+            activation(cause, Blame::Surroundings)
+        })?;
+        let address = Address::vacant();
         let actor = EntityActor {
             host: self.clone(),
             id,
+            address: address.clone(),
         };
-        let path = name.map_or_else(
-            || path(E::FOLDER, &id.to_string()),
-            |name| path(E::FOLDER, name),
-        );
-        supervision::spawn(
-            &self.0.tree,
-            path,
-            E::KIND.as_str(),
-            actor,
-            seed,
-            &supervisor,
-        )
-        .await
-        .map_err(|error: SpawnError| activation(format!("{error}: {}", error.source)))
+        let (place, returns) = self.0.place(id, name);
+        let spawned = supervision::spawn_in(&place, &address, actor, seed, &supervisor).await;
+        spawned.map_err(|error: SpawnError| {
+            if !returns {
+                self.0.left_place(id);
+            }
+            let blame = Blame::of(&*error.source);
+            activation(format!("{error}: {}", error.source), blame)
+        })?;
+        Ok(address)
     }
 
     pub(super) fn journal(&self) -> &Journal {
@@ -390,21 +407,56 @@ impl<E: Entity> Inner<E> {
             .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(cell);
     }
 
+    fn supervisor(&self) -> Option<ActorCell> {
+        self.supervisor
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
     /// Begins a life of the supervisor: what its predecessor supervised died with it.
     pub(super) fn abandon(&self) -> bool {
-        let abandoned = !self.slots.is_empty();
+        let abandoned = !self.slots.is_empty() || !self.places.is_empty();
         self.names.clear();
         self.slots.clear();
+        self.places.clear();
         abandoned
     }
 
-    fn activated(&self, id: EntityId, address: Address<E::Message>) {
-        self.slots.insert(id, Slot::Active(address.clone()));
-        // One that ended before it stood here was not found when its end was noticed.
-        if address.cell().is_none() {
-            self.slots
-                .remove_if(&id, |_, slot| matches!(slot, Slot::Active(_)));
+    /// The entity's row in the tree, and whether it is there because the entity comes back.
+    fn place(&self, id: EntityId, name: Option<&str>) -> (Arc<Guard>, bool) {
+        match self.places.entry(id) {
+            Entry::Occupied(place) => {
+                place.get().restart();
+                (place.get().clone(), true)
+            }
+            Entry::Vacant(place) => {
+                let name = name.map_or_else(|| id.to_string(), str::to_owned);
+                let row = self.tree.enter(path(E::FOLDER, &name), E::KIND.as_str());
+                row.set_status(Status::Starting);
+                (place.insert(Arc::new(row)).clone(), false)
+            }
         }
+    }
+
+    /// The entity ended in order: its row leaves the tree.
+    pub(super) fn left_place(&self, id: EntityId) {
+        self.places.remove(&id);
+    }
+
+    /// The entity failed: its row says so until it is back.
+    pub(super) fn show_failure(&self, id: EntityId, error: &str) {
+        let place = self.places.entry(id).or_insert_with(|| {
+            let path = path(E::FOLDER, &id.to_string());
+            Arc::new(self.tree.enter(path, E::KIND.as_str()))
+        });
+        place.failed(error);
+        place.set_status(Status::BackingOff);
+    }
+
+    /// The entity was loaded.
+    pub(super) fn activated(&self, id: EntityId, address: Address<E::Message>) {
+        self.slots.insert(id, Slot::Active(address));
     }
 
     /// Marks an active entity as on its way out; false when it is so already.
@@ -445,6 +497,9 @@ impl<E: Entity> Inner<E> {
     /// Takes the entity out of service in the store, then out of memory.
     pub(super) fn park(self: &Arc<Self>, id: EntityId, errors: String) {
         let inner = self.clone();
+        if let Some(place) = self.places.get(&id) {
+            place.set_status(Status::Parked);
+        }
         tokio::spawn(async move {
             tracing::error!(entity = %id, errors, "entity is parked");
             if let Err(error) = inner.journal.store().park(id, Some(&errors)).await {

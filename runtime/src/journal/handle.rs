@@ -151,8 +151,8 @@ impl Journal {
             snapshot: 0,
             staged: Vec::new(),
             staged_count: 0,
-            astray: false,
             now: self.0.clock.now(),
+            spent: false,
         }
     }
 
@@ -237,9 +237,9 @@ pub struct Journaled<S: EventSourced> {
     /// The JSON array of staged events, without its closing bracket.
     staged: Vec<u8>,
     staged_count: u32,
-    /// A commit failed: the state is ahead of its stream for good.
-    astray: bool,
     now: Timestamp,
+    /// Set when a commit failed: only the stream knows what is true then.
+    spent: bool,
 }
 
 impl<S: EventSourced> Deref for Journaled<S> {
@@ -280,8 +280,12 @@ impl<S: EventSourced> Journaled<S> {
     ///
     /// # Errors
     ///
-    /// `Corrupt` when the event cannot be written as JSON, such as a map with keys that are not text.
+    /// `Corrupt` when the event cannot be written as JSON, such as a map with keys that are not text;
+    /// `Unusable` after a commit that failed.
     pub fn stage(&mut self, event: &S::Event) -> Result<(), store::Error> {
+        if self.spent {
+            return Err(self.is_spent());
+        }
         if self.staged_count == 0 {
             self.now = self.journal.0.clock.now();
         }
@@ -299,26 +303,23 @@ impl<S: EventSourced> Journaled<S> {
     ///
     /// # Errors
     ///
-    /// `Refused` when nothing was written; `Store` when that is not known. After either, nothing can
-    /// be written any more: what was staged would be missing before it.
+    /// `Refused` when nothing was written; `Store` when that is not known.
     pub async fn commit(&mut self, commit: Commit) -> Result<(), Error> {
         if self.staged_count == 0 {
             return Ok(());
         }
-        if std::mem::replace(&mut self.astray, true) {
-            return Err(store::Error::Unavailable(format!(
-                "a commit of this activation of {} failed before",
-                self.stream
-            ))
-            .into());
+        if self.spent {
+            return Err(self.is_spent().into());
         }
         let mut data = std::mem::take(&mut self.staged);
         data.push(b']');
         let data = String::from_utf8(data)
             .map_err(|error| store::Error::Corrupt(format!("an event is not text: {error}")))?;
         let record = self.record(data, &commit);
+        // Also when this is dropped half way.
+        self.spent = true;
         self.append(&record, self.state.summary(), commit).await?;
-        self.astray = false;
+        self.spent = false;
         self.staged_count = 0;
         self.head = record.head();
         self.hash = record.hash;
@@ -348,6 +349,13 @@ impl<S: EventSourced> Journaled<S> {
         self.journal.0.store.save(&snapshot).await?;
         self.snapshot = self.head;
         Ok(())
+    }
+
+    fn is_spent(&self) -> store::Error {
+        store::Error::Unusable(format!(
+            "a commit of {} failed, and nothing may follow it",
+            self.stream
+        ))
     }
 
     fn record(&self, data: String, commit: &Commit) -> Record {
@@ -421,4 +429,69 @@ impl<S: EventSourced> Journaled<S> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use protocol::{entity::EntityKind, id::NodeId};
+    use serde::{Deserialize, Serialize};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    struct Sum(u64);
+
+    impl EventSourced for Sum {
+        type Event = u64;
+        const EVENT_VERSION: u16 = 1;
+        const STATE_VERSION: u16 = 1;
+
+        fn apply(&mut self, event: &u64, _: Timestamp) {
+            self.0 += event;
+        }
+
+        fn summary(&self) -> Summary {
+            Summary {
+                open: true,
+                ..Summary::default()
+            }
+        }
+    }
+
+    fn stream(number: u128) -> EntityId {
+        EntityId::new(EntityKind::Task, Uuid::from_u128(number))
+    }
+
+    async fn journal() -> Journal {
+        let store: store::Shared = Arc::new(store::Memory::new());
+        let node = NodeId::from_uuid(Uuid::from_u128(1));
+        let epoch = store.begin(node, "one").await.unwrap();
+        let writer = Writer::start(store.clone());
+        Journal::new(store, writer, Clock::system(), node, epoch)
+    }
+
+    fn keyed(command: u128) -> Commit {
+        let mut commit = Commit::by("ann".into(), CommandId::from_uuid(Uuid::from_u128(command)));
+        commit.idempotency = Some(Idempotency {
+            key: "k".to_owned(),
+            body_hash: ChainHash::default(),
+        });
+        commit
+    }
+
+    #[tokio::test]
+    async fn a_state_whose_commit_was_refused_records_nothing_any_more() {
+        let journal = journal().await;
+        let mut first = journal.create::<Sum>(stream(1), "t");
+        first.stage(&1).unwrap();
+        first.commit(keyed(1)).await.unwrap();
+
+        let mut second = journal.create::<Sum>(stream(2), "t");
+        second.stage(&2).unwrap();
+        let refused = second.commit(keyed(2)).await.unwrap_err();
+        assert!(matches!(refused, Error::Refused(Refusal::Repeated { .. })));
+        let mut later = keyed(3);
+        later.idempotency = None;
+        assert!(second.stage(&3).is_err());
+        assert!(second.commit(later).await.is_err());
+        assert!(journal.load::<Sum>(stream(2)).await.unwrap().is_none());
+    }
+}

@@ -57,7 +57,7 @@ impl Sqlite {
             // A verdict a row of the largest batch fits, so the two threads need not take turns.
             .row_buffer_size(values::ROWS * 2)
             .statement_cache_capacity(256)
-            .pragma("cache_size", "-16384")
+            .pragma("cache_size", "-4096")
             .pragma("journal_size_limit", "67108864")
             .disable_statement_logging();
         // The first connection alone turns the log on: that fails while another one writes.
@@ -67,7 +67,7 @@ impl Sqlite {
         let reading = writing
             .clone()
             .create_if_missing(false)
-            .pragma("cache_size", "-2048")
+            .pragma("cache_size", "-1024")
             .pragma("query_only", "ON");
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)

@@ -16,6 +16,6 @@ pub use self::{
     address::{Address, CallError, Gone, Message},
     child::{branch, child, child_at},
     reply::{Answer, Reply},
-    spawner::{SpawnError, spawn, spawn_at, spawn_root},
+    spawner::{SpawnError, spawn, spawn_at, spawn_in, spawn_root},
     supervisor::{ChildView, Overdue, Rejection, Supervisor, SupervisorRef},
 };

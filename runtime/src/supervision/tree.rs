@@ -175,6 +175,19 @@ impl Guard {
         self.entry.set_status(status);
     }
 
+    /// Shows that another incarnation of what stands here begins.
+    pub fn restart(&self) {
+        self.entry.restart(self.tree.clock().now());
+    }
+
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    pub(super) fn entry(&self) -> &Arc<Row> {
+        &self.entry
+    }
+
     /// Shows a failure; the last three are kept.
     pub fn failed(&self, error: impl Into<String>) {
         self.entry.fail(self.tree.clock().now(), error.into());

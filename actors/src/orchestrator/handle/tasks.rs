@@ -482,12 +482,8 @@ impl Orchestrator {
     }
 
     async fn view(&self, id: TaskId) -> Answer<TaskView> {
-        let services = self.0.services.clone();
-        let owner = self.0.id;
-        self.read(id, move |task, head| {
-            actor::view(&services, owner, id, task, head)
-        })
-        .await
+        self.read(id, move |task, head| view::task(id, head, task))
+            .await
     }
 
     async fn command(&self, caller: &Caller, id: TaskId, command: Command) -> Answer<()> {
@@ -546,6 +542,10 @@ pub(super) fn at_least(caller: &Caller, role: Role) -> Answer<()> {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it stands where `map_err` hands an error over"
+)]
 pub(super) fn unreachable(error: TellError) -> Rejection {
     match error {
         TellError::NoSuchEntity(id) => Rejection::not_found(id.to_string()),

@@ -77,6 +77,7 @@ fn start(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingE
         agent: grant.agent.id,
         agent_name: grant.agent.name.clone(),
         node: cx.journal().owner(),
+        node_name: cx.services.node.to_string(),
         card: grant.card,
     };
     let now = cx.services.clock.now();

@@ -6,7 +6,7 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 
 use super::{Address, Message};
 use crate::supervision::{
-    Tree,
+    Guard, Tree,
     actor::{Keeper, Supervised},
     tree::Entry,
 };
@@ -47,6 +47,27 @@ where
     A::Msg: Message,
 {
     let origin = Origin::fresh(tree, path, kind);
+    launch(origin, address, actor, args, Some(parent.clone())).await?;
+    Ok(())
+}
+
+/// The same at a place in the tree that its keeper holds, and that outlives the actor.
+pub async fn spawn_in<A>(
+    place: &Guard,
+    address: &Address<A::Msg>,
+    actor: A,
+    args: A::Arguments,
+    parent: &ActorCell,
+) -> Result<(), SpawnError>
+where
+    A: Actor,
+    A::Msg: Message,
+{
+    let origin = Origin {
+        tree: place.tree().clone(),
+        entry: Arc::clone(place.entry()),
+        keeper: Keeper::Supervisor,
+    };
     launch(origin, address, actor, args, Some(parent.clone())).await?;
     Ok(())
 }
