@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! completed: {"words":5}
-//! failed: step count failed: only texts have words
+//! failed: step count: only texts have words
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program shows what it does")]
@@ -49,12 +49,11 @@ async fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let builder = Node::builder().data_dir(folder.path()).without_edge();
     let node = builder
-        .native("count-words", Arc::new(CountWords))
+        .native("counter", Arc::new(CountWords))
         .start()
         .await?;
     let (troupe, me) = (node.orchestrator(), node.caller());
-    let agent =
-        json!({"name": "counter", "agent_type": "native", "config": {"native": "count-words"}});
+    let agent = json!({"name": "counter", "agent_type": "native"});
     troupe
         .register_agent(&me, serde_json::from_value(agent)?)
         .await?;

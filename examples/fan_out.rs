@@ -12,10 +12,10 @@
 
 #![expect(clippy::print_stdout, reason = "a program shows what it does")]
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::ensure;
-use examples::Function;
+use examples::function;
 use serde_json::{Value, json};
 use troupe::Node;
 
@@ -23,20 +23,23 @@ const WIDTH: u64 = 5;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let square = Function(|call| json!(call.input.as_u64().map(|side| side * side)));
-    let sum = Function(|call| call.needs.values().filter_map(Value::as_u64).sum());
+    let square = function(|call| Ok(json!(call.input.as_u64().map(|side| side * side))));
+    let sum = function(|call| {
+        let parts = call.needs.values();
+        Ok(parts.filter_map(Value::as_u64).sum::<u64>().into())
+    });
     let folder = tempfile::tempdir()?;
     let builder = Node::builder().data_dir(folder.path()).without_edge();
     let node = builder
-        .native("square", Arc::new(square))
-        .native("sum", Arc::new(sum))
+        .native("squarer", square)
+        .native("summer", sum)
         .start()
         .await?;
     let (troupe, me) = (node.orchestrator(), node.caller());
     for agent in [
         json!({"name": "lister", "agent_type": "echo"}),
-        json!({"name": "squarer", "agent_type": "native", "config": {"native": "square"}}),
-        json!({"name": "summer", "agent_type": "native", "config": {"native": "sum"}}),
+        json!({"name": "squarer", "agent_type": "native"}),
+        json!({"name": "summer", "agent_type": "native"}),
     ] {
         troupe
             .register_agent(&me, serde_json::from_value(agent)?)

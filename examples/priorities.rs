@@ -4,7 +4,7 @@
 //! agent is resumed it takes them by priority, not by age. Prints both:
 //!
 //! ```text
-//! low: step only ...
+//! low: step only waits for an agent that can do file; clerk is paused; resume it
 //! started: urgent, normal, low
 //! ```
 

@@ -5,7 +5,7 @@
 //! makes one task. Prints health, result and what a refusal says:
 //!
 //! ```text
-//! healthy: true
+//! health: ok
 //! completed: "hello"
 //! the same task: true
 //! 404: agent nobody was not found

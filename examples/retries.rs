@@ -16,47 +16,40 @@
 
 #![expect(clippy::print_stdout, reason = "a program shows what it does")]
 
-use std::{future::ready, sync::Arc, sync::atomic, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
-use actors::adapter::{Adapter, Answer, Call, CallError};
+use actors::adapter::CallError;
 use anyhow::{Context, ensure};
+use examples::function;
 use protocol::task::{AttemptStatus, Failure, StepStatus};
-use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
+use serde_json::json;
 use troupe::Node;
-
-/// A bank whose answers get lost; counts what it was sent.
-#[derive(Debug, Default)]
-struct Bank(atomic::AtomicU32);
-
-impl Adapter for Bank {
-    fn call<'a>(
-        &'a self,
-        _: &'a Call,
-        _: &'a CancellationToken,
-    ) -> Answer<'a, Result<Value, CallError>> {
-        self.0.fetch_add(1, atomic::Ordering::Relaxed);
-        Box::pin(ready(Err(CallError::Lost {
-            failure: Failure::new("connection", "the connection broke before the answer"),
-            may_have_happened: true,
-        })))
-    }
-
-    fn check(&self, _: Duration) -> Answer<'_, Result<String, String>> {
-        Box::pin(ready(Ok("open".to_owned())))
-    }
-}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let bank = Arc::new(Bank::default());
+    // A bank whose answers get lost; it counts what it was sent.
+    let sent = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&sent);
+    let bank = function(move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Err(CallError::Lost {
+            failure: Failure::new("connection", "the connection broke before the answer"),
+            may_have_happened: true,
+        })
+    });
     let folder = tempfile::tempdir()?;
     let builder = Node::builder().data_dir(folder.path()).without_edge();
-    let node = builder.native("bank", bank.clone()).start().await?;
+    let node = builder.native("bank", bank).start().await?;
     let (troupe, me) = (node.orchestrator(), node.caller());
     let flaky = json!({"name": "flaky", "agent_type": "fail", "config": {"times": 2}});
-    let bank_agent = json!({"name": "bank", "agent_type": "native", "config": {"native": "bank"}});
-    for agent in [flaky, bank_agent] {
+    let bank = json!({"name": "bank", "agent_type": "native"});
+    for agent in [flaky, bank] {
         let agent = serde_json::from_value(agent)?;
         troupe.register_agent(&me, agent).await?;
     }
@@ -80,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
         }
         println!("{} is {}", step.id, step.status.as_str());
     }
-    let sent = bank.0.load(atomic::Ordering::Relaxed);
+    let sent = sent.load(Ordering::Relaxed);
     println!("the payment was sent {sent} time(s)");
     let tried: Vec<_> = steps[0].attempts.iter().map(|tried| tried.status).collect();
     use AttemptStatus::{Failed, Succeeded};
