@@ -458,6 +458,7 @@ fn assignee() -> Assignee {
         agent: AgentId::from_uuid(uuid::Uuid::from_u128(7)),
         agent_name: "one".to_owned(),
         node: NodeId::from_uuid(uuid::Uuid::from_u128(9)),
+        node_name: "here".to_owned(),
         card: ScoreCard::default(),
     }
 }
