@@ -68,7 +68,10 @@ impl Order {
     fn new(number: usize, chance: &mut Chance) -> Self {
         let steps = match chance.below(4) {
             0 => json!([step("only", "witness", &[], chance)]),
-            1 => json!([step("one", "echo", &[], chance), step("two", "witness", &["one"], chance)]),
+            1 => json!([
+                step("one", "echo", &[], chance),
+                step("two", "witness", &["one"], chance)
+            ]),
             2 => json!([
                 step("one", "witness", &[], chance),
                 step("two", "witness", &["one"], chance),
@@ -131,7 +134,9 @@ async fn submit(client: Client, number: usize, key: String, body: Value, waits: 
     } else {
         "/api/v1/tasks"
     };
-    let answer = client.send(Method::POST, path, Some(&key), Some(&body)).await;
+    let answer = client
+        .send(Method::POST, path, Some(&key), Some(&body))
+        .await;
     Learnt {
         order: number,
         answer,
@@ -261,7 +266,11 @@ async fn list(client: &Client) -> Vec<String> {
         let path = format!("/api/v1/tasks?limit=200{cursor}");
         let page = client.get(&path).await.unwrap().body;
         let items = page["items"].as_array().unwrap();
-        ids.extend(items.iter().map(|task| task["id"].as_str().unwrap().to_owned()));
+        ids.extend(
+            items
+                .iter()
+                .map(|task| task["id"].as_str().unwrap().to_owned()),
+        );
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return ids,
@@ -270,7 +279,10 @@ async fn list(client: &Client) -> Vec<String> {
 }
 
 fn verify_chains(place: &Place) {
-    let verified = place.troupe(&["db", "verify", "-o", "json"]).output().unwrap();
+    let verified = place
+        .troupe(&["db", "verify", "-o", "json"])
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&verified.stdout);
     assert!(verified.status.success(), "{text}");
     let found: Value = serde_json::from_str(&text).unwrap();
@@ -341,7 +353,12 @@ fn judge_step(task: &TaskView, step: &StepView, entries: &Entries) {
             if step.agent.as_deref() == Some("witness") {
                 let line = format!("{} {} {last} {key}", task.id, step.id);
                 assert_eq!(step.output["stdout"].as_str(), Some(&*line), "{}", shown());
-                assert_eq!(lines.last().map(|line| line.attempt), Some(last), "{}", shown());
+                assert_eq!(
+                    lines.last().map(|line| line.attempt),
+                    Some(last),
+                    "{}",
+                    shown()
+                );
             }
         }
         StepStatus::Unknown => {
@@ -403,5 +420,8 @@ fn judge_faults(orders: &[Order], kills: &[Timestamp]) {
         ends(StepStatus::Skipped),
     );
     assert!(hits * 2 >= KILLS, "too few kills hit anything");
-    assert!(unanswered > 0 && replayed > 0, "no kill fell between commit and reply");
+    assert!(
+        unanswered > 0 && replayed > 0,
+        "no kill fell between commit and reply"
+    );
 }
