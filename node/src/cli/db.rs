@@ -17,7 +17,6 @@ use super::{
     output::Output,
 };
 use crate::{
-    client::Client,
     config::Config,
     node::{DataDir, DirError, open_store, store_path},
 };
@@ -83,9 +82,7 @@ async fn status(global: &Global, config: &Config, output: &Output) -> Outcome {
             }
             // A node runs there: it knows.
             Err(failure) if failure.exit == Exit::Busy => {
-                Client::find(None, global.token.as_deref(), &config.node.data_dir)?
-                    .store()
-                    .await?
+                global.find(None, &config.node.data_dir)?.store().await?
             }
             Err(failure) => return Err(failure),
         }
