@@ -4,4 +4,4 @@ pub mod admission;
 mod handle;
 mod tracker;
 
-pub use handle::{Cancel, EventFeed, Orchestrator, Setup, Submission};
+pub use handle::{Cancel, EventFeed, Orchestrator, Rebuilt, Setup, Submission, rebuild};

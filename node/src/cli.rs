@@ -30,16 +30,17 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  all went well              6  conflict: not possible in this state
   1  the task failed, or the    7  the task was cancelled
-     request was refused       75  the data directory is in use
-  2  wrong usage or input, a   78  the configuration is wrong
-     partial failure, or the  130  interrupted
-     time to wait is over
+     request was refused       70  the node gave up, and should be started again
+  2  wrong usage or input, a   75  the data directory is in use
+     partial failure, or the   78  the configuration is wrong
+     time to wait is over     130  interrupted
   3  not found
   4  no node can be reached, or it cannot answer now
   5  not permitted
 
 A node is found by --url and --token (TROUPE_URL, TROUPE_TOKEN), or else by the files that it
-keeps in --data-dir (TROUPE_DATA_DIR, ./troupe-data).";
+keeps in --data-dir (TROUPE_DATA_DIR, ./troupe-data). --cacert (TROUPE_CACERT) names the
+certificate of a node that speaks TLS with one of its own.";
 
 /// Runs AI agents as supervised, durable actors.
 #[derive(Debug, Parser)]
@@ -82,6 +83,15 @@ struct Global {
         hide_env_values = true
     )]
     token: Option<String>,
+    /// PEM file with the certificates to trust, and no others: for a node with a certificate of its own
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TROUPE_CACERT",
+        hide_env = true
+    )]
+    cacert: Option<PathBuf>,
     /// The configuration file [default: ./cluster.toml, if it is there]
     #[arg(
         long,
@@ -231,11 +241,16 @@ impl Global {
             (None, Some(_), Some(_)) => PathBuf::new(),
             (None, _, _) => self.load()?.node.data_dir,
         };
-        Ok(Client::find(
-            self.url.as_deref(),
-            self.token.as_deref(),
-            &dir,
-        )?)
+        self.find(self.url.as_deref(), &dir)
+    }
+
+    /// The node at `url`, or else the one that runs in `dir`.
+    fn find(&self, url: Option<&str>, dir: &Path) -> Result<Client, Failure> {
+        let client = Client::find(url, self.token.as_deref(), dir)?;
+        match &self.cacert {
+            Some(file) => Ok(client.trusting(file)?),
+            None => Ok(client),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use protocol::{
     task::{TaskSpec, TaskStatus},
     time::Span,
 };
-use reqwest::{Method, RequestBuilder, Response, header};
+use reqwest::{Certificate, ClientBuilder, Method, RequestBuilder, Response, header};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::node::{TOKEN_FILE, URL_FILE};
@@ -53,6 +53,14 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The file that should hold certificates does not.
+    #[error("{} holds no certificate that can be used", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why, unless it is empty.
+        source: Option<reqwest::Error>,
     },
     /// A node is named, but not the token to call it with.
     #[error("there is no token for the node at {url}")]
@@ -89,6 +97,7 @@ impl Error {
             Self::Refused(problem) => Some(problem.status),
             Self::NoNode { .. }
             | Self::Read { .. }
+            | Self::Certificate { .. }
             | Self::NoToken { .. }
             | Self::Unreachable { .. }
             | Self::Unknown { .. } => None,
@@ -114,19 +123,37 @@ impl Client {
     /// When TLS cannot be set up on this machine.
     pub fn new(url: impl Into<String>, token: impl Into<String>) -> Answer<Self> {
         let url = url.into().trim_end_matches('/').to_owned();
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .user_agent(concat!("troupe/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            // A proxy of the environment would see the token.
-            .no_proxy()
-            .build()
-            .map_err(|source| Error::Unreachable {
-                url: url.clone(),
-                source,
-            })?;
+        let http = http().build().map_err(|source| Error::Unreachable {
+            url: url.clone(),
+            source,
+        })?;
         let token = token.into();
         Ok(Self { http, url, token })
+    }
+
+    /// The same, but that it trusts the certificates in the PEM file at `path` and no other: for a
+    /// node with a certificate of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or holds no certificate.
+    pub fn trusting(self, path: &Path) -> Answer<Self> {
+        let text = fs::read(path).map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let unusable = |source| Error::Certificate {
+            path: path.to_owned(),
+            source,
+        };
+        let certificates =
+            Certificate::from_pem_bundle(&text).map_err(|error| unusable(Some(error)))?;
+        if certificates.is_empty() {
+            return Err(unusable(None));
+        }
+        let http = http().tls_certs_only(certificates).build();
+        let http = http.map_err(|error| unusable(Some(error)))?;
+        Ok(Self { http, ..self })
     }
 
     /// A client of the node at `url`, or else of the one that runs in `dir`, where the token is read
@@ -449,6 +476,15 @@ impl Client {
             source: source.without_url(),
         }
     }
+}
+
+fn http() -> ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .user_agent(concat!("troupe/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        // A proxy of the environment would see the token.
+        .no_proxy()
 }
 
 /// What becomes of a task that is to be deleted and is not settled.

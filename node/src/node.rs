@@ -11,6 +11,7 @@ use std::{
 use actors::{Orchestrator, adapter::Adapter, orchestrator::Setup};
 use protocol::access::Caller;
 use runtime::store;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, Finding};
 
@@ -117,15 +118,12 @@ impl Builder {
             natives: self.natives,
         })
         .await?;
-        #[cfg_attr(
-            not(feature = "edge"),
-            expect(unused_mut, reason = "the edge is put in")
-        )]
         let mut node = Node {
             orchestrator,
             store,
             dir,
             name: config.node.name.clone(),
+            watching: Vec::new(),
             #[cfg(feature = "edge")]
             served: None,
         };
@@ -139,6 +137,7 @@ impl Builder {
                 }
             }
         }
+        node.watch();
         tracing::info!(node = node.name, dir = %node.dir.path().display(), "started");
         Ok(node)
     }
@@ -171,6 +170,7 @@ pub struct Node {
     store: store::Shared,
     dir: DataDir,
     name: String,
+    watching: Vec<AbortOnDropHandle<()>>,
     #[cfg(feature = "edge")]
     served: Option<Served>,
 }
@@ -233,6 +233,28 @@ impl Node {
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         self.served.as_ref().map(Served::token)
+    }
+
+    /// Resolves when supervision has given up, and says why; never after an orderly stop. The node does
+    /// no work any more then: stop it, and start another one, best in a new process.
+    pub async fn gave_up(&self) -> String {
+        self.orchestrator.escalated().await
+    }
+
+    /// Says in the log when supervision gives up, and measures the machine for whom steps are given to.
+    fn watch(&mut self) {
+        let (orchestrator, name) = (self.orchestrator.clone(), self.name.clone());
+        self.watching
+            .push(AbortOnDropHandle::new(tokio::spawn(async move {
+                let reason = orchestrator.escalated().await;
+                tracing::error!(node = name, reason, "supervision has given up");
+            })));
+        #[cfg(feature = "edge")]
+        {
+            let sampling = crate::telemetry::sample_for_ever(self.orchestrator.clone());
+            self.watching
+                .push(AbortOnDropHandle::new(tokio::spawn(sampling)));
+        }
     }
 
     /// Takes nothing new, lets requests and attempts end for `grace` at most, and stops. What has not

@@ -20,7 +20,9 @@ use serde_json::Value;
 fn exit_codes_stand_in_the_help_and_wrong_usage_is_2() {
     let troupe = Program::new();
     let help = troupe.ok(&["--help"]);
-    for code in ["0", "1", "2", "3", "4", "5", "6", "7", "75", "78", "130"] {
+    for code in [
+        "0", "1", "2", "3", "4", "5", "6", "7", "70", "75", "78", "130",
+    ] {
         assert!(help.contains(&format!("{code}  ")), "{code}");
     }
     troupe.run(&["tusk"]).fails(2, &["tusk"]);
@@ -115,6 +117,40 @@ fn an_address_for_others_needs_tls() {
     assert_ne!(refused.code, Some(0));
     assert!(refused.err.contains("help: "), "{refused:?}");
     assert!(!troupe.data().join("edge.url").exists());
+}
+
+#[test]
+fn a_node_with_a_certificate_of_its_own_is_reached_by_naming_it() {
+    let troupe = Program::new();
+    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls");
+    let config =
+        format!("[edge]\ntls = {{ cert = \"{files}/cert.pem\", key = \"{files}/key.pem\" }}\n");
+    fs::write(troupe.folder().join("cluster.toml"), config).unwrap();
+    let cert = format!("{files}/cert.pem");
+    let mut node = troupe.start();
+    troupe
+        .run(&["agent", "list"])
+        .fails(4, &["cannot reach", "--cacert"]);
+    troupe.ok(&["--cacert", &cert, "agent", "list"]);
+    let mut by_variable = troupe.command(&["agent", "list"]);
+    assert!(
+        by_variable
+            .env("TROUPE_CACERT", &cert)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let other = format!("{files}/key.pem");
+    troupe
+        .run(&["--cacert", &other, "agent", "list"])
+        .fails(2, &["no certificate", "--cacert"]);
+    node.signal(Signal::TERM);
+    node.end();
+
+    // A run knows the certificate of the node that it starts itself.
+    let job = "name: x\nagents: [{name: a, type: echo}]\nsteps: [{id: one, agent: a}]\n";
+    fs::write(troupe.folder().join("job.yaml"), job).unwrap();
+    troupe.ok(&["run", "job.yaml"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod agents;
 mod feed;
+mod rebuild;
 mod start;
 mod system;
 mod tasks;
@@ -20,6 +21,7 @@ use runtime::{
     supervision::{SupervisorRef, Tree},
 };
 
+pub use rebuild::{Rebuilt, rebuild};
 pub use tasks::Cancel;
 
 use crate::{Config, Rejection, adapter::Adapter, services::Services};

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use actors::orchestrator;
 use clap::Subcommand;
 use protocol::api::StoreView;
 use runtime::store;
@@ -16,7 +17,6 @@ use super::{
     output::Output,
 };
 use crate::{
-    client::Client,
     config::Config,
     node::{DataDir, DirError, open_store, store_path},
 };
@@ -38,6 +38,8 @@ pub(super) enum Db {
     },
     /// Recompute the hash chain of every stream; the node must not run
     Verify,
+    /// Make the index and all views again from the journal; the node must not run
+    Rebuild,
 }
 
 /// Records read at a time.
@@ -55,6 +57,7 @@ impl Db {
             Self::Status => status(global, &config, output).await,
             Self::Backup { file } => backup(&config, &file, output).await,
             Self::Verify => verify(&config, output).await,
+            Self::Rebuild => rebuild(&config, output).await,
         }
     }
 }
@@ -79,9 +82,7 @@ async fn status(global: &Global, config: &Config, output: &Output) -> Outcome {
             }
             // A node runs there: it knows.
             Err(failure) if failure.exit == Exit::Busy => {
-                Client::find(None, global.token.as_deref(), &config.node.data_dir)?
-                    .store()
-                    .await?
+                global.find(None, &config.node.data_dir)?.store().await?
             }
             Err(failure) => return Err(failure),
         }
@@ -173,6 +174,32 @@ async fn verify(config: &Config, output: &Output) -> Outcome {
         );
         Err(Failure::new(Exit::Failed, message).help("put a backup in place, and keep this file"))
     }
+}
+
+async fn rebuild(config: &Config, output: &Output) -> Outcome {
+    let (_dir, store) = open(config).await?;
+    let rebuilt = orchestrator::rebuild(&store).await;
+    let closed = store.close().await;
+    let rebuilt = rebuilt.map_err(unreadable)?;
+    closed.map_err(unreadable)?;
+    if output.is_for_programs() {
+        output.data(&json!({
+            "streams": rebuilt.streams, "records": rebuilt.records, "views": rebuilt.views,
+            "corrected": rebuilt.corrected, "missing": rebuilt.missing,
+        }))?;
+    }
+    output.note(&format!(
+        "{} of {} streams had a wrong row in the index; {} views were folded from {} records",
+        rebuilt.corrected, rebuilt.streams, rebuilt.views, rebuilt.records
+    ));
+    if rebuilt.missing.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    let message = format!("{} streams have no row in the index", rebuilt.missing.len());
+    Err(rebuilt.missing.iter().fold(
+        Failure::new(Exit::Failed, message).help("put a backup in place, and keep this file"),
+        |failure, stream| failure.because(stream),
+    ))
 }
 
 fn unreadable(error: store::Error) -> Failure {

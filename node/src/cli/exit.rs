@@ -28,6 +28,8 @@ pub(super) enum Exit {
     Conflict = 6,
     /// The task was cancelled.
     Cancelled = 7,
+    /// The node gave up: too much failed too often.
+    GaveUp = 70,
     /// The data directory is in use.
     Busy = 75,
     /// The configuration is wrong.
@@ -115,10 +117,14 @@ impl From<client::Error> for Failure {
                 "start one with `troupe start --data-dir {}`, or name one with --url and --token",
                 dir.display()
             )),
+            client::Error::Certificate { .. } => Self::of(Exit::Usage, &error)
+                .help("name a PEM file with the node's certificate, or that of who signed it, with --cacert"),
             client::Error::Read { .. } => Self::of(Exit::Forbidden, &error)
                 .help("the files belong to the user who started the node; or name it with --url and --token"),
             client::Error::NoToken { .. } => Self::of(Exit::Forbidden, &error)
                 .help("give its token with --token or TROUPE_TOKEN; it lies in `admin.token` in the node's data directory"),
+            client::Error::Unreachable { url, .. } if url.starts_with("https:") => Self::of(Exit::Unreachable, &error)
+                .help("is the node running? --cacert names its certificate, if the system does not know who signed it"),
             client::Error::Unreachable { .. } => Self::of(Exit::Unreachable, &error)
                 .help("is the node running? `troupe start` starts one; --url or --data-dir names another"),
             client::Error::Unknown { .. } => Self::of(Exit::Failed, &error)

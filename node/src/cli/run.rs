@@ -90,9 +90,13 @@ impl Run {
         let outcome = tokio::select! {
             outcome = work.finish(record) => outcome,
             () = signals.next() => Ok(work.interrupted()),
+            reason = place.gave_up() => Err(start::gave_up(reason)),
         };
-        if let Place::Here(node) = place {
-            start::stop(*node, GRACE, signals).await?;
+        if let Place::Here { node, .. } = place {
+            let exit = outcome
+                .as_ref()
+                .map_or_else(|failure| failure.exit, |exit| *exit);
+            start::stop(*node, GRACE, signals, exit).await?;
         }
         outcome
     }
@@ -143,7 +147,11 @@ fn prefer_free_port(config: &mut Config) {
 /// Where the job runs.
 enum Place {
     /// In a node of this process.
-    Here(Box<Node>),
+    Here {
+        node: Box<Node>,
+        /// Certificates to trust: what the node shows may be of its own making.
+        trusted: Option<PathBuf>,
+    },
     /// In the node that has the data directory already.
     Elsewhere(Client),
 }
@@ -154,13 +162,18 @@ impl Place {
             return Ok(Self::Elsewhere(global.client()?));
         }
         let dir = config.node.data_dir.clone();
+        let own = config.edge.tls.as_ref().map(|tls| tls.cert.clone());
+        let trusted = global.cacert.clone().or(own);
         match Node::builder().config(config).start().await {
-            Ok(node) => Ok(Self::Here(Box::new(node))),
+            Ok(node) => Ok(Self::Here {
+                node: Box::new(node),
+                trusted,
+            }),
             Err(StartError::Dir(error @ DirError::Locked { .. })) => {
                 // It may be starting at this very moment.
                 let deadline = tokio::time::Instant::now() + FIND;
                 loop {
-                    match Client::find(None, global.token.as_deref(), &dir) {
+                    match global.find(None, &dir) {
                         Ok(client) if client.health().await.is_ok() => {
                             return Ok(Self::Elsewhere(client));
                         }
@@ -175,12 +188,24 @@ impl Place {
         }
     }
 
+    /// Why the node of this process cannot go on, if that happens.
+    async fn gave_up(&self) -> String {
+        match self {
+            Self::Here { node, .. } => node.gave_up().await,
+            Self::Elsewhere(_) => std::future::pending().await,
+        }
+    }
+
     fn client(&self) -> Result<Client, client::Error> {
         match self {
-            Self::Here(node) => Client::new(
-                node.url().unwrap_or_default(),
-                node.token().unwrap_or_default(),
-            ),
+            Self::Here { node, trusted } => {
+                let (url, token) = (node.url(), node.token());
+                let client = Client::new(url.unwrap_or_default(), token.unwrap_or_default())?;
+                match trusted {
+                    Some(file) => client.trusting(file),
+                    None => Ok(client),
+                }
+            }
             Self::Elsewhere(client) => Ok(client.clone()),
         }
     }

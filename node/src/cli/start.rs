@@ -55,9 +55,21 @@ impl Start {
         let mut signals = Signals::listen()?;
         let node = Node::builder().config(config).start().await?;
         announce(&node, engine.as_deref());
-        signals.next().await;
-        stop(node, GRACE, signals).await
+        tokio::select! {
+            () = signals.next() => stop(node, GRACE, signals, Exit::Ok).await,
+            reason = node.gave_up() => {
+                stop(node, Duration::ZERO, signals, Exit::GaveUp).await?;
+                Err(gave_up(reason))
+            }
+        }
     }
+}
+
+/// A node that can do nothing any more ends its process: what started it starts another.
+pub(super) fn gave_up(reason: String) -> Failure {
+    Failure::new(Exit::GaveUp, "the node gave up")
+        .because(reason)
+        .help("start it again: nothing acknowledged is lost; `--log info` shows what fails")
 }
 
 /// Commands run behind this very program, wherever it lies.
@@ -85,13 +97,13 @@ fn announce(node: &Node, url: Option<&str>) {
 
 /// Stops a node politely; a second signal, or too long a wait, ends the process at once. Correctness
 /// never depends on a polite end.
-pub(super) async fn stop(node: Node, grace: Duration, mut signals: Signals) -> Outcome {
+pub(super) async fn stop(node: Node, grace: Duration, mut signals: Signals, exit: Exit) -> Outcome {
     tokio::select! {
-        () = node.stop(grace) => Ok(Exit::Ok),
+        () = node.stop(grace) => Ok(exit),
         () = signals.next() => process::exit(i32::from(Exit::Interrupted.code())),
         () = tokio::time::sleep(HARD_STOP) => {
             tracing::error!("the node did not stop in time; what runs is recovered at the next start");
-            process::exit(0)
+            process::exit(i32::from(exit.code()))
         }
     }
 }

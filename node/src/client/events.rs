@@ -121,6 +121,7 @@ fn passes(error: &Error) -> bool {
         Error::Refused(problem) => problem.status == 429 || problem.status >= 500,
         Error::NoNode { .. }
         | Error::Read { .. }
+        | Error::Certificate { .. }
         | Error::NoToken { .. }
         | Error::Unknown { .. } => false,
     }

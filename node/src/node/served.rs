@@ -9,7 +9,6 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{DataDir, Node, StartError, TOKEN_FILE, URL_FILE};
 use crate::{
@@ -32,7 +31,6 @@ pub(super) struct Served {
     readiness: watch::Sender<Readiness>,
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<()>,
-    _sampling: AbortOnDropHandle<()>,
 }
 
 /// Time for open requests, whatever the grace for attempts; a process ends within a minute.
@@ -71,7 +69,6 @@ impl Served {
             readiness,
             shutdown,
             serving,
-            _sampling: AbortOnDropHandle::new(tokio::spawn(telemetry::sample_for_ever())),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, sync::OnceLock, time::Duration};
 
+use actors::Orchestrator;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
@@ -44,8 +45,9 @@ pub(crate) fn render() -> String {
     handle.map(PrometheusHandle::render).unwrap_or_default()
 }
 
-/// Keeps histograms small and samples the process; ends when it is dropped.
-pub(crate) async fn sample_for_ever() {
+/// Keeps histograms small, samples process and machine, and tells the orchestrator how the machine
+/// stands; ends when it is dropped.
+pub(crate) async fn sample_for_ever(orchestrator: Orchestrator) {
     let mut sampler = Sampler::new();
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -55,7 +57,8 @@ pub(crate) async fn sample_for_ever() {
             handle.run_upkeep();
         }
         if let Some(sampler) = &mut sampler {
-            sampler.sample();
+            let used = sampler.sample();
+            orchestrator.observe(used.cpu, used.memory);
         }
     }
 }
@@ -85,6 +88,13 @@ fn describe() {
     );
 }
 
+/// Shares of the machine in use, from 0 to 1.
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    cpu: f64,
+    memory: f64,
+}
+
 struct Sampler {
     system: System,
     pid: Pid,
@@ -103,18 +113,23 @@ impl Sampler {
         clippy::cast_precision_loss,
         reason = "gauges are floats; sizes stay far below 2^52"
     )]
-    fn sample(&mut self) {
+    fn sample(&mut self) -> Used {
         let system = &mut self.system;
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
         system.refresh_cpu_usage();
         let kind = ProcessRefreshKind::nothing().with_cpu().with_memory();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&[self.pid]), true, kind);
 
-        gauge!("troupe_host_cpu_ratio").set(f64::from(system.global_cpu_usage()) / 100.0);
-        if system.total_memory() > 0 {
-            let used = system.used_memory() as f64 / system.total_memory() as f64;
-            gauge!("troupe_host_memory_ratio").set(used);
-        }
+        let used = Used {
+            cpu: (f64::from(system.global_cpu_usage()) / 100.0).clamp(0.0, 1.0),
+            // A machine that does not say how much it has counts as free.
+            memory: match system.total_memory() {
+                0 => 0.0,
+                total => (system.used_memory() as f64 / total as f64).clamp(0.0, 1.0),
+            },
+        };
+        gauge!("troupe_host_cpu_ratio").set(used.cpu);
+        gauge!("troupe_host_memory_ratio").set(used.memory);
         if let Some(process) = system.process(self.pid) {
             gauge!("troupe_process_cpu_ratio").set(f64::from(process.cpu_usage()) / 100.0);
             gauge!("troupe_process_resident_bytes").set(process.memory() as f64);
@@ -122,6 +137,7 @@ impl Sampler {
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
             gauge!("troupe_process_open_files").set(files.count() as f64);
         }
+        used
     }
 }
 
@@ -132,7 +148,8 @@ mod tests {
     #[test]
     fn a_second_install_keeps_the_first_recorder_and_samples_are_rendered() {
         install_recorder();
-        Sampler::new().unwrap().sample();
+        let used = Sampler::new().unwrap().sample();
+        assert!(used.memory > 0.0 && used.memory <= 1.0, "{used:?}");
         install_recorder();
         let text = render();
         assert!(text.contains("troupe_process_resident_bytes"), "{text}");

@@ -1,5 +1,7 @@
 //! [`Journaled`]: a state and its stream; written first, then believed.
 
+mod replay;
+
 use std::{ops::Deref, sync::Arc};
 
 use protocol::{
@@ -18,6 +20,9 @@ use crate::{
         self, Append, AppendError, Delivery, Idempotency, Refusal, ReminderChange, Snapshot, Writer,
     },
 };
+
+use replay::follows;
+pub use replay::replay;
 
 /// Records read at once while replaying.
 const PAGE: u32 = 512;
@@ -405,17 +410,7 @@ impl<S: EventSourced> Journaled<S> {
     }
 
     fn replay(&mut self, record: &Record) -> Result<(), store::Error> {
-        let corrupt = |what: &str| {
-            store::Error::Corrupt(format!("{} at {}: {what}", record.stream, record.seq))
-        };
-        if record.seq != self.head + 1 {
-            return Err(corrupt("events are missing before it"));
-        }
-        if record.chain(self.hash) != record.hash {
-            return Err(corrupt(
-                "its hash does not follow from the record before it",
-            ));
-        }
+        follows(record, self.head, self.hash)?;
         for event in decode::<S::Event>(record)? {
             self.state.apply(&event, record.at);
         }
