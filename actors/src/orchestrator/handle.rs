@@ -3,6 +3,7 @@
 mod agents;
 mod feed;
 mod start;
+mod submission;
 mod system;
 mod tasks;
 
