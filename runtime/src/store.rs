@@ -234,6 +234,13 @@ pub trait Streams: Send + Sync {
     /// One stream, hidden or not.
     fn stream(&self, stream: EntityId) -> Answer<'_, Option<StreamRow>>;
 
+    /// Which stream a client's key made, and from which body.
+    fn made_by<'a>(
+        &'a self,
+        tenant: &'a str,
+        key: &'a str,
+    ) -> Answer<'a, Option<(EntityId, ChainHash)>>;
+
     /// A page of streams, the newest first.
     fn list<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>>;
 

@@ -4,6 +4,7 @@ mod agents;
 mod feed;
 mod rebuild;
 mod start;
+mod submission;
 mod system;
 mod tasks;
 

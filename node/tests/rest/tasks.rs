@@ -93,6 +93,38 @@ async fn a_repeated_submission_makes_one_task() {
 }
 
 #[tokio::test]
+async fn a_repeat_finds_its_task_when_it_could_not_be_made_any_more() {
+    let node = with_agents().await;
+    let headers = [JSON, ("idempotency-key", "k")];
+    let body = echo().to_string();
+    let first = node.send("POST", "/api/v1/tasks", &headers, &body).await;
+    let gone = node.send("DELETE", "/api/v1/agents/echo", &[], "").await;
+    assert_eq!(gone.status, 204);
+    let again = node.send("POST", "/api/v1/tasks", &headers, &body).await;
+    assert_eq!(
+        (again.status, &again.json()["id"]),
+        (200, &first.json()["id"]),
+        "{again:?}"
+    );
+    let other = node.post("/api/v1/tasks", echo()).await;
+    assert_eq!(other.status, 422, "there is no such agent any more");
+}
+
+#[tokio::test]
+async fn keys_of_two_users_have_nothing_to_do_with_each_other() {
+    let node = with_agents().await;
+    let mut made = Vec::new();
+    for token in ["Bearer developer", "Bearer operator"] {
+        let headers = [JSON, ("idempotency-key", "k"), ("authorization", token)];
+        let body = echo().to_string();
+        let answer = node.send("POST", "/api/v1/tasks", &headers, &body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        made.push(answer.json()["id"].clone());
+    }
+    assert_ne!(made[0], made[1]);
+}
+
+#[tokio::test]
 async fn events_stream_until_the_task_is_settled() {
     let node = with_agents().await;
     let made = node.post("/api/v1/tasks?wait=30s", echo()).await;

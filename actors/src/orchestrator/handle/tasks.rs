@@ -9,22 +9,20 @@ use protocol::{
         TaskSummary, TaskTree, TaskView, WhyStep, WhyView,
     },
     entity::{EntityId, EntityKind},
-    id::{CommandId, TaskId},
-    record::ChainHash,
-    task::TaskSpec,
+    id::TaskId,
 };
 use runtime::{
-    entity::{Seed, TellError},
-    store::{Idempotency, Refusal, StreamQuery, StreamRow},
+    entity::TellError,
+    store::{StreamQuery, StreamRow},
 };
 use tokio::sync::oneshot;
 
-use super::{Answer, Orchestrator, Submission};
+use super::{Answer, Orchestrator};
 use crate::{
-    Rejection, planner,
+    Rejection,
     task::{
         Task,
-        actor::{self, Command, Message, Submit},
+        actor::{self, Command, Message},
         view,
     },
 };
@@ -37,126 +35,6 @@ const LONGEST_PAGE: u32 = 200;
 const DEPTH: u32 = 16;
 
 impl Orchestrator {
-    /// Makes a task durable and answers it. With `wait`, answers when it is settled or the time is up.
-    /// `key` is the client's idempotency key and the SHA-256 of the body that came with it.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` when the plan does not pass review, `Overloaded` at the limit of open tasks.
-    pub async fn submit(
-        &self,
-        caller: &Caller,
-        spec: TaskSpec,
-        key: Option<(String, [u8; 32])>,
-        wait: Option<Duration>,
-    ) -> Answer<Submission> {
-        at_least(caller, Role::Developer)?;
-        let services = &self.0.services;
-        let plan = planner::create_execution_plan(
-            &spec,
-            &services.registry.tenant(&caller.tenant).roster,
-            &services.config.tasks,
-        )?;
-        if let Some(parent) = spec.parent_id {
-            self.task(caller, parent)
-                .await
-                .map_err(|_| Rejection::field("parent_id", format!("there is no task {parent}")))?;
-        }
-        let now = services.clock.now();
-        let id = TaskId::from_uuid(services.dice.uuid_v7(now));
-        let (accepted, on_disk) = oneshot::channel();
-        let (settled, end) = oneshot::channel();
-        let submit = Submit {
-            spec,
-            plan,
-            user: caller.user.clone(),
-            command: CommandId::from_uuid(services.dice.uuid_v7(now)),
-            key: key.map(|(key, body)| Idempotency {
-                key,
-                body_hash: ChainHash(body),
-            }),
-            accepted,
-            settled: wait.is_some().then_some(settled),
-        };
-        services.admission.enter()?;
-        let seed = Seed {
-            tenant: caller.tenant.as_str().into(),
-            name: None,
-        };
-        let made = services
-            .tasks
-            .create(id.into(), seed, Message::Submit(Box::new(submit)))
-            .await;
-        if let Err(error) = made {
-            services.admission.leave();
-            return Err(unreachable(error));
-        }
-        let made = match on_disk.await {
-            Ok(Ok(made)) => made,
-            Ok(Err(error)) => {
-                services.admission.leave();
-                return self.not_made(caller, &error, wait).await;
-            }
-            Err(_) => {
-                services.admission.leave();
-                return Err(unanswered());
-            }
-        };
-        let settled = match wait {
-            None => None,
-            Some(wait) => tokio::time::timeout(wait, end)
-                .await
-                .ok()
-                .and_then(Result::ok),
-        };
-        // Out of time, or failed and about to come back: the task as it is then.
-        let task = match settled.or(made) {
-            Some(task) => *task,
-            None => self.view(id).await?,
-        };
-        Ok(Submission { task, fresh: true })
-    }
-
-    /// The first commit was refused: most likely the key was used before.
-    async fn not_made(
-        &self,
-        caller: &Caller,
-        error: &runtime::journal::Error,
-        wait: Option<Duration>,
-    ) -> Answer<Submission> {
-        match actor::refused(error) {
-            Some(Refusal::Repeated {
-                same_body: false,
-                stream,
-            }) => Err(Rejection::Invalid {
-                code: "idempotency_mismatch",
-                message: format!(
-                    "Idempotency-Key: the key made {stream} from another body; use a new key for a new request"
-                ),
-                errors: vec![protocol::api::FieldError::new(
-                    "Idempotency-Key",
-                    "was used with another body",
-                )],
-            }),
-            Some(Refusal::Repeated {
-                same_body: true,
-                stream,
-            }) => {
-                let id = TaskId::from_uuid(stream.key());
-                let task = self
-                    .await_task(caller, id, wait.unwrap_or_default())
-                    .await?;
-                Ok(Submission { task, fresh: false })
-            }
-            Some(Refusal::Fenced { .. } | Refusal::NameTaken { .. }) | None => {
-                Err(Rejection::Unavailable {
-                    message: error.to_string(),
-                    retry_after: Duration::from_secs(1),
-                })
-            }
-        }
-    }
-
     /// The task as it is now.
     ///
     /// # Errors
@@ -481,7 +359,7 @@ impl Orchestrator {
         }
     }
 
-    async fn view(&self, id: TaskId) -> Answer<TaskView> {
+    pub(super) async fn view(&self, id: TaskId) -> Answer<TaskView> {
         self.read(id, move |task, head| view::task(id, head, task))
             .await
     }

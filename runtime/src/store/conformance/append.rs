@@ -210,7 +210,12 @@ fn repeated(number: u128, same_body: bool) -> Result<Appended, Refusal> {
 }
 
 pub async fn a_key_makes_one_stream(store: Shared) -> Result<(), Error> {
+    assert_eq!(store.made_by("default", "key").await?, None);
     all(&store, &[keyed(task(1), "key")]).await?;
+    let made = Some((task(1), ChainHash([1; 32])));
+    assert_eq!(store.made_by("default", "key").await?, made);
+    assert_eq!(store.made_by("default", "KEY").await?, None);
+    assert_eq!(store.made_by("other", "key").await?, None);
     assert_eq!(
         alone(&store, keyed(task(2), "key")).await?,
         repeated(1, true)

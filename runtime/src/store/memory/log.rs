@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use protocol::{
     entity::{EntityId, EntityKind},
-    record::{Record, Summary},
+    record::{ChainHash, Record, Summary},
 };
 
 use super::{Memory, State};
@@ -153,6 +153,18 @@ impl State {
 impl Streams for Memory {
     fn stream(&self, stream: EntityId) -> Answer<'_, Option<StreamRow>> {
         self.with(|state| state.streams.get(&stream).cloned())
+    }
+
+    fn made_by<'a>(
+        &'a self,
+        tenant: &'a str,
+        key: &'a str,
+    ) -> Answer<'a, Option<(EntityId, ChainHash)>> {
+        let name = (tenant.to_owned(), key.to_owned());
+        self.with(|state| {
+            let made = state.idempotency.get(&name);
+            made.map(|(body_hash, stream)| (*stream, *body_hash))
+        })
     }
 
     fn list<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>> {

@@ -3,13 +3,13 @@
 use futures_util::TryStreamExt;
 use protocol::{
     entity::{EntityId, EntityKind},
-    record::{Record, Summary},
+    record::{ChainHash, Record, Summary},
 };
 use sqlx::QueryBuilder;
 
 use super::{Postgres, append, lock};
 use crate::store::{
-    Answer, Append, Appended, EventLog, Refusal, StreamQuery, StreamRow, Streams,
+    Answer, Append, Appended, Error, EventLog, Refusal, StreamQuery, StreamRow, Streams,
     batch::holding,
     key,
     rows::{self, Cells, record, stream_row},
@@ -59,6 +59,28 @@ impl Streams for Postgres {
                 .fetch_optional(self.opened()?)
                 .await?;
             row.as_ref().map(stream_row).transpose()
+        })
+    }
+
+    fn made_by<'a>(
+        &'a self,
+        tenant: &'a str,
+        key: &'a str,
+    ) -> Answer<'a, Option<(EntityId, ChainHash)>> {
+        Box::pin(async move {
+            let made: Option<(Vec<u8>, Vec<u8>)> =
+                sqlx::query_as("SELECT stream, body_hash FROM idem WHERE tenant = $1 AND key = $2")
+                    .bind(tenant)
+                    .bind(key)
+                    .fetch_optional(self.opened()?)
+                    .await?;
+            let Some((stream, body_hash)) = made else {
+                return Ok(None);
+            };
+            let body_hash = body_hash
+                .try_into()
+                .map_err(|_| Error::Corrupt(format!("the key {key} has no hash of 32 bytes")))?;
+            Ok(Some((key::unpack(&stream)?, ChainHash(body_hash))))
         })
     }
 
