@@ -406,7 +406,6 @@ pub(crate) fn refused(error: &journal::Error) -> Option<&Refusal> {
     }
 }
 
-
 fn shown(cx: &Cx) -> TaskView {
     view::task(task_id(cx), cx.state.head(), &cx.state)
 }

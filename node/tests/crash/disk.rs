@@ -18,13 +18,17 @@ use super::process::{Answer, Client, Node, PATIENCE, Place, until};
 const DISK: &str = "8m";
 
 /// Mounts a small disk at `$0` in a mount namespace of its own, then becomes the given command.
-const ON_SMALL_DISK: &str = "mount -t tmpfs -o mode=700,size=$1 tmpfs \"$0\" && shift && exec \"$@\"";
+const ON_SMALL_DISK: &str =
+    "mount -t tmpfs -o mode=700,size=$1 tmpfs \"$0\" && shift && exec \"$@\"";
 
 /// How to get a namespace in which mounting is allowed: that of an ordinary user, or of root.
 fn namespace() -> Option<&'static [&'static str]> {
     let allowed = |arguments: &&[&str]| {
         let mount = ["sh", "-c", "mount -t tmpfs tmpfs /mnt"];
-        let tried = Command::new("unshare").args(*arguments).args(mount).output();
+        let tried = Command::new("unshare")
+            .args(*arguments)
+            .args(mount)
+            .output();
         tried.is_ok_and(|tried| tried.status.success())
     };
     let ways: [&[&str]; 2] = [&["--map-root-user", "--mount"], &["--mount"]];
@@ -53,10 +57,21 @@ fn seen(place: &Place, pid: u32) -> std::path::PathBuf {
 
 /// Takes all the room that there is.
 fn fill(file: &Path) {
-    let mut file = File::options().create(true).append(true).open(file).unwrap();
+    let mut file = File::options()
+        .create(true)
+        .append(true)
+        .open(file)
+        .unwrap();
     for piece in [1 << 16, 1 << 12, 1] {
         while file.write_all(&vec![0; piece]).is_ok() {}
     }
+}
+
+/// Gives some of the room back.
+fn leave_room(file: &Path, bytes: u64) {
+    let file = File::options().write(true).open(file).unwrap();
+    let taken = file.metadata().unwrap().len();
+    file.set_len(taken - bytes).unwrap();
 }
 
 fn task(number: usize) -> Value {
@@ -99,10 +114,8 @@ async fn a_full_disk_refuses_new_work_and_loses_none() {
     let napped = Instant::now() + Duration::from_secs(3);
     let mut number = 0;
     // Under load, also after the first refusal and until the nap is over.
-    // At first there is room for some.
     fill(&filler);
-    let room = File::options().write(true).open(&filler).unwrap();
-    room.set_len(room.metadata().unwrap().len() - (512 << 10)).unwrap();
+    leave_room(&filler, 2 << 20);
     while refused.len() < 20 || Instant::now() < napped {
         if !refused.is_empty() {
             fill(&filler);
@@ -115,7 +128,10 @@ async fn a_full_disk_refuses_new_work_and_loses_none() {
             503 => {
                 let code = answer.body["code"].as_str().unwrap();
                 let message = answer.body["message"].as_str().unwrap();
-                assert!(message.contains("disk") && message.contains("full"), "{code}: {message}");
+                assert!(
+                    message.contains("disk") && message.contains("full"),
+                    "{code}: {message}"
+                );
                 refused.push(number);
             }
             _ => panic!("{answer:?}"),
@@ -123,7 +139,11 @@ async fn a_full_disk_refuses_new_work_and_loses_none() {
         let live = client.get("/health/live").await.unwrap();
         assert_eq!(live.status, 200, "{live:?}");
     }
-    println!("{} tasks acknowledged, {} refused", acknowledged.len(), refused.len());
+    println!(
+        "{} tasks acknowledged, {} refused",
+        acknowledged.len(),
+        refused.len()
+    );
     until("the node says what is wrong", PATIENCE, async || {
         let health = client.get("/health").await.unwrap().body;
         let checks = health["checks"].as_array()?.iter();

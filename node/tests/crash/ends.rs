@@ -6,7 +6,7 @@ use protocol::task::{AttemptStatus, StepStatus, TaskStatus};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::process::{Client, Place, kill, until, PATIENCE};
+use super::process::{Client, PATIENCE, Place, kill, until};
 
 /// Starts a child, an orphan, a daemon in a session of its own, and waits with them.
 const FAMILY: &str = "sleep 1000 & (sleep 1000 &) ; setsid sh -c 'trap \"\" TERM; sleep 1000; :' & \
@@ -89,7 +89,10 @@ async fn a_tool_that_is_killed_costs_its_attempt_and_nothing_else() {
     let node = place.start().await;
     let first_hangs = "[ $TROUPE_ATTEMPT = 1 ] && exec sleep 1000; echo done";
     let client = &node.client;
-    client.register(&program("hangs", first_hangs)).await.unwrap();
+    client
+        .register(&program("hangs", first_hangs))
+        .await
+        .unwrap();
     client.register(&program("waits", "sleep 2")).await.unwrap();
     let hangs = client.submit(&one_step("hangs", "pure")).await;
     let once = client.submit(&one_step("hangs", "irreversible")).await;
@@ -135,9 +138,7 @@ async fn a_node_that_is_told_to_stop_lets_attempts_end_and_begins_no_other() {
         .register(&program("short", "sleep 1; echo done"))
         .await
         .unwrap();
-    let step = |id: &str, needs: &[&str]| {
-        json!({ "id": id, "agent": "short", "effect": "irreversible", "needs": needs })
-    };
+    let step = |id: &str, needs: &[&str]| json!({ "id": id, "agent": "short", "effect": "irreversible", "needs": needs });
     let chain = json!({
         "description": "a chain",
         "steps": [step("one", &[]), step("two", &["one"]), step("three", &["two"])],
@@ -154,7 +155,11 @@ async fn a_node_that_is_told_to_stop_lets_attempts_end_and_begins_no_other() {
     let node = place.start().await;
     let now = node.client.task(&id).await.plan.unwrap();
     assert_eq!(now.steps[0].status, StepStatus::Completed);
-    assert_eq!(now.steps[2].attempts, [], "the chain went on while the node stopped");
+    assert_eq!(
+        now.steps[2].attempts,
+        [],
+        "the chain went on while the node stopped"
+    );
     let task = node.client.settled(&id).await;
     assert_eq!(task.status, TaskStatus::Completed, "{task:#?}");
     for step in task.plan.unwrap().steps {
@@ -170,7 +175,9 @@ async fn a_second_request_to_stop_ends_the_node_at_once() {
     node.child.signal(Signal::TERM);
     until("the node drains", PATIENCE, async || {
         let ready = node.client.get("/health/ready").await;
-        ready.map_or(true, |answer| answer.status == 503).then_some(())
+        ready
+            .map_or(true, |answer| answer.status == 503)
+            .then_some(())
     })
     .await;
     assert_eq!(node.child.0.try_wait().unwrap(), None, "{}", place.log());
@@ -197,7 +204,14 @@ async fn a_job_that_was_killed_is_resumed_without_repeating_a_completed_step() {
     let job = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/repo_review.yaml");
     let path = format!("path={}", repository.display());
     let mut command = vec![
-        "run", job, "--input", &path, "--input", "pause=0.5", "--listen", "127.0.0.1:0",
+        "run",
+        job,
+        "--input",
+        &path,
+        "--input",
+        "pause=0.5",
+        "--listen",
+        "127.0.0.1:0",
     ];
 
     let said = place.path("said");
@@ -214,7 +228,11 @@ async fn a_job_that_was_killed_is_resumed_without_repeating_a_completed_step() {
         steps.collect()
     };
     until("some step is completed", PATIENCE, async || {
-        assert_eq!(run.0.try_wait().unwrap(), None, "the job ended before it could be killed");
+        assert_eq!(
+            run.0.try_wait().unwrap(),
+            None,
+            "the job ended before it could be killed"
+        );
         let text = fs::read_to_string(&said).unwrap();
         (!completed(&text).is_empty()).then_some(())
     })
@@ -225,7 +243,11 @@ async fn a_job_that_was_killed_is_resumed_without_repeating_a_completed_step() {
     assert!(!before.contains(&"report".to_owned()), "killed too late");
 
     command.extend(["--resume", "-o", "json"]);
-    let resumed = place.troupe(&command).stderr(Stdio::piped()).output().unwrap();
+    let resumed = place
+        .troupe(&command)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&resumed.stderr);
     assert!(resumed.status.success(), "{said}");
     let task: protocol::api::TaskView = serde_json::from_slice(&resumed.stdout).unwrap();

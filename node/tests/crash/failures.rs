@@ -73,19 +73,29 @@ async fn node(data: &std::path::Path) -> Node {
         json!({ "name": "echo", "agent_type": "echo" }),
     ] {
         let agent = serde_json::from_value(agent).unwrap();
-        node.orchestrator().register_agent(&node.caller(), agent).await.unwrap();
+        node.orchestrator()
+            .register_agent(&node.caller(), agent)
+            .await
+            .unwrap();
     }
     node
 }
 
 async fn submit(node: &Node, steps: Value) -> TaskId {
     let spec = serde_json::from_value(json!({ "description": "d", "steps": steps })).unwrap();
-    let submitted = node.orchestrator().submit(&node.caller(), spec, None, None).await;
+    let submitted = node
+        .orchestrator()
+        .submit(&node.caller(), spec, None, None)
+        .await;
     submitted.unwrap().task.id
 }
 
 async fn settled(node: &Node, id: TaskId) -> TaskView {
-    let task = node.orchestrator().await_task(&node.caller(), id, PATIENCE).await.unwrap();
+    let task = node
+        .orchestrator()
+        .await_task(&node.caller(), id, PATIENCE)
+        .await
+        .unwrap();
     assert!(task.status.is_terminal(), "{task:#?}");
     task
 }
@@ -94,9 +104,7 @@ async fn settled(node: &Node, id: TaskId) -> TaskView {
 async fn an_agent_that_panics_costs_its_attempts_and_harms_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let node = node(&folder.path().join("data")).await;
-    let step = |effect: &str| {
-        json!([{ "id": "one", "agent": "panics", "effect": effect, "retry": { "max_attempts": 3, "backoff": "10ms" } }])
-    };
+    let step = |effect: &str| json!([{ "id": "one", "agent": "panics", "effect": effect, "retry": { "max_attempts": 3, "backoff": "10ms" } }]);
     let slow = json!([{ "id": "one", "agent": "sleep", "effect": "irreversible", "input": { "for": "500ms" } }]);
     let beside = submit(&node, slow).await;
     let pure = submit(&node, step("pure")).await;
@@ -122,7 +130,10 @@ async fn a_check_that_panics_is_a_failed_check_each_time() {
     let caller = node.caller();
     for _ in 0..3 {
         let checked = node.orchestrator().check_agent(&caller, "unwell");
-        let report = tokio::time::timeout(PATIENCE, checked).await.unwrap().unwrap();
+        let report = tokio::time::timeout(PATIENCE, checked)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(report.status, Health::Unhealthy, "{report:?}");
     }
     node.stop(Duration::from_secs(5)).await;
@@ -138,7 +149,8 @@ async fn depose(node: &Node, id: TaskId) {
         seq: last.head() + 1,
         count: 1,
         cmd_id: CommandId::from_uuid(uuid(7)),
-        data: r#"[{"type":"amended","description":null,"priority":null,"metadata":{"seen":true}}]"#.to_owned(),
+        data: r#"[{"type":"amended","description":null,"priority":null,"metadata":{"seen":true}}]"#
+            .to_owned(),
         hash: ChainHash::default(),
         ..last.clone()
     };
@@ -165,17 +177,32 @@ async fn a_task_whose_actor_fails_comes_back_as_its_stream_says_and_the_tree_tel
         { "id": "one", "agent": "sleep", "effect": "irreversible", "input": { "for": "300ms" } },
         { "id": "two", "agent": "sleep", "effect": "irreversible", "input": { "for": "1s" }, "needs": ["one"] },
     ]);
-    let (id, beside) = (submit(&node, steps.clone()).await, submit(&node, steps).await);
+    let (id, beside) = (
+        submit(&node, steps.clone()).await,
+        submit(&node, steps).await,
+    );
     depose(&node, id).await;
     let path = format!("/tasks/{id}");
     let row = until("the task's actor is back", PATIENCE, async || {
-        let query = TreeQuery { path: Some(path.clone()), ..TreeQuery::default() };
-        let view = node.orchestrator().tree(&node.caller(), &query).await.unwrap();
-        view.nodes.into_iter().find(|row| row.restarts > 0 && row.state == "running")
+        let query = TreeQuery {
+            path: Some(path.clone()),
+            ..TreeQuery::default()
+        };
+        let view = node
+            .orchestrator()
+            .tree(&node.caller(), &query)
+            .await
+            .unwrap();
+        view.nodes
+            .into_iter()
+            .find(|row| row.restarts > 0 && row.state == "running")
     })
     .await;
     let error = row.last_error.unwrap();
-    assert!(error.contains("not where the append expected it"), "{error}");
+    assert!(
+        error.contains("not where the append expected it"),
+        "{error}"
+    );
 
     for (id, seen) in [(id, Some(&json!(true))), (beside, None)] {
         let task = settled(&node, id).await;
@@ -185,9 +212,16 @@ async fn a_task_whose_actor_fails_comes_back_as_its_stream_says_and_the_tree_tel
             assert_eq!(step.attempts.len(), 1, "{step:#?}");
         }
     }
-    let query = TreeQuery { path: Some(path), ..TreeQuery::default() };
+    let query = TreeQuery {
+        path: Some(path),
+        ..TreeQuery::default()
+    };
     let tree = async || {
-        let view = node.orchestrator().tree(&node.caller(), &query).await.unwrap();
+        let view = node
+            .orchestrator()
+            .tree(&node.caller(), &query)
+            .await
+            .unwrap();
         view.nodes.is_empty().then_some(())
     };
     until("the settled task has left memory", PATIENCE, tree).await;

@@ -60,7 +60,11 @@ impl Place {
 
     /// Starts a node by a command of its own and waits until it is ready. `data` is where its data
     /// directory is for this process, by its process id.
-    pub(crate) async fn start_as(&self, mut command: Command, data: impl Fn(u32) -> PathBuf) -> Node {
+    pub(crate) async fn start_as(
+        &self,
+        mut command: Command,
+        data: impl Fn(u32) -> PathBuf,
+    ) -> Node {
         let log = self.path("log");
         let open = fs::File::options().create(true).append(true).open(&log);
         let child = command

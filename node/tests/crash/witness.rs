@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::{
     ledger::{Entries, Ledger},
-    process::{Answer, Client, Place, now, pause},
+    process::{Answer, Client, PATIENCE, Place, now, pause, until},
 };
 
 /// How often the node is killed.
@@ -68,7 +68,10 @@ impl Order {
     fn new(number: usize, chance: &mut Chance) -> Self {
         let steps = match chance.below(4) {
             0 => json!([step("only", "witness", &[], chance)]),
-            1 => json!([step("one", "echo", &[], chance), step("two", "witness", &["one"], chance)]),
+            1 => json!([
+                step("one", "echo", &[], chance),
+                step("two", "witness", &["one"], chance)
+            ]),
             2 => json!([
                 step("one", "witness", &[], chance),
                 step("two", "witness", &["one"], chance),
@@ -131,7 +134,9 @@ async fn submit(client: Client, number: usize, key: String, body: Value, waits: 
     } else {
         "/api/v1/tasks"
     };
-    let answer = client.send(Method::POST, path, Some(&key), Some(&body)).await;
+    let answer = client
+        .send(Method::POST, path, Some(&key), Some(&body))
+        .await;
     Learnt {
         order: number,
         answer,
@@ -191,6 +196,11 @@ async fn nothing_acknowledged_is_lost_and_no_effect_doubled_by_kills_at_any_mome
         order.observe(node.client.settled(&id).await);
     }
     place.until_no_tool_is_left(Duration::from_secs(2)).await;
+    until("every settled task has left memory", PATIENCE, async || {
+        let tasks = node.client.get("/api/v1/tree?path=/tasks").await.ok()?;
+        (tasks.body["total"] == 1).then_some(())
+    })
+    .await;
     let listed = list(&node.client).await;
     assert!(node.terminate().await.success(), "{}", place.log());
     verify_chains(&place);
@@ -261,7 +271,11 @@ async fn list(client: &Client) -> Vec<String> {
         let path = format!("/api/v1/tasks?limit=200{cursor}");
         let page = client.get(&path).await.unwrap().body;
         let items = page["items"].as_array().unwrap();
-        ids.extend(items.iter().map(|task| task["id"].as_str().unwrap().to_owned()));
+        ids.extend(
+            items
+                .iter()
+                .map(|task| task["id"].as_str().unwrap().to_owned()),
+        );
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return ids,
@@ -270,7 +284,10 @@ async fn list(client: &Client) -> Vec<String> {
 }
 
 fn verify_chains(place: &Place) {
-    let verified = place.troupe(&["db", "verify", "-o", "json"]).output().unwrap();
+    let verified = place
+        .troupe(&["db", "verify", "-o", "json"])
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&verified.stdout);
     assert!(verified.status.success(), "{text}");
     let found: Value = serde_json::from_str(&text).unwrap();
@@ -341,7 +358,12 @@ fn judge_step(task: &TaskView, step: &StepView, entries: &Entries) {
             if step.agent.as_deref() == Some("witness") {
                 let line = format!("{} {} {last} {key}", task.id, step.id);
                 assert_eq!(step.output["stdout"].as_str(), Some(&*line), "{}", shown());
-                assert_eq!(lines.last().map(|line| line.attempt), Some(last), "{}", shown());
+                assert_eq!(
+                    lines.last().map(|line| line.attempt),
+                    Some(last),
+                    "{}",
+                    shown()
+                );
             }
         }
         StepStatus::Unknown => {
@@ -403,5 +425,8 @@ fn judge_faults(orders: &[Order], kills: &[Timestamp]) {
         ends(StepStatus::Skipped),
     );
     assert!(hits * 2 >= KILLS, "too few kills hit anything");
-    assert!(unanswered > 0 && replayed > 0, "no kill fell between commit and reply");
+    assert!(
+        unanswered > 0 && replayed > 0,
+        "no kill fell between commit and reply"
+    );
 }
