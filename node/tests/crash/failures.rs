@@ -9,7 +9,7 @@ use protocol::{
     entity::EntityId,
     id::{CommandId, TaskId},
     record::{ChainHash, Record},
-    task::{AttemptStatus, StepStatus, TaskStatus},
+    task::{AttemptStatus, Event, StepStatus, TaskStatus},
 };
 use runtime::store::Append;
 use serde_json::{Value, json};
@@ -137,6 +137,63 @@ async fn a_check_that_panics_is_a_failed_check_each_time() {
         assert_eq!(report.status, Health::Unhealthy, "{report:?}");
     }
     node.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_are_shown_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(&folder.path().join("data")).await;
+    let steps: Vec<Value> = (0..40)
+        .map(|number| json!({ "id": format!("s{number}"), "agent": "echo", "effect": "irreversible" }))
+        .collect();
+    let (caller, mut looks) = (node.caller(), 0);
+    for _ in 0..5 {
+        let id = submit(&node, json!(steps)).await;
+        let mut shown = Vec::new();
+        while shown
+            .last()
+            .is_none_or(|task: &TaskView| !task.status.is_terminal())
+        {
+            shown.push(node.orchestrator().task(&caller, id).await.unwrap());
+        }
+        looks += shown.len();
+        let records = node.store().read(id.into(), 0, 1000).await.unwrap();
+        for task in shown {
+            let written = records
+                .iter()
+                .filter(|record| record.head() <= task.version);
+            let events: Vec<Event> = written
+                .flat_map(|record| serde_json::from_str::<Vec<Event>>(&record.data).unwrap())
+                .collect();
+            let ended = events
+                .iter()
+                .filter(|event| matches!(event, Event::AttemptEnded { .. }));
+            let steps = task.plan.unwrap().steps;
+            let completed = steps
+                .iter()
+                .filter(|step| step.status == StepStatus::Completed);
+            assert_eq!(completed.count(), ended.count(), "at {}", task.version);
+        }
+    }
+    println!("looked {looks} times");
+    node.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn agents_are_checked_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let first = node(&data).await;
+    first.stop(Duration::from_secs(5)).await;
+    let again = Node::builder().data_dir(&data).without_edge().start();
+    let again = again.await.unwrap();
+    let caller = again.caller();
+    until("the agent was checked", PATIENCE / 4, async || {
+        let agent = again.orchestrator().agent(&caller, "echo").await.unwrap();
+        agent.health
+    })
+    .await;
+    again.stop(Duration::from_secs(5)).await;
 }
 
 /// Appends to a task's stream behind the back of its actor, whose next commit fails then.

@@ -102,11 +102,11 @@ impl Sender {
             match self.services.tasks.tell(self.task.into(), ended).await {
                 Ok(()) if on_disk.await.is_ok() => return,
                 Ok(()) => {
-                    tracing::warn!(task = %self.task, "a result was not recorded and is sent again")
+                    tracing::warn!(task = %self.task, "a result was not recorded and is sent again");
                 }
                 Err(runtime::entity::TellError::NoSuchEntity(_)) => return,
                 Err(error) => {
-                    tracing::warn!(task = %self.task, %error, "a result could not be delivered yet")
+                    tracing::warn!(task = %self.task, %error, "a result could not be delivered yet");
                 }
             }
             tokio::time::sleep(wait).await;
