@@ -1,6 +1,14 @@
 //! What crashes, full disks and dying tools do to a real node: the promises, on real processes.
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "other processes live by the machine's clock"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "what a fault hit belongs to the result"
+)]
 
 #[path = "crash/disk.rs"]
 mod disk;

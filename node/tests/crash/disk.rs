@@ -67,6 +67,13 @@ fn fill(file: &Path) {
     }
 }
 
+/// Gives some of the room back.
+fn leave_room(file: &Path, bytes: u64) {
+    let file = File::options().write(true).open(file).unwrap();
+    let taken = file.metadata().unwrap().len();
+    file.set_len(taken - bytes).unwrap();
+}
+
 fn task(number: usize) -> Value {
     json!({ "description": format!("task {number}"), "steps": [
         { "id": "one", "agent": "echo", "effect": "pure", "input": { "filler": "x".repeat(2000) } },
@@ -107,11 +114,8 @@ async fn a_full_disk_refuses_new_work_and_loses_none() {
     let napped = Instant::now() + Duration::from_secs(3);
     let mut number = 0;
     // Under load, also after the first refusal and until the nap is over.
-    // At first there is room for some.
     fill(&filler);
-    let room = File::options().write(true).open(&filler).unwrap();
-    room.set_len(room.metadata().unwrap().len() - (512 << 10))
-        .unwrap();
+    leave_room(&filler, 2 << 20);
     while refused.len() < 20 || Instant::now() < napped {
         if !refused.is_empty() {
             fill(&filler);

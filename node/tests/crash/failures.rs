@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actors::adapter::{Adapter, Answer, Call, CallError};
+use actors::{
+    Rejection,
+    adapter::{Adapter, Answer, Call, CallError},
+};
 use protocol::{
     agent::Health,
-    api::{TaskView, TreeQuery},
+    api::{TaskView, TreeNode, TreeQuery},
     entity::EntityId,
     id::{CommandId, TaskId},
     record::{ChainHash, Record},
-    task::{AttemptStatus, StepStatus, TaskStatus},
+    task::{AttemptStatus, Event, StepStatus, TaskStatus},
 };
 use runtime::store::Append;
 use serde_json::{Value, json};
@@ -66,6 +69,7 @@ async fn node(data: &std::path::Path) -> Node {
         .start()
         .await
         .unwrap();
+    let caller = node.caller();
     for agent in [
         json!({ "name": "panics", "agent_type": "native", "config": { "name": "panics" } }),
         json!({ "name": "unwell", "agent_type": "native", "config": { "name": "unwell" } }),
@@ -73,10 +77,12 @@ async fn node(data: &std::path::Path) -> Node {
         json!({ "name": "echo", "agent_type": "echo" }),
     ] {
         let agent = serde_json::from_value(agent).unwrap();
-        node.orchestrator()
-            .register_agent(&node.caller(), agent)
-            .await
-            .unwrap();
+        let registered = node.orchestrator().register_agent(&caller, agent);
+        match registered.await {
+            // After a restart they are there.
+            Ok(_) | Err(Rejection::Conflict { .. }) => {}
+            Err(rejection) => panic!("{rejection}"),
+        }
     }
     node
 }
@@ -139,8 +145,65 @@ async fn a_check_that_panics_is_a_failed_check_each_time() {
     node.stop(Duration::from_secs(5)).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_are_shown_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(&folder.path().join("data")).await;
+    let steps: Vec<Value> = (0..40)
+        .map(|number| json!({ "id": format!("s{number}"), "agent": "echo", "effect": "irreversible" }))
+        .collect();
+    let (caller, mut looks) = (node.caller(), 0);
+    for _ in 0..5 {
+        let id = submit(&node, json!(steps)).await;
+        let mut shown = Vec::new();
+        while shown
+            .last()
+            .is_none_or(|task: &TaskView| !task.status.is_terminal())
+        {
+            shown.push(node.orchestrator().task(&caller, id).await.unwrap());
+        }
+        looks += shown.len();
+        let records = node.store().read(id.into(), 0, 1000).await.unwrap();
+        for task in shown {
+            let written = records
+                .iter()
+                .filter(|record| record.head() <= task.version);
+            let events: Vec<Event> = written
+                .flat_map(|record| serde_json::from_str::<Vec<Event>>(&record.data).unwrap())
+                .collect();
+            let ended = events
+                .iter()
+                .filter(|event| matches!(event, Event::AttemptEnded { .. }));
+            let steps = task.plan.unwrap().steps;
+            let completed = steps
+                .iter()
+                .filter(|step| step.status == StepStatus::Completed);
+            assert_eq!(completed.count(), ended.count(), "at {}", task.version);
+        }
+    }
+    println!("looked {looks} times");
+    node.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn agents_are_checked_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let first = node(&data).await;
+    first.stop(Duration::from_secs(5)).await;
+    let again = Node::builder().data_dir(&data).without_edge().start();
+    let again = again.await.unwrap();
+    let caller = again.caller();
+    until("the agent was checked", PATIENCE / 4, async || {
+        let agent = again.orchestrator().agent(&caller, "echo").await.unwrap();
+        agent.health
+    })
+    .await;
+    again.stop(Duration::from_secs(5)).await;
+}
+
 /// Appends to a task's stream behind the back of its actor, whose next commit fails then.
-async fn depose(node: &Node, id: TaskId) {
+async fn depose(node: &Node, id: TaskId, event: Value) {
     let store = node.store();
     let stream = EntityId::from(id);
     let row = store.stream(stream).await.unwrap().unwrap();
@@ -148,9 +211,8 @@ async fn depose(node: &Node, id: TaskId) {
     let mut record = Record {
         seq: last.head() + 1,
         count: 1,
-        cmd_id: CommandId::from_uuid(uuid(7)),
-        data: r#"[{"type":"amended","description":null,"priority":null,"metadata":{"seen":true}}]"#
-            .to_owned(),
+        cmd_id: CommandId::from_uuid(uuid::Uuid::from_u128(7)),
+        data: json!([event]).to_string(),
         hash: ChainHash::default(),
         ..last.clone()
     };
@@ -165,8 +227,45 @@ async fn depose(node: &Node, id: TaskId) {
     store.append(&[append]).await.unwrap()[0].clone().unwrap();
 }
 
-fn uuid(number: u128) -> uuid::Uuid {
-    uuid::Uuid::from_u128(number)
+async fn row(node: &Node, id: TaskId) -> Option<TreeNode> {
+    let query = TreeQuery {
+        path: Some(format!("/tasks/{id}")),
+        ..TreeQuery::default()
+    };
+    let caller = node.caller();
+    let view = node.orchestrator().tree(&caller, &query).await.unwrap();
+    view.nodes.into_iter().next()
+}
+
+#[tokio::test]
+async fn a_task_whose_stream_cannot_be_read_is_parked_and_harms_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let node = node(&data).await;
+    let steps =
+        json!([{ "id": "one", "agent": "sleep", "effect": "pure", "input": { "for": "300ms" } }]);
+    let (id, beside) = (
+        submit(&node, steps.clone()).await,
+        submit(&node, steps.clone()).await,
+    );
+    depose(&node, id, json!({ "type": "nonsense" })).await;
+    let parked = until("the task is parked", PATIENCE, async || {
+        row(&node, id).await.filter(|row| row.state == "parked")
+    })
+    .await;
+    let error = parked.last_error.unwrap();
+    assert!(error.contains("nonsense"), "{error}");
+    assert_eq!(settled(&node, beside).await.status, TaskStatus::Completed);
+    node.stop(Duration::from_secs(5)).await;
+
+    let again = self::node(&data).await;
+    let after = submit(&again, steps).await;
+    assert_eq!(settled(&again, after).await.status, TaskStatus::Completed);
+    let caller = again.caller();
+    let waited = again.orchestrator().await_task(&caller, id, PATIENCE).await;
+    let refused = waited.unwrap_err().to_string();
+    assert!(refused.contains("out of service"), "{refused}");
+    again.stop(Duration::from_secs(5)).await;
 }
 
 #[tokio::test]
@@ -181,21 +280,11 @@ async fn a_task_whose_actor_fails_comes_back_as_its_stream_says_and_the_tree_tel
         submit(&node, steps.clone()).await,
         submit(&node, steps).await,
     );
-    depose(&node, id).await;
-    let path = format!("/tasks/{id}");
+    let seen = json!({ "type": "amended", "description": null, "priority": null, "metadata": { "seen": true } });
+    depose(&node, id, seen).await;
     let row = until("the task's actor is back", PATIENCE, async || {
-        let query = TreeQuery {
-            path: Some(path.clone()),
-            ..TreeQuery::default()
-        };
-        let view = node
-            .orchestrator()
-            .tree(&node.caller(), &query)
-            .await
-            .unwrap();
-        view.nodes
-            .into_iter()
-            .find(|row| row.restarts > 0 && row.state == "running")
+        let row = row(&node, id).await;
+        row.filter(|row| row.restarts > 0 && row.state == "running")
     })
     .await;
     let error = row.last_error.unwrap();
@@ -212,18 +301,9 @@ async fn a_task_whose_actor_fails_comes_back_as_its_stream_says_and_the_tree_tel
             assert_eq!(step.attempts.len(), 1, "{step:#?}");
         }
     }
-    let query = TreeQuery {
-        path: Some(path),
-        ..TreeQuery::default()
-    };
-    let tree = async || {
-        let view = node
-            .orchestrator()
-            .tree(&node.caller(), &query)
-            .await
-            .unwrap();
-        view.nodes.is_empty().then_some(())
-    };
-    until("the settled task has left memory", PATIENCE, tree).await;
+    until("the settled task has left memory", PATIENCE, async || {
+        self::row(&node, id).await.is_none().then_some(())
+    })
+    .await;
     node.stop(Duration::from_secs(5)).await;
 }

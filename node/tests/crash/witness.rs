@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::{
     ledger::{Entries, Ledger},
-    process::{Answer, Client, Place, now, pause},
+    process::{Answer, Client, PATIENCE, Place, now, pause, until},
 };
 
 /// How often the node is killed.
@@ -196,6 +196,11 @@ async fn nothing_acknowledged_is_lost_and_no_effect_doubled_by_kills_at_any_mome
         order.observe(node.client.settled(&id).await);
     }
     place.until_no_tool_is_left(Duration::from_secs(2)).await;
+    until("every settled task has left memory", PATIENCE, async || {
+        let tasks = node.client.get("/api/v1/tree?path=/tasks").await.ok()?;
+        (tasks.body["total"] == 1).then_some(())
+    })
+    .await;
     let listed = list(&node.client).await;
     assert!(node.terminate().await.success(), "{}", place.log());
     verify_chains(&place);
