@@ -3,6 +3,7 @@
 //! Both have 128 callers that each wait for their append before the next: they make a task's
 //! stream, extend it, and start over. The yardstick checks nothing and answers no verdicts.
 
+#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::{

@@ -70,8 +70,8 @@ impl Builder {
         self
     }
 
-    /// An agent written in Rust. Agents of type `native` name it in their configuration, as
-    /// `{"native": "NAME"}`.
+    /// An agent written in Rust. It serves the agent of type `native` that has this name, and those
+    /// that say `{"name": "NAME"}` in their configuration.
     #[must_use]
     pub fn native(mut self, name: impl Into<String>, adapter: Arc<dyn Adapter>) -> Self {
         self.natives.insert(name.into(), adapter);

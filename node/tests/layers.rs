@@ -60,7 +60,10 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Tests that may pause between two looks at another process, and why a reply cannot tell them.
-const POLLING_TESTS: &[(&str, &str)] = &[];
+const POLLING_TESTS: &[(&str, &str)] = &[(
+    "node/tests/crash/process.rs",
+    "processes, files and ports of a killed node tell nobody when they change",
+)];
 
 /// Sleeping, as a test would say it.
 const SLEEPS: &[&str] = &["time::sleep(", "thread::sleep(", " sleep("];

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -75,6 +75,7 @@ struct Inner {
     address: Address<Message>,
     tasks: OnceLock<Host<TaskEntity>>,
     waiting: AtomicUsize,
+    closed: AtomicBool,
     sessions: DashMap<(String, String), AgentId>,
     load: RwLock<NodeLoad>,
 }
@@ -104,6 +105,7 @@ impl Allocator {
             address: Address::vacant(),
             tasks: OnceLock::new(),
             waiting: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
             sessions: DashMap::new(),
             load: RwLock::new(load),
         }))
@@ -159,6 +161,11 @@ impl Allocator {
         card
     }
 
+    /// Gives nothing any more: the node is about to stop, and what waits is for its next start.
+    pub fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+    }
+
     /// How many steps wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -192,6 +199,9 @@ impl Allocator {
 
     /// Takes a slot of the best agent that still has one.
     pub(super) fn grant(&self, ask: &Ask) -> Option<Grant> {
+        if self.0.closed.load(Ordering::SeqCst) {
+            return None;
+        }
         let tenant = self.0.registry.tenant(&ask.requirement.tenant);
         let agents = candidates(&tenant, &ask.requirement);
         let mut ranking = self.rank(ask, &agents);

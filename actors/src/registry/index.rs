@@ -89,10 +89,14 @@ impl Registry {
         declared
     }
 
-    /// Attempts that run, or whose results are not recorded yet.
+    /// Attempts that run, are about to, or whose results are not recorded yet.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.0.agents.iter().map(|agent| agent.running.len()).sum()
+        let busy = |agent: &Agent| {
+            let taken = usize::try_from(agent.gate.taken()).unwrap_or(usize::MAX);
+            agent.running.len().max(taken)
+        };
+        self.0.agents.iter().map(|agent| busy(&agent)).sum()
     }
 
     /// Adds or replaces an entry.

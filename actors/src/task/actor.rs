@@ -161,9 +161,14 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
 /// Decides what follows, writes everything that is staged, then acts on it.
 async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     cx.volatile.flushing = false;
-    let expired = cx.state.expire(cx.services.clock.now());
+    // One moment for all: what comes due while the commit is written has its timer all the same.
+    let now = cx.services.clock.now();
+    let expired = cx.state.expire(now);
     stage(cx, expired)?;
-    step::allocate(cx)?;
+    if cx.state.is_overdue(now) {
+        step::stop_all(cx);
+    }
+    step::allocate(cx, now)?;
     loop {
         let events = cx.state.conclude();
         if events.is_empty() {
@@ -177,12 +182,12 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
         }
         stage(cx, events)?;
     }
-    let idle_until = idle_until(cx);
+    let idle_until = idle_until(cx, now);
     commit(cx, idle_until).await?;
     effect::carry_out(cx).await;
     match idle_until {
         Some(_) => cx.passivate(),
-        None => set_timer(cx),
+        None => set_timer(cx, now),
     }
     retire(cx)
 }
@@ -210,30 +215,31 @@ fn command_id(services: &Services) -> CommandId {
 }
 
 /// When the task has nothing to do but wait, and long enough to leave memory: until when.
-fn idle_until(cx: &Cx) -> Option<Timestamp> {
-    let now = cx.services.clock.now();
+fn idle_until(cx: &Cx, now: Timestamp) -> Option<Timestamp> {
     let idle = cx.state.is_staged()
         && cx.state.running() == 0
         && cx.volatile.requested.is_empty()
         && cx.volatile.waiters.is_empty()
+        && cx.state.ready(now).next().is_none()
         && cx.state.to_probe().next().is_none();
     let due = cx.state.wake_at(now).filter(|_| idle)?;
     (due > now.plus(PATIENCE)).then_some(due)
 }
 
-fn set_timer(cx: &mut Cx) {
-    let now = cx.services.clock.now();
+/// Comes back when something is due after `looked`, the moment at which all was looked at.
+fn set_timer(cx: &mut Cx, looked: Timestamp) {
     let queue = cx.state.spec.budget.queue_time.and_then(|span| {
         let oldest = cx
             .state
-            .ready(now)
+            .ready(looked)
             .filter_map(|(_, step)| step.ready_at)
             .min()?;
         Some(oldest.plus(span.0))
     });
-    let Some(due) = cx.state.wake_at(now).into_iter().chain(queue).min() else {
+    let Some(due) = cx.state.wake_at(looked).into_iter().chain(queue).min() else {
         return;
     };
+    let now = cx.services.clock.now();
     if cx
         .volatile
         .timer
@@ -275,14 +281,15 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
         user: submit.user,
     };
     stage(cx, [submitted, Event::Planned { plan: submit.plan }])?;
-    step::allocate(cx)?;
+    let now = cx.services.clock.now();
+    step::allocate(cx, now)?;
     match commit(cx, None).await {
         Ok(()) => {
             // A client that went away finds its task by its key.
             let shown = cx.volatile.waiters.is_empty().then(|| Box::new(shown(cx)));
             let _ = submit.accepted.send(Ok(shown));
             effect::carry_out(cx).await;
-            set_timer(cx);
+            set_timer(cx, now);
             retire(cx)
         }
         Err(error) => {

@@ -67,6 +67,7 @@ impl Task {
     pub fn ready(&self, now: Timestamp) -> impl Iterator<Item = (usize, &Step)> {
         self.frontier().filter(move |(_, step)| {
             self.goes_on()
+                && !self.is_overdue(now)
                 && step.retry_at.is_none_or(|due| due <= now)
                 && step.to_probe().is_none()
         })
@@ -78,22 +79,30 @@ impl Task {
             .filter_map(|(_, step)| step.to_probe().map(|attempt| (step, attempt)))
     }
 
-    /// When something is to be looked at again: a retry or the end of the wall time.
+    /// When something is to be looked at again: a retry or the end of the wall time. What is due
+    /// at `now` already is not among it.
     #[must_use]
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
         if self.status.is_terminal() {
             return None;
         }
-        let retries = self
-            .frontier()
-            .filter_map(|(_, step)| step.retry_at)
-            .filter(|due| *due > now);
-        let wall = self
-            .spec
-            .budget
-            .wall_time
-            .map(|span| self.created_at.plus(span.0));
-        retries.chain(wall).min()
+        let retries = self.frontier().filter_map(|(_, step)| step.retry_at);
+        retries
+            .chain(self.deadline())
+            .filter(|due| *due > now)
+            .min()
+    }
+
+    /// When its wall time is up, if it is limited.
+    fn deadline(&self) -> Option<Timestamp> {
+        let wall = self.spec.budget.wall_time?;
+        Some(self.created_at.plus(wall.0))
+    }
+
+    /// Whether its wall time is up: what still runs is to be stopped.
+    #[must_use]
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        !self.status.is_terminal() && self.deadline().is_some_and(|end| now >= end)
     }
 
     /// The intent to give a step to an agent, or why it must not be.
@@ -145,7 +154,7 @@ impl Task {
         match found {
             None => Received::Foreign,
             Some((step, attempt)) if attempt.ended.is_none() => {
-                Received::Counts(self.ended(step, number, outcome, moment))
+                Received::Counts(self.ended(step, number, outcome, 1, moment))
             }
             Some((step, attempt)) => match &attempt.ended {
                 Some((_, Ending::Lost(_) | Ending::Cancelled)) if !attempt.late => {
@@ -169,14 +178,14 @@ impl Task {
         of: impl Fn(&Attempt) -> bool,
     ) -> Vec<Event> {
         let outcome = Outcome::Lost { error: why.clone() };
-        self.steps
-            .iter()
-            .filter_map(|step| {
-                step.running()
-                    .filter(|attempt| of(attempt))
-                    .map(|attempt| (step, attempt))
-            })
-            .flat_map(|(step, attempt)| self.ended(step, attempt.number, &outcome, moment))
+        let lost = self.steps.iter().filter_map(|step| {
+            let attempt = step.running().filter(|attempt| of(attempt))?;
+            Some((step, attempt.number))
+        });
+        // Decided together: each one counts those before it among those that will be tried again.
+        (1..)
+            .zip(lost)
+            .flat_map(|(ending, (step, number))| self.ended(step, number, &outcome, ending, moment))
             .collect()
     }
 
@@ -201,10 +210,16 @@ impl Task {
         let id = step.spec.id.clone();
         let follows = match &finding {
             Finding::Done { .. } => None,
-            Finding::NotDone => Some(Event::RetryScheduled {
-                step: id.clone(),
-                due: moment.now,
-            }),
+            Finding::NotDone => {
+                let verdict = retry::after_not_done(step.losses(), moment.limits.max_lost);
+                // This step waits already.
+                if verdict == Verdict::Again && self.may_try(0) {
+                    Some(again(step, moment.now))
+                } else {
+                    let why = Failure::new("not_done", "its probe found nothing done");
+                    Some(quarantined(step, step.losses(), &why))
+                }
+            }
             Finding::Unknown { detail } => Some(Event::StepSettled {
                 step: id.clone(),
                 status: StepStatus::Unknown,
@@ -219,7 +234,15 @@ impl Task {
         std::iter::once(probed).chain(follows).collect()
     }
 
-    fn ended(&self, step: &Step, number: u32, outcome: &Outcome, moment: Moment<'_>) -> Vec<Event> {
+    /// `ending` steps that still run as the state says, this one among them, are decided on.
+    fn ended(
+        &self,
+        step: &Step,
+        number: u32,
+        outcome: &Outcome,
+        ending: u32,
+        moment: Moment<'_>,
+    ) -> Vec<Event> {
         let attempt = step
             .attempts
             .iter()
@@ -239,13 +262,13 @@ impl Task {
             match outcome {
                 Outcome::Succeeded { .. } => None,
                 Outcome::Failed { error, retryable } => {
-                    Some(self.after_failure(step, error, *retryable, moment))
+                    Some(self.after_failure(step, error, *retryable, ending, moment))
                 }
-                Outcome::Lost { error } => self.after_loss(step, error, moment),
+                Outcome::Lost { error } => self.after_loss(step, error, ending, moment),
                 Outcome::Cancelled => {
                     let error =
                         Failure::new("stopped", "the agent was stopped while it ran the step");
-                    self.after_loss(step, &error, moment)
+                    self.after_loss(step, &error, ending, moment)
                 }
             }
         };
@@ -257,6 +280,7 @@ impl Task {
         step: &Step,
         error: &Failure,
         retryable: bool,
+        ending: u32,
         moment: Moment<'_>,
     ) -> Event {
         let policy = step.retry();
@@ -266,7 +290,7 @@ impl Task {
             true => Failed::Transiently,
             false => Failed::ForGood,
         };
-        let verdict = if self.may_try() {
+        let verdict = if self.may_try(ending) {
             retry::after_failure(why, step.spec.effect, failed, &policy)
         } else {
             Verdict::GiveUp
@@ -279,34 +303,32 @@ impl Task {
         }
     }
 
-    /// Whether the task's budget leaves room for another attempt.
-    fn may_try(&self) -> bool {
-        self.spec
-            .budget
-            .max_attempts
-            .is_none_or(|most| self.attempts() < most)
+    /// Whether the task's budget leaves room for another attempt, beside the one that each step
+    /// which waits still needs. `ending` steps that still run as the state says will wait too.
+    fn may_try(&self, ending: u32) -> bool {
+        let waiting = u32::try_from(self.unsettled() - self.running()).unwrap_or(u32::MAX);
+        self.spec.budget.max_attempts.is_none_or(|most| {
+            let needed = waiting.saturating_add(ending);
+            self.attempts().saturating_add(needed) <= most
+        })
     }
 
-    fn after_loss(&self, step: &Step, error: &Failure, moment: Moment<'_>) -> Option<Event> {
+    fn after_loss(
+        &self,
+        step: &Step,
+        error: &Failure,
+        ending: u32,
+        moment: Moment<'_>,
+    ) -> Option<Event> {
         let lost = step.losses() + 1;
         match retry::after_loss(step.spec.effect, lost, moment.limits.max_lost) {
             Verdict::Probe => None,
-            Verdict::Again if self.may_try() => {
+            Verdict::Again if self.may_try(ending) => {
                 let wait = retry::loss_wait(lost, moment.limits, moment.chance);
                 Some(again(step, moment.now.plus(wait)))
             }
             Verdict::Unknown => Some(settled(step, StepStatus::Unknown, Some(error.clone()))),
-            Verdict::Again | Verdict::GiveUp => {
-                let message = format!(
-                    "{lost} attempts were lost, the last one because {}",
-                    error.message
-                );
-                Some(settled(
-                    step,
-                    StepStatus::Failed,
-                    Some(Failure::new("quarantined", message)),
-                ))
-            }
+            Verdict::Again | Verdict::GiveUp => Some(quarantined(step, lost, error)),
         }
     }
 
@@ -326,7 +348,7 @@ impl Task {
             return Vec::new();
         }
         if let Some(wall) = self.spec.budget.wall_time
-            && now >= self.created_at.plus(wall.0)
+            && self.is_overdue(now)
         {
             let error = Failure::new("timeout", format!("the task took longer than {wall}"));
             let unsettled = self
@@ -335,7 +357,13 @@ impl Task {
                 .filter(|step| !step.status.is_settled() && step.running().is_none());
             return unsettled
                 .take(1)
-                .map(|step| settled(step, StepStatus::Failed, Some(error.clone())))
+                .map(|step| {
+                    let status = match step.to_probe() {
+                        Some(_) => StepStatus::Unknown,
+                        None => StepStatus::Failed,
+                    };
+                    settled(step, status, Some(error.clone()))
+                })
                 .collect();
         }
         let Some(queue) = self.spec.budget.queue_time else {
@@ -445,6 +473,15 @@ fn settled(step: &Step, status: StepStatus, error: Option<Failure>) -> Event {
         status,
         error,
     }
+}
+
+fn quarantined(step: &Step, lost: u32, last: &Failure) -> Event {
+    let message = format!(
+        "{lost} attempts were lost, the last one because {}",
+        last.message
+    );
+    let error = Failure::new("quarantined", message);
+    settled(step, StepStatus::Failed, Some(error))
 }
 
 fn again(step: &Step, due: Timestamp) -> Event {

@@ -67,7 +67,7 @@ pub struct Step {
     pub retry_at: Option<Timestamp>,
     /// The agent that it was bound to by hand.
     pub assigned: Option<String>,
-    /// Since when it could be tried.
+    /// Since when it could be tried, or tried again.
     pub ready_at: Option<Timestamp>,
     unmet: usize,
     dependants: Vec<usize>,
@@ -307,6 +307,7 @@ impl Task {
         attempt.ended = Some((at, ending));
         self.running -= 1;
         step.status = StepStatus::Queued;
+        step.ready_at = Some(at);
         self.frontier.push(index);
         if let Outcome::Succeeded { output } = outcome {
             self.complete(index, output.clone(), at);
@@ -424,6 +425,7 @@ impl EventSourced for Task {
             Event::RetryScheduled { step, due } => {
                 if let Some(index) = place(step) {
                     self.steps[index].retry_at = Some(*due);
+                    self.steps[index].ready_at = Some(*due);
                 }
             }
             Event::StepSettled {

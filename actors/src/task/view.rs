@@ -68,7 +68,7 @@ pub fn task(id: TaskId, version: u64, task: &Task) -> TaskView {
         input: task.spec.input.clone(),
         plan: task.source.map(|source| PlanView {
             source,
-            steps: task.steps.iter().map(|step| self::step(step)).collect(),
+            steps: task.steps.iter().map(self::step).collect(),
         }),
         result: task.result.clone(),
         error: task.error.clone(),

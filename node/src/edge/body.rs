@@ -144,7 +144,7 @@ fn located<T: DeserializeOwned>(text: &str) -> Refused {
     let field = match missing(&message) {
         Some(name) if path == "." => name.to_owned(),
         Some(name) => format!("{path}.{name}"),
-        None if path == "." => "body".to_owned(),
+        None if path.is_empty() || path == "." => "body".to_owned(),
         None => path,
     };
     Refused::wrong(StatusCode::UNPROCESSABLE_ENTITY, "invalid", field, message)
@@ -212,6 +212,7 @@ mod tests {
             ),
             ("[]", "body"),
             ("null", "body"),
+            ("{\"\": 1}", "body"),
             ("7", "body"),
         ] {
             let (status, named, message) = refused::<TaskSpec>(text);

@@ -52,14 +52,19 @@ impl Place {
 
     /// Starts a node and waits until it is ready.
     pub(crate) async fn start(&self) -> Node {
-        self.start_as(self.troupe(&["start", "--listen", "127.0.0.1:0"]))
-            .await
-    }
-
-    /// Starts a node by a command of its own and waits until it is ready.
-    pub(crate) async fn start_as(&self, mut command: Command) -> Node {
         // A killed node leaves its address behind.
         let _ = fs::remove_file(self.data().join("edge.url"));
+        let start = self.troupe(&["start", "--listen", "127.0.0.1:0"]);
+        self.start_as(start, |_| self.data()).await
+    }
+
+    /// Starts a node by a command of its own and waits until it is ready. `data` is where its data
+    /// directory is for this process, by its process id.
+    pub(crate) async fn start_as(
+        &self,
+        mut command: Command,
+        data: impl Fn(u32) -> PathBuf,
+    ) -> Node {
         let log = self.path("log");
         let open = fs::File::options().create(true).append(true).open(&log);
         let child = command
@@ -68,15 +73,16 @@ impl Place {
             .spawn()
             .unwrap();
         let mut child = Process(child);
+        let data = data(child.0.id());
         let url = until("a node starts", PATIENCE, async || {
             if let Some(status) = child.0.try_wait().unwrap() {
                 let log = fs::read_to_string(&log).unwrap();
                 panic!("the node ended with {status}:\n{log}");
             }
-            fs::read_to_string(self.data().join("edge.url")).ok()
+            fs::read_to_string(data.join("edge.url")).ok()
         })
         .await;
-        let token = fs::read_to_string(self.data().join("admin.token")).unwrap();
+        let token = fs::read_to_string(data.join("admin.token")).unwrap();
         let client = Client::new(url, token);
         let ready = async || client.get("/health/ready").await.ok();
         until("the node is ready", PATIENCE, async || {
@@ -185,7 +191,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn task(&self) -> TaskView {
-        assert!(matches!(self.status, 200 | 201), "{self:?}");
+        assert!(matches!(self.status, 200..=202), "{self:?}");
         serde_json::from_value(self.body.clone()).unwrap()
     }
 }

@@ -24,7 +24,7 @@ use super::{
 const KILLS: usize = 55;
 
 /// New tasks between two kills.
-const TASKS: u64 = 4;
+const TASKS: u64 = 5;
 
 /// Short waits, so that what was lost is tried again before the next kill.
 const CONFIG: &str = "[tasks]\nmax_backoff = \"100ms\"\n[log]\nlevel = \"warn\"\n";
@@ -149,7 +149,7 @@ async fn nothing_acknowledged_is_lost_and_no_effect_doubled_by_kills_at_any_mome
     let place = Place::new(CONFIG);
     let ledger = Ledger::new(&place);
     let agents = [
-        ledger.agent("witness", "0.02"),
+        ledger.agent("witness", "0.1"),
         json!({ "name": "echo", "agent_type": "echo", "capabilities": ["echo"] }),
     ];
     let mut orders: Vec<Order> = Vec::new();

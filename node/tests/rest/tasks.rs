@@ -60,7 +60,7 @@ async fn a_task_is_submitted_and_awaited() {
     assert_eq!(strong.json()["status"], "completed");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_submission_makes_one_task() {
     let node = with_agents().await;
     let headers = [JSON, ("idempotency-key", "order 66")];
@@ -81,6 +81,15 @@ async fn a_repeated_submission_makes_one_task() {
         .send("POST", "/api/v1/tasks", &headers, &long().to_string())
         .await;
     assert_eq!(other.status, 422, "{other:?}");
+
+    // Nothing is left of the others either, neither now nor after what they had started ends.
+    for _ in 0..10 {
+        node.send("POST", "/api/v1/tasks", &headers, &echo().to_string())
+            .await;
+    }
+    node.post("/api/v1/tasks?wait=30s", echo()).await;
+    let all = node.get("/api/v1/tasks").await.json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 2, "{all}");
 }
 
 #[tokio::test]

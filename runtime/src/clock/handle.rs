@@ -43,6 +43,10 @@ impl Clock {
 
     /// The moment, for what is written down.
     #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that others ask"
+    )]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System { .. } => {

@@ -27,7 +27,6 @@ pub struct Context<E: Entity> {
     id: EntityId,
     host: Host<E>,
     address: Address<E::Message>,
-    is_new: bool,
 }
 
 impl<E: Entity> Context<E> {
@@ -100,31 +99,27 @@ impl<E: Entity> Actor for EntityActor<E> {
                 None => return Err(super::handle::NoSuchEntity(self.id).into()),
             },
         };
-        let context = Context {
+        let mut context = Context {
             state,
             volatile: E::default(),
             services: self.host.services().clone(),
             id: self.id,
             host: self.host.clone(),
             address: self.address.clone(),
-            is_new,
         };
-        // Nothing fails after this: from here on its end is told to the supervisor.
+        // Before it recovers: what it tells itself then is to find it, and it may leave at once.
         let inner = self.host.inner();
         inner.names.insert(myself.get_id(), self.id);
         inner.activated(self.id, self.address.clone());
-        Ok(context)
-    }
-
-    async fn post_start(
-        &self,
-        _: ActorRef<E::Message>,
-        context: &mut Context<E>,
-    ) -> Result<(), ActorProcessingErr> {
-        if context.is_new {
-            return Ok(());
+        if !is_new {
+            let recovered = E::recover(&mut context).await;
+            if recovered.is_err() {
+                // Whoever started it hears of it, the supervisor does not.
+                inner.names.remove(&myself.get_id());
+            }
+            recovered?;
         }
-        E::recover(context).await
+        Ok(context)
     }
 
     async fn handle(

@@ -2,6 +2,7 @@
 
 mod children;
 mod supervised;
+mod watchdog;
 
 use std::{error::Error, sync::Arc, time::Duration};
 

@@ -9,7 +9,15 @@ const RESTARTS: &str = "troupe_actor_restarts_total";
 /// Actors that ended by an error, a panic or a kill, or that did not start, by `kind`.
 const FAILURES: &str = "troupe_actor_failures_total";
 
+/// Times that a handler went on for more than ten milliseconds without giving way, by `kind`.
+const BLOCKED: &str = "troupe_handler_blocked_total";
+
 pub(crate) fn describe() {
+    metrics::describe_counter!(
+        BLOCKED,
+        Unit::Count,
+        "Times that a handler kept its thread for more than 10 ms, by kind"
+    );
     metrics::describe_gauge!(ACTORS, Unit::Count, "Actors in the tree now, by kind");
     metrics::describe_counter!(RESTARTS, Unit::Count, "Restarts by a supervisor, by kind");
     metrics::describe_counter!(
@@ -29,6 +37,10 @@ pub(super) fn left(kind: &'static str) {
 
 pub(super) fn restarted(kind: &'static str) {
     metrics::counter!(RESTARTS, "kind" => kind).increment(1);
+}
+
+pub(super) fn blocked(kind: &'static str) {
+    metrics::counter!(BLOCKED, "kind" => kind).increment(1);
 }
 
 pub(super) fn failed(kind: &'static str) {

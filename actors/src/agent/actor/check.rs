@@ -1,7 +1,8 @@
 //! Health checks: at once, then by the interval, faster while they fail.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::FutureExt;
 use protocol::{
     agent::{Event, Health},
     api::HealthReport,
@@ -49,9 +50,14 @@ pub(super) fn begin(cx: &mut Cx, reply: Option<oneshot::Sender<HealthReport>>) {
         let patience = services.config.health.timeout.0;
         let found = match adapter {
             None => Err("the agent's configuration makes no sense to this build".to_owned()),
-            Some(adapter) => tokio::time::timeout(patience, adapter.check(patience))
-                .await
-                .unwrap_or_else(|_| Err(format!("no answer within {patience:?}"))),
+            Some(adapter) => {
+                let check = AssertUnwindSafe(adapter.check(patience)).catch_unwind();
+                match tokio::time::timeout(patience, check).await {
+                    Ok(Ok(found)) => found,
+                    Ok(Err(_)) => Err("the adapter's check panicked".to_owned()),
+                    Err(_) => Err(format!("no answer within {patience:?}")),
+                }
+            }
         };
         let ended = services.clock.now();
         let (status, detail) = match found {

@@ -87,7 +87,7 @@ impl Report {
 }
 
 impl Sender {
-    async fn send(self, agent: &str, outcome: Outcome) {
+    async fn send(self, agent: impl AsRef<str>, outcome: Outcome) {
         let mut wait = Duration::from_millis(50);
         loop {
             let (recorded, on_disk) = oneshot::channel();
@@ -95,18 +95,18 @@ impl Sender {
                 step: self.step.clone(),
                 number: self.number,
                 token: self.token,
-                agent: agent.to_owned(),
+                agent: agent.as_ref().to_owned(),
                 outcome: outcome.clone(),
                 recorded,
             }));
             match self.services.tasks.tell(self.task.into(), ended).await {
                 Ok(()) if on_disk.await.is_ok() => return,
                 Ok(()) => {
-                    tracing::warn!(task = %self.task, "a result was not recorded and is sent again")
+                    tracing::warn!(task = %self.task, "a result was not recorded and is sent again");
                 }
                 Err(runtime::entity::TellError::NoSuchEntity(_)) => return,
                 Err(error) => {
-                    tracing::warn!(task = %self.task, %error, "a result could not be delivered yet")
+                    tracing::warn!(task = %self.task, %error, "a result could not be delivered yet");
                 }
             }
             tokio::time::sleep(wait).await;
@@ -125,17 +125,11 @@ impl Drop for Report {
             "the agent's proxy went away before it ran the step",
         );
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                sender
-                    .send(
-                        "proxy",
-                        Outcome::Failed {
-                            error,
-                            retryable: true,
-                        },
-                    )
-                    .await
-            });
+            let outcome = Outcome::Failed {
+                error,
+                retryable: true,
+            };
+            runtime.spawn(sender.send("proxy", outcome));
         }
     }
 }

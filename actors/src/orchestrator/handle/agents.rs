@@ -1,6 +1,6 @@
 //! Agents.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use protocol::{
     access::{Caller, Role},
@@ -363,14 +363,18 @@ fn matches(agent: &Agent, query: &AgentQuery) -> bool {
             .capability
             .as_ref()
             .is_none_or(|capability| facts.spec.capabilities.contains(capability) && healthy())
-        && query
-            .meta
-            .iter()
-            .all(|(key, value)| match facts.spec.metadata.get(key) {
-                Some(Value::String(text)) => text == value,
-                Some(other) => other.to_string() == *value,
-                None => false,
-            })
+        && query.meta.iter().all(|(key, value)| {
+            let found = facts.spec.metadata.get(key);
+            found.is_some_and(|found| shown(found) == *value)
+        })
+}
+
+/// A value as a query writes it: text without its quotes.
+fn shown(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => text.as_str().into(),
+        other => other.to_string().into(),
+    }
 }
 
 /// What any agent must look like, whatever stands behind it.

@@ -84,6 +84,7 @@ impl Orchestrator {
     /// Takes no new work, lets running attempts end for `grace` at most, stops everything.
     pub async fn stop(&self, grace: Duration) {
         self.0.services.admission.close();
+        self.0.services.allocator.close();
         let deadline = tokio::time::Instant::now() + grace;
         while self.0.services.registry.running() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -542,6 +542,10 @@ pub(super) fn at_least(caller: &Caller, role: Role) -> Answer<()> {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it stands where `map_err` hands an error over"
+)]
 pub(super) fn unreachable(error: TellError) -> Rejection {
     match error {
         TellError::NoSuchEntity(id) => Rejection::not_found(id.to_string()),

@@ -42,10 +42,10 @@ pub(super) async fn carry_out(cx: &mut Cx) {
     for effect in std::mem::take(&mut cx.volatile.effects) {
         match effect {
             Effect::Dispatch(agent, run) => {
-                tell(&cx.services, &agent, agent::Message::Run(run)).await
+                tell(&cx.services, &agent, agent::Message::Run(run)).await;
             }
             Effect::Stop(agent, token) => {
-                tell(&cx.services, &agent, agent::Message::Stop { token }).await
+                tell(&cx.services, &agent, agent::Message::Stop { token }).await;
             }
             Effect::Leave => cx.services.admission.leave(),
             // Nobody waits any more: no answer is needed.

@@ -14,6 +14,9 @@ use crate::{Rejection, allocator::Grant, task::Task};
 /// Answers a command once it is on disk.
 pub(crate) type Answer = oneshot::Sender<Result<(), Rejection>>;
 
+/// Looks at a task and the position of its last event.
+pub(crate) type Reader = Box<dyn FnOnce(&Task, u64) + Send>;
+
 /// What lies in a task's mailbox.
 pub(crate) enum Message {
     /// The first message of a new task.
@@ -25,7 +28,7 @@ pub(crate) enum Message {
         reply: Answer,
     },
     /// Shows the task and the position of its last event.
-    Read(Box<dyn FnOnce(&Task, u64) + Send>),
+    Read(Reader),
     /// To be answered when the task is settled.
     Await(oneshot::Sender<Box<TaskView>>),
     /// The allocator found an agent for a step.

@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use protocol::{
     id::TaskId,
     task::{Event, Finding},
+    time::Timestamp,
 };
 use ractor::ActorProcessingErr;
 
@@ -25,8 +26,7 @@ use crate::{
 };
 
 /// Gives every ready step to an agent that is free now; asks the allocator to look for the others.
-pub(super) fn allocate(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
-    let now = cx.services.clock.now();
+pub(super) fn allocate(cx: &mut Cx, now: Timestamp) -> Result<(), ActorProcessingErr> {
     let ready: Vec<usize> = cx
         .state
         .ready(now)
@@ -43,16 +43,15 @@ pub(super) fn allocate(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
             }
         }
     }
-    forget_unready(cx);
+    forget_unready(cx, now);
     Ok(())
 }
 
 /// Steps that stopped being ready while they waited leave the waiting room.
-fn forget_unready(cx: &mut Cx) {
+fn forget_unready(cx: &mut Cx, now: Timestamp) {
     if cx.volatile.requested.is_empty() {
         return;
     }
-    let now = cx.services.clock.now();
     let ready: HashSet<usize> = cx.state.ready(now).map(|(index, _)| index).collect();
     let id = task_id(cx);
     let allocator = cx.services.allocator.clone();
@@ -68,6 +67,15 @@ fn forget_unready(cx: &mut Cx) {
 /// The allocator found an agent. A step that is not ready any more gives the slot back by dropping it.
 pub(super) fn granted(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingErr> {
     cx.volatile.requested.remove(&index);
+    let bound = cx
+        .state
+        .steps
+        .get(index)
+        .and_then(|step| step.assigned.as_ref());
+    if bound.is_some_and(|agent| *agent != grant.agent.name) {
+        // It was found before the step was bound to another.
+        return Ok(());
+    }
     start(cx, index, grant)
 }
 

@@ -8,11 +8,13 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use futures_util::FutureExt;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
+use super::watchdog::Watched;
 use crate::supervision::{
     Message, Status, Tree,
     handle::{Origin, Slot},
@@ -133,7 +135,18 @@ where
         state: &mut A::State,
     ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
         let handling = self.life.take(&message);
+        let (name, entry) = (message.name(), &self.life.entry);
         let handled = self.actor.handle(myself, message, state);
+        let tell = move |took: Duration| {
+            metrics::blocked(entry.kind());
+            tracing::debug!(
+                path = entry.path(),
+                message = name,
+                ?took,
+                "a handler kept its thread"
+            );
+        };
+        let handled = Watched::new(handled, self.life.tree.clock().clone(), tell);
         handled.map(move |handled| {
             drop(handling);
             self.life.judge(Ok(handled))

@@ -7,9 +7,7 @@ use ractor::Actor;
 use tokio::time::Instant;
 
 use super::fixture::{Mishap, Order, Puppet, SECOND, eager, hold, ping, root, solo, stage, tree};
-use crate::supervision::{
-    Address, CallError, Gone, Restart, Strategy, Supervisor, spawn, spawn_root,
-};
+use crate::supervision::{Address, CallError, Gone, Restart, Strategy, spawn, spawn_root};
 
 #[tokio::test(start_paused = true)]
 async fn an_address_is_valid_before_the_first_start_and_after_each_restart() {
@@ -205,7 +203,7 @@ async fn messages_that_bypass_the_address_do_not_spoil_the_depth() {
 }
 
 /// A message that answers when it is dropped, as one that holds a reply does.
-struct Echo(Address<Echo>, Arc<tokio::sync::Semaphore>);
+struct Echo(Address<Self>, Arc<tokio::sync::Semaphore>);
 
 impl Drop for Echo {
     fn drop(&mut self) {

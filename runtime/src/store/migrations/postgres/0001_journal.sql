@@ -134,15 +134,32 @@ SELECT position, address(stream) AS stream, seq, count, 'cmd_' || encode(cmd_id,
        encode(hash, 'hex') AS hash
 FROM event;
 
+-- One row an event: what a record holds is an array.
+CREATE VIEW event_each AS
+SELECT event.stream, event.seq + each.number - 1 AS seq, each.event ->> 'type' AS type, each.event
+FROM event, jsonb_array_elements(event.data::jsonb) WITH ORDINALITY AS each (event, number);
+
 CREATE VIEW agents AS
-SELECT id, name, body ->> 'description' AS description, body ->> 'agent_type' AS agent_type,
+SELECT id, name, coalesce(body ->> 'description', '') AS description, body ->> 'agent_type' AS agent_type,
        coalesce(body ->> 'endpoint', '') AS endpoint, body -> 'capabilities' AS capabilities,
        status, body -> 'config' AS config, body -> 'metadata' AS metadata, created_at, updated_at
 FROM stream_text WHERE kind = 1 AND NOT hidden;
 
 CREATE VIEW tasks AS
-SELECT id, body ->> 'session_id' AS session_id, user_id, body ->> 'description' AS description,
-       status, body -> 'plan' AS plan, body -> 'result' AS result,
+SELECT id, body ->> 'session_id' AS session_id, user_id,
+       -- Lists have the beginning of it; the events have all.
+       coalesce((SELECT coalesce(event ->> 'description', event -> 'spec' ->> 'description')
+                 FROM event_each
+                 WHERE event_each.stream = stream_text.stream AND type IN ('submitted', 'amended')
+                   AND coalesce(event ->> 'description', event -> 'spec' ->> 'description') IS NOT NULL
+                 ORDER BY seq DESC LIMIT 1), body ->> 'description') AS description,
+       status,
+       (SELECT event -> 'plan' FROM event_each
+        WHERE event_each.stream = stream_text.stream AND type = 'planned'
+        ORDER BY seq DESC LIMIT 1) AS plan,
+       (SELECT event -> 'result' FROM event_each
+        WHERE event_each.stream = stream_text.stream AND type = 'settled'
+        ORDER BY seq DESC LIMIT 1) AS result,
        coalesce(body -> 'error' ->> 'message', body ->> 'error') AS error, created_at,
        (body ->> 'completed_at')::timestamptz AS completed_at
 FROM stream_text WHERE kind = 2 AND NOT hidden;

@@ -131,9 +131,14 @@ SELECT event.position, stream_text.id AS stream, event.seq, event.count,
        event.version, event.data, lower(hex(event.hash)) AS hash
 FROM event JOIN stream_text ON stream_text.stream = event.stream;
 
+-- One row an event: what a record holds is an array.
+CREATE VIEW event_each AS
+SELECT event.stream, event.seq + each.key AS seq, each.value ->> '$.type' AS type, each.value AS event
+FROM event, json_each(event.data) AS each;
+
 CREATE VIEW agents AS
 SELECT id, name,
-       body ->> '$.description' AS description,
+       coalesce(body ->> '$.description', '') AS description,
        body ->> '$.agent_type' AS agent_type,
        coalesce(body ->> '$.endpoint', '') AS endpoint,
        body -> '$.capabilities' AS capabilities,
@@ -147,10 +152,19 @@ CREATE VIEW tasks AS
 SELECT id,
        body ->> '$.session_id' AS session_id,
        user_id,
-       body ->> '$.description' AS description,
+       -- Lists have the beginning of it; the events have all.
+       coalesce((SELECT coalesce(event ->> '$.description', event ->> '$.spec.description') AS text
+                 FROM event_each
+                 WHERE event_each.stream = stream_text.stream AND type IN ('submitted', 'amended')
+                   AND text IS NOT NULL
+                 ORDER BY seq DESC LIMIT 1), body ->> '$.description') AS description,
        status,
-       body -> '$.plan' AS plan,
-       body -> '$.result' AS result,
+       (SELECT event -> '$.plan' FROM event_each
+        WHERE event_each.stream = stream_text.stream AND type = 'planned'
+        ORDER BY seq DESC LIMIT 1) AS plan,
+       (SELECT event -> '$.result' FROM event_each
+        WHERE event_each.stream = stream_text.stream AND type = 'settled'
+        ORDER BY seq DESC LIMIT 1) AS result,
        coalesce(body ->> '$.error.message', body ->> '$.error') AS error,
        created_at,
        body ->> '$.completed_at' AS completed_at

@@ -26,6 +26,10 @@ async fn people_can_read_it_with_a_sql_shell() {
     failed.summary.body = r#"{"description":"tidy","error":{"code":"x","message":"broke"},
         "completed_at":"2026-01-01T00:00:00Z"}"#
         .into();
+    failed.record.data = r#"[{"type":"submitted","spec":{"description":"tidy up"}},{"type":"planned","plan":{"steps":[]}},
+        {"type":"settled","result":{"half":1}}]"#
+        .into();
+    failed.record.count = 3;
     let mut hidden = append(task(2), 1);
     hidden.summary.hidden = true;
     all(&shared, &[bob, failed, hidden]).await.unwrap();
@@ -69,15 +73,17 @@ async fn people_can_read_it_with_a_sql_shell() {
             &format!("task_{hex}"),
             "",
             "ann",
-            "tidy",
+            "tidy up",
             "failed",
-            "",
-            "",
+            "{\"steps\":[]}",
+            "{\"half\":1}",
             "broke",
             "1970-01-01T00:00:00.001Z",
             "2026-01-01T00:00:00Z"
         ]
     );
+    let last = read("SELECT max(seq), type FROM event_each WHERE type IS NOT NULL").await;
+    assert_eq!(last, ["3", "settled"]);
     let stream = read("SELECT stream FROM event_text WHERE stream LIKE 'agent%'").await;
     assert_eq!(stream, [format!("agent_{hex}")]);
 }

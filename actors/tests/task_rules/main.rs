@@ -1,0 +1,125 @@
+//! Whatever happens to a task, in whatever order: what it promises holds, and it never gets stuck.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which the lint does not recognise outside a test function"
+)]
+
+mod invariants;
+mod plans;
+mod play;
+
+use std::time::Duration;
+
+use play::{Flush, Move, Play};
+use proptest::prelude::*;
+use protocol::{
+    plan::{Effect, StepSpec},
+    task::{Budget, StepStatus, TaskStatus},
+    time::Span,
+};
+
+fn moves() -> impl Strategy<Value = Vec<(Move, Flush)>> {
+    let flush = prop_oneof![3 => Just(Flush::Now), 1 => Just(Flush::Later)];
+    proptest::collection::vec((play::a_move(), flush), 0..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn promises_hold_under_any_interleaving((steps, budget) in plans::plan(), moves in moves()) {
+        let mut play = Play::new(steps, budget);
+        for (what, flush) in moves {
+            play.make(what, flush);
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_left_alone_settles((steps, budget) in plans::plan(), moves in moves(), seed: u64) {
+        let mut play = Play::new(steps, budget);
+        for (what, flush) in moves {
+            play.make(what, flush);
+        }
+        play.run_to_the_end(seed);
+        prop_assert!(play.task().status.is_terminal());
+        prop_assert_eq!(play.task().running(), 0);
+    }
+
+    #[test]
+    fn a_task_whose_attempts_all_succeed_completes((steps, _) in plans::plan()) {
+        let mut play = Play::new(steps, Budget::default());
+        play.run_well();
+        prop_assert_eq!(play.task().status, TaskStatus::Completed);
+    }
+}
+
+fn one(effect: Effect) -> Vec<StepSpec> {
+    vec![plans::step("a", effect, &[])]
+}
+
+#[test]
+fn a_guarded_step_that_is_lost_and_not_done_again_and_again_is_given_up() {
+    let mut play = Play::new(one(Effect::Guarded), Budget::default());
+    for _ in 0..play::MAX_LOST {
+        play.make(Move::Start(0), Flush::Now);
+        play.make(Move::Lose(u16::MAX), Flush::Now);
+        play.make(Move::Probe(0, play::Found::NotDone), Flush::Now);
+    }
+    let step = &play.task().steps[0];
+    assert_eq!(step.status, StepStatus::Failed);
+    assert_eq!(step.error.as_ref().unwrap().code, "quarantined");
+}
+
+#[test]
+fn a_retry_has_its_own_time_to_wait_for_an_agent() {
+    let budget = Budget {
+        queue_time: Some(Span(Duration::from_secs(5))),
+        ..Budget::default()
+    };
+    let mut play = Play::new(one(Effect::Idempotent), budget);
+    play.make(Move::Start(0), Flush::Now);
+    play.make(Move::Pass(6000), Flush::Now);
+    play.make(Move::End(0, play::End::Transient), Flush::Now);
+    play.make(Move::Pass(4000), Flush::Now);
+    assert_eq!(play.task().status, TaskStatus::Executing);
+    play.make(Move::Pass(6000), Flush::Now);
+    assert_eq!(play.task().error.as_ref().unwrap().code, "queue_timeout");
+}
+
+#[test]
+fn retries_leave_enough_attempts_for_the_steps_that_have_had_none() {
+    let budget = Budget {
+        max_attempts: Some(3),
+        ..Budget::default()
+    };
+    let steps = vec![
+        plans::step("a", Effect::Pure, &[]),
+        plans::step("b", Effect::Pure, &["a"]),
+    ];
+    let mut play = Play::new(steps, budget);
+    for _ in 0..2 {
+        play.make(Move::Start(0), Flush::Now);
+        play.make(Move::End(0, play::End::Transient), Flush::Now);
+        play.make(Move::Pass(60_000), Flush::Now);
+    }
+    // A third attempt at `a` would leave none for `b`.
+    assert_eq!(play.task().status, TaskStatus::Failed);
+    assert_eq!(play.task().attempts(), 2);
+}
+
+#[test]
+fn a_lost_guarded_step_whose_time_is_up_is_unknown() {
+    let budget = Budget {
+        wall_time: Some(Span(Duration::from_secs(5))),
+        ..Budget::default()
+    };
+    let mut play = Play::new(one(Effect::Guarded), budget);
+    play.make(Move::Start(0), Flush::Now);
+    play.make(Move::Pass(6000), Flush::Now);
+    play.make(Move::Lose(u16::MAX), Flush::Now);
+    let task = play.task();
+    assert_eq!(task.status, TaskStatus::Failed);
+    assert_eq!(task.steps[0].status, StepStatus::Unknown);
+    assert_eq!(task.error.as_ref().unwrap().code, "timeout");
+}
