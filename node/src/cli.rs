@@ -265,3 +265,31 @@ fn read_text(path: &Path) -> Result<String, Failure> {
         Failure::new(Exit::Usage, format!("cannot read {}", path.display())).because(error)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(command: &clap::Command, global: &[&str]) {
+        for argument in command.get_arguments() {
+            let taken = |name: &str| global.contains(&name);
+            assert!(
+                !taken(argument.get_id().as_str()) && !argument.get_long().is_some_and(taken),
+                "{}: {argument}",
+                command.get_name()
+            );
+        }
+        command.get_subcommands().for_each(|sub| check(sub, global));
+    }
+
+    #[test]
+    fn no_command_gives_a_flag_of_all_commands_another_meaning() {
+        let cli = Cli::command();
+        let global: Vec<&str> = cli
+            .get_arguments()
+            .map(|arg| arg.get_id().as_str())
+            .collect();
+        assert!(global.contains(&"config"));
+        cli.get_subcommands().for_each(|sub| check(sub, &global));
+    }
+}

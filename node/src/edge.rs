@@ -1,8 +1,8 @@
 //! DOOR for callers: the HTTP interface of a node.
 //!
-//! A request comes through [`listener`] (connections, limits, TLS), the [`gate`] (host, token,
-//! route, role) and [`dispatch`] (body, idempotency key, time limit) to one of the handlers
-//! ([`system`], [`agents`], [`tasks`]), which know the system only through
+//! A request comes through `listener` (connections, limits, TLS), the `gate` (host, token,
+//! route, role) and `dispatch` (body, idempotency key, time limit) to one of the handlers
+//! (`system`, `agents`, `tasks`), which know the system only through
 //! [`actors::Orchestrator`]. All routes stand in one [`table`].
 
 pub mod access;

@@ -206,6 +206,68 @@ fn exit_codes_tell_what_became_of_a_task() {
 }
 
 #[test]
+fn logs_show_what_programs_wrote_however_long_it_is() {
+    let troupe = Program::new();
+    let _node = troupe.start();
+    let steps = r#"[
+        {id: long, agent: long}, {id: both, agent: both, needs: [long]},
+        {id: same, agent: echo, needs: [both]},
+        {id: bad, agent: bad, needs: [same], retry: {max_attempts: 1}},
+    ]"#;
+    fs::write(troupe.folder().join("steps.yaml"), steps).unwrap();
+    troupe.ok(&["agent", "register", "echo", "--type", "echo"]);
+    for (name, argv) in [
+        ("long", r#"["seq", "1", "30000"]"#),
+        (
+            "both",
+            r#"["sh", "-c", "printf 'out\\033[31m\\n'; echo err >&2"]"#,
+        ),
+        ("bad", r#"["sh", "-c", "echo sorry >&2; exit 3"]"#),
+    ] {
+        let config = format!(r#"{{"argv": {argv}}}"#);
+        troupe.ok(&[
+            "agent",
+            "register",
+            name,
+            "--type",
+            "command",
+            "--settings",
+            &config,
+        ]);
+    }
+    let created = troupe.run(&[
+        "-q",
+        "task",
+        "create",
+        "x",
+        "--steps",
+        "steps.yaml",
+        "--wait",
+        "60s",
+    ]);
+    let id = created.out.trim();
+
+    let numbers: String = (1..=30_000).map(|number| format!("{number}\n")).collect();
+    assert_eq!(troupe.ok(&["task", "logs", id, "--step", "long"]), numbers);
+    let both = troupe.run(&["task", "logs", id, "--step", "both"]);
+    assert_eq!(
+        (both.out.as_str(), both.err.as_str()),
+        ("out\\u{1b}[31m\n", "err\n")
+    );
+    let all = troupe.run(&["task", "logs", id]);
+    assert!(all.out.contains("==> both, attempt 1 <==\n"), "{all:?}");
+    assert!(all.err.contains("status 3: sorry"), "{all:?}");
+    let data = troupe.json(&["task", "logs", id, "--step", "both", "--attempt", "1"]);
+    assert_eq!(data[0]["stdout"], "out\u{1b}[31m\n");
+    assert_eq!(data[0]["truncated"], false);
+    let none = troupe.run(&["task", "logs", id, "--step", "same"]);
+    assert!(none.err.contains("no program"), "{none:?}");
+    troupe
+        .run(&["task", "logs", id, "--step", "absent"])
+        .fails(3, &["absent", "help: "]);
+}
+
+#[test]
 fn json_is_what_the_interface_answers() {
     let troupe = Program::new();
     let _node = troupe.start();

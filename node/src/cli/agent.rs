@@ -117,7 +117,7 @@ pub(super) struct Change {
     capabilities: Vec<String>,
     /// How it is called, as JSON
     #[arg(long, value_name = "JSON", value_parser = json::<Map<String, Value>>)]
-    config: Option<Map<String, Value>>,
+    settings: Option<Map<String, Value>>,
     /// Free JSON
     #[arg(long, value_name = "JSON", value_parser = json::<Map<String, Value>>)]
     metadata: Option<Map<String, Value>>,
@@ -224,7 +224,7 @@ impl Register {
                 ..spec
             });
         }
-        let mut config = self.change.config.unwrap_or_default();
+        let mut config = self.change.settings.unwrap_or_default();
         if !self.program.is_empty() {
             config.insert("argv".to_owned(), json!(self.program));
         }
@@ -259,7 +259,7 @@ impl Change {
             description: self.description,
             endpoint: self.endpoint,
             capabilities: (!self.capabilities.is_empty()).then_some(self.capabilities),
-            config: self.config,
+            config: self.settings,
             metadata: self.metadata,
             max_tasks: self.max_tasks,
             resources: None,

@@ -133,6 +133,16 @@ impl Output {
         }
     }
 
+    /// Prints a text as it is to standard error.
+    #[expect(
+        clippy::unused_self,
+        reason = "all that is printed goes through an output"
+    )]
+    pub(super) fn error_text(&self, text: &str) {
+        // Nobody is left to be told when standard error is closed.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+
     pub(super) fn paint_error(&self, text: &str) -> String {
         match self.err {
             Paint::Colours => format!("\u{1b}[1;31m{text}\u{1b}[0m"),

@@ -22,6 +22,8 @@ use super::{
 };
 use crate::client::{Client, Unsettled};
 
+mod logs;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
     /// Create a task
@@ -63,6 +65,8 @@ pub(super) enum Task {
         /// The task
         id: TaskId,
     },
+    /// Print what the programs of a task wrote to standard output and standard error
+    Logs(logs::Logs),
     /// Remove settled tasks from sight; their records stay
     Delete {
         /// The tasks
@@ -170,6 +174,7 @@ impl Task {
             }
             Self::Result { id } => output.show(&client.task_result(id).await?),
             Self::Attempts { id } => output.show(&client.attempts(id).await?),
+            Self::Logs(logs) => logs.run(client, output).await,
             Self::Delete { ids, cancel } => {
                 let unsettled = if cancel {
                     Unsettled::Cancel

@@ -2,7 +2,7 @@
 //!
 //! Access decisions, dispatch, the OpenAPI document and the tests all read this table. A request
 //! that matches no entry is answered 404 or 405, so what is not listed cannot be reached, and what
-//! is listed without a handler does not compile: handlers match on [`Operation`].
+//! is listed without a handler does not compile: handlers match on `Operation`.
 
 mod agents;
 mod matching;
