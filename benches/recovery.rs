@@ -102,6 +102,8 @@ async fn long_history(program: &Path, data: &Path) -> Result<()> {
     spread(&node, IN_FLIGHT, EVENTS, &place, amended).await?;
     // Settled, so that nothing brings it back to memory before it is asked for.
     let cancel = format!("{place}/cancel");
+    // The first connection may have lain idle for too long.
+    connection = node.connect().await?;
     connection.post(&cancel, "{}").await?.json()?;
     drop(connection);
     node.kill().await?;

@@ -6,7 +6,7 @@ use benches::{
     Goal, Latencies, Result,
     calls::{complete, completed, register, spread, submit},
     figure,
-    http::{Connection, serve},
+    http::serve,
     node::{Node, build},
     say, scratch, stopwatch,
 };
@@ -45,12 +45,14 @@ async fn report() -> Result<()> {
     let slow = json!({"name": "slow", "agent_type": "sleep", "max_tasks": 200});
     register(&mut connection, &slow).await?;
 
-    creation(&node).await?;
-    steps(&mut connection).await?;
-    at_once(&node, &mut connection).await?;
-    mixed(&node).await?;
-    registration(&mut connection, &format!("http://{stub}")).await?;
     drop(connection);
+
+    // Each has connections of its own: one that lies idle for a minute is closed.
+    creation(&node).await?;
+    steps(&node).await?;
+    at_once(&node).await?;
+    mixed(&node).await?;
+    registration(&node, &format!("http://{stub}")).await?;
     node.stop().await?;
     many_agents(&program, &folder.path().join("agents")).await
 }
@@ -94,18 +96,19 @@ async fn creation(node: &Node) -> Result<()> {
     Ok(())
 }
 
-async fn steps(connection: &mut Connection) -> Result<()> {
+async fn steps(node: &Node) -> Result<()> {
+    let mut connection = node.connect().await?;
     let mut simple = Latencies::default();
     for _ in 0..20 {
         let watch = stopwatch();
-        complete(connection, &sleeping(1, STEP)).await?;
+        complete(&mut connection, &sleeping(1, STEP)).await?;
         simple.add(watch.elapsed());
     }
     p95("S8 task of one step of 100 ms, p95", &simple, 2_000.0);
     let mut chain = Latencies::default();
     for _ in 0..3 {
         let watch = stopwatch();
-        complete(connection, &sleeping(10, STEP)).await?;
+        complete(&mut connection, &sleeping(10, STEP)).await?;
         chain.add(watch.elapsed());
     }
     let name = "S9 task of ten such steps in a row, longest of 3";
@@ -113,7 +116,8 @@ async fn steps(connection: &mut Connection) -> Result<()> {
     Ok(())
 }
 
-async fn at_once(node: &Node, connection: &mut Connection) -> Result<()> {
+async fn at_once(node: &Node) -> Result<()> {
+    let mut connection = node.connect().await?;
     let mut tasks = JoinSet::new();
     let task = sleeping(1, "3s");
     for _ in 0..AT_ONCE {
@@ -176,7 +180,8 @@ async fn mixed(node: &Node) -> Result<()> {
     Ok(())
 }
 
-async fn registration(connection: &mut Connection, endpoint: &str) -> Result<()> {
+async fn registration(node: &Node, endpoint: &str) -> Result<()> {
+    let mut connection = node.connect().await?;
     let mut calls = Latencies::default();
     for number in 0..200 {
         let agent = json!({
@@ -186,7 +191,7 @@ async fn registration(connection: &mut Connection, endpoint: &str) -> Result<()>
             "verify": true,
         });
         let watch = stopwatch();
-        register(connection, &agent).await?;
+        register(&mut connection, &agent).await?;
         calls.add(watch.elapsed());
     }
     p95(
