@@ -1,10 +1,11 @@
-//! A keep-alive HTTP/1.1 connection that costs the load generator next to nothing.
+//! Keep-alive HTTP/1.1 that costs the load generator next to nothing: its connections, and a service
+//! for the node to call.
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
 
 /// One connection to a node's edge.
@@ -99,27 +100,82 @@ impl Connection {
     }
 }
 
-/// The answer, once all of it is there.
-fn parse(received: &[u8]) -> io::Result<Option<Answer>> {
+/// A service on a port of its own that answers every request with this JSON.
+///
+/// # Errors
+///
+/// When no port is free.
+pub async fn serve(body: &str) -> io::Result<SocketAddr> {
+    let length = body.len();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json";
+    let answer = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A caller that goes away in the middle is its own affair.
+            tokio::spawn(answer_all(stream, answer.clone()));
+        }
+    });
+    Ok(address)
+}
+
+async fn answer_all(mut stream: TcpStream, answer: String) -> io::Result<()> {
+    let mut received = Vec::new();
+    while stream.read_buf(&mut received).await? > 0 {
+        if let Some(message) = read(&received)?
+            && message.body.len() >= message.length.unwrap_or(0)
+        {
+            stream.write_all(answer.as_bytes()).await?;
+            received.clear();
+        }
+    }
+    Ok(())
+}
+
+/// A message as far as it is there.
+struct Message<'a> {
+    head: &'a str,
+    /// Bytes of body that the head names.
+    length: Option<usize>,
+    body: &'a [u8],
+}
+
+/// A message whose head is there.
+fn read(received: &[u8]) -> io::Result<Option<Message<'_>>> {
     let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
     };
     let head = std::str::from_utf8(&received[..end]).map_err(io::Error::other)?;
-    let field = |name: &str| {
-        head.lines().find_map(|line| {
-            let (found, value) = line.split_once(':')?;
-            found.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse())
+    });
+    let length = length.transpose().map_err(|_| malformed(head))?;
+    Ok(Some(Message {
+        head,
+        length,
+        body: &received[end + 4..],
+    }))
+}
+
+fn malformed(head: &str) -> io::Error {
+    io::Error::other(format!("not a message that is understood here: {head}"))
+}
+
+/// The answer, once all of it is there.
+fn parse(received: &[u8]) -> io::Result<Option<Answer>> {
+    let Some(Message { head, length, body }) = read(received)? else {
+        return Ok(None);
     };
-    let malformed = || io::Error::other(format!("not an answer that is understood here: {head}"));
     let status = head.get(9..12).and_then(|status| status.parse().ok());
-    let status = status.ok_or_else(malformed)?;
-    let length = match field("content-length") {
-        Some(length) => length.parse().map_err(|_| malformed())?,
+    let status = status.ok_or_else(|| malformed(head))?;
+    let length = match length {
+        Some(length) => length,
         None if status == 204 => 0,
-        None => return Err(malformed()),
+        None => return Err(malformed(head)),
     };
-    let body = &received[end + 4..];
     Ok((body.len() >= length).then(|| Answer {
         status,
         body: body[..length].to_vec(),

@@ -1,5 +1,6 @@
 //! What the benches share: figures beside their goals, percentiles, and what the machine says.
 
+pub mod calls;
 pub mod http;
 pub mod node;
 

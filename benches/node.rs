@@ -22,6 +22,7 @@ pub struct Node {
     child: Child,
     address: String,
     token: String,
+    data: PathBuf,
 }
 
 /// Builds `troupe` as a newcomer does, and says where it lies.
@@ -49,11 +50,25 @@ impl Node {
     ///
     /// When it ends, or says nothing in time.
     pub async fn start(program: &Path, data: &Path) -> io::Result<Self> {
+        Self::start_with(program, data, &[]).await
+    }
+
+    /// The same, with variables of the environment that overrule its configuration.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub async fn start_with(
+        program: &Path,
+        data: &Path,
+        variables: &[(&str, &str)],
+    ) -> io::Result<Self> {
         fs::create_dir_all(data)?;
         let log = fs::File::create(data.with_extension("log"))?;
         let mut child = Command::new(program)
             .args(["start", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -79,6 +94,7 @@ impl Node {
             child,
             address: address.trim_start_matches("http://").to_owned(),
             token: token.trim().to_owned(),
+            data: data.to_owned(),
         })
     }
 
@@ -102,6 +118,17 @@ impl Node {
             .id()
             .ok_or_else(|| io::Error::other("the node ended"))?;
         crate::resident_mib(id)
+    }
+
+    /// Kills it with SIGKILL, and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When it ended before.
+    pub async fn kill(mut self) -> io::Result<()> {
+        self.child.kill().await?;
+        // What it left says where it listened; the next one is not to be taken for it.
+        fs::remove_file(self.data.join("edge.url"))
     }
 
     /// Asks it to end, and waits until it did.

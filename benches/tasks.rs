@@ -1,11 +1,12 @@
 //! Tasks end to end: one release binary, SQLite, HTTP, with the load generator on the same machine.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use benches::{
-    Goal, Latencies, Result, bytes_below, figure,
+    Goal, Latencies, Result, bytes_below,
+    calls::{complete, register, spread, until},
+    figure,
     http::Connection,
-    load,
     node::{Node, build},
     rate, say, scratch, stopwatch,
 };
@@ -45,7 +46,7 @@ async fn first_task_and_fan_out(program: &Path, data: &Path) -> Result<()> {
     let node = Node::start(program, data).await?;
     let mut connection = node.connect().await?;
     register_agents(&mut connection).await?;
-    submit(&mut connection, &no_op()).await?;
+    complete(&mut connection, &no_op()).await?;
     let first = watch.elapsed();
     figure(
         "start to first completed task",
@@ -55,11 +56,11 @@ async fn first_task_and_fan_out(program: &Path, data: &Path) -> Result<()> {
     );
 
     let plan = fan_out();
-    submit(&mut connection, &plan).await?;
+    complete(&mut connection, &plan).await?;
     let mut runs = Latencies::default();
     for _ in 0..30 {
         let watch = stopwatch();
-        submit(&mut connection, &plan).await?;
+        complete(&mut connection, &plan).await?;
         runs.add(watch.elapsed());
     }
     let name = format!("fan-out 1 -> {WIDTH} -> 1, median");
@@ -99,7 +100,7 @@ async fn memory_load_and_disk(program: &Path, data: &Path) -> Result<()> {
     let mut alone = Latencies::default();
     for _ in 0..ALONE {
         let watch = stopwatch();
-        submit(&mut connection, &no_op()).await?;
+        complete(&mut connection, &no_op()).await?;
         alone.add(watch.elapsed());
     }
     figure(
@@ -161,8 +162,7 @@ async fn register_agents(connection: &mut Connection) -> Result<()> {
             "capabilities": ["echo"],
             "max_tasks": IN_FLIGHT,
         });
-        let path = "/api/v1/agents/register";
-        connection.post(path, &agent.to_string()).await?.json()?;
+        register(connection, &agent).await?;
     }
     Ok(())
 }
@@ -184,50 +184,33 @@ fn fan_out() -> String {
     json!({"description": "fan-out", "steps": steps}).to_string()
 }
 
-/// Submits a task and waits until it is completed.
-async fn submit(connection: &mut Connection, task: &str) -> Result<()> {
-    let answer = connection.post("/api/v1/tasks?wait=30s", task).await?;
-    let task = answer.json()?;
-    if task["status"] == "completed" {
-        Ok(())
-    } else {
-        Err(format!("the task is not done: {task}").into())
-    }
-}
-
 /// Runs `tasks` no-op tasks, [`IN_FLIGHT`] at a time.
 async fn run(node: &Node, tasks: usize) -> Result<Latencies> {
-    let mut connections = Vec::new();
-    for _ in 0..IN_FLIGHT {
-        connections.push(node.connect().await?);
-    }
-    let task: Arc<str> = no_op().into();
-    load(connections, tasks, move |mut connection| {
-        let task = Arc::clone(&task);
-        async move {
-            submit(&mut connection, &task).await?;
+    spread(
+        node,
+        IN_FLIGHT,
+        tasks,
+        &no_op(),
+        |mut connection, task| async move {
+            complete(&mut connection, &task).await?;
             Ok(connection)
-        }
-    })
+        },
+    )
     .await
 }
 
 /// Waits until all tasks have left memory.
 async fn passivated(connection: &mut Connection) -> Result<()> {
-    let all_left = async {
-        loop {
-            let node = connection.get("/api/v1/node").await?;
-            let active = node["active_entities"].as_u64();
-            if active.is_some_and(|active| active <= RESIDENT) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-    };
-    let patience = Duration::from_secs(180);
-    tokio::time::timeout(patience, all_left)
-        .await
-        .map_err(|_| "tasks stay in memory though nothing asks for them")?
+    let left = |active| active <= RESIDENT;
+    let otherwise = "tasks stay in memory though nothing asks for them";
+    until(
+        connection,
+        "/api/v1/node",
+        "active_entities",
+        left,
+        otherwise,
+    )
+    .await
 }
 
 fn millis(took: Duration) -> f64 {
