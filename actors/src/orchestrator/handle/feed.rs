@@ -26,15 +26,17 @@ impl Orchestrator {
     ///
     /// As [`task`](Self::task).
     pub async fn task_events(&self, caller: &Caller, id: TaskId, after: u64) -> Answer<EventFeed> {
-        self.visible(caller, id).await?;
+        // Watching before reading, so that nothing falls between the two.
+        let watch = self.0.journal.feed().watch(id.into());
+        let row = self.visible(caller, id).await?;
         let tail = Tail {
-            // Watching before reading, so that nothing falls between the two.
-            watch: self.0.journal.feed().watch(id.into()),
+            watch,
             journal: self.0.journal.clone(),
             stream: id.into(),
             position: after,
             ready: VecDeque::new(),
             live: false,
+            settled: !row.summary.open,
             over: false,
         };
         Ok(Box::pin(stream::unfold(tail, Tail::next)))
@@ -51,6 +53,8 @@ struct Tail {
     ready: VecDeque<EventView>,
     /// Everything that the store had was given out.
     live: bool,
+    /// The task was settled before: what the store has is all.
+    settled: bool,
     over: bool,
 }
 
@@ -81,6 +85,7 @@ impl Tail {
             for record in &records {
                 self.take(record)?;
             }
+            self.over |= self.live && self.settled;
             return Ok(());
         }
         match self.watch.records.recv().await {
@@ -101,9 +106,10 @@ impl Tail {
 
     fn take(&mut self, record: &Record) -> Result<(), store::Error> {
         for event in views(record)? {
+            // Also when the position given lies beyond it.
+            self.over |= settles(&event.event);
             if event.seq > self.position {
                 self.position = event.seq;
-                self.over |= settles(&event.event);
                 self.ready.push_back(event);
             }
         }
