@@ -40,6 +40,11 @@ impl Life {
         self.over.store(true, Ordering::SeqCst);
     }
 
+    /// It was only away.
+    pub(crate) fn back(&self) {
+        self.over.store(false, Ordering::SeqCst);
+    }
+
     /// How often one stream was read, or its row looked up.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)

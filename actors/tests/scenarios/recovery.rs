@@ -2,13 +2,13 @@
 
 use actors::adapter::Probe;
 use protocol::{
-    api::TaskView,
+    api::{TaskQuery, TaskView, TreeQuery},
     id::TaskId,
     task::{AttemptStatus, StepStatus, TaskStatus},
 };
 use serde_json::{Value, json};
 
-use crate::support::System;
+use crate::support::{System, until};
 
 /// A system that died while the only step of a task ran.
 async fn died_running(effect: &str) -> (System, TaskId) {
@@ -145,4 +145,34 @@ async fn an_orderly_stop_lets_attempts_end_and_leaves_the_rest_for_the_next_star
         system.task(&system.admin, first).await.unwrap().status,
         TaskStatus::Completed
     );
+}
+
+#[tokio::test]
+async fn work_goes_on_by_itself_when_the_store_was_away_for_a_while() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 1).await;
+    let tasks = [system.work("first").await, system.work("second").await];
+    system.tool("one").is_called(1).await;
+    system.life.end();
+    system.tool("one").release(1);
+    // The second gets the slot, cannot record that, and its actor fails.
+    let path = format!("/tasks/{}", tasks[1]);
+    until(async || {
+        let tree = system.tree(&system.admin, &TreeQuery::default()).await;
+        let nodes = tree.unwrap().nodes;
+        nodes.iter().all(|node| node.path != path).then_some(())
+    })
+    .await;
+    system.life.back();
+    system.tool("one").release(1);
+    // Only the index is looked at: a question to the task itself would bring it back.
+    until(async || {
+        let query = TaskQuery {
+            status: Some(TaskStatus::Completed),
+            ..TaskQuery::default()
+        };
+        let page = system.tasks(&system.admin, &query).await.unwrap();
+        (page.items.len() == 2).then_some(())
+    })
+    .await;
 }

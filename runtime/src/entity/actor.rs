@@ -8,12 +8,15 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use super::{
     Entity, Host,
     activation::{Failures, Verdict},
-    handle::{Inner, Seed},
+    handle::{Inner, Seed, TellError},
 };
 use crate::{
     journal::{Journal, Journaled},
     supervision::Message,
 };
+
+/// How often an entity that failed looks whether the store is back.
+const AWAY: Duration = Duration::from_secs(1);
 
 /// What an entity works with while it is active.
 #[derive(Debug)]
@@ -103,8 +106,10 @@ impl<E: Entity> Actor for EntityActor<E> {
             host: self.host.clone(),
             myself,
         };
-        if !is_new {
-            E::recover(&mut context).await?;
+        if !is_new && let Err(error) = E::recover(&mut context).await {
+            let inner = self.host.inner();
+            inner.names.remove(&context.myself.get_id());
+            return Err(error);
         }
         Ok(context)
     }
@@ -127,12 +132,15 @@ pub(super) struct HostActor<E: Entity> {
 #[derive(Debug)]
 pub(super) enum HostMessage {
     Activate(EntityId),
+    /// It could not be activated though the store answers: the fault is its own.
+    NotActivated(EntityId, String),
 }
 impl ractor::Message for HostMessage {}
 impl Message for HostMessage {
     fn name(&self) -> &'static str {
         match self {
             Self::Activate(_) => "Activate",
+            Self::NotActivated(..) => "NotActivated",
         }
     }
 }
@@ -162,19 +170,23 @@ impl<E: Entity> Actor for HostActor<E> {
 
     async fn handle(
         &self,
-        _: ActorRef<HostMessage>,
+        myself: ActorRef<HostMessage>,
         message: HostMessage,
-        _: &mut Self::State,
+        failures: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             HostMessage::Activate(id) => {
-                let host = Host::from(self.inner.clone());
-                tokio::spawn(async move {
-                    if let Err(error) = host.activate(id).await {
-                        tracing::warn!(entity = %id, %error, "entity did not come back");
-                    }
-                });
+                tokio::spawn(bring_back(Host::from(self.inner.clone()), myself, id));
             }
+            HostMessage::NotActivated(id, error) => match self.failed(id, error, failures) {
+                Verdict::Again(after) => {
+                    myself.send_after(after, move || HostMessage::Activate(id));
+                }
+                Verdict::Park(errors) => {
+                    let inner = self.inner.clone();
+                    tokio::spawn(async move { inner.park(id, errors).await });
+                }
+            },
         }
         Ok(())
     }
@@ -200,24 +212,59 @@ impl<E: Entity> Actor for HostActor<E> {
                 failures.remove(&id);
                 self.inner.gone(id);
             }
-            Some(error) => {
-                tracing::error!(entity = %id, error, "entity failed");
-                let verdict = failures
-                    .entry(id)
-                    .or_default()
-                    .add(self.inner.journal.clock().now(), error);
-                match verdict {
-                    Verdict::Again(after) => {
-                        self.inner.gone(id);
-                        myself.send_after(after, move || HostMessage::Activate(id));
-                    }
-                    Verdict::Park(errors) => {
-                        failures.remove(&id);
-                        self.inner.park(id, errors);
-                    }
+            Some(error) => match self.failed(id, error, failures) {
+                Verdict::Again(after) => {
+                    self.inner.gone(id);
+                    myself.send_after(after, move || HostMessage::Activate(id));
                 }
-            }
+                // Until that is on disk nobody may bring it back.
+                Verdict::Park(errors) => {
+                    let inner = self.inner.clone();
+                    tokio::spawn(async move {
+                        inner.park(id, errors).await;
+                        inner.gone(id);
+                    });
+                }
+            },
         }
         Ok(())
+    }
+}
+
+impl<E: Entity> HostActor<E> {
+    /// Counts a failure and says what follows.
+    fn failed(
+        &self,
+        id: EntityId,
+        error: String,
+        failures: &mut HashMap<EntityId, Failures>,
+    ) -> Verdict {
+        tracing::error!(entity = %id, error, "entity failed");
+        let now = self.inner.journal.clock().now();
+        let verdict = failures.entry(id).or_default().add(now, error);
+        if matches!(verdict, Verdict::Park(_)) {
+            failures.remove(&id);
+        }
+        verdict
+    }
+}
+
+/// Activates an entity that failed. A store that is away is no fault of the entity: it comes back
+/// when the store does.
+async fn bring_back<E: Entity>(host: Host<E>, supervisor: ActorRef<HostMessage>, id: EntityId) {
+    let error = match host.activate(id).await {
+        Ok(_) => return,
+        Err(error @ (TellError::NoSuchEntity(_) | TellError::Parked { .. })) => {
+            tracing::warn!(entity = %id, %error, "entity did not come back");
+            return;
+        }
+        Err(error @ (TellError::Activation { .. } | TellError::Unreachable(_))) => error,
+    };
+    if host.journal().store().stream(id).await.is_ok() {
+        // A supervisor that ended has nobody to bring back.
+        let _ = supervisor.cast(HostMessage::NotActivated(id, error.to_string()));
+    } else {
+        tracing::warn!(entity = %id, %error, "entity waits for the store");
+        supervisor.send_after(AWAY, move || HostMessage::Activate(id));
     }
 }

@@ -11,7 +11,11 @@ use protocol::entity::EntityId;
 use ractor::{ActorCell, ActorId};
 use tokio::sync::watch;
 
-use super::{Entity, actor::EntityActor, path};
+use super::{
+    Entity,
+    actor::{EntityActor, HostMessage},
+    path,
+};
 use crate::{
     journal::Journal,
     store,
@@ -246,7 +250,10 @@ impl<E: Entity> Host<E> {
             for id in ids {
                 match self.activate(id).await {
                     Ok(_) => count += 1,
-                    Err(error) => tracing::error!(entity = %id, %error, "entity was not recovered"),
+                    Err(error) => {
+                        tracing::error!(entity = %id, %error, "entity was not recovered yet");
+                        self.0.again(id);
+                    }
                 }
             }
         }
@@ -390,6 +397,19 @@ impl<E: Entity> Inner<E> {
             .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(cell);
     }
 
+    /// Lets the supervisor bring the entity back, again and again until it is parked.
+    fn again(&self, id: EntityId) {
+        let supervisor = self
+            .supervisor
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone();
+        if let Some(supervisor) = supervisor {
+            // One that ended has nobody to bring back.
+            let _ = supervisor.send_message(HostMessage::Activate(id));
+        }
+    }
+
     /// Begins a life of the supervisor: what its predecessor supervised died with it.
     pub(super) fn abandon(&self) -> bool {
         let abandoned = !self.slots.is_empty();
@@ -442,15 +462,11 @@ impl<E: Entity> Inner<E> {
         }
     }
 
-    /// Takes the entity out of service in the store, then out of memory.
-    pub(super) fn park(self: &Arc<Self>, id: EntityId, errors: String) {
-        let inner = self.clone();
-        tokio::spawn(async move {
-            tracing::error!(entity = %id, errors, "entity is parked");
-            if let Err(error) = inner.journal.store().park(id, Some(&errors)).await {
-                tracing::error!(entity = %id, %error, "parking could not be recorded");
-            }
-            inner.gone(id);
-        });
+    /// Takes the entity out of service in the store.
+    pub(super) async fn park(&self, id: EntityId, errors: String) {
+        tracing::error!(entity = %id, errors, "entity is parked");
+        if let Err(error) = self.journal.store().park(id, Some(&errors)).await {
+            tracing::error!(entity = %id, %error, "parking could not be recorded");
+        }
     }
 }
