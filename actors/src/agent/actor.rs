@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use protocol::{
     agent::{AgentSpec, Event, Mode, StopMode},
-    entity::EntityKind,
+    entity::{EntityId, EntityKind},
     id::{AgentId, CommandId},
 };
 use ractor::ActorProcessingErr;
@@ -187,14 +187,19 @@ async fn register(
     Ok(())
 }
 
+/// What a client hears that gave an agent the name of another.
+pub(crate) fn name_taken(name: &str, stream: EntityId) -> Rejection {
+    Rejection::Conflict {
+        code: "name_taken",
+        message: format!(
+            "the name `{name}` is taken by {stream}; choose another, or update that agent"
+        ),
+    }
+}
+
 fn not_recorded(error: journal::Error, name: &str) -> Rejection {
     match error {
-        journal::Error::Refused(Refusal::NameTaken { stream }) => Rejection::Conflict {
-            code: "name_taken",
-            message: format!(
-                "the name `{name}` is taken by {stream}; choose another, or update that agent"
-            ),
-        },
+        journal::Error::Refused(Refusal::NameTaken { stream }) => name_taken(name, stream),
         journal::Error::Refused(refusal) => Rejection::Unavailable {
             message: refusal.to_string(),
             retry_after: Duration::from_secs(1),

@@ -7,6 +7,7 @@ use actors::{
     task::{
         Task,
         rules::{Assignee, Moment, Received},
+        state::Ending,
     },
 };
 use proptest::prelude::*;
@@ -329,11 +330,19 @@ impl Play {
             return;
         };
         let outcome = outcome(end, &token);
+        let at = self.task.position(&step).unwrap();
+        let attempt = &self.task.steps[at].attempts[number as usize - 1];
+        let given_up = matches!(
+            attempt.ended,
+            Some((_, Ending::Lost(_) | Ending::Cancelled))
+        );
+        let news = given_up && !attempt.late;
         match self
             .task
             .receive(&step, number, &token, &outcome, self.moment(0.1))
         {
             Received::Counts(events) => {
+                assert!(news, "a result is recorded once");
                 assert!(matches!(events.as_slice(), [Event::ResultCameLate { .. }]));
                 let before = self.task.steps.clone();
                 self.record_all(events);
@@ -342,7 +351,7 @@ impl Play {
                 };
                 assert_eq!(stands(&before), stands(&self.task.steps));
             }
-            Received::Repeated => {}
+            Received::Repeated => assert!(!news, "a late result is recorded"),
             Received::Foreign => panic!("its own token is not foreign"),
         }
     }

@@ -24,7 +24,7 @@ use crate::{
     Rejection,
     adapter::{Stage, for_agent, verify},
     agent::{
-        actor::{Change, Message},
+        actor::{Change, Message, name_taken},
         state,
         stats::Totals,
         view::AgentTotalsView,
@@ -49,6 +49,16 @@ impl Orchestrator {
         at_least(caller, Role::Operator)?;
         let services = &self.0.services;
         check(&spec, |spec| for_agent(spec, &services.doors).map(drop))?;
+        // The store refuses a name twice as well; an actor of that name would take the place of the
+        // first one in the tree before it is refused.
+        if let Some(other) = services
+            .registry
+            .tenant(&caller.tenant)
+            .agents
+            .get(&spec.name)
+        {
+            return Err(name_taken(&spec.name, other.id.into()));
+        }
         if std::mem::take(&mut spec.verify) {
             verify(&spec, &services.doors).await.map_err(unverified)?;
         }

@@ -1,0 +1,17 @@
+//! What callers see of a whole system in one process: one test a fact.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which the lint does not recognise outside a test function"
+)]
+
+mod agents;
+mod allocation;
+mod control;
+mod feed;
+mod intake;
+mod life;
+mod recovery;
+mod support;
+mod tasks;
+mod tool;

@@ -1,0 +1,146 @@
+//! Activations: one at most, none lost, each whole.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use protocol::{entity::EntityKind, record::ChainHash};
+use runtime::{
+    entity::TellError,
+    store::{Append, conformance},
+};
+
+use crate::counter::{Message, Process, id, memory, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_storm_of_messages_and_passivations_loses_none_and_is_never_fenced() {
+    let store = memory();
+    let process = Arc::new(Process::start(&store).await);
+    let counter = id(1);
+    process.make(counter, 0).await;
+    let storm: Vec<_> = (0..8_u64)
+        .map(|teller| {
+            let process = process.clone();
+            tokio::spawn(async move {
+                for number in 0..100_u64 {
+                    let number = teller * 1000 + number;
+                    let told = if number % 3 == 0 {
+                        process
+                            .host
+                            .ask(counter, |to| Message::AddThenLeave(number, to))
+                            .await
+                    } else {
+                        process
+                            .host
+                            .ask(counter, |to| Message::Add(number, to))
+                            .await
+                    };
+                    assert!(told.unwrap().is_some(), "each one is answered");
+                }
+            })
+        })
+        .collect();
+    for teller in storm {
+        teller.await.unwrap();
+    }
+    let mut added = process.read(counter).await.added;
+    added.sort_unstable();
+    let mut expected: Vec<u64> = (0..8)
+        .flat_map(|t| (0..100).map(move |n| t * 1000 + n))
+        .collect();
+    expected.push(0);
+    expected.sort_unstable();
+    assert_eq!(added, expected);
+    assert_eq!(process.shares.fenced.load(Ordering::SeqCst), 0);
+    assert!(process.shares.recovered.load(Ordering::SeqCst) > 1);
+}
+
+#[tokio::test]
+async fn an_entity_that_fails_comes_back_with_what_was_committed_and_nothing_else() {
+    let store = memory();
+    let process = Process::start(&store).await;
+    process.make(id(1), 7).await;
+    process
+        .host
+        .tell(id(1), Message::StageThenFail(1000))
+        .await
+        .unwrap();
+    // It comes back by itself, without being told anything.
+    until(async || (process.shares.recovered.load(Ordering::SeqCst) == 1).then_some(())).await;
+    assert_eq!(process.read(id(1)).await.added, [7]);
+}
+
+#[tokio::test]
+async fn an_entity_that_fails_five_times_is_parked_until_it_is_released() {
+    let store = memory();
+    let process = Process::start(&store).await;
+    process.make(id(1), 7).await;
+    let errors = until(
+        async || match process.host.tell(id(1), Message::StageThenFail(1)).await {
+            Err(TellError::Parked { errors, .. }) => Some(errors),
+            Err(_) | Ok(()) => None,
+        },
+    )
+    .await;
+    assert_eq!(errors.lines().count(), 3);
+    assert!(errors.contains("told to fail"), "{errors}");
+    let open = store.open(EntityKind::Task, None, 10).await.unwrap();
+    assert!(open.is_empty(), "a parked stream is not activated at start");
+    process.host.unpark(id(1)).await.unwrap();
+    assert_eq!(process.read(id(1)).await.added, [7]);
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_replayed_is_parked_and_its_neighbours_live() {
+    let store = memory();
+    let before = Process::start(&store).await;
+    for number in 1..=2 {
+        before.make(id(number), 7).await;
+    }
+    let mut damaged: Append = conformance::append(id(1), 2);
+    damaged.record.hash = ChainHash([9; 32]);
+    damaged.record.epoch = before.journal.epoch();
+    conformance::alone(&store, damaged).await.unwrap().unwrap();
+    let process = Process::start(&store).await;
+    process.host.recover().await.unwrap();
+    assert_eq!(process.read(id(2)).await.added, [7]);
+    let errors = until(async || store.stream(id(1)).await.unwrap().unwrap().parked).await;
+    assert!(errors.contains("hash does not follow"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_start_activates_what_is_open_and_nothing_else() {
+    let store = memory();
+    let before = Process::start(&store).await;
+    for number in 1..=5 {
+        before.make(id(number), 1).await;
+    }
+    for number in 1..=2 {
+        before.host.ask(id(number), Message::Close).await.unwrap();
+    }
+    let process = Process::start(&store).await;
+    assert_eq!(process.host.recover().await.unwrap(), 3);
+    assert_eq!(process.host.active(), 3);
+    assert_eq!(process.read(id(1)).await.sum, 1);
+    assert!(process.tree.len() >= 5);
+}
+
+#[tokio::test]
+async fn an_owner_that_was_deposed_writes_nothing_more() {
+    let store = memory();
+    let before = Process::start(&store).await;
+    before.make(id(1), 1).await;
+    let process = Process::start(&store).await;
+    process.host.recover().await.unwrap();
+    let refused = before.host.ask(id(1), |to| Message::Add(2, to)).await;
+    assert_eq!(refused.unwrap(), None, "it fails before it answers");
+    assert_eq!(before.shares.fenced.load(Ordering::SeqCst), 1);
+    assert_eq!(process.read(id(1)).await.added, [1]);
+}
+
+#[tokio::test]
+async fn an_entity_that_was_never_made_cannot_be_told_anything() {
+    let store = memory();
+    let process = Process::start(&store).await;
+    let told = process.host.tell(id(1), Message::Wake).await;
+    assert!(matches!(told, Err(TellError::NoSuchEntity(_))));
+    assert_eq!(process.host.active(), 0);
+}
