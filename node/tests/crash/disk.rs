@@ -154,7 +154,8 @@ async fn a_full_disk_refuses_new_work_and_loses_none() {
     .await;
 
     fs::remove_file(&filler).unwrap();
-    for number in refused {
+    // A fast machine is refused more often than the small disk has room for.
+    for number in refused.into_iter().take(50) {
         let answer = until("work is taken again", PATIENCE, async || {
             let answer = submit(&client, number).await;
             matches!(answer.status, 200 | 201).then_some(answer)
