@@ -160,7 +160,8 @@ async fn work_goes_on_by_itself_when_the_store_was_away_for_a_while() {
     until(async || {
         let tree = system.tree(&system.admin, &TreeQuery::default()).await;
         let nodes = tree.unwrap().nodes;
-        nodes.iter().all(|node| node.path != path).then_some(())
+        let mut failed = nodes.iter().filter(|node| node.path == path);
+        failed.all(|node| node.state != "running").then_some(())
     })
     .await;
     system.life.back();
