@@ -110,3 +110,26 @@ async fn derived(troupe: &Program) -> Vec<String> {
     database.close().await.unwrap();
     all
 }
+
+#[tokio::test]
+async fn what_is_parked_is_released_once() {
+    let troupe = Program::new();
+    with_history(&troupe);
+    let mut database = open(&troupe).await;
+    let park = "UPDATE stream SET parked = 'it failed' WHERE name = 'echo'";
+    sqlx::raw_sql(park).execute(&mut database).await.unwrap();
+    let id = "SELECT id FROM agents WHERE name = 'echo'";
+    let id: String = sqlx::query_scalar(id)
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+    troupe.ok(&["db", "release", &id]);
+    troupe
+        .run(&["db", "release", &id])
+        .fails(6, &["is not parked"]);
+    let nobody = "task_00000000000000000000000000000000";
+    troupe
+        .run(&["db", "release", nobody])
+        .fails(3, &["was not found"]);
+}

@@ -7,7 +7,7 @@ use std::{
 
 use actors::orchestrator;
 use clap::Subcommand;
-use protocol::api::StoreView;
+use protocol::{api::StoreView, entity::EntityId};
 use runtime::store;
 use serde_json::json;
 
@@ -40,6 +40,11 @@ pub(super) enum Db {
     Verify,
     /// Make the index and all views again from the journal; the node must not run
     Rebuild,
+    /// Put a parked task or agent back into service at the next start; the node must not run
+    Release {
+        /// Its id, `task_…` or `agent_…`
+        id: EntityId,
+    },
 }
 
 /// Records read at a time.
@@ -58,6 +63,7 @@ impl Db {
             Self::Backup { file } => backup(&config, &file, output).await,
             Self::Verify => verify(&config, output).await,
             Self::Rebuild => rebuild(&config, output).await,
+            Self::Release { id } => release(&config, id, output).await,
         }
     }
 }
@@ -200,6 +206,26 @@ async fn rebuild(config: &Config, output: &Output) -> Outcome {
         Failure::new(Exit::Failed, message).help("put a backup in place, and keep this file"),
         |failure, stream| failure.because(stream),
     ))
+}
+
+async fn release(config: &Config, id: EntityId, output: &Output) -> Outcome {
+    let (_dir, store) = open(config).await?;
+    let row = store.stream(id).await.map_err(unreadable)?;
+    let outcome = match row.map(|row| row.parked) {
+        None => Err(Failure::new(Exit::NotFound, format!("{id} was not found"))),
+        Some(None) => Err(Failure::new(Exit::Conflict, format!("{id} is not parked"))),
+        Some(Some(errors)) => store
+            .park(id, None)
+            .await
+            .map_err(unreadable)
+            .map(|()| errors),
+    };
+    store.close().await.map_err(unreadable)?;
+    let errors = outcome?;
+    output.note(&format!(
+        "{id} goes on at the next start; it was parked after:\n{errors}"
+    ));
+    Ok(Exit::Ok)
 }
 
 fn unreadable(error: store::Error) -> Failure {
