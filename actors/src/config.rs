@@ -108,6 +108,9 @@ pub struct Allocator {
     pub memory_limit: f64,
     /// Share of the node's processors in use above which no work with declared resources starts.
     pub cpu_limit: f64,
+    /// Share of the disk under the data directory in use above which no work with declared
+    /// resources starts.
+    pub disk_limit: f64,
 }
 
 impl Default for Allocator {
@@ -117,6 +120,7 @@ impl Default for Allocator {
             ageing: seconds(10),
             memory_limit: 0.95,
             cpu_limit: 0.98,
+            disk_limit: 0.97,
         }
     }
 }

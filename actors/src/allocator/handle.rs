@@ -94,6 +94,7 @@ impl Allocator {
             node,
             cpu_used: 0.0,
             memory_used: 0.0,
+            disk_used: 0.0,
             capacity,
             taken: Resources::default(),
         };
@@ -146,9 +147,9 @@ impl Allocator {
     }
 
     /// How this node stands, as measured: shares in use from 0 to 1.
-    pub fn observe(&self, cpu_used: f64, memory_used: f64) {
+    pub fn observe(&self, cpu_used: f64, memory_used: f64, disk_used: f64) {
         let mut load = self.0.load.write().unwrap_or_else(PoisonError::into_inner);
-        (load.cpu_used, load.memory_used) = (cpu_used, memory_used);
+        (load.cpu_used, load.memory_used, load.disk_used) = (cpu_used, memory_used, disk_used);
     }
 
     /// Every agent of the tenant with its first failing filter or its scores.
@@ -240,6 +241,7 @@ impl Allocator {
             fresh_for: config.health.interval.0 * 2 + config.health.timeout.0,
             weights: config.allocator.weights,
             memory_limit: config.allocator.memory_limit,
+            disk_limit: config.allocator.disk_limit,
             cpu_limit: config.allocator.cpu_limit,
             nodes: &[load],
         })

@@ -64,6 +64,8 @@ pub struct NodeLoad {
     pub node: NodeId,
     /// Share of its processors in use, as measured, from 0 to 1.
     pub cpu_used: f64,
+    /// Share of the disk under its data directory in use, as measured, from 0 to 1.
+    pub disk_used: f64,
     /// Share of its memory in use, as measured, from 0 to 1.
     pub memory_used: f64,
     /// What it offers to declared work.
@@ -85,6 +87,8 @@ pub struct Terms<'a> {
     pub memory_limit: f64,
     /// Share of a node's processors in use above which no declared work starts.
     pub cpu_limit: f64,
+    /// Share of a node's disk in use above which no declared work starts.
+    pub disk_limit: f64,
     /// The nodes that agents run on.
     pub nodes: &'a [NodeLoad],
 }
@@ -172,6 +176,7 @@ fn is_short(requirement: &Requirement, agent: &AgentSnapshot, terms: &Terms<'_>)
         return true;
     };
     load.cpu_used > terms.cpu_limit
+        || load.disk_used > terms.disk_limit
         || load.memory_used > terms.memory_limit
         || load.taken.cpu + cpu > load.capacity.cpu
         || load.taken.memory.saturating_add(memory) > load.capacity.memory

@@ -67,6 +67,7 @@ struct Inner {
     id: NodeId,
     tree: Tree,
     started_at: Timestamp,
+    data_dir: PathBuf,
 }
 
 /// What every method answers.

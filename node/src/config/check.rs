@@ -126,6 +126,7 @@ impl Config {
         for (key, limit) in [
             ("allocator.memory_limit", self.allocator.memory_limit),
             ("allocator.cpu_limit", self.allocator.cpu_limit),
+            ("allocator.disk_limit", self.allocator.disk_limit),
         ] {
             require(
                 limit > 0.0 && limit <= 1.0,

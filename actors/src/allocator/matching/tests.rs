@@ -50,9 +50,11 @@ fn terms() -> Terms<'static> {
         weights: Weights::default(),
         memory_limit: 0.95,
         cpu_limit: 0.98,
+        disk_limit: 0.95,
         nodes: &[NodeLoad {
             node: NODE,
             cpu_used: 0.5,
+            disk_used: 0.5,
             memory_used: 0.5,
             capacity: Resources {
                 cpu: 4.0,
@@ -421,5 +423,33 @@ proptest! {
         }
         let listed = ranking.card.candidates.len() + ranking.card.omitted as usize;
         prop_assert_eq!(listed, agents.len());
+    }
+}
+
+#[test]
+fn a_node_over_any_measured_limit_starts_no_declared_work() {
+    let over: [fn(&mut NodeLoad); 3] = [
+        |load| load.cpu_used = 0.99,
+        |load| load.memory_used = 0.96,
+        |load| load.disk_used = 0.96,
+    ];
+    let mut declared = agent(0);
+    declared.resources.cpu = 0.5;
+    assert_eq!(eligible(&writing(), &declared, &terms()), None);
+    for (index, over) in over.iter().enumerate() {
+        let mut load = terms().nodes[0];
+        over(&mut load);
+        let nodes = [load];
+        let terms = Terms {
+            nodes: &nodes,
+            ..terms()
+        };
+        let excluded = eligible(&writing(), &declared, &terms);
+        assert_eq!(excluded, Some(Exclusion::Resources), "limit {index}");
+        assert_eq!(
+            eligible(&writing(), &agent(0), &terms),
+            None,
+            "limit {index}"
+        );
     }
 }

@@ -27,6 +27,7 @@ fn terms(now: Timestamp) -> Terms<'static> {
         weights: Weights::default(),
         memory_limit: 1.0,
         cpu_limit: 1.0,
+        disk_limit: 1.0,
         nodes: &[],
     }
 }

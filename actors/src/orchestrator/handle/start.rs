@@ -25,6 +25,9 @@ use crate::{
     task::actor::Message,
 };
 
+/// How long attempts that are stopped may take to end.
+const STOPPED_WITHIN: Duration = Duration::from_secs(3);
+
 impl Orchestrator {
     /// Starts every part in order, then activates streams with unfinished work.
     ///
@@ -46,6 +49,7 @@ impl Orchestrator {
         let tree = Tree::new(setup.node.clone(), clock.clone());
         let open = open_tasks(&setup.store).await?;
         adapter::command::sweep(&setup.data_dir);
+        let data_dir = setup.data_dir.clone();
         let services = services(setup, &journal, &tree, dice, id, open);
         let root = Supervisor::start(
             &tree,
@@ -59,6 +63,7 @@ impl Orchestrator {
             store::Error::Unusable(format!("the supervision tree did not start: {error}"))
         })?;
         let orchestrator = Self(Arc::new(Inner {
+            data_dir,
             started_at: clock.now(),
             services,
             journal,
@@ -85,21 +90,28 @@ impl Orchestrator {
     pub async fn stop(&self, grace: Duration) {
         self.0.services.admission.close();
         self.0.services.allocator.close();
-        let deadline = tokio::time::Instant::now() + grace;
-        while self.0.services.registry.running() > 0 && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.attempts_end(grace).await;
         for agent in self.0.services.registry.all() {
             for running in &agent.running {
                 running.value().cancel();
             }
         }
+        // What was stopped is gone, and its end on disk, before this process is.
+        self.attempts_end(STOPPED_WITHIN).await;
         if self.0.root.shutdown(Duration::from_secs(10)).await.is_err() {
             tracing::warn!("some actors did not stop in time");
         }
         self.0.writer.flush().await;
         if let Err(error) = self.0.journal.store().close().await {
             tracing::warn!(%error, "the store did not close cleanly");
+        }
+    }
+
+    /// Waits until no attempt runs, for this long at most.
+    async fn attempts_end(&self, limit: Duration) {
+        let deadline = tokio::time::Instant::now() + limit;
+        while self.0.services.registry.running() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

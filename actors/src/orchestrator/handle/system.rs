@@ -1,6 +1,6 @@
 //! The node itself.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use protocol::{
     access::{Caller, Role},
@@ -93,6 +93,21 @@ impl Orchestrator {
     /// How this machine stands, as measured: shares in use from 0 to 1. The allocator gives no work
     /// with declared resources to a node that is short.
     pub fn observe(&self, cpu_used: f64, memory_used: f64) {
-        self.0.services.allocator.observe(cpu_used, memory_used);
+        let disk_used = disk_used(&self.0.data_dir).unwrap_or(0.0);
+        self.0
+            .services
+            .allocator
+            .observe(cpu_used, memory_used, disk_used);
     }
+}
+
+/// The share in use of the disk that holds a directory, as far as other users may fill it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share needs no more digits than a float has"
+)]
+fn disk_used(directory: &Path) -> Option<f64> {
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    let (all, free) = (disk.f_blocks as f64, disk.f_bavail as f64);
+    (all > 0.0).then(|| 1.0 - free / all)
 }
