@@ -10,18 +10,24 @@ pub mod template;
 
 mod auth;
 mod connections;
+mod grant;
 
 use std::{sync::Arc, time::Duration};
 
 use protocol::api::FieldError;
 use serde_json::Value;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{Adapter, Answer, Call, CallError, Probe, builtin::timed_out, egress};
-use config::{Config, Method, ProbeMapping, RequestMapping, api_request};
+use auth::Secret;
+use config::{Auth, Config, Method, ProbeMapping, RequestMapping, api_request};
 pub(super) use connections::Connections;
+use grant::Grant;
 use reply::{Output, ReplyReader, read_probe};
 use template::{Request, RequestTemplate, join};
 
@@ -35,6 +41,15 @@ pub(super) enum Form {
     Api,
 }
 
+/// How a service is shown who calls.
+#[derive(Debug)]
+enum Credential {
+    /// By what the node holds.
+    Held(Auth),
+    /// By a token that is granted for it.
+    Granted(Grant),
+}
+
 /// Calls a service.
 #[derive(Debug)]
 pub(super) struct Http {
@@ -43,7 +58,7 @@ pub(super) struct Http {
     reply: ReplyReader,
     health: Option<Url>,
     probe: Option<(RequestTemplate, ProbeMapping)>,
-    auth: config::Auth,
+    credential: Credential,
     timeout: Option<Duration>,
     connections: Arc<Connections>,
 }
@@ -64,12 +79,22 @@ impl Http {
         let endpoint = Url::parse(endpoint)
             .map_err(|error| fault("endpoint", format!("is not a URL: {error}")))?;
         let target = connections.target(&endpoint)?;
-        if let Some(name) = config.auth_config.variable()
-            && !connections.permits_variable(name)
-        {
-            let message = format!("{name} is not in `[egress] credentials`");
-            return Err(fault("config.auth_config.env_var", message));
+        let auth = config.auth_config;
+        for (field, name) in auth.variables() {
+            if !connections.permits_variable(name) {
+                let message = format!("{name} is not in `[egress] credentials`");
+                return Err(fault(&format!("config.auth_config.{field}"), message));
+            }
         }
+        let credential = match auth {
+            Auth::Oauth2ClientCredentials(client) => {
+                Credential::Granted(Grant::new(client, connections)?)
+            }
+            auth @ (Auth::None
+            | Auth::BearerToken { .. }
+            | Auth::ApiKeyHeader { .. }
+            | Auth::Basic { .. }) => Credential::Held(auth),
+        };
         let mapping = config
             .request_mapping
             .unwrap_or_else(|| default_request(form));
@@ -99,20 +124,57 @@ impl Http {
             reply,
             health,
             probe,
-            auth: config.auth_config,
+            credential,
             timeout: config.timeout.map(|timeout| timeout.0),
             connections: Arc::clone(connections),
         })
     }
 
-    async fn attempt(&self, call: &Call) -> Result<Value, CallError> {
-        let secret = self.connections.secret(&self.auth)?;
+    async fn secret(&self) -> Result<Secret, CallError> {
+        match &self.credential {
+            Credential::Held(auth) => self.connections.secret(auth),
+            Credential::Granted(grant) => grant.secret(&self.connections).await,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request,
+        secret: &Secret,
+    ) -> Result<(u16, Vec<u8>), CallError> {
+        let exchange = self.connections.exchange(&self.target, request, secret);
+        let (status, body) = exchange.await?;
+        if let (401, Credential::Granted(grant)) = (status, &self.credential) {
+            grant.refused(secret);
+        }
+        Ok((status, body))
+    }
+
+    async fn call_within(&self, limit: Duration, call: &Call) -> Result<Value, CallError> {
+        let start = Instant::now();
+        // Until the credential is there, nothing was sent that could have taken effect.
+        let secret = timeout(limit, self.secret()).await;
+        let secret = secret.map_err(|_| CallError::retryable("auth", timed_out(limit)))??;
+        let left = limit.saturating_sub(start.elapsed());
+        let answer = timeout(left, self.attempt(call, &secret)).await;
+        answer.unwrap_or_else(|_| Err(CallError::lost("timeout", timed_out(limit))))
+    }
+
+    async fn attempt(&self, call: &Call, secret: &Secret) -> Result<Value, CallError> {
         let request = self.request.fill(call);
         let request = request.map_err(|message| CallError::fatal("input", message))?;
-        let exchange = self.connections.exchange(&self.target, request, &secret);
-        let answer = exchange.await.and_then(|(status, body)| {
+        let exchange = self.exchange(request, secret).await;
+        let answer = exchange.and_then(|(status, body)| {
             let body = secret.hide_in_body(body);
-            self.reply.read(status, &body)
+            let answer = self.reply.read(status, &body);
+            match (status, &self.credential, answer) {
+                // The next attempt shows another token.
+                (401, Credential::Granted(_), Err(CallError::Failed { failure, .. })) => {
+                    let retryable = true;
+                    Err(CallError::Failed { failure, retryable })
+                }
+                (_, _, answer) => answer,
+            }
         });
         secret.hide_in(answer)
     }
@@ -121,11 +183,10 @@ impl Http {
         let Some((request, mapping)) = &self.probe else {
             return Ok(Probe::Unknown("the agent declares no probe".to_owned()));
         };
-        let secret = self.connections.secret(&self.auth)?;
+        let secret = self.secret().await?;
         let request = request.fill(call);
         let request = request.map_err(|message| CallError::fatal("input", message))?;
-        let exchange = self.connections.exchange(&self.target, request, &secret);
-        let (status, body) = exchange.await?;
+        let (status, body) = self.exchange(request, &secret).await?;
         Ok(secret.hide_in_probe(read_probe(mapping, status, &body)))
     }
 
@@ -139,15 +200,15 @@ impl Http {
                 .map(|_| format!("{} takes connections", self.target))
                 .map_err(|error| format!("{} takes no connections: {error}", self.target));
         };
-        let secret = self.connections.secret(&self.auth).map_err(in_words)?;
+        let secret = self.secret().await.map_err(in_words)?;
         let request = Request {
             method: Method::Get.into(),
             url: url.clone(),
             headers: Vec::new(),
             body: None,
         };
-        let exchange = self.connections.exchange(&self.target, request, &secret);
-        let (status, _) = exchange.await.map_err(in_words)?;
+        let exchange = self.exchange(request, &secret).await;
+        let (status, _) = exchange.map_err(in_words)?;
         let found = format!("{} answered {status}", url.path());
         if (200..300).contains(&status) {
             Ok(found)
@@ -205,8 +266,7 @@ impl Adapter for Http {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => Err(CallError::Cancelled),
-                answer = timeout(limit, self.attempt(call)) => answer
-                    .unwrap_or_else(|_| Err(CallError::lost("timeout", timed_out(limit)))),
+                answer = self.call_within(limit, call) => answer,
             }
         })
     }

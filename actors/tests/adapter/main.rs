@@ -9,5 +9,6 @@ mod command;
 mod command_ends;
 mod conformance;
 mod http;
+mod oauth;
 mod stub;
 mod support;

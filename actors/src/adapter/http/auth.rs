@@ -12,6 +12,11 @@ const HIDDEN: &str = "[redacted]";
 /// Shorter secrets are found in texts by chance, and protect nothing.
 const SHORTEST: usize = 4;
 
+/// A value that a header cannot hold.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("fits no header")]
+pub(super) struct Unfit;
+
 /// The header that shows who the node is, and what must not be seen elsewhere.
 #[derive(Default)]
 pub(super) struct Secret {
@@ -20,37 +25,45 @@ pub(super) struct Secret {
 }
 
 impl Secret {
-    /// Makes the header out of the value of the variable.
-    pub(super) fn new(auth: &Auth, value: &str) -> Result<Self, String> {
-        let unfit = || {
-            format!(
-                "the value of {} fits no header",
-                auth.variable().unwrap_or("")
-            )
-        };
+    /// Makes the header out of the value, which is that of the variable or a token granted.
+    pub(super) fn new(auth: &Auth, value: &str) -> Result<Self, Unfit> {
         let (name, text) = match auth {
             Auth::None => return Ok(Self::default()),
-            Auth::BearerToken { .. } => (AUTHORIZATION, format!("Bearer {value}")),
+            Auth::BearerToken { .. } | Auth::Oauth2ClientCredentials(_) => {
+                return Self::bearer(value);
+            }
             Auth::ApiKeyHeader { header, .. } => {
-                let name = HeaderName::from_bytes(header.as_bytes()).map_err(|_| unfit())?;
+                let name = HeaderName::from_bytes(header.as_bytes()).map_err(|_| Unfit)?;
                 (name, value.to_owned())
             }
             Auth::Basic { .. } => (AUTHORIZATION, format!("Basic {}", base64(value.as_bytes()))),
         };
-        let mut header = HeaderValue::from_str(&text).map_err(|_| unfit())?;
+        Self::shown_as(name, &text, value)
+    }
+
+    pub(super) fn bearer(token: &str) -> Result<Self, Unfit> {
+        Self::shown_as(AUTHORIZATION, &format!("Bearer {token}"), token)
+    }
+
+    /// Hides these too.
+    pub(super) fn hiding(mut self, texts: impl IntoIterator<Item = String>) -> Self {
+        self.texts.extend(texts);
+        self.texts.retain(|text| text.len() >= SHORTEST);
+        self
+    }
+
+    fn shown_as(name: HeaderName, text: &str, value: &str) -> Result<Self, Unfit> {
+        let mut header = HeaderValue::from_str(text).map_err(|_| Unfit)?;
         header.set_sensitive(true);
-        let shown = text
-            .split_once(' ')
-            .map_or(text.as_str(), |(_, shown)| shown);
+        let shown = text.split_once(' ').map_or(text, |(_, shown)| shown);
         let password = value
             .split_once(':')
             .map_or(value, |(_, password)| password);
-        let mut texts = [value, shown, password].map(str::to_owned).to_vec();
-        texts.retain(|text| text.len() >= SHORTEST);
-        Ok(Self {
+        let secret = Self {
             header: Some((name, header)),
-            texts,
-        })
+            texts: Vec::new(),
+        };
+        Ok(secret.hiding([value, shown, password].map(str::to_owned)))
     }
 
     pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
@@ -133,7 +146,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
@@ -201,6 +214,6 @@ mod tests {
             env_var: "TOKEN".to_owned(),
         };
         let error = Secret::new(&auth, "abcdef\r\nX: y").unwrap_err();
-        assert_eq!(error, "the value of TOKEN fits no header");
+        assert_eq!(error, Unfit);
     }
 }

@@ -106,6 +106,23 @@ pub enum Auth {
         /// The variable that holds `user:password`.
         env_var: String,
     },
+    /// `Authorization: Bearer …` with a token that is fetched when it is needed.
+    Oauth2ClientCredentials(ClientCredentials),
+}
+
+/// How the node is granted a token (RFC 6749, section 4.4).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCredentials {
+    /// Where tokens are granted.
+    pub token_url: String,
+    /// The variable that holds the client's id.
+    pub client_id_env: String,
+    /// The variable that holds the client's secret.
+    pub client_secret_env: String,
+    /// What the token is to be good for.
+    #[serde(default)]
+    pub scope: Option<String>,
 }
 
 fn api_key_header() -> String {
@@ -113,14 +130,18 @@ fn api_key_header() -> String {
 }
 
 impl Auth {
-    /// The variable that holds the secret.
+    /// The variables that hold the secret, behind the fields that name them.
     #[must_use]
-    pub fn variable(&self) -> Option<&str> {
+    pub fn variables(&self) -> Vec<(&'static str, &str)> {
         match self {
-            Self::None => None,
+            Self::None => Vec::new(),
             Self::BearerToken { env_var }
             | Self::ApiKeyHeader { env_var, .. }
-            | Self::Basic { env_var } => Some(env_var),
+            | Self::Basic { env_var } => vec![("env_var", env_var)],
+            Self::Oauth2ClientCredentials(client) => vec![
+                ("client_id_env", &client.client_id_env),
+                ("client_secret_env", &client.client_secret_env),
+            ],
         }
     }
 }

@@ -9,7 +9,11 @@ use std::{
 };
 
 use protocol::api::FieldError;
-use reqwest::{Client, header::CONTENT_TYPE, redirect::Policy};
+use reqwest::{
+    Client, RequestBuilder,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    redirect::Policy,
+};
 use url::Url;
 
 use super::{auth::Secret, config::Auth, template::Request};
@@ -58,20 +62,28 @@ impl Connections {
 
     /// Reads the secret that an agent names, now: it may have changed since the last call.
     pub(super) fn secret(&self, auth: &Auth) -> Result<Secret, CallError> {
-        let Some(name) = auth.variable() else {
+        let Some(&(_, name)) = auth.variables().first() else {
             return Ok(Secret::default());
         };
+        let value = self.variable(name)?;
+        Secret::new(auth, &value).map_err(|unfit| {
+            let message = format!("the value of {name} {unfit}");
+            CallError::fatal("auth", message)
+        })
+    }
+
+    /// Reads a variable that an agent names, if it may.
+    pub(super) fn variable(&self, name: &str) -> Result<String, CallError> {
         let failed = |message: String| CallError::fatal("auth", message);
         if !self.permits_variable(name) {
             let message = format!("{name} is not in `[egress] credentials`");
             return Err(failed(message));
         }
-        let value = env::var(name).map_err(|_| {
+        env::var(name).map_err(|_| {
             failed(format!(
                 "the variable {name}, which holds this agent's credential, is not set on the node"
             ))
-        })?;
-        Secret::new(auth, &value).map_err(failed)
+        })
     }
 
     /// Sends a request and hears the reply out.
@@ -90,25 +102,26 @@ impl Connections {
             let content = "application/json";
             builder = builder.header(CONTENT_TYPE, content).body(body.to_string());
         }
-        let mut response = builder.send().await.map_err(|error| failed(&error))?;
-        let status = response.status().as_u16();
-        let mut body = Vec::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok((status, body)),
-                // That it failed is known, only not how it goes on to say so.
-                Err(_) if status >= 400 => return Ok((status, body)),
-                Err(error) => return Err(failed(&error)),
-            }
-            if u64::try_from(body.len()).is_ok_and(|length| length > self.max_response) {
-                let message = format!(
-                    "the reply is longer than {} bytes, `[egress] max_response`",
-                    self.max_response
-                );
-                return Err(CallError::fatal("response_too_large", message));
-            }
-        }
+        hear(builder, self.max_response).await
+    }
+
+    /// Sends a form, and hears out a reply of at most `max_reply` bytes.
+    pub(super) async fn post_form(
+        &self,
+        target: &Target,
+        url: &Url,
+        form: String,
+        authorization: HeaderValue,
+        max_reply: u64,
+    ) -> Result<(u16, Vec<u8>), CallError> {
+        let client = self.client(url.scheme(), target).await?;
+        let builder = client
+            .post(url.clone())
+            .header(AUTHORIZATION, authorization)
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form);
+        hear(builder, max_reply.min(self.max_response)).await
     }
 
     async fn client(&self, scheme: &str, target: &Target) -> Result<Client, CallError> {
@@ -132,6 +145,26 @@ impl Connections {
 
     fn clients(&self) -> MutexGuard<'_, HashMap<(String, Target), Client>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn hear(builder: RequestBuilder, max_reply: u64) -> Result<(u16, Vec<u8>), CallError> {
+    let mut response = builder.send().await.map_err(|error| failed(&error))?;
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok((status, body)),
+            // That it failed is known, only not how it goes on to say so.
+            Err(_) if status >= 400 => return Ok((status, body)),
+            Err(error) => return Err(failed(&error)),
+        }
+        if u64::try_from(body.len()).is_ok_and(|length| length > max_reply) {
+            let message =
+                format!("the reply is longer than {max_reply} bytes, the most that is read");
+            return Err(CallError::fatal("response_too_large", message));
+        }
     }
 }
 
