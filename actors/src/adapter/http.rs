@@ -47,7 +47,7 @@ enum Credential {
     /// By what the node holds.
     Held(Auth),
     /// By a token that is granted for it.
-    Granted(Grant),
+    Granted(Box<Grant>),
 }
 
 /// Calls a service.
@@ -88,7 +88,7 @@ impl Http {
         }
         let credential = match auth {
             Auth::Oauth2ClientCredentials(client) => {
-                Credential::Granted(Grant::new(client, connections)?)
+                Credential::Granted(Box::new(Grant::new(client, connections)?))
             }
             auth @ (Auth::None
             | Auth::BearerToken { .. }
