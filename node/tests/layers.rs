@@ -15,7 +15,9 @@ use std::fs;
 use source::{Finding, files, root, sources};
 
 /// All that `runtime` may know of `protocol`; tasks and agents are not among it.
-const MACHINERY: &[&str] = &["entity", "epoch", "id", "record", "time", "version", "wire"];
+const MACHINERY: &[&str] = &[
+    "entity", "epoch", "id", "member", "record", "shard", "time", "version", "wire",
+];
 
 /// Beyond [`MACHINERY`]: bodies about actors and health that the runtime itself fills in.
 const MACHINERY_BODIES: &[&str] = &["Check", "TreeNode", "TreeQuery", "TreeView"];

@@ -3,6 +3,8 @@
 //! - [`id`], [`entity`], [`epoch`], [`time`]: the words that every contract shares.
 //! - [`record`]: what the journal keeps, with the hash chain over it.
 //! - [`task`], [`plan`], [`agent`], [`allocation`]: the domain's specifications and events.
+//! - [`member`], [`shard`]: who is in the cluster, and what is shared out among them.
+//! - [`wire`]: what nodes send each other.
 //! - [`access`]: who is calling.
 //! - [`api`]: the bodies of the HTTP contract.
 //!
@@ -17,7 +19,10 @@ pub mod api;
 pub mod entity;
 pub mod epoch;
 pub mod id;
+pub mod member;
 pub mod plan;
 pub mod record;
+pub mod shard;
 pub mod task;
 pub mod time;
+pub mod wire;

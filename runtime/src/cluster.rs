@@ -1,0 +1,101 @@
+//! DOOR to other nodes: [`Mesh`] asks and tells them, over [`Link`]s.
+//!
+//! A request has exactly one outcome here: an answer, or a [`Fault`] that says what is known. What is
+//! told arrives at most once.
+
+mod mesh;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use protocol::{id::NodeId, member::Roles};
+
+pub use mesh::{Mesh, PeerEvent};
+
+/// Bytes that one message may hold; more goes by reference.
+pub const MAX_PAYLOAD: usize = 256 * 1024;
+
+/// A node at the other end of a link, as its certificate and its hello say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// This start of its process.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// What it may do here.
+    pub roles: Roles,
+}
+
+/// What another node asks or tells.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// Who, as the link knows it: nothing in the payload can change that.
+    pub from: Arc<Peer>,
+    /// In the service's own form.
+    pub payload: Vec<u8>,
+    /// How long whoever asked still waits; zero for what is told.
+    pub left: Duration,
+}
+
+/// What a handler answers; ignored for what is told.
+pub type Outcome = Pin<Box<dyn Future<Output = Result<Vec<u8>, Fault>> + Send>>;
+
+/// Takes what comes in for one service.
+pub type Handler = Arc<dyn Fn(Incoming) -> Outcome + Send + Sync>;
+
+/// Why a request to another node has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// There is no link to it: nothing was sent.
+    #[error("{0} cannot be reached")]
+    Unreachable(NodeId),
+    /// Its link was lost while the answer was awaited: it may have happened.
+    #[error("the link to {0} was lost before it answered")]
+    Lost(NodeId),
+    /// No answer in time: it may have happened, or may still.
+    #[error("{0} did not answer in time")]
+    Deadline(NodeId),
+    /// Too much is on its way to it already: nothing was sent.
+    #[error("{0} takes no more at the moment")]
+    Overloaded(NodeId),
+    /// More than [`MAX_PAYLOAD`]: nothing was sent.
+    #[error("{size} bytes are more than a message may hold ({limit})")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// What fits.
+        limit: usize,
+    },
+    /// It has no such service: another version, or another role.
+    #[error("{0} does not offer this")]
+    NoService(NodeId),
+    /// Its handler refused or failed, in words.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Fault {
+    /// Whether it is certain that nothing happened.
+    #[must_use]
+    pub const fn nothing_happened(&self) -> bool {
+        match self {
+            Self::Unreachable(_)
+            | Self::Overloaded(_)
+            | Self::TooLarge { .. }
+            | Self::NoService(_) => true,
+            Self::Lost(_) | Self::Deadline(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
+/// One connection to another node. Whoever made it calls [`Mesh::opened`] once, then
+/// [`Mesh::received`] for each frame in order, then [`Mesh::closed`] once.
+pub trait Link: Send + Sync + std::fmt::Debug {
+    /// Who is at the other end.
+    fn peer(&self) -> &Arc<Peer>;
+
+    /// Hands a frame over to be sent; never waits. What is handed over may be lost with the link.
+    fn send(&self, frame: Vec<u8>);
+
+    /// Ends the connection: both ends see it closed.
+    fn close(&self, reason: &str);
+}
