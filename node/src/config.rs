@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 mod check;
+mod cluster;
 #[cfg(feature = "cli")]
 mod edit;
 #[cfg(feature = "cli")]
@@ -16,6 +17,7 @@ mod env;
 mod file;
 
 pub use check::Finding;
+pub use cluster::ClusterSection;
 #[cfg(feature = "cli")]
 pub use edit::set;
 #[cfg(feature = "cli")]
@@ -27,6 +29,8 @@ pub use file::{DEFAULT_FILE, Error};
 pub struct Config {
     /// `[node]`
     pub node: NodeSection,
+    /// `[cluster]`
+    pub cluster: ClusterSection,
     /// `[store]`
     pub store: StoreSection,
     /// `[log]`

@@ -3,15 +3,17 @@
 //! - [`supervision`]: who restarts whom, how often, and the tree that operators see.
 //! - [`store`]: the door to the database; [`journal`]: event sourcing on top of it.
 //! - [`entity`]: virtual actors; [`reminder`], [`outbox`], [`projection`]: what follows from events.
-//! - [`cluster`]: the door to other nodes.
+//! - [`cluster`]: the door to other nodes; [`membership`]: who they are; [`placement`]: who owns what.
 //! - [`clock`]: time and chance, passed in rather than reached for.
 
 pub mod clock;
 pub mod cluster;
 pub mod entity;
 pub mod journal;
+pub mod membership;
 pub mod metrics;
 pub mod outbox;
+pub mod placement;
 pub mod projection;
 pub mod reminder;
 pub mod store;

@@ -17,6 +17,21 @@ pub const REFUSALS: &str = "troupe_append_refusals_total";
 /// Counter: appends whose outcome the store could not tell.
 pub const FAILURES: &str = "troupe_append_failures_total";
 
+/// Gauge: seconds for which this node may still act on its lease.
+pub const LEASE_LEFT: &str = "troupe_lease_left_seconds";
+/// Counter: renewals of the lease that failed.
+pub const LEASE_FAILURES: &str = "troupe_lease_renewal_failures_total";
+/// Gauge: shards that this node owns.
+pub const SHARDS: &str = "troupe_shards_owned";
+/// Counter: shards taken, with `from` as `free` or `dead`.
+pub const TAKEOVERS: &str = "troupe_shard_takeovers_total";
+/// Counter: shards given back.
+pub const HANDOVERS: &str = "troupe_shard_handovers_total";
+/// Counter: shards lost to another owner without being given back.
+pub const SHARDS_LOST: &str = "troupe_shards_lost_total";
+/// Histogram: seconds from the last sign of life of an entity's owner to its activation elsewhere.
+pub const RECOVERY_SECONDS: &str = "troupe_recovery_seconds";
+
 /// Tells the recorder what each metric means; called once, after it was installed.
 pub fn describe() {
     crate::supervision::describe_metrics();
@@ -40,5 +55,36 @@ pub fn describe() {
         FAILURES,
         Unit::Count,
         "Appends whose outcome the store could not tell"
+    );
+    describe_cluster();
+}
+
+fn describe_cluster() {
+    metrics::describe_gauge!(
+        LEASE_LEFT,
+        Unit::Seconds,
+        "For how long this node may still act on its lease"
+    );
+    metrics::describe_counter!(
+        LEASE_FAILURES,
+        Unit::Count,
+        "Renewals of the lease that failed"
+    );
+    metrics::describe_gauge!(SHARDS, Unit::Count, "Shards that this node owns");
+    metrics::describe_counter!(
+        TAKEOVERS,
+        Unit::Count,
+        "Shards taken, by whether they were free or their owner's lease was over"
+    );
+    metrics::describe_counter!(HANDOVERS, Unit::Count, "Shards given back");
+    metrics::describe_counter!(
+        SHARDS_LOST,
+        Unit::Count,
+        "Shards lost to another owner without being given back"
+    );
+    metrics::describe_histogram!(
+        RECOVERY_SECONDS,
+        Unit::Seconds,
+        "From the last sign of life of an entity's owner to its activation elsewhere"
     );
 }

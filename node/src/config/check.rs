@@ -35,6 +35,7 @@ impl Config {
             }
         };
         self.check_node(&mut require);
+        self.check_cluster(&mut require);
         self.check_actors(&mut require);
         self.check_allocator(&mut require);
         findings
@@ -69,6 +70,29 @@ impl Config {
                 "must have the form `sqlite:FILE`",
             );
         }
+    }
+
+    fn check_cluster(&self, require: &mut impl FnMut(bool, &'static str, &str)) {
+        let cluster = &self.cluster;
+        require(
+            !cluster.roles.is_empty(),
+            "cluster.roles",
+            "must name at least one of `control`, `worker` and `edge`",
+        );
+        require(cluster.shards > 0, "cluster.shards", "must be at least 1");
+        require(
+            (Duration::from_secs(2)..=Duration::from_secs(600)).contains(&cluster.lease.0),
+            "cluster.lease",
+            "must lie between 2s and 10m",
+        );
+        for wrong in cluster.timing().check() {
+            require(false, "cluster.lease", &wrong);
+        }
+        require(
+            cluster.certificate_life.0 >= Duration::from_secs(60),
+            "cluster.certificate_life",
+            "must be at least 1m",
+        );
     }
 
     fn check_actors(&self, require: &mut impl FnMut(bool, &'static str, &str)) {

@@ -66,6 +66,15 @@ impl Clock {
         }
     }
 
+    /// Time since the machine started, also while it slept; for leases, which run on elsewhere.
+    #[must_use]
+    pub fn boot(&self) -> Duration {
+        match &self.0 {
+            Source::System { .. } => since_boot(),
+            Source::Test(hands) => lock(hands).elapsed,
+        }
+    }
+
     /// Time that is right to a few milliseconds and costs a fifth, for what happens with each
     /// message; it has an origin of its own, and does not pause.
     #[must_use]
@@ -75,6 +84,17 @@ impl Clock {
             Source::Test(hands) => lock(hands).elapsed,
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(since_boot).unwrap_or_default()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Duration {
+    coarse_uptime()
 }
 
 #[cfg(target_os = "linux")]

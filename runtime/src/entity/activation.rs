@@ -4,7 +4,10 @@ use std::{error::Error, time::Duration};
 
 use protocol::time::Timestamp;
 
-use crate::{journal, store};
+use crate::{
+    journal,
+    store::{self, Refusal},
+};
 
 /// Failures within [`WITHIN`] that take an entity out of service.
 pub const LIMIT: usize = 5;
@@ -20,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub enum Blame {
     /// It will fail again.
     Entity,
-    /// It will do as soon as the store works and the node is there.
+    /// It will do as soon as the store works, or on the node that owns it now.
     Surroundings,
 }
 
@@ -30,7 +33,12 @@ impl Blame {
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let of_store = match error.downcast_ref::<journal::Error>() {
             Some(journal::Error::Store(error)) => Some(error),
-            Some(journal::Error::Refused(_)) => None,
+            Some(journal::Error::Refused(Refusal::Fenced { .. }) | journal::Error::Deposed(_)) => {
+                return Self::Surroundings;
+            }
+            Some(journal::Error::Refused(Refusal::Repeated { .. } | Refusal::NameTaken { .. })) => {
+                None
+            }
             None => error.downcast_ref::<store::Error>(),
         };
         match of_store {

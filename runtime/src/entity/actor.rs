@@ -168,7 +168,8 @@ impl<E: Entity> Actor for HostActor<E> {
         if abandoned {
             let host = Host::from(self.inner.clone());
             tokio::spawn(async move {
-                if let Err(error) = host.recover().await {
+                let scope = host.journal().holdings().scope();
+                if let Err(error) = host.recover(&scope, None).await {
                     tracing::error!(kind = %E::KIND, %error, "unfinished work was not recovered");
                 }
             });
@@ -196,7 +197,9 @@ impl<E: Entity> Actor for HostActor<E> {
                     TellError::Unreachable(id) => {
                         self.failed(&myself, failures, id, text, Blame::Surroundings);
                     }
-                    TellError::NoSuchEntity(id) | TellError::Parked { id, .. } => {
+                    TellError::NoSuchEntity(id)
+                    | TellError::Parked { id, .. }
+                    | TellError::Elsewhere(id) => {
                         failures.remove(&id);
                         self.inner.left_place(id);
                     }
@@ -247,6 +250,13 @@ impl<E: Entity> HostActor<E> {
         error: String,
         blame: Blame,
     ) {
+        if self.inner.journal.holdings().activates(id).is_none() {
+            tracing::info!(entity = %id, error, "entity goes on elsewhere");
+            failures.remove(&id);
+            self.inner.left_place(id);
+            self.inner.gone(id);
+            return;
+        }
         tracing::error!(entity = %id, error, "entity failed");
         self.inner.show_failure(id, &error);
         let now = self.inner.journal.clock().now();

@@ -1,13 +1,14 @@
 //! [`Host`]: tell an entity something by its address, wherever it is in its life.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock, RwLock},
     time::Duration,
 };
 
 use dashmap::{DashMap, Entry};
-use protocol::entity::EntityId;
+use protocol::{entity::EntityId, epoch::Epoch};
 use ractor::{ActorCell, ActorId};
 use tokio::sync::watch;
 
@@ -19,12 +20,17 @@ use super::{
 };
 use crate::{
     journal::Journal,
+    metrics,
+    placement::Evict,
     store,
     supervision::{self, Address, Gone, Guard, SpawnError, Status, Tree},
 };
 
 /// How long a message may take to find its entity active.
 const REACH: Duration = Duration::from_secs(10);
+
+/// How long an entity may take to finish what it does when it has to leave.
+const POLITE: Duration = Duration::from_secs(2);
 
 /// Streams activated at once at start.
 const BATCH: u32 = 200;
@@ -62,6 +68,9 @@ pub enum TellError {
         /// Whether another try can help.
         blame: Blame,
     },
+    /// This node does not own it.
+    #[error("{0} is not on this node")]
+    Elsewhere(EntityId),
     /// It came and went too often while the message waited.
     #[error("{0} could not be reached in time")]
     Unreachable(EntityId),
@@ -83,6 +92,8 @@ pub(super) struct Inner<E: Entity> {
     slots: DashMap<EntityId, Slot<E>>,
     /// The rows of the tree: they stay while an entity comes back after a failure.
     places: DashMap<EntityId, Arc<Guard>>,
+    /// Being sent away politely; killed when that takes too long.
+    leaving: DashMap<EntityId, ActorCell>,
     supervisor: RwLock<Option<ActorCell>>,
 }
 
@@ -129,6 +140,7 @@ impl<E: Entity> Host<E> {
             tree,
             slots: DashMap::new(),
             places: DashMap::new(),
+            leaving: DashMap::new(),
             supervisor: RwLock::new(None),
         }))
     }
@@ -168,13 +180,14 @@ impl<E: Entity> Host<E> {
     ///
     /// # Errors
     ///
-    /// When the actor cannot be started.
+    /// When the actor cannot be started, or the entity would not be this node's.
     pub async fn create(
         &self,
         id: EntityId,
         seed: Seed,
         message: E::Message,
     ) -> Result<(), TellError> {
+        self.owned(id)?;
         let name = seed.name.clone();
         let address = self.spawn(id, name.as_deref(), Some(seed)).await;
         if address.is_err() {
@@ -238,28 +251,68 @@ impl<E: Entity> Host<E> {
         }
     }
 
-    /// Activates every stream with unfinished work, oldest first; answers how many.
+    /// Activates every stream of `scope` with unfinished work, oldest first; answers how many.
+    /// `since`, a moment of the boot clock, is the last sign of life of their owner before.
     ///
     /// # Errors
     ///
     /// When the store cannot list them.
-    pub async fn recover(&self) -> Result<u64, store::Error> {
-        let store = self.0.journal.store().clone();
+    pub async fn recover(
+        &self,
+        scope: &store::Scope,
+        since: Option<Duration>,
+    ) -> Result<u64, store::Error> {
+        let journal = &self.0.journal;
+        let store = journal.store().clone();
         let (mut after, mut count) = (None, 0);
         loop {
-            let ids = store.open(E::KIND, after, BATCH).await?;
+            let ids = store.open(E::KIND, scope, after, BATCH).await?;
             let Some(last) = ids.last() else {
                 return Ok(count);
             };
             after = Some(*last);
-            store
-                .claim(&ids, self.0.journal.epoch(), self.0.journal.owner())
-                .await?;
+            for (epoch, of) in self.by_epoch(&ids) {
+                store.claim(&of, epoch, journal.owner()).await?;
+            }
             for id in ids {
                 self.revive(id).await;
+                if let Some(since) = since {
+                    let span = journal.clock().boot().saturating_sub(since);
+                    ::metrics::histogram!(metrics::RECOVERY_SECONDS).record(span);
+                }
                 count += 1;
             }
         }
+    }
+
+    /// Streams that this node owns, by the epoch under which it does.
+    fn by_epoch(&self, ids: &[EntityId]) -> BTreeMap<Epoch, Vec<EntityId>> {
+        let mut groups: BTreeMap<Epoch, Vec<EntityId>> = BTreeMap::new();
+        for id in ids {
+            if let Some(epoch) = self.0.journal.holdings().activates(*id) {
+                groups.entry(epoch).or_default().push(*id);
+            }
+        }
+        groups
+    }
+
+    /// Takes the entities of `scope` out of memory; answers when they are gone. What is told them
+    /// meanwhile is refused, as long as this node does not own them.
+    pub async fn evict(&self, scope: &store::Scope, how: Evict) {
+        let ids: Vec<EntityId> = self
+            .0
+            .slots
+            .iter()
+            .map(|slot| *slot.key())
+            .filter(|id| scope.holds(*id))
+            .collect();
+        let all = ids.iter().map(|id| self.0.put_away(*id, how));
+        futures_util::future::join_all(all).await;
+    }
+
+    fn owned(&self, id: EntityId) -> Result<Epoch, TellError> {
+        let holdings = self.0.journal.holdings();
+        holdings.activates(id).ok_or(TellError::Elsewhere(id))
     }
 
     /// Activates an entity that has unfinished work; the supervisor sees to it when that fails.
@@ -294,6 +347,7 @@ impl<E: Entity> Host<E> {
                     Slot::Busy { over, .. } => over.clone(),
                 },
                 Entry::Vacant(slot) => {
+                    self.owned(id)?;
                     let (done, over) = watch::channel(());
                     slot.insert(Slot::Busy { over, _done: None });
                     return self.load(id, done).await;
@@ -345,8 +399,31 @@ impl<E: Entity> Host<E> {
             None => Err(TellError::NoSuchEntity(id)),
             Some(row) => match row.parked {
                 Some(errors) => Err(TellError::Parked { id, errors }),
-                None => self.spawn(id, row.summary.name.as_deref(), None).await,
+                None => {
+                    self.claim(id, row.epoch).await?;
+                    self.spawn(id, row.summary.name.as_deref(), None).await
+                }
             },
+        }
+    }
+
+    /// Makes sure that no earlier owner can append any more.
+    async fn claim(&self, id: EntityId, last: Epoch) -> Result<(), TellError> {
+        let epoch = self.owned(id)?;
+        if last == epoch {
+            return Ok(());
+        }
+        let journal = &self.0.journal;
+        let claimed = journal.store().claim(&[id], epoch, journal.owner()).await;
+        match claimed {
+            Ok(claimed) if claimed.contains(&id) => Ok(()),
+            // A later owner has it.
+            Ok(_) => Err(TellError::Elsewhere(id)),
+            Err(error) => Err(TellError::Activation {
+                id,
+                cause: error.to_string(),
+                blame: Blame::of(&error),
+            }),
         }
     }
 
@@ -457,6 +534,59 @@ impl<E: Entity> Inner<E> {
     /// The entity was loaded.
     pub(super) fn activated(&self, id: EntityId, address: Address<E::Message>) {
         self.slots.insert(id, Slot::Active(address));
+    }
+
+    /// Sends an entity out of memory; nothing happens when it is on its way already, unless at once.
+    fn dismiss(&self, id: EntityId, how: Evict) {
+        let cell = match self.slots.get(&id).as_deref() {
+            Some(Slot::Active(address)) => address.cell(),
+            Some(Slot::Busy { .. }) | None => None,
+        };
+        match (how, cell) {
+            (Evict::Politely, Some(cell)) => {
+                if self.release(id) {
+                    let _ = cell.drain();
+                    self.leaving.insert(id, cell);
+                }
+            }
+            (Evict::AtOnce, Some(cell)) => {
+                self.release(id);
+                cell.kill();
+            }
+            (Evict::AtOnce, None) => {
+                if let Some((_, cell)) = self.leaving.remove(&id) {
+                    cell.kill();
+                }
+            }
+            (Evict::Politely, None) => {}
+        }
+    }
+
+    /// Sends an entity out of memory and waits until it is gone; one that takes too long is killed.
+    async fn put_away(&self, id: EntityId, how: Evict) {
+        let gone = tokio::time::timeout(POLITE, self.leaves(id, how)).await;
+        if gone.is_err() {
+            // Killed at its next pause; a handler that never pauses is the watchdog's matter.
+            let _ = tokio::time::timeout(POLITE, self.leaves(id, Evict::AtOnce)).await;
+        }
+        self.leaving.remove(&id);
+    }
+
+    async fn leaves(&self, id: EntityId, how: Evict) {
+        loop {
+            self.dismiss(id, how);
+            let over = match self.slots.get(&id).as_deref() {
+                Some(Slot::Busy { over, .. }) => Some(over.clone()),
+                // Its actor has just ended.
+                Some(Slot::Active(_)) => None,
+                None => return,
+            };
+            match over {
+                // It may have been about to come to life: then it is sent away in the next round.
+                Some(mut over) => drop(over.changed().await),
+                None => tokio::task::yield_now().await,
+            }
+        }
     }
 
     /// Marks an active entity as on its way out; false when it is so already.

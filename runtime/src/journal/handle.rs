@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use super::{EventSourced, Feed, snapshot};
 use crate::{
     clock::Clock,
+    placement::Holdings,
     store::{
         self, Append, AppendError, Delivery, Idempotency, Refusal, ReminderChange, Snapshot, Writer,
     },
@@ -39,6 +40,9 @@ pub enum Error {
     /// The store failed; what was staged may or may not be written.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// This node does not own the stream any more; nothing was written.
+    #[error("{0} is owned by another node now")]
+    Deposed(EntityId),
 }
 
 impl From<AppendError> for Error {
@@ -60,7 +64,7 @@ struct Parts {
     writer: Writer,
     clock: Clock,
     owner: NodeId,
-    epoch: Epoch,
+    holdings: Holdings,
     feed: Feed,
 }
 
@@ -94,21 +98,21 @@ impl Commit {
 }
 
 impl Journal {
-    /// A journal of one node, under the epoch that the store gave it.
+    /// A journal of one node, for the streams that it owns.
     #[must_use]
     pub fn new(
         store: store::Shared,
         writer: Writer,
         clock: Clock,
         owner: NodeId,
-        epoch: Epoch,
+        holdings: Holdings,
     ) -> Self {
         Self(Arc::new(Parts {
             store,
             writer,
             clock,
             owner,
-            epoch,
+            holdings,
             feed: Feed::default(),
         }))
     }
@@ -137,13 +141,13 @@ impl Journal {
         self.0.owner
     }
 
-    /// The ownership under which it appends.
+    /// Which streams it may append to.
     #[must_use]
-    pub fn epoch(&self) -> Epoch {
-        self.0.epoch
+    pub fn holdings(&self) -> &Holdings {
+        &self.0.holdings
     }
 
-    /// A state without a past; its first commit makes the stream.
+    /// A state without a past; its first commit makes the stream, if this node owns it.
     #[must_use]
     pub fn create<S: EventSourced>(&self, stream: EntityId, tenant: &str) -> Journaled<S> {
         Journaled {
@@ -153,6 +157,7 @@ impl Journal {
             state: S::default(),
             head: 0,
             hash: ChainHash::default(),
+            epoch: self.0.holdings.appends(stream),
             snapshot: 0,
             staged: Vec::new(),
             staged_count: 0,
@@ -238,6 +243,8 @@ pub struct Journaled<S: EventSourced> {
     state: S,
     head: u64,
     hash: ChainHash,
+    /// Under which it was loaded or made; another one since means that others may have appended.
+    epoch: Option<Epoch>,
     snapshot: u64,
     /// The JSON array of staged events, without its closing bracket.
     staged: Vec<u8>,
@@ -320,9 +327,9 @@ impl<S: EventSourced> Journaled<S> {
         data.push(b']');
         let data = String::from_utf8(data)
             .map_err(|error| store::Error::Corrupt(format!("an event is not text: {error}")))?;
-        let record = self.record(data, &commit);
         // Also when this is dropped half way.
         self.spent = true;
+        let record = self.record(data, self.epoch()?, &commit);
         self.append(&record, self.state.summary(), commit).await?;
         self.spent = false;
         self.staged_count = 0;
@@ -363,12 +370,20 @@ impl<S: EventSourced> Journaled<S> {
         ))
     }
 
-    fn record(&self, data: String, commit: &Commit) -> Record {
+    /// The ownership under which the state was loaded, while it lasts.
+    fn epoch(&self) -> Result<Epoch, Error> {
+        let now = self.journal.0.holdings.appends(self.stream);
+        self.epoch
+            .filter(|epoch| now == Some(*epoch))
+            .ok_or(Error::Deposed(self.stream))
+    }
+
+    fn record(&self, data: String, epoch: Epoch, commit: &Commit) -> Record {
         let mut record = Record {
             stream: self.stream,
             seq: self.head + 1,
             count: self.staged_count,
-            epoch: self.journal.0.epoch,
+            epoch,
             owner: self.journal.0.owner,
             cmd_id: commit.command,
             tenant: self.tenant.to_string(),
@@ -460,7 +475,13 @@ mod tests {
         let node = NodeId::from_uuid(Uuid::from_u128(1));
         let epoch = store.begin(node, "one").await.unwrap();
         let writer = Writer::start(store.clone());
-        Journal::new(store, writer, Clock::system(), node, epoch)
+        Journal::new(
+            store,
+            writer,
+            Clock::system(),
+            node,
+            Holdings::everything(epoch),
+        )
     }
 
     fn keyed(command: u128) -> Commit {

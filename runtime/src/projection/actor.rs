@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use protocol::shard::Shard;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::{Projection, handle::catch_up};
 use crate::{
     journal::Journal,
+    store::Scope,
     supervision::{ChildSpec, Message, Restart, child},
 };
 
@@ -65,7 +67,10 @@ impl<P: Projection> Actor for Projector<P> {
         folded: &mut Option<u64>,
     ) -> Result<(), ActorProcessingErr> {
         let committed = self.journal.feed().committed();
-        if *folded != Some(committed) {
+        // One node folds, the owner of the first shard; what others commit it learns by looking.
+        let holdings = self.journal.holdings();
+        let alone = holdings.scope() == Scope::All;
+        if holdings.owns(Shard(0)) && (!alone || *folded != Some(committed)) {
             match catch_up(&*self.projection, self.journal.store()).await {
                 Ok(_) => *folded = Some(committed),
                 Err(error) => tracing::warn!(view = P::VIEW, %error, "the view is behind"),

@@ -7,6 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::{
     clock::Clock,
+    placement::Holdings,
     store,
     supervision::{ChildSpec, Message, Restart, child},
 };
@@ -23,6 +24,7 @@ pub type Wake =
 
 struct Reminders {
     store: store::Shared,
+    holdings: Holdings,
     clock: Clock,
     wake: Wake,
 }
@@ -38,12 +40,13 @@ impl Message for Tick {
     }
 }
 
-/// The child that delivers reminders.
+/// The child that delivers the reminders of what this node owns.
 #[must_use]
-pub fn reminders(store: store::Shared, clock: Clock, wake: Wake) -> ChildSpec {
+pub fn reminders(store: store::Shared, holdings: Holdings, clock: Clock, wake: Wake) -> ChildSpec {
     child("reminders", "system", Restart::Permanent, move || {
         let actor = Reminders {
             store: store.clone(),
+            holdings: holdings.clone(),
             clock: clock.clone(),
             wake: wake.clone(),
         };
@@ -69,7 +72,8 @@ impl Actor for Reminders {
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         // A store that is away is a state, not a failure: what is due stays due.
-        match self.store.due(self.clock.now(), BATCH).await {
+        let scope = self.holdings.scope();
+        match self.store.due(&scope, self.clock.now(), BATCH).await {
             Ok(due) => {
                 for (stream, name, moment) in due {
                     if (self.wake)(stream, name.clone()).await {

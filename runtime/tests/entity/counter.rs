@@ -19,6 +19,7 @@ use runtime::{
     clock::Clock,
     entity::{Context, Entity, Host, Seed},
     journal::{self, Commit, EventSourced, Journal},
+    placement::Holdings,
     store::{Delivery, Memory, ReminderChange, Shared, Writer},
     supervision::{Spec, Supervisor, SupervisorRef, Tree},
 };
@@ -182,7 +183,7 @@ pub(crate) async fn journal(store: &Shared, clock: Clock) -> Journal {
         Writer::start(store.clone()),
         clock,
         node,
-        epoch,
+        Holdings::everything(epoch),
     )
 }
 

@@ -127,7 +127,11 @@ async fn a_view_counts_each_record_once_across_restarts_and_its_rebuild_is_byte_
             process.make(id(1), 1).await;
             process.make(id(2), 1).await;
         }
-        process.host.recover().await.unwrap();
+        process
+            .host
+            .recover(&runtime::store::Scope::All, None)
+            .await
+            .unwrap();
         for number in 0..50 {
             let add = |to| Message::Add(number, to);
             process.host.ask(id(1), add).await.unwrap().unwrap();

@@ -97,10 +97,14 @@ async fn a_stream_that_cannot_be_replayed_is_parked_and_its_neighbours_live() {
     }
     let mut damaged: Append = conformance::append(id(1), 2);
     damaged.record.hash = ChainHash([9; 32]);
-    damaged.record.epoch = before.journal.epoch();
+    damaged.record.epoch = before.journal.holdings().appends(id(1)).unwrap();
     conformance::alone(&store, damaged).await.unwrap().unwrap();
     let process = Process::start(&store).await;
-    process.host.recover().await.unwrap();
+    process
+        .host
+        .recover(&runtime::store::Scope::All, None)
+        .await
+        .unwrap();
     assert_eq!(process.read(id(2)).await.added, [7]);
     let errors = until(async || store.stream(id(1)).await.unwrap().unwrap().parked).await;
     assert!(errors.contains("hash does not follow"), "{errors}");
@@ -117,7 +121,14 @@ async fn a_start_activates_what_is_open_and_nothing_else() {
         before.host.ask(id(number), Message::Close).await.unwrap();
     }
     let process = Process::start(&store).await;
-    assert_eq!(process.host.recover().await.unwrap(), 3);
+    assert_eq!(
+        process
+            .host
+            .recover(&runtime::store::Scope::All, None)
+            .await
+            .unwrap(),
+        3
+    );
     assert_eq!(process.host.active(), 3);
     assert_eq!(process.read(id(1)).await.sum, 1);
     assert!(process.tree.len() >= 5);
@@ -129,7 +140,11 @@ async fn an_owner_that_was_deposed_writes_nothing_more() {
     let before = Process::start(&store).await;
     before.make(id(1), 1).await;
     let process = Process::start(&store).await;
-    process.host.recover().await.unwrap();
+    process
+        .host
+        .recover(&runtime::store::Scope::All, None)
+        .await
+        .unwrap();
     let refused = before.host.ask(id(1), |to| Message::Add(2, to)).await;
     assert_eq!(refused.unwrap(), None, "it fails before it answers");
     assert_eq!(before.shares.fenced.load(Ordering::SeqCst), 1);

@@ -9,3 +9,4 @@ mod counter;
 mod follow;
 mod journal;
 mod lives;
+mod ownership;

@@ -1,0 +1,267 @@
+//! Renews the node's lease and keeps its roster: one question at a time, never in a handler.
+
+use std::{sync::Arc, time::Duration};
+
+use protocol::{
+    id::NodeId,
+    member::{Member, MemberState},
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::{Membership, Roster, Standing};
+use crate::{
+    metrics,
+    store::{Answer, EntryRefusal, Error, Survey},
+    supervision::{ChildSpec, Message, Restart, child},
+};
+
+/// Where membership is written down: the store, or for nodes without one a node that has it.
+pub trait Registrar: Send + Sync + std::fmt::Debug + 'static {
+    /// Makes `member` a member; `former` is an earlier start that is proved dead, or itself.
+    fn enter<'a>(
+        &'a self,
+        member: &'a Member,
+        ttl: Duration,
+        former: Option<NodeId>,
+    ) -> Answer<'a, Result<(), EntryRefusal>>;
+
+    /// Renews the member's lease; answers whether it was.
+    fn renew<'a>(&'a self, node: NodeId, health: String, ttl: Duration) -> Answer<'a, bool>;
+
+    /// Says where a member stands.
+    fn set_state(&self, node: NodeId, state: MemberState) -> Answer<'_, ()>;
+
+    /// Everyone, and every shard.
+    fn survey(&self) -> Answer<'_, Survey>;
+}
+
+struct Keeper {
+    membership: Membership,
+    registrar: Arc<dyn Registrar>,
+}
+
+/// What lies in the keeper's mailbox.
+#[derive(Debug)]
+enum Notice {
+    /// It is time to look, and perhaps to renew.
+    Look,
+    /// Somebody asked for a look before its time.
+    Hurry,
+    /// What became of a renewal that was sent at this moment of the boot clock.
+    Renewed(Duration, Result<Lease, Error>),
+    Surveyed(Result<Survey, Error>),
+}
+impl ractor::Message for Notice {}
+impl Message for Notice {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Look => "Look",
+            Self::Hurry => "Hurry",
+            Self::Renewed(..) => "Renewed",
+            Self::Surveyed(_) => "Surveyed",
+        }
+    }
+}
+
+/// What the registrar said of a lease.
+#[derive(Debug)]
+enum Lease {
+    Runs,
+    /// It was over, and the node became a member anew: what it owned is lost.
+    Anew,
+    Refused(EntryRefusal),
+}
+
+/// The child that keeps a node's membership.
+#[must_use]
+pub fn membership(membership: Membership, registrar: Arc<dyn Registrar>) -> ChildSpec {
+    child("membership", "system", Restart::Permanent, move || {
+        let keeper = Keeper {
+            membership: membership.clone(),
+            registrar: registrar.clone(),
+        };
+        (keeper, ())
+    })
+    .0
+}
+
+/// What is under way, so that nothing is asked twice at once.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    renewing: bool,
+    surveying: bool,
+    /// Somebody asked for another look while one was under way.
+    again: bool,
+    /// When the last renewal was sent.
+    sent: Option<Duration>,
+    hurried: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(task) = &self.hurried {
+            task.abort();
+        }
+    }
+}
+
+impl Actor for Keeper {
+    type Msg = Notice;
+    type State = State;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Notice>,
+        (): (),
+    ) -> Result<State, ActorProcessingErr> {
+        myself.cast(Notice::Look)?;
+        let (membership, keeper) = (self.membership.clone(), myself);
+        let hurried = tokio::spawn(async move {
+            loop {
+                membership.hurried().await;
+                if keeper.cast(Notice::Hurry).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(State {
+            hurried: Some(hurried),
+            ..State::default()
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Notice>,
+        notice: Notice,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        if matches!(self.membership.standing(), Standing::Ended(_)) {
+            return Ok(());
+        }
+        match notice {
+            Notice::Look => {
+                self.check_fence();
+                self.renew_if_due(&myself, state);
+                self.survey(&myself, state);
+                myself.send_after(self.membership.timing().look, || Notice::Look);
+            }
+            Notice::Hurry => self.survey(&myself, state),
+            Notice::Renewed(sent, outcome) => {
+                state.renewing = false;
+                self.renewed(sent, outcome);
+            }
+            Notice::Surveyed(outcome) => {
+                state.surveying = false;
+                self.surveyed(outcome);
+                if std::mem::take(&mut state.again) {
+                    self.survey(&myself, state);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Keeper {
+    /// Whether the store has been silent for too long.
+    fn check_fence(&self) {
+        if let Some(left) = self.membership.fence().left() {
+            ::metrics::gauge!(metrics::LEASE_LEFT).set(left.as_secs_f64());
+            if left.is_zero() && self.membership.standing() == Standing::Member {
+                tracing::error!(
+                    "the lease could not be renewed in time; this node stops acting until it is"
+                );
+                self.membership.fenced();
+            }
+        }
+    }
+
+    fn renew_if_due(&self, myself: &ActorRef<Notice>, state: &mut State) {
+        let now = self.membership.clock().boot();
+        let timing = self.membership.timing();
+        let due = state.sent.is_none_or(|sent| now >= sent + timing.renew);
+        if !due || state.renewing {
+            return;
+        }
+        (state.renewing, state.sent) = (true, Some(now));
+        let (registrar, membership) = (self.registrar.clone(), self.membership.clone());
+        let keeper = myself.clone();
+        tokio::spawn(async move {
+            let asked = renew(&*registrar, &membership);
+            let outcome = tokio::time::timeout(timing.ttl, asked)
+                .await
+                .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".to_owned())));
+            // A keeper that was restarted asks anew.
+            let _ = keeper.cast(Notice::Renewed(now, outcome));
+        });
+    }
+
+    fn renewed(&self, sent: Duration, outcome: Result<Lease, Error>) {
+        match outcome {
+            Ok(Lease::Runs) => self.membership.confirmed(sent),
+            Ok(Lease::Anew) => {
+                tracing::warn!("the lease was lost; this node is a member anew, with nothing");
+                self.membership.lost();
+                self.membership.confirmed(sent);
+            }
+            Ok(Lease::Refused(refusal)) => {
+                tracing::error!(%refusal, "this node is a member no more");
+                self.membership.ended(refusal.to_string());
+            }
+            Err(error) => {
+                ::metrics::counter!(metrics::LEASE_FAILURES).increment(1);
+                tracing::warn!(%error, "the lease was not renewed");
+            }
+        }
+    }
+
+    fn survey(&self, myself: &ActorRef<Notice>, state: &mut State) {
+        if std::mem::replace(&mut state.surveying, true) {
+            state.again = true;
+            return;
+        }
+        let registrar = self.registrar.clone();
+        let limit = self.membership.timing().ttl;
+        let keeper = myself.clone();
+        tokio::spawn(async move {
+            let outcome = tokio::time::timeout(limit, registrar.survey())
+                .await
+                .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".to_owned())));
+            let _ = keeper.cast(Notice::Surveyed(outcome));
+        });
+    }
+
+    fn surveyed(&self, outcome: Result<Survey, Error>) {
+        match outcome {
+            Ok(survey) => {
+                let roster = Roster::new(survey);
+                let own = roster.member(self.membership.node()).map(|row| row.state);
+                match own {
+                    Some(MemberState::Removed) => self
+                        .membership
+                        .ended("an operator removed this node from the cluster".to_owned()),
+                    Some(MemberState::Up | MemberState::Draining | MemberState::Left) | None => {}
+                }
+                self.membership.learn(roster);
+            }
+            Err(error) => tracing::warn!(%error, "the cluster could not be looked at"),
+        }
+    }
+}
+
+/// Renews the lease, or enters anew when it is over.
+async fn renew(registrar: &dyn Registrar, membership: &Membership) -> Result<Lease, Error> {
+    let ttl = membership.timing().ttl;
+    let node = membership.node();
+    if registrar.renew(node, membership.health(), ttl).await? {
+        return Ok(Lease::Runs);
+    }
+    // Whatever it owned, it lets go first: it may not act on it any more.
+    membership.fenced();
+    match registrar.enter(membership.me(), ttl, Some(node)).await? {
+        Ok(()) => Ok(Lease::Anew),
+        Err(refusal) => Ok(Lease::Refused(refusal)),
+    }
+}
