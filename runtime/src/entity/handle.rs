@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     journal::Journal,
-    store,
+    store::{self, Scope},
     supervision::{self, Address, Gone, Guard, SpawnError, Status, Tree},
 };
 
@@ -247,7 +247,7 @@ impl<E: Entity> Host<E> {
         let store = self.0.journal.store().clone();
         let (mut after, mut count) = (None, 0);
         loop {
-            let ids = store.open(E::KIND, after, BATCH).await?;
+            let ids = store.open(E::KIND, &Scope::All, after, BATCH).await?;
             let Some(last) = ids.last() else {
                 return Ok(count);
             };

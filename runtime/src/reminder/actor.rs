@@ -7,7 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::{
     clock::Clock,
-    store,
+    store::{self, Scope},
     supervision::{ChildSpec, Message, Restart, child},
 };
 
@@ -69,7 +69,7 @@ impl Actor for Reminders {
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         // A store that is away is a state, not a failure: what is due stays due.
-        match self.store.due(self.clock.now(), BATCH).await {
+        match self.store.due(&Scope::All, self.clock.now(), BATCH).await {
             Ok(due) => {
                 for (stream, name, moment) in due {
                     if (self.wake)(stream, name.clone()).await {
