@@ -11,5 +11,5 @@ pub mod plan;
 pub mod rendezvous;
 
 pub use actor::{Evict, Moves, placer};
-pub use handle::{Hold, Holdings};
+pub use handle::Holdings;
 pub use lease::Timing;

@@ -3,15 +3,18 @@
 //! One trait a concern, [`Store`] for all of them together, one `conformance` suite that every
 //! engine passes. Nothing above this folder knows which engine it is, and nothing else names sqlx.
 
+mod admissions;
 mod batch;
 #[cfg(any(test, feature = "testkit"))]
 pub mod conformance;
 mod fault;
 mod key;
+mod members;
 mod memory;
 mod migration;
 mod postgres;
 mod rows;
+mod scope;
 mod sqlite;
 mod writer;
 
@@ -25,8 +28,11 @@ use protocol::{
     time::Timestamp,
 };
 
+pub use admissions::{Admissions, IdentityRow, JoinToken, TokenRefusal};
+pub use members::{EntryRefusal, Founding, MemberRow, Members, Renewal, ShardRow, Survey};
 pub use memory::Memory;
 pub use postgres::Postgres;
+pub use scope::Scope;
 pub use sqlite::Sqlite;
 pub use writer::{AppendError, Writer};
 
@@ -248,12 +254,13 @@ pub trait Streams: Send + Sync {
     fn count<'a>(&'a self, tenant: &'a str, kind: EntityKind) -> Answer<'a, Vec<(String, u64)>>;
 
     /// Streams with unfinished work that are not parked, of one kind, in order of their ids.
-    fn open(
-        &self,
+    fn open<'a>(
+        &'a self,
         kind: EntityKind,
+        scope: &'a Scope,
         after: Option<EntityId>,
         limit: u32,
-    ) -> Answer<'_, Vec<EntityId>>;
+    ) -> Answer<'a, Vec<EntityId>>;
 
     /// Takes a stream out of service and says why, or puts it back with `None`.
     fn park<'a>(&'a self, stream: EntityId, reason: Option<&'a str>) -> Answer<'a, ()>;
@@ -292,7 +299,7 @@ pub trait Ownership: Send + Sync {
     fn begin<'a>(&'a self, node: NodeId, name: &'a str) -> Answer<'a, Epoch>;
 
     /// Claims streams for an epoch: from here on no earlier one can append. Answers those claimed;
-    /// a stream that a later epoch holds is left out.
+    /// a stream that a later epoch holds is left out, and so is one whose shard another took since.
     fn claim<'a>(
         &'a self,
         streams: &'a [EntityId],
@@ -304,10 +311,15 @@ pub trait Ownership: Send + Sync {
 /// Durable wake-ups; they are set and cleared by appends.
 pub trait Reminders: Send + Sync {
     /// Those due at `now`, the earliest first.
-    fn due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<(EntityId, String, Timestamp)>>;
+    fn due<'a>(
+        &'a self,
+        scope: &'a Scope,
+        now: Timestamp,
+        limit: u32,
+    ) -> Answer<'a, Vec<(EntityId, String, Timestamp)>>;
 
     /// When the next one is due, if any.
-    fn next_due(&self) -> Answer<'_, Option<Timestamp>>;
+    fn next_due<'a>(&'a self, scope: &'a Scope) -> Answer<'a, Option<Timestamp>>;
 
     /// Forgets one that was delivered, unless it was set to another moment since.
     fn delivered<'a>(&'a self, stream: EntityId, name: &'a str, due: Timestamp) -> Answer<'a, ()>;
@@ -380,12 +392,32 @@ pub struct Census {
 
 /// Everything a node keeps.
 pub trait Store:
-    EventLog + Streams + Snapshots + Ownership + Reminders + Outbox + Views + Admin + fmt::Debug
+    EventLog
+    + Streams
+    + Snapshots
+    + Ownership
+    + Members
+    + Admissions
+    + Reminders
+    + Outbox
+    + Views
+    + Admin
+    + fmt::Debug
 {
 }
 
 impl<T> Store for T where
-    T: EventLog + Streams + Snapshots + Ownership + Reminders + Outbox + Views + Admin + fmt::Debug
+    T: EventLog
+        + Streams
+        + Snapshots
+        + Ownership
+        + Members
+        + Admissions
+        + Reminders
+        + Outbox
+        + Views
+        + Admin
+        + fmt::Debug
 {
 }
 

@@ -204,6 +204,10 @@ fn not_recorded(error: journal::Error, name: &str) -> Rejection {
             message: refusal.to_string(),
             retry_after: Duration::from_secs(1),
         },
+        journal::Error::Deposed(stream) => Rejection::Unavailable {
+            message: format!("{stream} is moving to another node"),
+            retry_after: Duration::from_secs(1),
+        },
         journal::Error::Store(error) => error.into(),
     }
 }

@@ -402,7 +402,7 @@ fn command(
 pub(crate) fn refused(error: &journal::Error) -> Option<&Refusal> {
     match error {
         journal::Error::Refused(refusal) => Some(refusal),
-        journal::Error::Store(_) => None,
+        journal::Error::Store(_) | journal::Error::Deposed(_) => None,
     }
 }
 

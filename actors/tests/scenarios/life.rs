@@ -1,20 +1,27 @@
 //! One life of a process over a store that outlives it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use protocol::{
     entity::{EntityId, EntityKind},
     epoch::Epoch,
     id::NodeId,
+    member::{Member, MemberState},
     record::{ChainHash, Record, Summary},
+    shard::Shard,
     time::Timestamp,
 };
 use runtime::store::{
-    Admin, Answer, Append, Appended, Census, Delivery, Error, EventLog, Memory, Outbox, Ownership,
-    Refusal, Reminders, Snapshot, Snapshots, StreamQuery, StreamRow, Streams, Views,
+    Admin, Admissions, Answer, Append, Appended, Census, Delivery, EntryRefusal, Error, EventLog,
+    Founding, IdentityRow, JoinToken, Members, Memory, Outbox, Ownership, Refusal, Reminders,
+    Renewal, Scope, Snapshot, Snapshots, StreamQuery, StreamRow, Streams, Survey, TokenRefusal,
+    Views,
 };
 use uuid::Uuid;
 
@@ -90,13 +97,14 @@ impl Streams for Life {
     fn count<'a>(&'a self, tenant: &'a str, kind: EntityKind) -> Answer<'a, Vec<(String, u64)>> {
         self.ask(|| self.store.count(tenant, kind))
     }
-    fn open(
-        &self,
+    fn open<'a>(
+        &'a self,
         kind: EntityKind,
+        scope: &'a Scope,
         after: Option<EntityId>,
         limit: u32,
-    ) -> Answer<'_, Vec<EntityId>> {
-        self.ask(|| self.store.open(kind, after, limit))
+    ) -> Answer<'a, Vec<EntityId>> {
+        self.ask(|| self.store.open(kind, scope, after, limit))
     }
     fn park<'a>(&'a self, stream: EntityId, reason: Option<&'a str>) -> Answer<'a, ()> {
         self.ask(|| self.store.park(stream, reason))
@@ -130,12 +138,75 @@ impl Ownership for Life {
     }
 }
 
-impl Reminders for Life {
-    fn due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<(EntityId, String, Timestamp)>> {
-        self.ask(|| self.store.due(now, limit))
+impl Members for Life {
+    fn found(&self, wanted: Founding) -> Answer<'_, Founding> {
+        self.ask(|| self.store.found(wanted))
     }
-    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
-        self.ask(|| self.store.next_due())
+    fn enter<'a>(
+        &'a self,
+        member: &'a Member,
+        ttl: Duration,
+        former: Option<NodeId>,
+    ) -> Answer<'a, Result<(), EntryRefusal>> {
+        self.ask(|| self.store.enter(member, ttl, former))
+    }
+    fn renew<'a>(&'a self, renewals: &'a [Renewal], ttl: Duration) -> Answer<'a, Vec<NodeId>> {
+        self.ask(|| self.store.renew(renewals, ttl))
+    }
+    fn set_state(&self, node: NodeId, state: MemberState) -> Answer<'_, ()> {
+        self.ask(|| self.store.set_state(node, state))
+    }
+    fn survey(&self) -> Answer<'_, Survey> {
+        self.ask(|| self.store.survey())
+    }
+    fn take<'a>(
+        &'a self,
+        taker: NodeId,
+        shards: &'a [Shard],
+    ) -> Answer<'a, Option<(Epoch, Vec<Shard>)>> {
+        self.ask(|| self.store.take(taker, shards))
+    }
+    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [Shard]) -> Answer<'a, ()> {
+        self.ask(|| self.store.give_back(owner, shards))
+    }
+}
+
+impl Admissions for Life {
+    fn add_token<'a>(&'a self, token: &'a JoinToken) -> Answer<'a, ()> {
+        self.ask(|| self.store.add_token(token))
+    }
+    fn tokens(&self) -> Answer<'_, Vec<JoinToken>> {
+        self.ask(|| self.store.tokens())
+    }
+    fn revoke_token(&self, id: Uuid) -> Answer<'_, bool> {
+        self.ask(|| self.store.revoke_token(id))
+    }
+    fn admit<'a>(
+        &'a self,
+        identity: &'a IdentityRow,
+        token: Option<ChainHash>,
+    ) -> Answer<'a, Result<(), TokenRefusal>> {
+        self.ask(|| self.store.admit(identity, token))
+    }
+    fn identity(&self, id: Uuid) -> Answer<'_, Option<IdentityRow>> {
+        self.ask(|| self.store.identity(id))
+    }
+    fn revoke_identities<'a>(&'a self, name: &'a str) -> Answer<'a, u64> {
+        self.ask(|| self.store.revoke_identities(name))
+    }
+}
+
+impl Reminders for Life {
+    fn due<'a>(
+        &'a self,
+        scope: &'a Scope,
+        now: Timestamp,
+        limit: u32,
+    ) -> Answer<'a, Vec<(EntityId, String, Timestamp)>> {
+        self.ask(|| self.store.due(scope, now, limit))
+    }
+    fn next_due<'a>(&'a self, scope: &'a Scope) -> Answer<'a, Option<Timestamp>> {
+        self.ask(|| self.store.next_due(scope))
     }
     fn delivered<'a>(&'a self, stream: EntityId, name: &'a str, due: Timestamp) -> Answer<'a, ()> {
         self.ask(|| self.store.delivered(stream, name, due))

@@ -29,6 +29,9 @@ use crate::{
 /// How long a message may take to find its entity active.
 const REACH: Duration = Duration::from_secs(10);
 
+/// Until the notice of an actor's end has reached its supervisor.
+const SOON: Duration = Duration::from_millis(1);
+
 /// How long an entity may take to finish what it does when it has to leave.
 const POLITE: Duration = Duration::from_secs(2);
 
@@ -584,7 +587,7 @@ impl<E: Entity> Inner<E> {
             match over {
                 // It may have been about to come to life: then it is sent away in the next round.
                 Some(mut over) => drop(over.changed().await),
-                None => tokio::task::yield_now().await,
+                None => tokio::time::sleep(SOON).await,
             }
         }
     }
@@ -620,7 +623,7 @@ impl<E: Entity> Inner<E> {
                 let _ = tokio::time::timeout(REACH, over.changed()).await;
             }
             // The notice of its end is on its way to the supervisor.
-            None => tokio::task::yield_now().await,
+            None => tokio::time::sleep(SOON).await,
         }
     }
 

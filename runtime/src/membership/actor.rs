@@ -7,6 +7,7 @@ use protocol::{
     member::{Member, MemberState},
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Membership, Roster, Standing};
 use crate::{
@@ -94,15 +95,7 @@ pub(super) struct State {
     again: bool,
     /// When the last renewal was sent.
     sent: Option<Duration>,
-    hurried: Option<tokio::task::JoinHandle<()>>,
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        if let Some(task) = &self.hurried {
-            task.abort();
-        }
-    }
+    _hurried: Option<AbortOnDropHandle<()>>,
 }
 
 impl Actor for Keeper {
@@ -126,7 +119,7 @@ impl Actor for Keeper {
             }
         });
         Ok(State {
-            hurried: Some(hurried),
+            _hurried: Some(AbortOnDropHandle::new(hurried)),
             ..State::default()
         })
     }

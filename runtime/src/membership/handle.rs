@@ -176,7 +176,7 @@ impl Membership {
         self.0.health.read().unwrap_or_else(PoisonError::into_inner)()
     }
 
-    pub(super) fn clock(&self) -> &Clock {
+    pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
     }
 

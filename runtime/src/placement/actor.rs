@@ -9,6 +9,7 @@ use std::{
 
 use protocol::{epoch::Epoch, id::NodeId, shard::Shard};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Holdings,
@@ -116,15 +117,7 @@ struct State {
     leaving: BTreeSet<Shard>,
     /// How this node stood at the last news.
     stood: Option<Standing>,
-    news: Option<tokio::task::JoinHandle<()>>,
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        if let Some(news) = &self.news {
-            news.abort();
-        }
-    }
+    _news: Option<AbortOnDropHandle<()>>,
 }
 
 impl Actor for Placer {
@@ -152,7 +145,7 @@ impl Actor for Placer {
             }
         });
         Ok(State {
-            news: Some(news),
+            _news: Some(AbortOnDropHandle::new(news)),
             ..State::default()
         })
     }

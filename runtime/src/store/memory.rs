@@ -1,6 +1,8 @@
 //! The reference implementation, for tests: everything in one map behind one lock.
 
+mod admissions;
 mod log;
+mod members;
 mod tables;
 
 use std::{
@@ -18,12 +20,18 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use super::{Answer, Delivery, Error, Snapshot, StreamRow};
+use self::members::Seat;
+use super::{
+    Answer, Delivery, Error, Founding, IdentityRow, JoinToken, ShardRow, Snapshot, StreamRow,
+};
+use crate::clock::Clock;
 
 /// A store that forgets everything when it is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
     state: Mutex<State>,
+    /// Decides whose lease is over.
+    clock: Clock,
 }
 
 #[derive(Debug, Default)]
@@ -40,15 +48,35 @@ struct State {
     snapshots: HashMap<EntityId, Snapshot>,
     nodes: HashMap<NodeId, String>,
     epoch: Epoch,
+    founding: Option<Founding>,
+    members: BTreeMap<NodeId, Seat>,
+    shards: Vec<ShardRow>,
+    tokens: Vec<JoinToken>,
+    identities: BTreeMap<Uuid, IdentityRow>,
     rows: BTreeMap<(String, String), String>,
     cursors: HashMap<String, i64>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Memory {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::with_clock(Clock::system())
+    }
+
+    /// An empty one whose leases run by `clock`.
+    #[must_use]
+    pub fn with_clock(clock: Clock) -> Self {
+        Self {
+            state: Mutex::default(),
+            clock,
+        }
     }
 
     /// Answers what `work` makes of the state, unless the store is closed.

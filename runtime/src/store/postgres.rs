@@ -4,6 +4,7 @@
 //! - `migrate`: which schema the database has, and how it gets the newest.
 
 mod append;
+mod members;
 mod migrate;
 mod streams;
 mod tables;

@@ -7,10 +7,14 @@ use protocol::{
     record::{ChainHash, Record, Summary},
     time::Timestamp,
 };
+use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Row, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Delivery, Error, Snapshot, StreamRow, key};
+use super::{
+    Delivery, Error, Founding, IdentityRow, JoinToken, MemberRow, ShardRow, Snapshot, StreamRow,
+    key,
+};
 
 /// A row's cells by the types that the schema uses.
 pub(super) trait Cells {
@@ -20,6 +24,8 @@ pub(super) trait Cells {
     fn maybe_text(&self, column: &str) -> Result<Option<String>, Error>;
     fn bytes(&self, column: &str) -> Result<&[u8], Error>;
     fn maybe_bytes(&self, column: &str) -> Result<Option<&[u8]>, Error>;
+
+    fn maybe_number(&self, column: &str) -> Result<Option<i64>, Error>;
 
     fn stream(&self) -> Result<EntityId, Error> {
         key::unpack(self.bytes("stream")?)
@@ -39,8 +45,18 @@ pub(super) trait Cells {
     }
 
     fn uuid(&self, column: &str) -> Result<Uuid, Error> {
-        let bytes = self.bytes(column)?;
-        Uuid::from_slice(bytes).map_err(|_| Error::Corrupt(format!("{column} is no UUID")))
+        uuid(column, self.bytes(column)?)
+    }
+
+    fn maybe_uuid(&self, column: &str) -> Result<Option<Uuid>, Error> {
+        let bytes = self.maybe_bytes(column)?;
+        bytes.map(|bytes| uuid(column, bytes)).transpose()
+    }
+
+    /// What was written as JSON.
+    fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, Error> {
+        let text = self.text(column)?;
+        serde_json::from_str(&text).map_err(|error| Error::Corrupt(format!("{column}: {error}")))
     }
 
     fn hash(&self, column: &str) -> Result<ChainHash, Error> {
@@ -49,9 +65,12 @@ pub(super) trait Cells {
     }
 
     fn epoch(&self) -> Result<Epoch, Error> {
-        let stored = self.number("epoch")?;
-        Epoch::from_i64(stored).ok_or_else(|| Error::Corrupt(format!("{stored} is no epoch")))
+        epoch(self.number("epoch")?)
     }
+}
+
+fn uuid(column: &str, bytes: &[u8]) -> Result<Uuid, Error> {
+    Uuid::from_slice(bytes).map_err(|_| Error::Corrupt(format!("{column} is no UUID")))
 }
 
 macro_rules! cells {
@@ -75,6 +94,9 @@ macro_rules! cells {
             fn maybe_bytes(&self, column: &str) -> Result<Option<&[u8]>, Error> {
                 Ok(self.try_get(column)?)
             }
+            fn maybe_number(&self, column: &str) -> Result<Option<i64>, Error> {
+                Ok(self.try_get(column)?)
+            }
         }
     };
 }
@@ -85,12 +107,9 @@ pub(super) fn streams(rows: &[impl Cells]) -> Result<Vec<EntityId>, Error> {
     rows.iter().map(Cells::stream).collect()
 }
 
-/// The epoch after the `last` one that was handed out, in the store's `incarnation`.
-pub(super) fn next_epoch(incarnation: i64, last: Option<i64>) -> Result<Epoch, Error> {
-    let incarnation = u32::try_from(incarnation)
-        .map_err(|_| Error::Corrupt(format!("db_incarnation cannot be {incarnation}")))?;
-    let last = last.and_then(Epoch::from_i64).unwrap_or_default();
-    Ok(last.max(Epoch::new(incarnation, 0)).next())
+/// An epoch as the store counts it.
+pub(super) fn epoch(stored: i64) -> Result<Epoch, Error> {
+    Epoch::from_i64(stored).ok_or_else(|| Error::Corrupt(format!("{stored} is no epoch")))
 }
 
 pub(super) fn record(row: &impl Cells) -> Result<Record, Error> {
@@ -154,4 +173,65 @@ pub(super) fn delivery(row: &impl Cells) -> Result<Delivery, Error> {
 
 pub(super) fn reminder(row: &impl Cells) -> Result<(EntityId, String, Timestamp), Error> {
     Ok((row.stream()?, row.text("name")?, row.moment("due")?))
+}
+
+pub(super) fn founding(row: &impl Cells) -> Result<Founding, Error> {
+    Ok(Founding {
+        cluster: row.uuid("cluster")?,
+        shards: row.small("shards")?,
+    })
+}
+
+/// A member as it stands at `now`.
+pub(super) fn member(row: &impl Cells, now: Timestamp) -> Result<MemberRow, Error> {
+    let lease_until = row.moment("lease_until")?;
+    Ok(MemberRow {
+        member: row.json("announced")?,
+        state: word("state", &row.text("state")?)?,
+        lease_left: lease_until.since(now),
+        lease_until,
+        health: row.text("health")?,
+    })
+}
+
+pub(super) fn shard(row: &impl Cells) -> Result<ShardRow, Error> {
+    Ok(ShardRow {
+        owner: row.maybe_uuid("owner")?.map(NodeId::from_uuid),
+        epoch: row.epoch()?,
+    })
+}
+
+pub(super) fn token(row: &impl Cells) -> Result<JoinToken, Error> {
+    let used_at = row.maybe_number("used_at")?.map(Timestamp::from_micros);
+    Ok(JoinToken {
+        id: row.uuid("id")?,
+        hash: row.hash("hash")?,
+        roles: row.json("roles")?,
+        made_by: row.text("made_by")?,
+        made_at: row.moment("made_at")?,
+        expires_at: row.moment("expires_at")?,
+        used: used_at.zip(row.maybe_uuid("used_by")?),
+        revoked: row.flag("revoked")?,
+    })
+}
+
+pub(super) fn identity(row: &impl Cells) -> Result<IdentityRow, Error> {
+    Ok(IdentityRow {
+        id: row.uuid("id")?,
+        name: row.text("name")?,
+        roles: row.json("roles")?,
+        admitted_at: row.moment("admitted_at")?,
+        revoked: row.flag("revoked")?,
+    })
+}
+
+/// One of an enum's words.
+fn word<T: DeserializeOwned>(column: &str, text: &str) -> Result<T, Error> {
+    let word = serde_json::Value::from(text);
+    serde_json::from_value(word).map_err(|error| Error::Corrupt(format!("{column}: {error}")))
+}
+
+/// What [`Cells::json`] reads.
+pub(super) fn to_json(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Unusable(error.to_string()))
 }

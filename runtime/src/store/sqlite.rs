@@ -1,11 +1,13 @@
 //! The store of a single node: one SQLite file, one writer, a few readers.
 //!
 //! - `gateway`: the writing connection.
-//! - `append`, `streams`, `tables`: the traits.
+//! - `append`, `streams`, `members`, `admissions`, `tables`: the traits.
 //! - `migrate`: which schema the file has, and how it gets the newest.
 
+mod admissions;
 mod append;
 mod gateway;
+mod members;
 mod migrate;
 mod streams;
 mod tables;
@@ -20,6 +22,7 @@ use sqlx::{
 
 use self::gateway::Gateway;
 use super::Error;
+use crate::clock::Clock;
 
 /// Earlier ones may corrupt the file when a commit and a checkpoint meet (the WAL-reset bug).
 const LEAST_VERSION: [u32; 3] = [3, 51, 3];
@@ -39,6 +42,8 @@ pub struct Sqlite {
     writer: Gateway,
     readers: SqlitePool,
     file: PathBuf,
+    /// Decides whose lease is over: the process is alone with the file.
+    clock: Clock,
 }
 
 impl Sqlite {
@@ -80,6 +85,7 @@ impl Sqlite {
             writer: Gateway::new(writing, folder, connection),
             readers,
             file: path.to_owned(),
+            clock: Clock::system(),
         })
     }
 }

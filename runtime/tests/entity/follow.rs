@@ -16,7 +16,7 @@ use runtime::{
     outbox::{Carrier, couriers},
     projection::{Projection, projector, rebuild},
     reminder::{Wake, reminders},
-    store::Shared,
+    store::{Scope, Shared},
     supervision::{ChildSpec, Spec, Supervisor, SupervisorRef, Tree},
 };
 use uuid::Uuid;
@@ -47,6 +47,7 @@ async fn a_reminder_wakes_its_entity_after_a_restart_and_not_early() {
     let process = Process::start(&store).await;
     let _root = run(reminders(
         store.clone(),
+        process.journal.holdings().clone(),
         Clock::system(),
         wake(process.host.clone()),
     ))
@@ -54,7 +55,15 @@ async fn a_reminder_wakes_its_entity_after_a_restart_and_not_early() {
     let woken = || process.shares.woken.load(Ordering::SeqCst);
     until(async || (woken() > 0).then_some(())).await;
     assert!(Clock::system().now() >= due);
-    until(async || store.next_due().await.unwrap().is_none().then_some(())).await;
+    until(async || {
+        store
+            .next_due(&Scope::All)
+            .await
+            .unwrap()
+            .is_none()
+            .then_some(())
+    })
+    .await;
     assert_eq!(woken(), 1);
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use protocol::{entity::EntityKind, record::ChainHash};
 use runtime::{
     entity::TellError,
-    store::{Append, conformance},
+    store::{Append, Scope, conformance},
 };
 
 use crate::counter::{Message, Process, id, memory, until};
@@ -82,7 +82,10 @@ async fn an_entity_that_fails_five_times_is_parked_until_it_is_released() {
     .await;
     assert_eq!(errors.lines().count(), 3);
     assert!(errors.contains("told to fail"), "{errors}");
-    let open = store.open(EntityKind::Task, None, 10).await.unwrap();
+    let open = store
+        .open(EntityKind::Task, &Scope::All, None, 10)
+        .await
+        .unwrap();
     assert!(open.is_empty(), "a parked stream is not activated at start");
     process.host.unpark(id(1)).await.unwrap();
     assert_eq!(process.read(id(1)).await.added, [7]);

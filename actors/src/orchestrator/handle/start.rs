@@ -8,9 +8,10 @@ use runtime::{
     entity::Host,
     journal::Journal,
     outbox::{Carrier, couriers},
+    placement::Holdings,
     projection::projector,
     reminder::{Wake, reminders},
-    store::{self, Writer},
+    store::{self, Scope, Writer},
     supervision::{ChildSpec, Spec, Strategy, Supervisor, Tree, branch},
 };
 
@@ -44,7 +45,7 @@ impl Orchestrator {
             writer.clone(),
             clock.clone(),
             id,
-            epoch,
+            Holdings::everything(epoch),
         );
         let tree = Tree::new(setup.node.clone(), clock.clone());
         let open = open_tasks(&setup.store).await?;
@@ -78,8 +79,8 @@ impl Orchestrator {
 
     /// Agents first: what tasks were running on them is looked up there.
     async fn recover(&self) -> Result<(), store::Error> {
-        let agents = self.0.services.agents.recover().await?;
-        let tasks = self.0.services.tasks.recover().await?;
+        let agents = self.0.services.agents.recover(&Scope::All, None).await?;
+        let tasks = self.0.services.tasks.recover(&Scope::All, None).await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
@@ -189,7 +190,12 @@ fn children(services: &Services, journal: &Journal) -> Vec<ChildSpec> {
     let store = journal.store().clone();
     let clock = services.clock.clone();
     let system = vec![
-        reminders(store.clone(), clock.clone(), wake(services)),
+        reminders(
+            store.clone(),
+            journal.holdings().clone(),
+            clock.clone(),
+            wake(services),
+        ),
         couriers(store, clock, carriers()),
         projector(AgentTotalsView, journal.clone()),
         allocator::actor::allocator(&services.allocator),

@@ -4,7 +4,7 @@ use protocol::time::Timestamp;
 use uuid::Uuid;
 
 use super::{all, alone, append, at, keyed, named, task};
-use crate::store::{Append, Delivery, Error, ReminderChange, Shared};
+use crate::store::{Append, Delivery, Error, ReminderChange, Scope, Shared};
 
 fn set(name: &str, due: i64) -> ReminderChange {
     ReminderChange::Set {
@@ -43,7 +43,7 @@ fn delivering(number: u128, seq: u64, outbox: &[Delivery]) -> Append {
 }
 
 async fn due(store: &Shared, now: i64, limit: u32) -> Result<Vec<(u128, String, i64)>, Error> {
-    let due = store.due(at(now), limit).await?;
+    let due = store.due(&Scope::All, at(now), limit).await?;
     let plain = due
         .into_iter()
         .map(|(stream, name, due): (_, _, Timestamp)| {
@@ -53,13 +53,13 @@ async fn due(store: &Shared, now: i64, limit: u32) -> Result<Vec<(u128, String, 
 }
 
 pub async fn reminders_are_due_the_earliest_first(store: Shared) -> Result<(), Error> {
-    assert_eq!(store.next_due().await?, None);
+    assert_eq!(store.next_due(&Scope::All).await?, None);
     let batch = [
         reminding(1, 1, &[set("b", 30), set("a", 10)]),
         reminding(2, 1, &[set("a", 20)]),
     ];
     all(&store, &batch).await?;
-    assert_eq!(store.next_due().await?, Some(at(10)));
+    assert_eq!(store.next_due(&Scope::All).await?, Some(at(10)));
     assert_eq!(due(&store, 9, 9).await?, []);
     let expected = [(1, "a".into(), 10), (2, "a".into(), 20)];
     assert_eq!(due(&store, 20, 9).await?, expected);
@@ -169,7 +169,7 @@ pub async fn refused_appends_have_no_effects(store: Shared) -> Result<(), Error>
         };
         assert!(alone(&store, refused).await?.is_err());
     }
-    assert_eq!(store.next_due().await?, None);
+    assert_eq!(store.next_due(&Scope::All).await?, None);
     assert_eq!(store.claim_due(at(99), at(100), 9).await?, []);
     Ok(())
 }

@@ -8,7 +8,7 @@ use protocol::{
 };
 
 use super::{agent, all, append, at, named, task};
-use crate::store::{Append, Error, Shared, StreamQuery, StreamRow};
+use crate::store::{Append, Error, Scope, Shared, StreamQuery, StreamRow};
 
 fn query() -> StreamQuery {
     StreamQuery {
@@ -214,16 +214,18 @@ pub async fn open_streams_are_found_in_order(store: Shared) -> Result<(), Error>
         append(agent(5), 1),
     ];
     all(&store, &batch).await?;
-    let open = store.open(EntityKind::Task, None, 2).await?;
+    let open = store.open(EntityKind::Task, &Scope::All, None, 2).await?;
     assert_eq!(open, [task(1), task(3)]);
-    let rest = store.open(EntityKind::Task, Some(task(3)), 2).await?;
+    let rest = store
+        .open(EntityKind::Task, &Scope::All, Some(task(3)), 2)
+        .await?;
     assert_eq!(rest, [task(4)]);
-    let agents = store.open(EntityKind::Agent, None, 9).await?;
+    let agents = store.open(EntityKind::Agent, &Scope::All, None, 9).await?;
     assert_eq!(agents, [agent(5)]);
     let mut settled = append(task(3), 2);
     settled.summary.open = false;
     all(&store, &[settled]).await?;
-    let open = store.open(EntityKind::Task, None, 9).await?;
+    let open = store.open(EntityKind::Task, &Scope::All, None, 9).await?;
     assert_eq!(open, [task(1), task(4)]);
     Ok(())
 }
@@ -232,12 +234,15 @@ pub async fn a_parked_stream_is_not_open(store: Shared) -> Result<(), Error> {
     all(&store, &[append(task(1), 1), append(task(2), 1)]).await?;
     store.park(task(1), Some("it failed five times")).await?;
     store.park(task(9), Some("there is none")).await?;
-    assert_eq!(store.open(EntityKind::Task, None, 9).await?, [task(2)]);
+    assert_eq!(
+        store.open(EntityKind::Task, &Scope::All, None, 9).await?,
+        [task(2)]
+    );
     let parked = store.stream(task(1)).await?.and_then(|row| row.parked);
     assert_eq!(parked, Some("it failed five times".into()));
     assert_eq!(listed(&store, query()).await?, [task(2), task(1)]);
     store.park(task(1), None).await?;
-    let open = store.open(EntityKind::Task, None, 9).await?;
+    let open = store.open(EntityKind::Task, &Scope::All, None, 9).await?;
     assert_eq!(open, [task(1), task(2)]);
     Ok(())
 }

@@ -9,8 +9,8 @@ use protocol::{
 
 use super::{Memory, State};
 use crate::store::{
-    Answer, Append, Appended, Error, EventLog, Refusal, ReminderChange, StreamQuery, StreamRow,
-    Streams, key, of_command,
+    Answer, Append, Appended, Error, EventLog, Refusal, ReminderChange, Scope, StreamQuery,
+    StreamRow, Streams, key, of_command,
 };
 
 impl EventLog for Memory {
@@ -194,17 +194,21 @@ impl Streams for Memory {
         })
     }
 
-    fn open(
-        &self,
+    fn open<'a>(
+        &'a self,
         kind: EntityKind,
+        scope: &'a Scope,
         after: Option<EntityId>,
         limit: u32,
-    ) -> Answer<'_, Vec<EntityId>> {
+    ) -> Answer<'a, Vec<EntityId>> {
         self.with(|state| {
             let (least, greatest) = key::bounds(kind);
             let all = state.streams.range(least..=greatest);
             let open = all.filter(|(stream, row)| {
-                row.summary.open && row.parked.is_none() && after.is_none_or(|at| **stream > at)
+                row.summary.open
+                    && row.parked.is_none()
+                    && scope.holds(**stream)
+                    && after.is_none_or(|at| **stream > at)
             });
             open.take(limit as usize)
                 .map(|(stream, _)| *stream)

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::Memory;
 use crate::store::{
-    Admin, Answer, Census, Delivery, Outbox, Ownership, Reminders, Snapshot, Snapshots, Views,
+    Admin, Answer, Census, Delivery, Outbox, Ownership, Reminders, Scope, Snapshot, Snapshots,
+    Views,
 };
 
 impl Snapshots for Memory {
@@ -28,9 +29,8 @@ impl Snapshots for Memory {
 impl Ownership for Memory {
     fn begin<'a>(&'a self, node: NodeId, name: &'a str) -> Answer<'a, Epoch> {
         self.with(|state| {
-            state.epoch = state.epoch.max(Epoch::new(1, 0)).next();
             state.nodes.insert(node, name.into());
-            state.epoch
+            state.next_epoch()
         })
     }
 
@@ -38,10 +38,11 @@ impl Ownership for Memory {
         &'a self,
         streams: &'a [EntityId],
         epoch: Epoch,
-        _owner: NodeId,
+        owner: NodeId,
     ) -> Answer<'a, Vec<EntityId>> {
         self.with(|state| {
             let mut claimed = streams.to_vec();
+            claimed.retain(|stream| state.may_claim(*stream, epoch, owner));
             claimed.retain(|stream| match state.streams.get_mut(stream) {
                 Some(row) if row.epoch <= epoch => {
                     row.epoch = epoch;
@@ -55,11 +56,16 @@ impl Ownership for Memory {
 }
 
 impl Reminders for Memory {
-    fn due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<(EntityId, String, Timestamp)>> {
+    fn due<'a>(
+        &'a self,
+        scope: &'a Scope,
+        now: Timestamp,
+        limit: u32,
+    ) -> Answer<'a, Vec<(EntityId, String, Timestamp)>> {
         self.with(|state| {
             let all = state.reminders.iter();
             let mut due: Vec<_> = all
-                .filter(|(_, due)| **due <= now)
+                .filter(|((stream, _), due)| **due <= now && scope.holds(*stream))
                 .map(|((stream, name), due)| (*stream, name.clone(), *due))
                 .collect();
             due.sort_by_key(|(_, _, due)| *due);
@@ -68,8 +74,12 @@ impl Reminders for Memory {
         })
     }
 
-    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
-        self.with(|state| state.reminders.values().min().copied())
+    fn next_due<'a>(&'a self, scope: &'a Scope) -> Answer<'a, Option<Timestamp>> {
+        self.with(|state| {
+            let all = state.reminders.iter();
+            let meant = all.filter(|((stream, _), _)| scope.holds(*stream));
+            meant.map(|(_, due)| *due).min()
+        })
     }
 
     fn delivered<'a>(&'a self, stream: EntityId, name: &'a str, due: Timestamp) -> Answer<'a, ()> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use protocol::{entity::EntityId, epoch::Epoch};
+use protocol::{entity::EntityId, epoch::Epoch, shard::slot};
 use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 
 use super::lock;
@@ -150,16 +150,18 @@ async fn heads(
     if !new.is_empty() {
         let make = sqlx::query(
             "INSERT INTO stream (stream, head, epoch, owner, updated_at, status, open, hidden,
-                 user_id, name, parent, body, kind, tenant, created_at)
+                 user_id, name, parent, body, kind, slot, tenant, created_at)
              SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[],
                  $5::bigint[], $6::text[], $7::boolean[], $8::boolean[], $9::text[], $10::text[],
-                 $11::bytea[], $12::text[], $13::bigint[], $14::text[], $15::bigint[])
+                 $11::bytea[], $12::text[], $13::bigint[], $14::bigint[], $15::text[],
+                 $16::bigint[])
              ON CONFLICT (stream) DO NOTHING RETURNING stream",
         );
         let make = index(make, &new)
             .bind(column(&new, |append| {
                 i64::from(key::code(append.record.stream.kind()))
             }))
+            .bind(column(&new, |append| i64::from(slot(append.record.stream))))
             .bind(column(&new, |append| append.record.tenant.as_str()))
             .bind(column(&new, |append| append.record.at.as_micros()));
         moved.extend(streams(&make.fetch_all(&mut *connection).await?)?);
@@ -251,12 +253,13 @@ async fn effects(connection: &mut PgConnection, appends: &[&Append]) -> Result<(
         for (name, due) in last_changes(&append.reminders) {
             let change = match due {
                 Some(due) => sqlx::query(
-                    "INSERT INTO reminder (stream, name, due) VALUES ($1, $2, $3)
+                    "INSERT INTO reminder (stream, slot, name, due) VALUES ($1, $4, $2, $3)
                      ON CONFLICT (stream, name) DO UPDATE SET due = excluded.due",
                 )
                 .bind(stream(append))
                 .bind(name)
-                .bind(due),
+                .bind(due)
+                .bind(i64::from(slot(append.record.stream))),
                 None => sqlx::query("DELETE FROM reminder WHERE stream = $1 AND name = $2")
                     .bind(stream(append))
                     .bind(name),

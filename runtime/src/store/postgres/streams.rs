@@ -9,7 +9,7 @@ use sqlx::QueryBuilder;
 
 use super::{Postgres, append, lock};
 use crate::store::{
-    Answer, Append, Appended, Error, EventLog, Refusal, StreamQuery, StreamRow, Streams,
+    Answer, Append, Appended, Error, EventLog, Refusal, Scope, StreamQuery, StreamRow, Streams,
     batch::holding,
     key,
     rows::{self, Cells, record, stream_row},
@@ -119,23 +119,28 @@ impl Streams for Postgres {
         })
     }
 
-    fn open(
-        &self,
+    fn open<'a>(
+        &'a self,
         kind: EntityKind,
+        scope: &'a Scope,
         after: Option<EntityId>,
         limit: u32,
-    ) -> Answer<'_, Vec<EntityId>> {
+    ) -> Answer<'a, Vec<EntityId>> {
         Box::pin(async move {
             let (least, greatest) = key::bounds(kind);
+            let (count, shards) = within(scope);
             let streams = sqlx::query(
                 "SELECT stream FROM stream WHERE open AND parked IS NULL
                      AND stream >= $1 AND stream <= $2 AND stream IS DISTINCT FROM $3
+                     AND ($5 = 0 OR slot % nullif($5, 0) = ANY($6))
                  ORDER BY stream LIMIT $4",
             )
             .bind(key::pack(after.unwrap_or(least).max(least)))
             .bind(key::pack(greatest))
             .bind(after.map(key::pack))
             .bind(i64::from(limit))
+            .bind(count)
+            .bind(shards)
             .fetch_all(self.opened()?)
             .await?;
             rows::streams(&streams)
@@ -180,6 +185,17 @@ impl Streams for Postgres {
                 Ok(())
             })
         }))
+    }
+}
+
+/// How many shards there are, 0 for any stream, and which of them are meant.
+pub(super) fn within(scope: &Scope) -> (i64, Vec<i64>) {
+    match scope {
+        Scope::All => (0, Vec::new()),
+        Scope::Shards { count, shards } => {
+            let shards = shards.iter().map(|shard| i64::from(shard.0));
+            (i64::from(*count), shards.collect())
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Everything beside the journal: snapshots, owners, reminders, outbox, views.
 
 use protocol::{entity::EntityId, epoch::Epoch, id::NodeId, time::Timestamp};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Postgres, lock, migrate};
+use super::{Postgres, lock, migrate, streams::within};
 use crate::store::{
-    Admin, Answer, Census, Delivery, Outbox, Ownership, Reminders, Snapshot, Snapshots, Views, key,
-    rows,
+    Admin, Answer, Census, Delivery, Error, Outbox, Ownership, Reminders, Scope, Snapshot,
+    Snapshots, Views, key, rows,
 };
 
 impl Snapshots for Postgres {
@@ -50,14 +51,7 @@ impl Ownership for Postgres {
         Box::pin(self.write(move |connection| {
             Box::pin(async move {
                 lock(connection).await?;
-                let incarnation: i64 =
-                    sqlx::query_scalar("SELECT value FROM meta WHERE key = 'db_incarnation'")
-                        .fetch_one(&mut *connection)
-                        .await?;
-                let last: Option<i64> = sqlx::query_scalar("SELECT max(epoch) FROM node")
-                    .fetch_one(&mut *connection)
-                    .await?;
-                let epoch = rows::next_epoch(incarnation, last)?;
+                let epoch = next_epoch(connection).await?;
                 sqlx::query(
                     "INSERT INTO node (node, name, epoch, started)
                      VALUES ($1, $2, $3, extract(epoch FROM clock_timestamp())::bigint * 1000000)
@@ -98,25 +92,53 @@ impl Ownership for Postgres {
     }
 }
 
+/// Draws from the one counter of starts and takings.
+pub(super) async fn next_epoch(connection: &mut PgConnection) -> Result<Epoch, Error> {
+    let epoch: i64 = sqlx::query_scalar(
+        "UPDATE meta SET value = 1 + greatest(value,
+             (SELECT value FROM meta WHERE key = 'db_incarnation') << 40)
+         WHERE key = 'epoch' RETURNING value",
+    )
+    .fetch_one(connection)
+    .await?;
+    rows::epoch(epoch)
+}
+
 impl Reminders for Postgres {
-    fn due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<(EntityId, String, Timestamp)>> {
+    fn due<'a>(
+        &'a self,
+        scope: &'a Scope,
+        now: Timestamp,
+        limit: u32,
+    ) -> Answer<'a, Vec<(EntityId, String, Timestamp)>> {
         Box::pin(async move {
+            let (count, shards) = within(scope);
             let rows = sqlx::query(
-                "SELECT * FROM reminder WHERE due <= $1 ORDER BY due, stream, name LIMIT $2",
+                "SELECT * FROM reminder
+                 WHERE due <= $1 AND ($3 = 0 OR slot % nullif($3, 0) = ANY($4))
+                 ORDER BY due, stream, name LIMIT $2",
             )
             .bind(now.as_micros())
             .bind(i64::from(limit))
+            .bind(count)
+            .bind(shards)
             .fetch_all(self.opened()?)
             .await?;
             rows.iter().map(rows::reminder).collect()
         })
     }
 
-    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
+    fn next_due<'a>(&'a self, scope: &'a Scope) -> Answer<'a, Option<Timestamp>> {
         Box::pin(async move {
-            let due: Option<i64> = sqlx::query_scalar("SELECT min(due) FROM reminder")
-                .fetch_one(self.opened()?)
-                .await?;
+            let (count, shards) = within(scope);
+            let due: Option<i64> = sqlx::query_scalar(
+                "SELECT due FROM reminder WHERE $1 = 0 OR slot % nullif($1, 0) = ANY($2)
+                 ORDER BY due LIMIT 1",
+            )
+            .bind(count)
+            .bind(shards)
+            .fetch_optional(self.opened()?)
+            .await?;
             Ok(due.map(Timestamp::from_micros))
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use protocol::{entity::EntityId, epoch::Epoch, record::ChainHash};
+use protocol::{entity::EntityId, epoch::Epoch, record::ChainHash, shard::slot};
 use sqlx::{SqliteConnection, error::BoxDynError};
 
 use super::values::{Row, Values};
@@ -14,10 +14,10 @@ use crate::store::{
 };
 
 static CREATE: Values = Values::new(
-    "INSERT INTO stream (stream, kind, tenant, created_at, head, epoch, owner, updated_at,
+    "INSERT INTO stream (stream, kind, slot, tenant, created_at, head, epoch, owner, updated_at,
          status, open, hidden, user_id, name, parent, body)
      SELECT * FROM",
-    15,
+    16,
     "WHERE column1 IS NOT NULL ON CONFLICT (stream) DO NOTHING RETURNING stream",
 );
 
@@ -47,8 +47,8 @@ static KEY: Values = Values::new(
 static FREE_KEY: Values = Values::new("DELETE FROM idem WHERE (tenant, key) IN", 2, "");
 
 static SET: Values = Values::new(
-    "INSERT INTO reminder (stream, name, due) SELECT * FROM",
-    3,
+    "INSERT INTO reminder (stream, slot, name, due) SELECT * FROM",
+    4,
     "WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET due = excluded.due",
 );
 
@@ -164,6 +164,7 @@ async fn heads(
     let make = CREATE.over(new, |row, append| {
         row.add(key::pack(append.record.stream))?
             .add(key::code(append.record.stream.kind()))?
+            .add(slot(append.record.stream))?
             .add(append.record.tenant.clone())?
             .add(append.record.at.as_micros())?;
         index(row, append)
@@ -235,7 +236,10 @@ async fn record(
         Ok(())
     })?;
     let set = SET.over(set, |row, (stream, name, due)| {
-        row.add(key::pack(stream))?.add(name)?.add(due)?;
+        row.add(key::pack(stream))?
+            .add(slot(stream))?
+            .add(name)?
+            .add(due)?;
         Ok(())
     })?;
     let clear = CLEAR.over(cleared, |row, (stream, name)| {

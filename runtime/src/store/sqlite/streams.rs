@@ -9,10 +9,10 @@ use sqlx::QueryBuilder;
 
 use super::{Sqlite, append};
 use crate::store::{
-    Answer, Append, Appended, Error, EventLog, Refusal, StreamQuery, StreamRow, Streams,
+    Answer, Append, Appended, Error, EventLog, Refusal, Scope, StreamQuery, StreamRow, Streams,
     batch::holding,
     key,
-    rows::{Cells, record, stream_row},
+    rows::{Cells, record, stream_row, streams},
 };
 
 /// SQLite takes patterns of up to 50,000 bytes.
@@ -125,26 +125,26 @@ impl Streams for Sqlite {
         })
     }
 
-    fn open(
-        &self,
+    fn open<'a>(
+        &'a self,
         kind: EntityKind,
+        scope: &'a Scope,
         after: Option<EntityId>,
         limit: u32,
-    ) -> Answer<'_, Vec<EntityId>> {
+    ) -> Answer<'a, Vec<EntityId>> {
         Box::pin(async move {
             let (least, greatest) = key::bounds(kind);
-            let streams: Vec<Vec<u8>> = sqlx::query_scalar(
-                "SELECT stream FROM stream WHERE open = 1 AND parked IS NULL
-                     AND stream >= ? AND stream <= ? AND stream IS NOT ?
-                 ORDER BY stream LIMIT ?",
-            )
-            .bind(key::pack(after.unwrap_or(least).max(least)))
-            .bind(key::pack(greatest))
-            .bind(after.map(key::pack))
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await?;
-            streams.iter().map(|stream| key::unpack(stream)).collect()
+            let mut sql = QueryBuilder::<sqlx::Sqlite>::new(
+                "SELECT stream FROM stream WHERE open = 1 AND parked IS NULL AND stream >= ",
+            );
+            sql.push_bind(key::pack(after.unwrap_or(least).max(least)));
+            sql.push(" AND stream <= ").push_bind(key::pack(greatest));
+            sql.push(" AND stream IS NOT ")
+                .push_bind(after.map(key::pack));
+            within(&mut sql, scope);
+            sql.push(" ORDER BY stream LIMIT ").push_bind(limit);
+            let rows = sql.build().fetch_all(&self.readers).await?;
+            streams(&rows)
         })
     }
 
@@ -185,6 +185,20 @@ impl Streams for Sqlite {
             })
         }))
     }
+}
+
+/// Passes over streams outside of `scope`.
+pub(super) fn within(sql: &mut QueryBuilder<sqlx::Sqlite>, scope: &Scope) {
+    let Scope::Shards { count, shards } = scope else {
+        return;
+    };
+    sql.push(format_args!(" AND slot % {count} IN ("));
+    let mut numbers = sql.separated(",");
+    for shard in shards {
+        // A number of ours, which needs no escaping: values would be more than SQLite takes.
+        numbers.push(shard);
+    }
+    sql.push(")");
 }
 
 /// The page's SQL; which index serves it depends on what is asked for.

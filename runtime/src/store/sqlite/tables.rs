@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use protocol::{entity::EntityId, epoch::Epoch, id::NodeId, time::Timestamp};
+use sqlx::{QueryBuilder, SqliteConnection};
 use uuid::Uuid;
 
-use super::{Sqlite, finish, migrate, values::Values};
+use super::{Sqlite, finish, migrate, streams::within, values::Values};
 use crate::store::{
-    Admin, Answer, Census, Delivery, Outbox, Ownership, Reminders, Snapshot, Snapshots, Views, key,
-    rows,
+    Admin, Answer, Census, Delivery, Error, Outbox, Ownership, Reminders, Scope, Snapshot,
+    Snapshots, Views, key, rows,
 };
 
 impl Snapshots for Sqlite {
@@ -48,22 +49,32 @@ impl Snapshots for Sqlite {
 static CLAIM: Values = Values::new(
     "UPDATE stream SET epoch = column2, owner = column3 FROM",
     3,
-    "WHERE stream = column1 AND epoch <= column2 RETURNING stream",
+    // A shard that was taken must still be the claimant's; one that is free, have been free before.
+    "WHERE stream = column1 AND epoch <= column2 AND NOT EXISTS (
+         SELECT 1 FROM cluster JOIN shard ON shard.shard = stream.slot % cluster.shards
+         WHERE CASE WHEN shard.owner IS NULL THEN shard.epoch >= column2
+               ELSE shard.owner <> column3 OR shard.epoch <> column2 END)
+     RETURNING stream",
 );
+
+/// Draws from the one counter of starts and takings.
+pub(super) async fn next_epoch(connection: &mut SqliteConnection) -> Result<Epoch, Error> {
+    let epoch: i64 = sqlx::query_scalar(
+        "UPDATE meta SET value = 1 + max(value,
+             (SELECT value FROM meta WHERE key = 'db_incarnation') << 40)
+         WHERE key = 'epoch' RETURNING value",
+    )
+    .fetch_one(connection)
+    .await?;
+    rows::epoch(epoch)
+}
 
 impl Ownership for Sqlite {
     fn begin<'a>(&'a self, node: NodeId, name: &'a str) -> Answer<'a, Epoch> {
         let name = name.to_owned();
         Box::pin(self.writer.write(move |connection| {
             Box::pin(async move {
-                let incarnation: i64 =
-                    sqlx::query_scalar("SELECT value FROM meta WHERE key = 'db_incarnation'")
-                        .fetch_one(&mut *connection)
-                        .await?;
-                let last: Option<i64> = sqlx::query_scalar("SELECT max(epoch) FROM node")
-                    .fetch_one(&mut *connection)
-                    .await?;
-                let epoch = rows::next_epoch(incarnation, last)?;
+                let epoch = next_epoch(connection).await?;
                 sqlx::query(
                     "INSERT INTO node (node, name, epoch, started)
                      VALUES (?, ?, ?, unixepoch() * 1000000)
@@ -101,23 +112,31 @@ impl Ownership for Sqlite {
 }
 
 impl Reminders for Sqlite {
-    fn due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<(EntityId, String, Timestamp)>> {
+    fn due<'a>(
+        &'a self,
+        scope: &'a Scope,
+        now: Timestamp,
+        limit: u32,
+    ) -> Answer<'a, Vec<(EntityId, String, Timestamp)>> {
         Box::pin(async move {
-            let rows = sqlx::query(
-                "SELECT * FROM reminder WHERE due <= ? ORDER BY due, stream, name LIMIT ?",
-            )
-            .bind(now.as_micros())
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await?;
+            let mut sql = QueryBuilder::new("SELECT * FROM reminder WHERE due <= ");
+            sql.push_bind(now.as_micros());
+            within(&mut sql, scope);
+            sql.push(" ORDER BY due, stream, name LIMIT ")
+                .push_bind(limit);
+            let rows = sql.build().fetch_all(&self.readers).await?;
             rows.iter().map(rows::reminder).collect()
         })
     }
 
-    fn next_due(&self) -> Answer<'_, Option<Timestamp>> {
+    fn next_due<'a>(&'a self, scope: &'a Scope) -> Answer<'a, Option<Timestamp>> {
         Box::pin(async move {
-            let due: Option<i64> = sqlx::query_scalar("SELECT min(due) FROM reminder")
-                .fetch_one(&self.readers)
+            let mut sql = QueryBuilder::new("SELECT due FROM reminder WHERE true");
+            within(&mut sql, scope);
+            sql.push(" ORDER BY due LIMIT 1");
+            let due: Option<i64> = sql
+                .build_query_scalar()
+                .fetch_optional(&self.readers)
                 .await?;
             Ok(due.map(Timestamp::from_micros))
         })

@@ -1,13 +1,15 @@
--- Streams are named by 17 bytes: the kind's code (1 agent, 2 task), then the UUID.
+-- Streams are named by 17 bytes: the kind's code (1 agent, 2 task), then the UUID; the last two of
+-- them are the slot, which modulo the number of shards is the shard.
 -- Moments are microseconds since 1970, UTC. The views at the end read all of it as text.
 -- Texts that are looked up or sorted compare by their bytes.
 
--- What the database says of itself; db_incarnation is raised when it was restored or failed over.
+-- What the database says of itself; db_incarnation is raised when it was restored or failed over,
+-- and epoch is the last that was handed out.
 CREATE TABLE meta (
     key   text COLLATE "C" PRIMARY KEY,
     value bigint NOT NULL
 );
-INSERT INTO meta (key, value) VALUES ('db_incarnation', 1), ('probe', 0);
+INSERT INTO meta (key, value) VALUES ('db_incarnation', 1), ('epoch', 0), ('probe', 0);
 
 -- One row a start of a process.
 CREATE TABLE node (
@@ -17,10 +19,60 @@ CREATE TABLE node (
     started bigint NOT NULL
 );
 
+-- What holds for the cluster's whole life: one row.
+CREATE TABLE cluster (
+    one     bigint PRIMARY KEY CHECK (one = 1),
+    cluster bytea NOT NULL,
+    shards  bigint NOT NULL
+);
+
+-- One row a start of a node that entered the cluster; announced is what it said of itself, as JSON.
+-- Lost means that a shard of it was taken, so its lease is never renewed again.
+CREATE TABLE member (
+    node        bytea PRIMARY KEY,
+    name        text NOT NULL,
+    state       text NOT NULL,
+    lease_until bigint NOT NULL,
+    lost        boolean NOT NULL DEFAULT false,
+    health      text NOT NULL DEFAULT '{}',
+    announced   text NOT NULL
+);
+CREATE INDEX member_name ON member (name);
+
+-- Who took a shard last and did not give it back, and under which epoch.
+CREATE TABLE shard (
+    shard bigint PRIMARY KEY,
+    owner bytea,
+    epoch bigint NOT NULL DEFAULT 0
+);
+
+-- Roles are a JSON array.
+CREATE TABLE token (
+    id         bytea PRIMARY KEY,
+    hash       bytea NOT NULL UNIQUE,
+    roles      text NOT NULL,
+    made_by    text NOT NULL,
+    made_at    bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    used_at    bigint,
+    used_by    bytea,
+    revoked    boolean NOT NULL
+);
+
+CREATE TABLE identity (
+    id          bytea PRIMARY KEY,
+    name        text NOT NULL,
+    roles       text NOT NULL,
+    admitted_at bigint NOT NULL,
+    revoked     boolean NOT NULL
+);
+CREATE INDEX identity_name ON identity (name);
+
 -- The index: one row a stream, changed in the transaction of each append.
 CREATE TABLE stream (
     stream     bytea PRIMARY KEY,
     kind       bigint NOT NULL,
+    slot       bigint NOT NULL,
     tenant     text NOT NULL,
     head       bigint NOT NULL,
     epoch      bigint NOT NULL,
@@ -78,6 +130,7 @@ CREATE TABLE idem (
 
 CREATE TABLE reminder (
     stream bytea NOT NULL,
+    slot   bigint NOT NULL,
     name   text COLLATE "C" NOT NULL,
     due    bigint NOT NULL,
     PRIMARY KEY (stream, name)

@@ -1,12 +1,14 @@
--- Streams are named by 17 bytes: the kind's code (1 agent, 2 task), then the UUID.
+-- Streams are named by 17 bytes: the kind's code (1 agent, 2 task), then the UUID; the last two of
+-- them are the slot, which modulo the number of shards is the shard.
 -- Moments are microseconds since 1970, UTC. The views at the end read all of it as text.
 
--- What the database says of itself; db_incarnation is raised when it was restored or failed over.
+-- What the database says of itself; db_incarnation is raised when it was restored or failed over,
+-- and epoch is the last that was handed out.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO meta (key, value) VALUES ('db_incarnation', 1), ('clean', 1), ('probe', 0);
+INSERT INTO meta (key, value) VALUES ('db_incarnation', 1), ('epoch', 0), ('clean', 1), ('probe', 0);
 
 -- One row a start of a process.
 CREATE TABLE node (
@@ -16,11 +18,61 @@ CREATE TABLE node (
     started INTEGER NOT NULL
 );
 
+-- What holds for the cluster's whole life: one row.
+CREATE TABLE cluster (
+    one     INTEGER PRIMARY KEY CHECK (one = 1),
+    cluster BLOB NOT NULL,
+    shards  INTEGER NOT NULL
+);
+
+-- One row a start of a node that entered the cluster; announced is what it said of itself, as JSON.
+-- Lost means that a shard of it was taken, so its lease is never renewed again.
+CREATE TABLE member (
+    node        BLOB PRIMARY KEY,
+    name        TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    lease_until INTEGER NOT NULL,
+    lost        INTEGER NOT NULL DEFAULT 0,
+    health      TEXT NOT NULL DEFAULT '{}',
+    announced   TEXT NOT NULL
+);
+CREATE INDEX member_name ON member (name);
+
+-- Who took a shard last and did not give it back, and under which epoch.
+CREATE TABLE shard (
+    shard INTEGER PRIMARY KEY,
+    owner BLOB,
+    epoch INTEGER NOT NULL DEFAULT 0
+);
+
+-- Roles are a JSON array.
+CREATE TABLE token (
+    id         BLOB PRIMARY KEY,
+    hash       BLOB NOT NULL UNIQUE,
+    roles      TEXT NOT NULL,
+    made_by    TEXT NOT NULL,
+    made_at    INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at    INTEGER,
+    used_by    BLOB,
+    revoked    INTEGER NOT NULL
+);
+
+CREATE TABLE identity (
+    id          BLOB PRIMARY KEY,
+    name        TEXT NOT NULL,
+    roles       TEXT NOT NULL,
+    admitted_at INTEGER NOT NULL,
+    revoked     INTEGER NOT NULL
+);
+CREATE INDEX identity_name ON identity (name);
+
 -- The index: one row a stream, changed in the transaction of each append.
 CREATE TABLE stream (
     id         INTEGER PRIMARY KEY,
     stream     BLOB NOT NULL UNIQUE,
     kind       INTEGER NOT NULL,
+    slot       INTEGER NOT NULL,
     tenant     TEXT NOT NULL,
     head       INTEGER NOT NULL,
     epoch      INTEGER NOT NULL,
@@ -76,6 +128,7 @@ CREATE TABLE idem (
 
 CREATE TABLE reminder (
     stream BLOB NOT NULL,
+    slot   INTEGER NOT NULL,
     name   TEXT NOT NULL,
     due    INTEGER NOT NULL,
     PRIMARY KEY (stream, name)
