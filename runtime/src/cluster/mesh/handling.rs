@@ -37,9 +37,8 @@ pub(super) async fn hear(
     incoming: Incoming,
     trace: Option<Trace>,
 ) {
-    let from = incoming.from.clone();
     if let Err(fault) = run(handler, incoming, trace).await {
-        tracing::debug!(%fault, service = service.0, peer = %from.name, "what a peer told came to nothing");
+        tracing::debug!(%fault, service = service.0, "what a peer told came to nothing");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use protocol::wire::{Envelope, Lane, frame::Bulk};
+use protocol::wire::{Envelope, Lane, MAX_PAYLOAD, frame::Bulk};
 use tokio::time::Instant;
 
 use super::{
@@ -10,6 +10,10 @@ use super::{
     tuning::Limits,
     window::{Flights, Tally, Unfair},
 };
+
+/// Bytes under way on a lane while nobody knows how fast the link is: the largest message, and enough
+/// beside it that the receiver has something to be [done](super::window::SAID) with.
+const CAREFUL: usize = MAX_PAYLOAD + 64 * 1024;
 
 /// Whether a parcel may be turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,15 @@ pub(super) enum Need {
     Must,
 }
 
+/// How soon a heartbeat came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Before the next one was due.
+    Fast,
+    /// Later: it waited behind others on its way.
+    Slow,
+}
+
 /// The queue of a lane is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Full;
@@ -28,6 +41,7 @@ pub(super) struct Full;
 pub(super) struct Outgoing {
     lanes: BTreeMap<Lane, Sending>,
     limits: Limits,
+    granted: Tally,
     window: Tally,
     queued: usize,
     requests: u64,
@@ -55,6 +69,7 @@ impl Outgoing {
         Self {
             lanes: BTreeMap::new(),
             limits,
+            granted: Tally::default(),
             window: Tally::default(),
             queued: 0,
             requests: 0,
@@ -65,8 +80,22 @@ impl Outgoing {
     }
 
     /// The receiver's word on how much may be under way on each lane.
-    pub(super) fn granted(&mut self, window: Tally) {
-        self.window = window;
+    pub(super) fn granted(&mut self, granted: Tally) {
+        self.granted = granted;
+        self.window = Tally {
+            bytes: granted.bytes.min(CAREFUL),
+            ..granted
+        };
+    }
+
+    /// A heartbeat came back: on a fast link more may be under way, on a slow one less, so that
+    /// heartbeats and answers never queue behind minutes of bulk.
+    pub(super) fn paced(&mut self, pace: Pace) {
+        let bytes = match pace {
+            Pace::Fast => self.window.bytes.saturating_mul(2),
+            Pace::Slow => (self.window.bytes / 2).max(CAREFUL),
+        };
+        self.window.bytes = bytes.min(self.granted.bytes);
     }
 
     /// The correlation of a new request; its parcel follows at once.
@@ -137,8 +166,8 @@ impl Outgoing {
         !queued.plus(Tally::of(weight)).within(bound)
     }
 
-    pub(super) fn push(&mut self, parcel: Parcel, need: Need, now: Instant) -> Result<(), Full> {
-        let (lane, weight) = (parcel.lane(), parcel.envelope(now).weight());
+    pub(super) fn push(&mut self, parcel: Parcel, need: Need) -> Result<(), Full> {
+        let (lane, weight) = (parcel.lane(), parcel.weight());
         if need == Need::Can && self.full(lane, weight) {
             return Err(Full);
         }
@@ -258,5 +287,41 @@ const fn request(envelope: &Envelope<'_>) -> Option<u64> {
         | Envelope::Fault { .. }
         | Envelope::Tell { .. }
         | Envelope::Cancel { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::wire::Service;
+
+    use super::*;
+
+    fn bytes_out(paces: &[Pace]) -> usize {
+        let mut out = Outgoing::new(Limits::default());
+        out.granted(Tally {
+            envelopes: 10_000,
+            bytes: 4 * CAREFUL,
+        });
+        for pace in paces {
+            out.paced(*pace);
+        }
+        let tell = || Parcel::Tell {
+            service: Service::FEED,
+            trace: None,
+            payload: vec![0; 10_000],
+        };
+        while out.push(tell(), Need::Can).is_ok() {}
+        out.flush(Instant::now(), drop);
+        out.flying_bytes()
+    }
+
+    #[test]
+    fn the_window_follows_the_pace_of_the_link_within_its_bounds() {
+        let careful = bytes_out(&[]);
+        assert!(careful <= CAREFUL && careful > CAREFUL - 11_000);
+        assert!(bytes_out(&[Pace::Fast]) > CAREFUL);
+        let most = bytes_out(&[Pace::Fast; 9]);
+        assert!(most > 3 * CAREFUL && most <= 4 * CAREFUL);
+        assert_eq!(bytes_out(&[Pace::Fast, Pace::Slow, Pace::Slow]), careful);
     }
 }

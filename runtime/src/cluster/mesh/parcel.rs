@@ -49,6 +49,21 @@ impl Parcel {
         }
     }
 
+    /// As [`Envelope::weight`] says.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Request { payload, .. }
+            | Self::Reply { payload, .. }
+            | Self::Tell { payload, .. } => Envelope::Reply { id: 0, payload }.weight(),
+            Self::Fault { id, fault } => Envelope::Fault {
+                id: *id,
+                why: complaint(fault),
+            }
+            .weight(),
+            Self::Cancel { id } => Envelope::Cancel { id: *id }.weight(),
+        }
+    }
+
     /// As it crosses the mesh at `now`.
     pub(super) fn envelope(&self, now: Instant) -> Envelope<'_> {
         match self {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{
     Inner, handling,
     inbox::Told,
+    outgoing::Pace,
     parcel,
     session::{Session, Stage, State},
     window::{Arrival, Tally, Unfair},
@@ -283,6 +284,11 @@ impl Session {
                     if let Some(took) = self.clock(now).checked_sub(sent_us) {
                         let took = Duration::from_micros(took);
                         state.rtt = Some(took);
+                        state.out.paced(if took < inner.tuning.timing.heartbeat {
+                            Pace::Fast
+                        } else {
+                            Pace::Slow
+                        });
                         self.meters.rtt(took);
                     }
                 }

@@ -184,13 +184,10 @@ impl Session {
     }
 
     fn push(&self, state: &mut State, parcel: Parcel) -> Result<(), Fault> {
-        state
-            .out
-            .push(parcel, Need::Can, Instant::now())
-            .map_err(|_| {
-                self.meters.overloaded();
-                Fault::Overloaded(self.node())
-            })
+        state.out.push(parcel, Need::Can).map_err(|_| {
+            self.meters.overloaded();
+            Fault::Overloaded(self.node())
+        })
     }
 
     /// Whoever made a request waits no more.
@@ -241,7 +238,7 @@ impl Session {
     fn must(&self, state: &mut State, parcel: Parcel) {
         if state.stage == Stage::Open {
             // Nothing that must is turned away.
-            let _ = state.out.push(parcel, Need::Must, Instant::now());
+            let _ = state.out.push(parcel, Need::Must);
             self.flush_soon(state);
         }
     }

@@ -2,6 +2,10 @@
 
 use std::collections::VecDeque;
 
+/// Bytes after which the sender is told that they are done with, if a quarter of its window's envelopes
+/// is not reached before. What is left is said with the next heartbeat.
+pub(super) const SAID: usize = 32 * 1024;
+
 /// Envelopes and their weight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
@@ -34,13 +38,6 @@ impl Tally {
     /// Whether both counts are within `bound`.
     pub(super) const fn within(self, bound: Self) -> bool {
         self.envelopes <= bound.envelopes && self.bytes <= bound.bytes
-    }
-
-    const fn quarter(self) -> Self {
-        Self {
-            envelopes: self.envelopes / 4,
-            bytes: self.bytes / 4,
-        }
     }
 }
 
@@ -123,13 +120,16 @@ impl Arrivals {
         }
     }
 
-    /// A frame that was taken is done with; gives what to tell the sender once a quarter of its window
-    /// has gathered.
+    /// A frame that was taken is done with; gives what to tell the sender once enough has gathered.
     pub(super) fn done(&mut self, number: u64, tally: Tally, window: Tally) -> Option<u64> {
         self.held = self.held.minus(tally);
         self.done = self.done.max(number);
         self.unsaid = self.unsaid.plus(tally);
-        if self.unsaid.within(window.quarter()) {
+        let enough = Tally {
+            envelopes: window.envelopes / 4,
+            bytes: SAID,
+        };
+        if self.unsaid.within(enough) {
             None
         } else {
             self.say()

@@ -55,8 +55,8 @@ async fn a_frozen_peer_makes_nobody_hold_more_than_window_and_queue() {
         );
         tokio::task::yield_now().await;
     }
-    // 61 of them are under way and 61 wait: 600 KiB each.
-    assert_eq!(taken, 122);
+    // 61 of them wait; those under way depend on how fast the link was found to be.
+    assert!((90..=122).contains(&taken), "{taken} were taken");
     pair.network.heal();
     for n in 0..taken {
         let heard = ears.recv().await.unwrap();
@@ -195,4 +195,42 @@ async fn a_peer_that_sends_beyond_its_window_is_closed() {
     }
     let reason = raw.closed.try_recv().unwrap();
     assert!(reason.contains("more than its window"), "{reason}");
+}
+
+/// How many bytes go out before a mesh waits to hear that some are done with.
+fn flying(mesh: &Mesh) -> usize {
+    while mesh.tell(node(2), OTHER, vec![0; 50_000]).is_ok() {}
+    mesh.peers_view()[0].flying_bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_goes_out_on_a_link_that_was_found_to_be_fast() {
+    let mesh = Mesh::new(node(1));
+    let raw = raw(&mesh, 2);
+    let wide = Hello {
+        window: 10_000,
+        window_bytes: 4 * 1024 * 1024,
+        ..hello(0)
+    };
+    mesh.received(&raw.link, frame::hello(&wide));
+    let first = flying(&mesh);
+    let echo = frame::signals(&[Signal::Echo { sent_us: 0 }]);
+    mesh.received(&raw.link, echo);
+    let fast = flying(&mesh);
+    assert!(first < 400 * 1024 && fast > 500 * 1024, "{first} {fast}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_done_with_what_was_never_sent_is_closed() {
+    let mesh = Mesh::new(node(1));
+    let mut raw = raw(&mesh, 2);
+    mesh.received(&raw.link, hello_frame(0));
+    mesh.tell(node(2), OTHER, vec![0]).unwrap();
+    let done = Signal::Done {
+        lane: Lane::tells(OTHER),
+        number: u64::MAX,
+    };
+    mesh.received(&raw.link, frame::signals(&[done]));
+    let reason = raw.closed.try_recv().unwrap();
+    assert!(reason.contains("never sent"), "{reason}");
 }
