@@ -1,6 +1,34 @@
 //! Node to node: what crosses the mesh.
+//!
+//! A link carries frames. The first one each way is a [`Hello`], whose layout never changes; it says
+//! which version of the rest its sender speaks. Every other frame is [bulk](frame::Frame::Bulk), counted
+//! against the receiver's window, or [signals](frame::Frame::Signals), which are few and small.
+
+pub mod codec;
+mod envelope;
+pub mod frame;
+mod hello;
+
+pub use envelope::{Complaint, Envelope, Lane, Signal, Trace};
+pub use hello::{Hello, Unreadable};
 
 use serde::{Deserialize, Serialize};
+
+/// Version of all that follows a [`Hello`]. It grows when a build cannot read what the last one wrote.
+pub const WIRE_VERSION: u16 = 1;
+
+/// Bytes of the largest frame; a link may take more for broken or hostile.
+pub const MAX_FRAME: usize = 1024 * 1024;
+
+/// Bytes that one envelope may carry; more goes by reference.
+pub const MAX_PAYLOAD: usize = 256 * 1024;
+
+/// Whether this build understands a peer of version `other`: its own, the last and the next, so that a
+/// cluster can be upgraded node by node.
+#[must_use]
+pub const fn speaks(other: u16) -> bool {
+    other != 0 && other.abs_diff(WIRE_VERSION) <= 1
+}
 
 /// Which part of a node a message is for. Numbers are part of the contract and never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,4 +50,15 @@ impl Service {
     pub const FEED: Self = Self(6);
     /// Pieces of files that are too large for a message.
     pub const FILE: Self = Self(7);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_spoken_with_its_neighbours_alone() {
+        assert!(speaks(WIRE_VERSION) && speaks(WIRE_VERSION + 1));
+        assert!(!speaks(WIRE_VERSION + 2) && !speaks(0));
+    }
 }

@@ -3,16 +3,17 @@
 //! A request has exactly one outcome here: an answer, or a [`Fault`] that says what is known. What is
 //! told arrives at most once.
 
+pub mod memory;
 mod mesh;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use protocol::{id::NodeId, member::Roles};
 
-pub use mesh::{Mesh, PeerEvent};
-
-/// Bytes that one message may hold; more goes by reference.
-pub const MAX_PAYLOAD: usize = 256 * 1024;
+pub use mesh::{
+    Limits, Mesh, PeerEvent, PeerState, PeerView, Timing, Tuning, Untunable, current_trace, traced,
+};
+pub use protocol::wire::MAX_PAYLOAD;
 
 /// A node at the other end of a link, as its certificate and its hello say.
 #[derive(Debug, Clone, PartialEq, Eq)]

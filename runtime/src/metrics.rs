@@ -31,6 +31,23 @@ pub const HANDOVERS: &str = "troupe_shard_handovers_total";
 pub const SHARDS_LOST: &str = "troupe_shards_lost_total";
 /// Histogram: seconds from the last sign of life of an entity's owner to its activation elsewhere.
 pub const RECOVERY_SECONDS: &str = "troupe_recovery_seconds";
+/// Histogram: from a heartbeat to its echo, by `peer`.
+pub const MESH_RTT_SECONDS: &str = "troupe_mesh_rtt_seconds";
+
+/// Gauge: envelopes that wait for a peer's window, by `peer`.
+pub const MESH_QUEUED: &str = "troupe_mesh_queued";
+
+/// Counter: frames, by `peer` and `direction`: `sent`, `received`.
+pub const MESH_FRAMES: &str = "troupe_mesh_frames_total";
+
+/// Counter: envelopes, by `peer` and `direction`: `sent`, `received`.
+pub const MESH_ENVELOPES: &str = "troupe_mesh_envelopes_total";
+
+/// Counter: messages that were turned away because too many waited, by `peer`.
+pub const MESH_OVERLOADS: &str = "troupe_mesh_overloads_total";
+
+/// Gauge: links that are up, by `peer`.
+pub const MESH_LINKS: &str = "troupe_mesh_links";
 
 /// Tells the recorder what each metric means; called once, after it was installed.
 pub fn describe() {
@@ -57,6 +74,7 @@ pub fn describe() {
         "Appends whose outcome the store could not tell"
     );
     describe_cluster();
+    describe_mesh();
 }
 
 fn describe_cluster() {
@@ -87,4 +105,33 @@ fn describe_cluster() {
         Unit::Seconds,
         "From the last sign of life of an entity's owner to its activation elsewhere"
     );
+}
+
+fn describe_mesh() {
+    metrics::describe_histogram!(
+        MESH_RTT_SECONDS,
+        Unit::Seconds,
+        "From a heartbeat to its echo, by peer"
+    );
+    metrics::describe_gauge!(
+        MESH_QUEUED,
+        Unit::Count,
+        "Envelopes that wait for a peer's window"
+    );
+    metrics::describe_counter!(
+        MESH_FRAMES,
+        Unit::Count,
+        "Frames between nodes, by peer and direction"
+    );
+    metrics::describe_counter!(
+        MESH_ENVELOPES,
+        Unit::Count,
+        "Envelopes between nodes, by peer and direction"
+    );
+    metrics::describe_counter!(
+        MESH_OVERLOADS,
+        Unit::Count,
+        "Messages turned away because too many waited for a peer"
+    );
+    metrics::describe_gauge!(MESH_LINKS, Unit::Count, "Links that are up, by peer");
 }
