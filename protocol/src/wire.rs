@@ -1,5 +1,8 @@
 //! Node to node: what crosses the mesh.
 
+pub mod hello;
+pub mod join;
+
 use serde::{Deserialize, Serialize};
 
 /// Which part of a node a message is for. Numbers are part of the contract and never used again.

@@ -3,6 +3,7 @@
 //! A request has exactly one outcome here: an answer, or a [`Fault`] that says what is known. What is
 //! told arrives at most once.
 
+pub mod identity;
 mod mesh;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
