@@ -12,9 +12,11 @@ mod tests;
 mod tls;
 
 pub use authority::Authority;
+pub(super) use authority::request as certificate_request;
+pub(super) use credential::named;
 pub use credential::{Identity, Request};
 pub use pinned::Fingerprint;
-pub(super) use pinned::{Pinned, pinned_client};
+pub(super) use pinned::{hex, pinned_client, unhex};
 pub use subject::{Subject, is_name};
 pub(super) use tls::{JOIN, MESH, SERVER_NAME};
 

@@ -77,7 +77,7 @@ pub(in crate::cluster) fn unhex(text: &str) -> Option<[u8; 32]> {
 
 /// Accepts a server whose chain holds the authority with this fingerprint and was issued by it.
 #[derive(Debug)]
-pub(in crate::cluster) struct Pinned {
+struct Pinned {
     authority: Fingerprint,
     provider: Arc<CryptoProvider>,
 }
