@@ -19,6 +19,10 @@ mod network;
 mod sessions;
 mod settings;
 pub(super) mod socket;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use fault::DialError;

@@ -5,7 +5,10 @@ use std::io;
 use protocol::wire::hello::{Greeting, Hello};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::framing::{self, GREETING};
+use super::{
+    fault::{DialError, diagnose},
+    framing::{self, GREETING},
+};
 use crate::{
     clock::Clock,
     cluster::{
@@ -22,6 +25,16 @@ pub(super) enum Unwelcome {
     Refused(String),
     #[error("the connection ended during the greeting")]
     Broken(#[from] io::Error),
+}
+
+impl Unwelcome {
+    /// The same for whoever dialled, or was dialled from, `address`.
+    pub(super) fn at(self, address: String) -> DialError {
+        match self {
+            Self::Refused(reason) => DialError::Refused { address, reason },
+            Self::Broken(error) => diagnose(&address, &error),
+        }
+    }
 }
 
 /// Judges a node that agrees with this one otherwise.

@@ -28,7 +28,7 @@ use uuid::Uuid;
 use super::{
     connector::{self, Listens, dials},
     dial::Outcome,
-    fault::{DialError, diagnose},
+    fault::DialError,
     framing,
     gateway::{Args, Gateway, Message, Table},
     greeting::{self, Unwelcome},
@@ -308,10 +308,7 @@ impl Inner {
             Ok(met) => Outcome::Met(Box::new(stream), Box::new(met)),
             Err(error) => {
                 linger(stream).await;
-                Outcome::Not(match error {
-                    Unwelcome::Refused(reason) => DialError::Refused { address, reason },
-                    Unwelcome::Broken(error) => diagnose(&address, &error),
-                })
+                Outcome::Not(error.at(address))
             }
         }
     }
@@ -439,7 +436,7 @@ impl Inner {
     }
 }
 
-const NO_CERTIFICATE: &str =
+pub(super) const NO_CERTIFICATE: &str =
     "no certificate was shown; a node joins first, with `troupe start --join` and a token";
 
 async fn refuse<T>(
