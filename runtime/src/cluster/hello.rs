@@ -268,6 +268,9 @@ mod tests {
     #[test]
     fn time_on_the_way_does_not_count_as_a_difference() {
         let late = NOW.plus(Duration::from_secs(4));
-        assert_eq!(skew(NOW, late, NOW.plus(Duration::from_secs(1))), Duration::ZERO);
+        assert_eq!(
+            skew(NOW, late, NOW.plus(Duration::from_secs(1))),
+            Duration::ZERO
+        );
     }
 }

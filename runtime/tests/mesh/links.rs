@@ -7,13 +7,13 @@ use runtime::{
     clock::{Clock, Dice},
     cluster::{
         Link,
-        transport::testkit::{Founded, Heard, Recorder, Running, settings},
+        transport::testkit::{Founded, Heard, PATIENCE, Recorder, Running, settings},
     },
 };
 use rustix::process::Signal;
 use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 
-use super::other::{Other, PATIENCE};
+use super::other::{other, signal};
 
 type Tape = UnboundedReceiver<Heard>;
 
@@ -28,7 +28,7 @@ async fn this_node(founded: &Founded) -> (Running, Tape, NodeId) {
 
 async fn heard(tape: &mut Tape) -> Heard {
     let heard = timeout(PATIENCE, tape.recv()).await;
-    heard.expect("nothing was heard").unwrap()
+    heard.unwrap().unwrap()
 }
 
 async fn opened(tape: &mut Tape) -> Arc<dyn Link> {
@@ -52,6 +52,10 @@ async fn echoed(tape: &mut Tape) -> Vec<u8> {
     }
 }
 
+fn numbered(number: u32) -> Vec<u8> {
+    format!("number {number}").into_bytes()
+}
+
 /// Sockets that this process holds.
 fn sockets() -> usize {
     let fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
@@ -68,7 +72,7 @@ async fn becomes(what: impl Fn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, looking).await.expect("it never became so");
+    timeout(PATIENCE, looking).await.unwrap();
 }
 
 fn alive() -> usize {
@@ -81,22 +85,22 @@ fn alive() -> usize {
 async fn frames_cross_in_both_directions_and_in_order() {
     let founded = Founded::new(7).unwrap();
     let (running, mut tape, me) = this_node(&founded).await;
-    let mut other = Other::start(&founded, "w1").await;
+    let mut other = other(&founded, "w1").await;
     // The later start dials.
     running
         .network
         .set_peers(vec![(other.node, other.address.clone())]);
-    other.tell(&format!("{me} {}", running.address)).await;
+    other.knows(me, &running.address).await.unwrap();
     let link = opened(&mut tape).await;
     assert_eq!(link.peer().name, "w1");
     assert_eq!(link.peer().node, other.node);
-    assert_eq!(other.says("opened ").await, "c1");
+    assert_eq!(other.says("opened ").await.unwrap(), "c1");
     for number in 0..1_000_u32 {
-        link.send(number.to_be_bytes().to_vec());
+        link.send(numbered(number));
     }
     link.send(vec![7; 900 * 1024]);
     for number in 0..1_000_u32 {
-        assert_eq!(echoed(&mut tape).await, number.to_be_bytes());
+        assert_eq!(echoed(&mut tape).await, numbered(number));
     }
     assert_eq!(echoed(&mut tape).await.len(), 900 * 1024);
     // More than a frame may weigh is dropped here; over there it would end the link.
@@ -115,10 +119,10 @@ async fn frames_cross_in_both_directions_and_in_order() {
 async fn a_killed_node_is_noticed_at_once() {
     let founded = Founded::new(7).unwrap();
     let (running, mut tape, me) = this_node(&founded).await;
-    let mut other = Other::start(&founded, "w1").await;
-    other.tell(&format!("{me} {}", running.address)).await;
+    let mut other = other(&founded, "w1").await;
+    other.knows(me, &running.address).await.unwrap();
     opened(&mut tape).await;
-    other.signal(Signal::KILL);
+    signal(&other, Signal::KILL);
     let reason = timeout(Duration::from_secs(1), closed(&mut tape)).await;
     assert!(reason.unwrap().contains("the other end"), "reason");
     assert!(running.network.links().is_empty());
@@ -129,11 +133,11 @@ async fn a_killed_node_is_noticed_at_once() {
 async fn closing_the_link_to_a_frozen_node_frees_its_socket_and_its_tasks() {
     let founded = Founded::new(7).unwrap();
     let (running, mut tape, me) = this_node(&founded).await;
-    let mut other = Other::start(&founded, "w1").await;
+    let mut other = other(&founded, "w1").await;
     let (sockets_before, tasks_before) = (sockets(), alive());
-    other.tell(&format!("{me} {}", running.address)).await;
+    other.knows(me, &running.address).await.unwrap();
     let link = opened(&mut tape).await;
-    other.signal(Signal::STOP);
+    signal(&other, Signal::STOP);
     // More than sockets buffer, so that the writer is stuck when the link is closed.
     for _ in 0..64 {
         link.send(vec![7; 512 * 1024]);
@@ -142,8 +146,8 @@ async fn closing_the_link_to_a_frozen_node_frees_its_socket_and_its_tasks() {
     assert_eq!(closed(&mut tape).await, "enough");
     becomes(|| sockets() == sockets_before && alive() == tasks_before).await;
     // It lives on, hears that the link is gone, and dials again.
-    other.signal(Signal::CONT);
-    other.says("closed ").await;
+    signal(&other, Signal::CONT);
+    other.says("closed ").await.unwrap();
     opened(&mut tape).await;
     running.stop().await;
 }
@@ -152,8 +156,8 @@ async fn closing_the_link_to_a_frozen_node_frees_its_socket_and_its_tasks() {
 async fn links_come_back_when_what_carries_them_is_restarted() {
     let founded = Founded::new(7).unwrap();
     let (running, mut tape, me) = this_node(&founded).await;
-    let mut other = Other::start(&founded, "w1").await;
-    other.tell(&format!("{me} {}", running.address)).await;
+    let mut other = other(&founded, "w1").await;
+    other.knows(me, &running.address).await.unwrap();
     opened(&mut tape).await;
     running.restart().await;
     closed(&mut tape).await;
@@ -166,13 +170,13 @@ async fn links_come_back_when_what_carries_them_is_restarted() {
 #[tokio::test]
 async fn a_closed_link_is_dialled_again_at_once_when_nudged() {
     let founded = Founded::new(7).unwrap();
-    let mut other = Other::start(&founded, "w1").await;
+    let mut other = other(&founded, "w1").await;
     let (running, mut tape, _) = this_node(&founded).await;
     let peers = vec![(other.node, other.address.clone())];
     running.network.set_peers(peers);
     for round in 0..5 {
         let link = opened(&mut tape).await;
-        assert_eq!(other.says("opened ").await, "c1");
+        assert_eq!(other.says("opened ").await.unwrap(), "c1");
         running.network.close(other.node, "another round");
         assert_eq!(closed(&mut tape).await, "another round", "{round}");
         drop(link);

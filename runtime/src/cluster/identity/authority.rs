@@ -10,7 +10,7 @@ use rcgen::{
 };
 use uuid::Uuid;
 
-use super::{Fingerprint, IdentityError, Subject, SERVER_NAME, credential, is_name};
+use super::{Fingerprint, IdentityError, SERVER_NAME, Subject, credential, is_name};
 
 /// How long an authority lasts.
 const LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);

@@ -81,7 +81,8 @@ impl Identity {
         };
         // Issued, whether or not it holds still: an expired certificate is told from a foreign one.
         let held_last = not_after.since(Timestamp::default());
-        let held_last = UnixTime::since_unix_epoch(held_last.saturating_sub(Duration::from_secs(1)));
+        let held_last =
+            UnixTime::since_unix_epoch(held_last.saturating_sub(Duration::from_secs(1)));
         tls::check_issued(&held, held_last)?;
         let (server, client) = (held.server()?, held.client()?);
         Ok(Self(Arc::new(Inner {
@@ -205,7 +206,10 @@ pub(super) fn key<'a>(what: &'static str, text: &'a str) -> Result<&'a str, Iden
 
 /// The block of PEM with this label, the first or a later one.
 pub(super) fn block<'a>(text: &'a str, label: &str, nth: usize) -> Option<&'a str> {
-    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+    let (begin, end) = (
+        format!("-----BEGIN {label}-----"),
+        format!("-----END {label}-----"),
+    );
     let (start, _) = text.match_indices(&begin).nth(nth)?;
     let rest = text.get(start..)?;
     rest.get(..rest.find(&end)? + end.len())

@@ -36,12 +36,14 @@ fn an_identity_says_what_the_authority_granted_and_not_what_was_asked() {
     let request = Identity::request("asked").unwrap();
     let granted = subject("granted");
     let certificate = authority.issue(&request.csr, &granted, DAY, now()).unwrap();
-    let identity =
-        Identity::new(&request.key, &certificate, authority.certificate_pem()).unwrap();
+    let identity = Identity::new(&request.key, &certificate, authority.certificate_pem()).unwrap();
     assert_eq!(identity.subject(), &granted);
     assert_eq!(identity.authority(), authority.fingerprint());
     let left = identity.not_after().since(now());
-    assert!(left > DAY - Duration::from_secs(60) && left <= DAY, "{left:?}");
+    assert!(
+        left > DAY - Duration::from_secs(60) && left <= DAY,
+        "{left:?}"
+    );
 }
 
 #[test]
@@ -54,9 +56,15 @@ fn a_request_that_its_own_key_did_not_sign_is_refused() {
     let turned: String = lines[line].chars().rev().collect();
     lines[line] = turned;
     let issued = authority.issue(&lines.join("\n"), &subject("n1"), DAY, now());
-    assert!(matches!(issued, Err(IdentityError::BadRequest)), "{issued:?}");
+    assert!(
+        matches!(issued, Err(IdentityError::BadRequest)),
+        "{issued:?}"
+    );
     let issued = authority.issue("no PEM", &subject("n1"), DAY, now());
-    assert!(matches!(issued, Err(IdentityError::BadRequest)), "{issued:?}");
+    assert!(
+        matches!(issued, Err(IdentityError::BadRequest)),
+        "{issued:?}"
+    );
 }
 
 #[test]
@@ -94,8 +102,7 @@ fn both_are_read_back_from_files_that_only_their_user_reads() {
     let certificate = authority
         .issue(&request.csr, &subject("n1"), DAY, now())
         .unwrap();
-    let identity =
-        Identity::new(&request.key, &certificate, authority.certificate_pem()).unwrap();
+    let identity = Identity::new(&request.key, &certificate, authority.certificate_pem()).unwrap();
     // Twice: the second replaces the first.
     for _ in 0..2 {
         authority.save(folder.path()).unwrap();
@@ -121,7 +128,6 @@ fn an_expired_certificate_is_read_and_says_so() {
     let certificate = authority
         .issue(&request.csr, &subject("n1"), DAY, long_ago)
         .unwrap();
-    let identity =
-        Identity::new(&request.key, &certificate, authority.certificate_pem()).unwrap();
+    let identity = Identity::new(&request.key, &certificate, authority.certificate_pem()).unwrap();
     assert!(identity.not_after() < now());
 }

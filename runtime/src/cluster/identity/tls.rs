@@ -23,7 +23,8 @@ pub(in crate::cluster) const JOIN: &[u8] = b"troupe-join/1";
 /// The name in every certificate; who a node is, its subject says.
 pub(in crate::cluster) const SERVER_NAME: &str = "node.troupe.internal";
 
-pub(super) fn unusable(error: impl ToString) -> IdentityError {
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+fn unusable(error: impl std::fmt::Display) -> IdentityError {
     IdentityError::Unusable(error.to_string())
 }
 
@@ -61,11 +62,10 @@ impl Held<'_> {
     /// Whether a dialler without a certificate is a machine that may join is told by ALPN, after
     /// the handshake. The authority is shown too, for whoever knows only its fingerprint.
     pub(super) fn server(&self) -> Result<Arc<ServerConfig>, IdentityError> {
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(self.roots()?, provider())
-                .allow_unauthenticated()
-                .build()
-                .map_err(unusable)?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(self.roots()?, provider())
+            .allow_unauthenticated()
+            .build()
+            .map_err(unusable)?;
         let chain = vec![self.certificate.clone(), self.authority.clone()];
         let mut config = modern(ServerConfig::builder_with_provider(provider()))?
             .with_client_cert_verifier(verifier)

@@ -64,7 +64,10 @@ impl Desk {
     }
 
     fn failures(&self) -> MutexGuard<'_, Failures> {
-        self.0.failures.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer(&self, request: JoinRequest, from: IpAddr) -> JoinAnswer {

@@ -18,7 +18,8 @@ struct Count {
 impl Failures {
     /// Whether `from` may try.
     pub(super) fn allow(&mut self, from: IpAddr, now: Duration) -> bool {
-        self.0.retain(|_, count| now.saturating_sub(count.since) < WINDOW);
+        self.0
+            .retain(|_, count| now.saturating_sub(count.since) < WINDOW);
         let count = self.0.get(&from);
         count.is_none_or(|count| count.failures < FAILURES)
     }

@@ -154,7 +154,9 @@ async fn a_token_of_another_cluster_is_told_to_nobody() {
     // It would be granted, were it sent.
     let sent = digest(&token.secret());
     cluster.tokens.lock().unwrap().insert(sent.clone(), false);
-    let line = cluster.refused(&token, &applicant(), &Clock::system()).await;
+    let line = cluster
+        .refused(&token, &applicant(), &Clock::system())
+        .await;
     assert!(line.contains("another cluster than the token"), "{line}");
     assert!(!cluster.tokens.lock().unwrap()[&sent]);
     cluster.running.stop().await;

@@ -93,7 +93,13 @@ mod tests {
         let text = token.to_string();
         assert_eq!(text.len(), 141);
         assert_eq!(format!(" {text}\n").parse(), Ok(token.clone()));
-        for cut in [&text[..140], &text[1..], "", "troupe_join_.", "troupe_join_é"] {
+        for cut in [
+            &text[..140],
+            &text[1..],
+            "",
+            "troupe_join_.",
+            "troupe_join_é",
+        ] {
             assert_eq!(cut.parse::<Token>(), Err(InvalidToken), "{cut}");
         }
         assert!(!format!("{token:?}").contains(&token.secret()));

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::{TlsConnector, TlsStream, client, rustls::ClientConfig, rustls::pki_types::ServerName};
+use tokio_rustls::{
+    TlsConnector, TlsStream, client, rustls::ClientConfig, rustls::pki_types::ServerName,
+};
 
 use super::{
     fault::{DialError, diagnose},
@@ -44,7 +46,10 @@ pub(in crate::cluster) async fn connect(
 }
 
 /// Dials, greets and hands the connection over; returns when the link is open.
-pub(super) async fn dial(network: &Arc<Inner>, address: &str) -> Result<Arc<super::link::NetLink>, DialError> {
+pub(super) async fn dial(
+    network: &Arc<Inner>,
+    address: &str,
+) -> Result<Arc<super::link::NetLink>, DialError> {
     let stream = connect(address, network.identity().client()).await?;
     let greeted = network.greet(TlsStream::Client(stream), address, End::Dialled);
     match timeout(HANDSHAKE, greeted).await {

@@ -124,10 +124,17 @@ impl Table {
 
     /// Expects frames for a link; the receiver hears when it is open, and fails when it ends first.
     /// While there is another link to the node, that one is given back instead.
-    pub(super) fn expect(&self, link: &Arc<NetLink>) -> Result<oneshot::Receiver<()>, Arc<NetLink>> {
+    pub(super) fn expect(
+        &self,
+        link: &Arc<NetLink>,
+    ) -> Result<oneshot::Receiver<()>, Arc<NetLink>> {
         let mut links = self.links();
         let node = link.peer.node;
-        if let Some(other) = links.by_serial.values().find(|other| other.peer.node == node) {
+        if let Some(other) = links
+            .by_serial
+            .values()
+            .find(|other| other.peer.node == node)
+        {
             return Err(other.clone());
         }
         let (opened, is_open) = oneshot::channel();
@@ -247,12 +254,11 @@ impl Args {
             return;
         };
         let expected = super::sessions::full_name(&net.peer.name, net.peer.node);
-        let is_gateway = |cell: &ActorCell| {
-            matches!(cell.get_id(), ActorId::Remote { pid, .. } if pid == net.hello.gateway)
-        };
+        let is_gateway = |cell: &ActorCell| matches!(cell.get_id(), ActorId::Remote { pid, .. } if pid == net.hello.gateway);
         let gateway = offered.into_iter().find(is_gateway);
         let (true, Some(gateway)) = (peer == expected, gateway) else {
-            net.severance.sever("it is another in ractor's handshake than in its certificate");
+            net.severance
+                .sever("it is another in ractor's handshake than in its certificate");
             return;
         };
         let Some(slot) = links.by_token.get_mut(&net.ours) else {
@@ -284,7 +290,7 @@ impl Args {
         let slot = links.by_token.remove(&net.ours);
         drop(links);
         if let Some(slot) = slot {
-            self.end(&net, slot);
+            self.end(&net, &slot);
         }
     }
 
@@ -297,9 +303,9 @@ impl Args {
         }
     }
 
-    fn end(&self, net: &NetLink, slot: Slot) {
+    fn end(&self, net: &NetLink, slot: &Slot) {
         match slot.stage {
-            // Dropping the sender tells whoever waits.
+            // The slot goes with the sender, and that tells whoever waits.
             Stage::Opening { .. } => {}
             Stage::Open => self.inbox.closed(&slot.link, net.severance.reason()),
         }
@@ -314,9 +320,40 @@ impl Args {
         for net in by_serial.into_values() {
             net.severance.sever("the gateway of this node ended");
             if let Some(slot) = by_token.remove(&net.ours) {
-                self.end(&net, slot);
+                self.end(&net, &slot);
             }
             net.gone.cancel();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_node_sends_becomes_a_frame_or_nothing() {
+        let token = Uuid::from_u128(7);
+        let frame = vec![1, 2, 3];
+        let cast = |metadata: Option<Vec<u8>>| SerializedMessage::Cast {
+            variant: "Severed".to_owned(),
+            args: vec![1, 2, 3],
+            metadata,
+        };
+        let sent = ractor::Message::serialize(Message::Frame { token, frame }).unwrap();
+        let SerializedMessage::Cast { args, metadata, .. } = sent else {
+            panic!("a frame is cast");
+        };
+        assert_eq!(args, [1, 2, 3]);
+        let read: Message = ractor::Message::deserialize(cast(metadata)).unwrap();
+        assert!(matches!(read, Message::Frame { token: read, .. } if read == token));
+        for forged in [None, Some(vec![]), Some(vec![7; 15]), Some(vec![7; 17])] {
+            let read: Result<Message, _> = ractor::Message::deserialize(cast(forged));
+            assert!(read.is_err());
+        }
+        let reply = SerializedMessage::CallReply(1, vec![]);
+        assert!(<Message as ractor::Message>::deserialize(reply).is_err());
+        let local = Message::Severed { serial: 1 };
+        assert!(ractor::Message::serialize(local).is_err());
     }
 }

@@ -1,6 +1,9 @@
 //! One link over ractor_cluster, from its greeting to its end.
 
-use std::{fmt, sync::{Arc, OnceLock}};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use protocol::wire::hello::Hello;
 use ractor::ActorRef;
@@ -20,6 +23,8 @@ pub(super) enum End {
 /// A link to another node; open once its peer's gateway is known.
 pub(super) struct NetLink {
     pub(super) peer: Arc<Peer>,
+    /// Whose certificate it showed.
+    pub(super) identity: Uuid,
     pub(super) hello: Hello,
     pub(super) accord: Accord,
     /// Where the other end's socket is.
@@ -38,6 +43,7 @@ pub(super) struct NetLink {
 /// What the two ends of a fresh connection know.
 pub(super) struct Met {
     pub(super) peer: Peer,
+    pub(super) identity: Uuid,
     pub(super) hello: Hello,
     pub(super) accord: Accord,
     pub(super) address: String,
@@ -49,6 +55,7 @@ impl NetLink {
     pub(super) fn new(serial: u64, met: Met) -> Self {
         Self {
             peer: Arc::new(met.peer),
+            identity: met.identity,
             hello: met.hello,
             accord: met.accord,
             address: met.address,
@@ -86,7 +93,11 @@ impl Link for NetLink {
         if frame.len() > MAX_FRAME {
             // The other end would answer it by ending the link, again and again.
             let size = frame.len();
-            tracing::error!(peer = self.peer.name, size, "a frame is too large and was dropped");
+            tracing::error!(
+                peer = self.peer.name,
+                size,
+                "a frame is too large and was dropped"
+            );
             return;
         }
         if let Some(gateway) = self.gateway.get() {

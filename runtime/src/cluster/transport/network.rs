@@ -205,7 +205,11 @@ impl Network {
 
     /// Uses another certificate for links from now on; those that stand are not touched.
     pub fn renew(&self, identity: Identity) {
-        let mut held = self.0.identity.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self
+            .0
+            .identity
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         *held = identity;
     }
 
@@ -249,7 +253,9 @@ impl Inner {
     }
 
     fn connectors(&self) -> MutexGuard<'_, HashMap<NodeId, (String, AbortHandle)>> {
-        self.connectors.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connectors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn identity(&self) -> Identity {
@@ -350,6 +356,7 @@ impl Inner {
         }
         Ok(Met {
             peer,
+            identity: certified.identity,
             hello,
             accord,
             address: address.to_owned(),
@@ -385,7 +392,10 @@ impl Inner {
         let opened = loop {
             match self.table.expect(&link) {
                 Ok(opened) => break opened,
-                Err(earlier) => self.supersede(&earlier).await,
+                Err(earlier) if earlier.identity == link.identity => {
+                    self.supersede(&earlier).await;
+                }
+                Err(earlier) => return Err(posing(&link, &earlier)),
             }
         };
         self.watch(link.clone());
@@ -436,13 +446,22 @@ impl Inner {
     }
 }
 
-pub(super) const NO_CERTIFICATE: &str =
+/// A start is in no certificate; the first that claims it has it while its link stands.
+fn posing(link: &NetLink, earlier: &NetLink) -> DialError {
+    let (name, node) = (&link.peer.name, link.peer.node);
+    DialError::Refused {
+        address: link.address.clone(),
+        reason: format!(
+            "`{name}` says that it is {node}, which `{}` is; one of the two is not who it says",
+            earlier.peer.name
+        ),
+    }
+}
+
+const NO_CERTIFICATE: &str =
     "no certificate was shown; a node joins first, with `troupe start --join` and a token";
 
-async fn refuse<T>(
-    stream: &mut TlsStream<TcpStream>,
-    reason: String,
-) -> Result<T, Unwelcome> {
+async fn refuse<T>(stream: &mut TlsStream<TcpStream>, reason: String) -> Result<T, Unwelcome> {
     framing::send(stream, &Greeting::Refused(reason.clone())).await?;
     Err(Unwelcome::Refused(reason))
 }

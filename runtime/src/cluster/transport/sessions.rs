@@ -90,7 +90,9 @@ impl Actor for Sessions {
         event: SupervisionEvent,
         state: &mut NodeServerState,
     ) -> Result<(), ActorProcessingErr> {
-        self.server.handle_supervisor_evt(myself, event, state).await
+        self.server
+            .handle_supervisor_evt(myself, event, state)
+            .await
     }
 }
 

@@ -1,5 +1,7 @@
 //! Clusters for tests and benches: an authority, a node of this process, and what it hears.
 
+mod other;
+
 use std::{sync::Arc, time::Duration};
 
 use protocol::{
@@ -21,8 +23,10 @@ use crate::{
         Inbox, Link, Peer,
         identity::{Authority, Identity, IdentityError, Subject},
     },
-    supervision::{Spec, SpawnError, Strategy, Supervisor, SupervisorRef, Tree},
+    supervision::{SpawnError, Spec, Strategy, Supervisor, SupervisorRef, Tree},
 };
+
+pub use other::{Other, PATIENCE, SWALLOWED, be, told_to_be_the_other};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -16,7 +16,7 @@ use tokio_rustls::{client::TlsStream, rustls::ClientConfig};
 use uuid::Uuid;
 
 use super::{
-    DialError, NetworkError, Network,
+    DialError, Network, NetworkError,
     dial::connect,
     greeting,
     testkit::{Founded, Recorder, Running, settings},
@@ -99,5 +99,8 @@ async fn a_node_with_an_expired_certificate_says_so_at_its_start() {
     let (recorder, _) = Recorder::new();
     let prepared = Network::prepare(settings(expired, node_id(1), recorder));
     let line = prepared.map(drop).unwrap_err().to_string();
-    assert!(line.contains("expired at") && line.contains("join again"), "{line}");
+    assert!(
+        line.contains("expired at") && line.contains("join again"),
+        "{line}"
+    );
 }

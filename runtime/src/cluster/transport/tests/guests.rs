@@ -28,7 +28,9 @@ use crate::cluster::{
 fn client(trusted: &Founded, shown: Option<(&str, &str)>, old: bool) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let authority = trusted.authority.certificate_pem().as_bytes();
-    roots.add(CertificateDer::from_pem_slice(authority).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_slice(authority).unwrap())
+        .unwrap();
     let versions = if old { [&TLS12] } else { [&TLS13] };
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -58,7 +60,12 @@ async fn a_node_of_the_cluster_is_welcome() {
     let founded = Founded::new(7).unwrap();
     let running = host(&founded).await;
     let identity = guest(&founded);
-    let greeted = greet(&running.address, identity.client(), &hello(identity.subject())).await;
+    let greeted = greet(
+        &running.address,
+        identity.client(),
+        &hello(identity.subject()),
+    )
+    .await;
     let (_, other) = greeted.unwrap();
     assert_eq!((other.name.as_str(), other.node), ("c1", node_id(1)));
     assert_eq!(other.mesh.as_ref(), Some(&running.address));
@@ -73,13 +80,22 @@ async fn whoever_says_something_else_than_its_certificate_or_the_cluster_is_told
     let said = hello(identity.subject());
     type Change = fn(&mut protocol::wire::hello::Hello);
     let cases: [(Change, &str); 7] = [
-        (|h| h.name = "c9".to_owned(), "says that it is `c9` and its certificate that it is `w1`"),
-        (|h| h.roles = Roles::from_iter([NodeRole::Control]), "has the roles control"),
+        (
+            |h| h.name = "c9".to_owned(),
+            "says that it is `c9` and its certificate that it is `w1`",
+        ),
+        (
+            |h| h.roles = Roles::from_iter([NodeRole::Control]),
+            "has the roles control",
+        ),
         (|h| h.protocol += 2, "version 3"),
         (|h| h.shards = 32, "32"),
         (|h| h.now = h.now.plus(Duration::from_secs(47)), "s apart"),
         (|h| h.cluster = Uuid::from_u128(9), "different clusters"),
-        (|h| h.node = NodeId::from_uuid(Uuid::from_u128(1)), "dialled itself"),
+        (
+            |h| h.node = NodeId::from_uuid(Uuid::from_u128(1)),
+            "dialled itself",
+        ),
     ];
     for (change, words) in cases {
         let mut said = said.clone();
@@ -98,7 +114,11 @@ async fn a_neighbouring_version_is_spoken_with() {
     let identity = guest(&founded);
     let mut said = hello(identity.subject());
     said.protocol += 1;
-    assert!(greet(&running.address, identity.client(), &said).await.is_ok());
+    assert!(
+        greet(&running.address, identity.client(), &said)
+            .await
+            .is_ok()
+    );
     running.stop().await;
 }
 
@@ -111,7 +131,12 @@ async fn a_revoked_identity_hears_so_in_words() {
     made.admit = Arc::new(|_, subject| Err(format!("`{}` was removed; join again", subject.name)));
     let running = Running::start(made).await.unwrap();
     let identity = guest(&founded);
-    let refused = greet(&running.address, identity.client(), &hello(identity.subject())).await;
+    let refused = greet(
+        &running.address,
+        identity.client(),
+        &hello(identity.subject()),
+    )
+    .await;
     let line = refused.map(drop).unwrap_err().to_string();
     assert!(line.ends_with(": `w1` was removed; join again"), "{line}");
     running.stop().await;
@@ -126,18 +151,33 @@ async fn a_certificate_that_does_not_count_is_refused_for_its_own_reason() {
 
     let stranger = guest(&foreign);
     let dialled = greet(&address, stranger.client(), &said).await.map(drop);
-    assert_eq!(dialled, Err(DialError::ForeignNode { address: address.clone() }));
+    assert_eq!(
+        dialled,
+        Err(DialError::ForeignNode {
+            address: address.clone()
+        })
+    );
 
     let (key, certificate) = certified(&foreign, now());
     let config = client(&founded, Some((&key, &certificate)), false);
     let dialled = greet(&address, config, &said).await.map(drop);
-    assert_eq!(dialled, Err(DialError::ForeignSelf { address: address.clone() }));
+    assert_eq!(
+        dialled,
+        Err(DialError::ForeignSelf {
+            address: address.clone()
+        })
+    );
 
     let long_ago = Timestamp::from_micros(now().as_micros() - 3 * 86_400_000_000);
     let (key, certificate) = certified(&founded, long_ago);
     let config = client(&founded, Some((&key, &certificate)), false);
     let dialled = greet(&address, config, &said).await.map(drop);
-    assert_eq!(dialled, Err(DialError::ExpiredSelf { address: address.clone() }));
+    assert_eq!(
+        dialled,
+        Err(DialError::ExpiredSelf {
+            address: address.clone()
+        })
+    );
 
     let dialled = greet(&address, client(&founded, None, false), &said).await;
     let line = dialled.map(drop).unwrap_err().to_string();
@@ -145,6 +185,9 @@ async fn a_certificate_that_does_not_count_is_refused_for_its_own_reason() {
 
     let old = client(&founded, None, true);
     let dialled = greet(&address, old, &said).await.map(drop);
-    assert!(matches!(dialled, Err(DialError::Stranger { .. })), "{dialled:?}");
+    assert!(
+        matches!(dialled, Err(DialError::Stranger { .. })),
+        "{dialled:?}"
+    );
     running.stop().await;
 }

@@ -26,7 +26,9 @@ async fn is_closed(mut stream: impl tokio::io::AsyncRead + Unpin) {
 async fn plaintext_and_garbage_are_closed_at_once() {
     let founded = Founded::new(7).unwrap();
     let running = host(&founded).await;
-    let noise: Vec<u8> = (0..4096_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+    let noise: Vec<u8> = (0..4096_u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes())
+        .collect();
     for bytes in [
         b"GET / HTTP/1.1\r\nhost: troupe\r\n\r\n".to_vec(),
         noise,
@@ -60,11 +62,45 @@ async fn a_frame_of_a_length_that_none_has_ends_only_its_own_link() {
     let running = host(&founded).await;
     let identity = guest(&founded);
     for length in [1_u64 << 40, 16 * 1024 * 1024, u64::MAX] {
-        let greeted = greet(&running.address, identity.client(), &hello(identity.subject())).await;
+        let greeted = greet(
+            &running.address,
+            identity.client(),
+            &hello(identity.subject()),
+        )
+        .await;
         let (mut stream, _) = greeted.unwrap();
         stream.write_all(&length.to_be_bytes()).await.unwrap();
         timeout(SOON, is_closed(stream)).await.unwrap();
     }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_newer_connection_of_a_node_takes_the_place_of_an_earlier_one() {
+    let founded = Founded::new(7).unwrap();
+    let running = host(&founded).await;
+    let identity = guest(&founded);
+    let said = hello(identity.subject());
+    let earlier = greet(&running.address, identity.client(), &said).await;
+    let newer = greet(&running.address, identity.client(), &said).await;
+    timeout(SOON, is_closed(earlier.unwrap().0)).await.unwrap();
+    drop(newer);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_claims_the_start_of_another_node_does_not_push_it_out() {
+    let founded = Founded::new(7).unwrap();
+    let running = host(&founded).await;
+    let (one, other) = (guest(&founded), guest(&founded));
+    let (mut standing, _) = greet(&running.address, one.client(), &hello(one.subject()))
+        .await
+        .unwrap();
+    let posing = greet(&running.address, other.client(), &hello(other.subject())).await;
+    timeout(SOON, is_closed(posing.unwrap().0)).await.unwrap();
+    let mut byte = [0];
+    let left = timeout(Duration::from_millis(50), standing.read(&mut byte)).await;
+    assert!(left.is_err(), "the first was pushed out: {left:?}");
     running.stop().await;
 }
 
@@ -107,9 +143,15 @@ async fn whoever_is_no_node_is_named_to_the_dialler() {
     let config = guest(&founded).client();
     let (dialled, ()) = tokio::join!(connect(&address, config.clone()), answering);
     let dialled = dialled.map(drop);
-    assert!(matches!(dialled, Err(DialError::Stranger { .. })), "{dialled:?}");
+    assert!(
+        matches!(dialled, Err(DialError::Stranger { .. })),
+        "{dialled:?}"
+    );
     drop(free);
     let dialled = connect(&address, config).await.map(drop);
     let line = dialled.unwrap_err().to_string();
-    assert!(line.contains("does not answer: Connection refused"), "{line}");
+    assert!(
+        line.contains("does not answer: Connection refused"),
+        "{line}"
+    );
 }
