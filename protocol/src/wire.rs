@@ -7,10 +7,12 @@
 pub mod codec;
 mod envelope;
 pub mod frame;
-mod hello;
+pub mod hello;
+pub mod join;
+mod opening;
 
 pub use envelope::{Complaint, Envelope, Lane, Signal, Trace};
-pub use hello::{Hello, Unreadable};
+pub use opening::{Hello, Unreadable};
 
 use serde::{Deserialize, Serialize};
 

@@ -3,8 +3,12 @@
 //! A request has exactly one outcome here: an answer, or a [`Fault`] that says what is known. What is
 //! told arrives at most once.
 
+pub mod hello;
+pub mod identity;
+pub mod join;
 pub mod memory;
 mod mesh;
+pub mod transport;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -99,4 +103,16 @@ pub trait Link: Send + Sync + std::fmt::Debug {
 
     /// Ends the connection: both ends see it closed.
     fn close(&self, reason: &str);
+}
+
+/// Who hears of links and what comes in on them; nothing here may wait.
+pub trait Inbox: Send + Sync {
+    /// A link can carry frames from now on; called once for each.
+    fn opened(&self, link: Arc<dyn Link>);
+
+    /// A frame came in; called in the order in which the other end sent them.
+    fn received(&self, link: &Arc<dyn Link>, frame: Vec<u8>);
+
+    /// The link has ended, and no frame follows; called once for each that was opened.
+    fn closed(&self, link: &Arc<dyn Link>, reason: &str);
 }

@@ -1,68 +1,89 @@
-//! [`Hello`]: the first frame each way, in a layout that every version reads.
+//! The first words on a link: who is there, and whether the two may talk.
 
-/// Says that this is Troupe's mesh and nothing else.
-const MAGIC: &[u8; 6] = b"troupe";
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-/// What [`Hello::write`] writes; later versions may append.
-const LENGTH: usize = MAGIC.len() + 2 + 8 + 4 + 4 + 1;
+use crate::{id::NodeId, member::Roles, time::Timestamp};
 
-/// What a node says first on a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Version of the protocol between nodes that this build speaks.
+pub const PROTOCOL: u16 = 1;
+
+/// What a node says of itself; each end sends one before anything else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The version it speaks.
-    pub version: u16,
-    /// How many links it opened before this one; decides which of two links to the same node stays.
-    pub turn: u64,
-    /// Envelopes that it takes on each lane before it is done with some.
-    pub window: u32,
-    /// Their weight in bytes.
-    pub window_bytes: u32,
-    /// Whether it has heard the other's hello already.
-    pub heard: bool,
+    /// Version of the protocol that it speaks; its neighbours are understood.
+    pub protocol: u16,
+    /// Which cluster it belongs to.
+    pub cluster: Uuid,
+    /// This start of its process.
+    pub node: NodeId,
+    /// Its name, as in its certificate.
+    pub name: String,
+    /// What it does, as in its certificate.
+    pub roles: Roles,
+    /// How many shards its cluster has.
+    pub shards: u16,
+    /// Its wall clock.
+    pub now: Timestamp,
+    /// Version of its program.
+    pub version: String,
+    /// Where it stands; empty when nobody said.
+    #[serde(default)]
+    pub region: String,
+    /// Where it listens for other nodes, as `host:port`; absent when it only dials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<String>,
+    /// What frames to it carry on this link, so that it knows from whom they are.
+    pub token: Uuid,
+    /// Its gateway, the only actor that others reach.
+    pub gateway: u64,
 }
 
-/// Why bytes are no hello.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// Something else talks.
-    #[error("this is not Troupe's mesh")]
-    Stranger,
-    /// It breaks off.
-    #[error("a hello breaks off")]
-    Short,
+/// A message before the link is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Greeting {
+    /// Who is there.
+    Hello(Box<Hello>),
+    /// The other's hello was accepted.
+    Welcome,
+    /// It was not, and why, in one line that names cause and remedy.
+    Refused(String),
 }
 
-impl Hello {
-    pub(super) fn write(&self, frame: &mut Vec<u8>) {
-        frame.reserve(LENGTH);
-        frame.extend_from_slice(MAGIC);
-        frame.extend_from_slice(&self.version.to_le_bytes());
-        frame.extend_from_slice(&self.turn.to_le_bytes());
-        frame.extend_from_slice(&self.window.to_le_bytes());
-        frame.extend_from_slice(&self.window_bytes.to_le_bytes());
-        frame.push(u8::from(self.heard));
+/// The version that two nodes speak with each other: the older one, if they are neighbours.
+#[must_use]
+pub const fn common(own: u16, other: u16) -> Option<u16> {
+    match own.abs_diff(other) {
+        0 => Some(own),
+        1 if own < other => Some(own),
+        1 => Some(other),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RELEASED: &str = r#"{"hello":{"protocol":1,"cluster":"00000000-0000-0000-0000-000000000007","node":"node_01980000000070008000000000000001","name":"c1","roles":["control","edge"],"shards":256,"now":"2026-11-21T06:00:00.000000Z","version":"0.1.0","region":"eu","mesh":"10.0.0.1:7600","token":"00000000-0000-0000-0000-000000000009","gateway":12}}"#;
+
+    #[test]
+    fn a_hello_is_read_as_it_was_released() {
+        let read: Greeting = serde_json::from_str(RELEASED).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), RELEASED);
     }
 
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let rest = bytes.strip_prefix(MAGIC).ok_or(Unreadable::Stranger)?;
-        let (version, rest) = take(rest)?;
-        let (turn, rest) = take(rest)?;
-        let (window, rest) = take(rest)?;
-        let (window_bytes, rest) = take(rest)?;
-        let ([heard], _) = take(rest)?;
-        Ok(Self {
-            version: u16::from_le_bytes(version),
-            turn: u64::from_le_bytes(turn),
-            window: u32::from_le_bytes(window),
-            window_bytes: u32::from_le_bytes(window_bytes),
-            heard: heard != 0,
-        })
+    #[test]
+    fn neighbouring_versions_speak_the_older_one() {
+        for (own, other, spoken) in [
+            (3, 3, Some(3)),
+            (3, 4, Some(3)),
+            (4, 3, Some(3)),
+            (3, 5, None),
+            (0, u16::MAX, None),
+        ] {
+            assert_eq!(common(own, other), spoken, "{own} {other}");
+        }
     }
-}
-
-fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), Unreadable> {
-    bytes
-        .split_first_chunk()
-        .map(|(taken, rest)| (*taken, rest))
-        .ok_or(Unreadable::Short)
 }
