@@ -52,6 +52,8 @@ impl Service {
     pub const FEED: Self = Self(6);
     /// Pieces of files that are too large for a message.
     pub const FILE: Self = Self(7);
+    /// Fresh certificates for nodes that cannot make their own.
+    pub const CERTIFICATE: Self = Self(8);
 }
 
 #[cfg(test)]

@@ -116,3 +116,17 @@ pub trait Inbox: Send + Sync {
     /// The link has ended, and no frame follows; called once for each that was opened.
     fn closed(&self, link: &Arc<dyn Link>, reason: &str);
 }
+
+impl Inbox for Mesh {
+    fn opened(&self, link: Arc<dyn Link>) {
+        Self::opened(self, link);
+    }
+
+    fn received(&self, link: &Arc<dyn Link>, frame: Vec<u8>) {
+        Self::received(self, link, frame);
+    }
+
+    fn closed(&self, link: &Arc<dyn Link>, reason: &str) {
+        Self::closed(self, link, reason);
+    }
+}

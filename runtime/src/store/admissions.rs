@@ -125,6 +125,9 @@ pub trait Admissions: Send + Sync {
     /// One identity.
     fn identity(&self, id: Uuid) -> Answer<'_, Option<IdentityRow>>;
 
+    /// Identities that operators removed.
+    fn revoked(&self) -> Answer<'_, Vec<Uuid>>;
+
     /// Revokes every identity of this name; answers how many counted until then. Nodes with them are
     /// refused from now on.
     fn revoke_identities<'a>(&'a self, name: &'a str) -> Answer<'a, u64>;

@@ -32,7 +32,7 @@ const ANSWERED: Duration = Duration::from_secs(25);
 pub struct Applicant {
     /// What it wants to be called.
     pub name: String,
-    /// What it wants to do.
+    /// What it wants to do; with none, whatever the token allows.
     pub roles: Roles,
     /// Version of the protocol between nodes that it speaks.
     pub protocol: u16,
@@ -158,7 +158,9 @@ fn accept(
         return Err(wrong("the authority is not the token's"));
     }
     let subject = identity.subject();
-    if subject.name != applicant.name || subject.roles != applicant.roles {
+    if subject.name != applicant.name
+        || !(applicant.roles.is_empty() || subject.roles == applicant.roles)
+    {
         return Err(wrong("the certificate has another name or other roles"));
     }
     if subject.cluster != grant.cluster {

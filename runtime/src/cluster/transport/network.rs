@@ -1,7 +1,7 @@
 //! [`Network`]: the links of this process to other nodes, over TLS and ractor_cluster.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
@@ -201,6 +201,28 @@ impl Network {
                 link.close(reason);
             }
         }
+    }
+
+    /// Closes the links of nodes whose identity counts no more.
+    pub fn close_identities(&self, identities: &HashSet<Uuid>, reason: &str) {
+        for link in self.0.table.all() {
+            if identities.contains(&link.identity) {
+                link.close(reason);
+            }
+        }
+    }
+
+    /// Who a node is by the certificate that it showed, while its link stands.
+    #[must_use]
+    pub fn subject(&self, node: NodeId) -> Option<Subject> {
+        let links = self.0.table.open();
+        let link = links.into_iter().find(|link| link.peer.node == node)?;
+        Some(Subject {
+            cluster: link.hello.cluster,
+            identity: link.identity,
+            name: link.peer.name.clone(),
+            roles: link.peer.roles.clone(),
+        })
     }
 
     /// Uses another certificate for links from now on; those that stand are not touched.

@@ -58,6 +58,13 @@ impl Admissions for Memory {
         self.with(|state| state.identities.get(&id).cloned())
     }
 
+    fn revoked(&self) -> Answer<'_, Vec<Uuid>> {
+        self.with(|state| {
+            let revoked = state.identities.values().filter(|row| row.revoked);
+            revoked.map(|row| row.id).collect()
+        })
+    }
+
     fn revoke_identities<'a>(&'a self, name: &'a str) -> Answer<'a, u64> {
         self.with(|state| {
             let identities = state.identities.values_mut();

@@ -99,6 +99,15 @@ impl Admissions for Sqlite {
         })
     }
 
+    fn revoked(&self) -> Answer<'_, Vec<Uuid>> {
+        Box::pin(async move {
+            let ids: Vec<Vec<u8>> = sqlx::query_scalar("SELECT id FROM identity WHERE revoked = 1")
+                .fetch_all(&self.readers)
+                .await?;
+            ids.iter().map(|id| rows::uuid(id)).collect()
+        })
+    }
+
     fn revoke_identities<'a>(&'a self, name: &'a str) -> Answer<'a, u64> {
         let name = name.to_owned();
         Box::pin(self.writer.write(move |connection| {

@@ -1,0 +1,11 @@
+//! How a node becomes part of a cluster: its papers, who lets others in, and the links it keeps.
+
+mod desk;
+mod enrol;
+mod links;
+mod papers;
+mod renewal;
+
+pub use enrol::EnrolError;
+pub(crate) use enrol::{Company, Enrolled, Join, enrol};
+pub(crate) use links::{Links, Start as LinkStart};
