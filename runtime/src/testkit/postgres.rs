@@ -181,9 +181,8 @@ impl PrivatePostgres {
     ///
     /// When the server does not answer.
     pub fn idle_in_transaction(&self) -> Result<u32, Error> {
-        let count = self.sql(
-            "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'",
-        )?;
+        let count = self
+            .sql("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")?;
         count.trim().parse().map_err(|_| Error(count))
     }
 

@@ -202,8 +202,12 @@ async fn write(
         .bind(column(appends, |a| i64::from(a.record.count)))
         .bind(column(appends, |a| a.record.head().cast_signed()))
         .bind(column(appends, |a| a.record.epoch.to_i64()))
-        .bind(column(appends, |a| a.record.owner.uuid().as_bytes().to_vec()))
-        .bind(column(appends, |a| a.record.cmd_id.uuid().as_bytes().to_vec()))
+        .bind(column(appends, |a| {
+            a.record.owner.uuid().as_bytes().to_vec()
+        }))
+        .bind(column(appends, |a| {
+            a.record.cmd_id.uuid().as_bytes().to_vec()
+        }))
         .bind(column(appends, |a| a.record.tenant.as_str()))
         .bind(column(appends, |a| a.record.actor.as_str()))
         .bind(column(appends, |a| a.record.at.as_micros()))
@@ -217,7 +221,9 @@ async fn write(
         .bind(column(appends, |a| a.summary.name.as_deref()))
         .bind(column(appends, |a| a.summary.parent.map(key::pack)))
         .bind(column(appends, |a| a.summary.body.as_str()))
-        .bind(column(appends, |a| Some(a.idempotency.as_ref()?.key.as_str())))
+        .bind(column(appends, |a| {
+            Some(a.idempotency.as_ref()?.key.as_str())
+        }))
         .bind(column(appends, |a| {
             Some(a.idempotency.as_ref()?.body_hash.0.to_vec())
         }))

@@ -13,7 +13,9 @@ const FORBIDDEN: &str = "42501";
 /// What was handed out in the former life may be lost to this one, so no lease of it counts: all
 /// members enter again, and every epoch from now on is greater than any of before.
 pub(super) async fn notice(connection: &mut PgConnection) -> Result<(), Setback> {
-    sqlx::query("SAVEPOINT life").execute(&mut *connection).await?;
+    sqlx::query("SAVEPOINT life")
+        .execute(&mut *connection)
+        .await?;
     let seen = sqlx::query(
         "SELECT system_identifier,
              ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint

@@ -11,8 +11,8 @@ use super::{
     streams::within,
 };
 use crate::store::{
-    Admin, Answer, Census, Delivery, Outbox, Ownership, Reminders, Scope, Snapshot,
-    Snapshots, Views, key, rows,
+    Admin, Answer, Census, Delivery, Outbox, Ownership, Reminders, Scope, Snapshot, Snapshots,
+    Views, key, rows,
 };
 
 impl Snapshots for Postgres {

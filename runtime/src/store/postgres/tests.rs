@@ -36,7 +36,14 @@ async fn the_journal_refuses_to_be_changed() {
         "DELETE FROM event",
         "TRUNCATE event",
     ] {
-        let error = store.work.reading().unwrap().execute(sql).await.map(drop).unwrap_err();
+        let error = store
+            .work
+            .reading()
+            .unwrap()
+            .execute(sql)
+            .await
+            .map(drop)
+            .unwrap_err();
         assert!(matches!(Error::from(error), Error::Corrupt(_)));
     }
 }
@@ -104,7 +111,10 @@ async fn the_promised_views_can_be_read() {
         ("event_text", 1),
     ] {
         let sql = AssertSqlSafe(format!("SELECT * FROM {view}"));
-        let found = sqlx::query(sql).fetch_all(store.work.reading().unwrap()).await.unwrap();
+        let found = sqlx::query(sql)
+            .fetch_all(store.work.reading().unwrap())
+            .await
+            .unwrap();
         assert_eq!(found.len(), rows, "{view}");
     }
 }

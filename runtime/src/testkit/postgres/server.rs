@@ -65,7 +65,10 @@ impl Binaries {
             }
         };
         // The server writes no files of a user's home, and says everything in one language.
-        command.current_dir("/").env("LC_ALL", "C").env_remove("PGDATA");
+        command
+            .current_dir("/")
+            .env("LC_ALL", "C")
+            .env_remove("PGDATA");
         command
     }
 
