@@ -4,6 +4,7 @@
 //! - [`store`]: the door to the database; [`journal`]: event sourcing on top of it.
 //! - [`entity`]: virtual actors; [`reminder`], [`outbox`], [`projection`]: what follows from events.
 //! - [`cluster`]: the door to other nodes; [`membership`]: who they are; [`placement`]: who owns what.
+//! - `testkit`, a feature: what tests need around a runtime.
 //! - [`clock`]: time and chance, passed in rather than reached for.
 
 pub mod clock;
@@ -18,3 +19,5 @@ pub mod projection;
 pub mod reminder;
 pub mod store;
 pub mod supervision;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;

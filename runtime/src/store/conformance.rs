@@ -3,9 +3,11 @@
 //! `store_conformance!(make)` makes a test of each, where `make` is an async function that answers
 //! an empty store and whatever must be kept alive beside it.
 
+pub mod admissions;
 pub mod append;
 pub mod claim;
 pub mod effects;
+pub mod members;
 pub mod names;
 pub mod streams;
 pub mod views;
@@ -69,6 +71,28 @@ macro_rules! store_conformance {
                 a_later_epoch_keeps_its_streams,
                 of_many_claims_each_is_answered,
                 of_racing_owners_one_appends,
+            }
+            members {
+                a_cluster_is_founded_once,
+                a_member_is_seen_as_it_announced_itself,
+                a_name_is_one_members_while_its_lease_runs,
+                a_former_start_that_is_proved_dead_leaves,
+                free_shards_are_taken_under_one_new_epoch,
+                of_racing_takers_each_shard_has_one,
+                a_lapsed_owner_loses_its_shards_and_never_renews,
+                a_lapsed_lease_is_renewed_while_no_shard_was_taken,
+                only_who_is_up_and_has_a_lease_takes,
+                shards_that_were_given_back_are_free,
+                who_left_frees_its_shards_and_does_not_come_back,
+                epochs_grow_over_starts_and_takings,
+                a_claim_needs_the_shard_that_was_taken,
+                open_streams_and_reminders_are_found_by_shard,
+            }
+            admissions {
+                of_many_who_race_a_token_admits_one,
+                a_token_that_does_not_count_admits_nobody,
+                tokens_are_listed_and_revoked_while_they_count,
+                identities_are_revoked_by_name,
             }
             effects {
                 reminders_are_due_the_earliest_first,

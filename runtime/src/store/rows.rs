@@ -69,7 +69,7 @@ pub(super) trait Cells {
     }
 }
 
-fn uuid(column: &str, bytes: &[u8]) -> Result<Uuid, Error> {
+pub(super) fn uuid(column: &str, bytes: &[u8]) -> Result<Uuid, Error> {
     Uuid::from_slice(bytes).map_err(|_| Error::Corrupt(format!("{column} is no UUID")))
 }
 

@@ -1,11 +1,15 @@
-//! Commits a batch with a few statements over arrays, and tells each append its own verdict.
+//! Commits a batch with one statement, and tells each append its own verdict.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use protocol::{entity::EntityId, epoch::Epoch, shard::slot};
-use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
+use sqlx::PgConnection;
 
-use super::lock;
+use super::{
+    Postgres,
+    gateway::{Cut, Setback, Work},
+    lock,
+};
 use crate::store::{
     Append, Appended, Error, Refusal,
     batch::{Verdict, last_changes, run},
@@ -13,14 +17,126 @@ use crate::store::{
     rows::streams,
 };
 
-/// Does the batch within the connection's transaction.
-pub(super) async fn commit(
-    connection: &mut PgConnection,
+/// How often an append that was passed over is tried again, at most: each time, another owner of
+/// its stream has come between.
+const ROUNDS: usize = 5;
+
+/// Everything that a run of appends changes; answers the streams that moved.
+///
+/// Positions in the journal are handed out before the commit. Two transactions at once could
+/// commit in the other order, and a reader that had seen the later position would never see the
+/// earlier. So each takes its turn, as late as it can, from its first position to its commit; and
+/// because the statement is all of the transaction, a node that freezes keeps nobody waiting.
+const COMMIT: &str = "
+    WITH new AS MATERIALIZED (
+        SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+            $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[], $10::text[], $11::text[],
+            $12::bigint[], $13::bigint[], $14::text[], $15::bytea[], $16::text[], $17::boolean[],
+            $18::boolean[], $19::text[], $20::text[], $21::bytea[], $22::text[], $23::text[],
+            $24::bytea[]) WITH ORDINALITY
+            AS new (stream, slot, kind, seq, count, head, epoch, owner, cmd_id, tenant, actor, at,
+                version, data, hash, status, open, hidden, user_id, name, parent, body, key,
+                body_hash, place)
+    ), keyed AS (
+        INSERT INTO idem (tenant, key, body_hash, stream, at)
+        SELECT tenant, key, body_hash, stream, at FROM new
+        WHERE key IS NOT NULL AND seq = 1
+            AND NOT EXISTS (SELECT FROM stream WHERE stream.stream = new.stream)
+        ON CONFLICT DO NOTHING RETURNING stream
+    ), made AS (
+        INSERT INTO stream (stream, kind, slot, tenant, head, epoch, owner, created_at, updated_at,
+            status, open, hidden, user_id, name, parent, body)
+        SELECT stream, kind, slot, tenant, head, epoch, owner, at, at, status, open, hidden,
+            user_id, name, parent, body
+        FROM new WHERE seq = 1 AND (key IS NULL OR stream IN (SELECT stream FROM keyed))
+        ON CONFLICT (stream) DO NOTHING RETURNING stream
+    ), extended AS (
+        UPDATE stream SET head = new.head, epoch = new.epoch, owner = new.owner,
+            updated_at = new.at, status = new.status, open = new.open, hidden = new.hidden,
+            user_id = new.user_id, name = new.name, parent = new.parent, body = new.body
+        FROM new
+        WHERE stream.stream = new.stream AND new.seq > 1 AND stream.head = new.seq - 1
+            AND stream.epoch <= new.epoch
+        RETURNING stream.stream
+    ), moved AS MATERIALIZED (
+        SELECT stream FROM made UNION ALL SELECT stream FROM extended
+    ), turn AS MATERIALIZED (
+        SELECT count(*), pg_advisory_xact_lock(hashtextextended(current_schema(), 0)) FROM moved
+    ), recorded AS (
+        INSERT INTO event (stream, seq, count, epoch, owner, cmd_id, tenant, actor, at, version,
+            data, hash)
+        SELECT stream, seq, new.count, epoch, owner, cmd_id, tenant, actor, at, version, data, hash
+        FROM turn CROSS JOIN new JOIN moved USING (stream) ORDER BY place
+    ), reminded AS (
+        INSERT INTO reminder (stream, slot, name, due)
+        SELECT * FROM unnest($25::bytea[], $26::bigint[], $27::text[], $28::bigint[])
+            AS change (stream, slot, name, due)
+        WHERE stream IN (SELECT stream FROM moved)
+        ON CONFLICT (stream, name) DO UPDATE SET due = excluded.due
+    ), forgotten AS (
+        DELETE FROM reminder USING unnest($29::bytea[], $30::text[]) AS change (stream, name)
+        WHERE reminder.stream = change.stream AND reminder.name = change.name
+            AND change.stream IN (SELECT stream FROM moved)
+    ), delivering AS (
+        INSERT INTO outbox (id, stream, kind, payload, due, tries)
+        SELECT id, stream, kind, payload, due, tries
+        FROM unnest($31::bytea[], $32::bytea[], $33::bytea[], $34::text[], $35::text[],
+            $36::bigint[], $37::bigint[]) AS effect (of, id, stream, kind, payload, due, tries)
+        WHERE of IN (SELECT stream FROM moved)
+        ON CONFLICT DO NOTHING
+    )
+    SELECT stream FROM moved";
+
+impl Postgres {
+    pub(super) async fn commit(&self, batch: Vec<Append>) -> Result<Vec<Verdict>, Error> {
+        let mut verdicts: Vec<Option<Verdict>> = vec![None; batch.len()];
+        let mut rest: Vec<usize> = (0..batch.len()).collect();
+        for _ in 0..ROUNDS {
+            let appends: Vec<_> = rest.iter().map(|place| batch[*place].clone()).collect();
+            let found = self.round(appends).await?;
+            for (place, verdict) in rest.iter().zip(found) {
+                verdicts[*place] = verdict;
+            }
+            rest.retain(|place| verdicts[*place].is_none());
+            if rest.is_empty() {
+                return Ok(verdicts.into_iter().flatten().collect());
+            }
+        }
+        let stream = rest.first().map(|place| batch[*place].record.stream);
+        Err(Error::Corrupt(stream.map_or_else(String::new, |stream| {
+            format!("{stream} refuses a fitting append")
+        })))
+    }
+
+    /// Verdicts on those appends that were committed or do not fit; the others, of which this
+    /// cannot be said yet, have none.
+    async fn round(&self, batch: Vec<Append>) -> Result<Vec<Option<Verdict>>, Error> {
+        // Commands are recognised, so what was committed before the connection broke is told.
+        let cut = Cut::Repeat;
+        if run(&batch) == batch.len() && batch.iter().all(|append| append.summary.name.is_none()) {
+            self.work.write(cut, committing(batch)).await
+        } else {
+            self.work.transact(cut, committing(batch)).await
+        }
+    }
+}
+
+fn committing(
     batch: Vec<Append>,
-) -> Result<Vec<Verdict>, Error> {
-    lock(connection).await?;
+) -> impl for<'c> Fn(&'c mut PgConnection) -> Work<'c, Vec<Option<Verdict>>> {
+    let batch = Arc::new(batch);
+    move |connection| {
+        let batch = Arc::clone(&batch);
+        Box::pin(async move { commit(connection, &batch).await })
+    }
+}
+
+async fn commit(
+    connection: &mut PgConnection,
+    batch: &[Append],
+) -> Result<Vec<Option<Verdict>>, Setback> {
     let mut verdicts = Vec::with_capacity(batch.len());
-    let mut rest = batch.as_slice();
+    let mut rest = batch;
     while !rest.is_empty() {
         let (together, later) = rest.split_at(run(rest));
         verdicts.append(&mut commit_run(connection, together).await?);
@@ -32,271 +148,116 @@ pub(super) async fn commit(
 async fn commit_run(
     connection: &mut PgConnection,
     appends: &[Append],
-) -> Result<Vec<Verdict>, Error> {
+) -> Result<Vec<Option<Verdict>>, Setback> {
     if let [append] = appends
         && append.summary.name.is_some()
-        && let Some(verdict) = judge(connection, append).await?
     {
-        return Ok(vec![verdict]);
+        // No other transaction may take the name between the look and the commit.
+        lock(connection).await?;
+        if let Some(verdict) = judge(connection, append).await? {
+            return Ok(vec![Some(verdict)]);
+        }
     }
-    let unkeyed = keys(connection, appends).await?;
-    let moved = heads(connection, appends, &unkeyed).await?;
-    free_keys(connection, appends, &unkeyed, &moved).await?;
-    let accepted: Vec<_> = appends
-        .iter()
-        .filter(|append| moved.contains(&append.record.stream))
-        .collect();
-    record(connection, &accepted).await?;
-    effects(connection, &accepted).await?;
+    let moved = write(connection, appends).await?;
     let mut verdicts = Vec::with_capacity(appends.len());
     for append in appends {
         verdicts.push(if moved.contains(&append.record.stream) {
-            Ok(Appended::Now)
+            Some(Ok(Appended::Now))
         } else {
-            judge(connection, append).await?.ok_or_else(|| {
-                Error::Corrupt(format!("{} refuses a fitting append", append.record.stream))
-            })?
+            judge(connection, append).await?
         });
     }
     Ok(verdicts)
 }
 
 /// One column of all rows.
-fn column<'a, T, C>(rows: &[&'a T], cell: impl Fn(&'a T) -> C) -> Vec<C> {
-    rows.iter().map(|row| cell(row)).collect()
+fn column<'a, T, C>(rows: &'a [T], cell: impl Fn(&'a T) -> C) -> Vec<C> {
+    rows.iter().map(cell).collect()
 }
 
-fn stream(append: &Append) -> Vec<u8> {
-    key::pack(append.record.stream)
-}
-
-/// Takes the clients' keys; answers the streams whose key was taken before.
-async fn keys(
+async fn write(
     connection: &mut PgConnection,
     appends: &[Append],
-) -> Result<HashSet<EntityId>, Error> {
-    let keyed: Vec<_> = appends
-        .iter()
-        .filter(|append| append.idempotency.is_some())
-        .collect();
-    let mut all: HashSet<_> = column(&keyed, |append| append.record.stream)
-        .into_iter()
-        .collect();
-    if all.is_empty() {
-        return Ok(all);
-    }
-    let taken = sqlx::query(
-        "INSERT INTO idem (tenant, key, body_hash, stream, at)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::bigint[])
-         ON CONFLICT DO NOTHING RETURNING stream",
-    )
-    .bind(column(&keyed, |append| append.record.tenant.as_str()))
-    .bind(column(&keyed, |append| {
-        Some(append.idempotency.as_ref()?.key.as_str())
-    }))
-    .bind(column(&keyed, |append| {
-        Some(append.idempotency.as_ref()?.body_hash.0.to_vec())
-    }))
-    .bind(column(&keyed, stream))
-    .bind(column(&keyed, |append| append.record.at.as_micros()))
-    .fetch_all(connection)
-    .await?;
-    for stream in streams(&taken)? {
-        all.remove(&stream);
-    }
-    Ok(all)
-}
-
-/// Gives back the keys of appends that were refused for another reason.
-async fn free_keys(
-    connection: &mut PgConnection,
-    appends: &[Append],
-    unkeyed: &HashSet<EntityId>,
-    moved: &HashSet<EntityId>,
-) -> Result<(), Error> {
-    let refused: Vec<_> = appends
-        .iter()
-        .filter(|append| {
-            let stream = append.record.stream;
-            append.idempotency.is_some() && !moved.contains(&stream) && !unkeyed.contains(&stream)
-        })
-        .collect();
-    if refused.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "DELETE FROM idem WHERE (tenant, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
-    )
-    .bind(column(&refused, |append| append.record.tenant.as_str()))
-    .bind(column(&refused, |append| {
-        Some(append.idempotency.as_ref()?.key.as_str())
-    }))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Makes the new streams and moves the heads of the others; answers those that moved.
-async fn heads(
-    connection: &mut PgConnection,
-    appends: &[Append],
-    unkeyed: &HashSet<EntityId>,
-) -> Result<HashSet<EntityId>, Error> {
-    let (new, old): (Vec<_>, Vec<_>) = appends
-        .iter()
-        .filter(|append| !unkeyed.contains(&append.record.stream))
-        .partition(|append| append.record.seq == 1);
-    let mut moved = HashSet::new();
-    if !new.is_empty() {
-        let make = sqlx::query(
-            "INSERT INTO stream (stream, head, epoch, owner, updated_at, status, open, hidden,
-                 user_id, name, parent, body, kind, slot, tenant, created_at)
-             SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[],
-                 $5::bigint[], $6::text[], $7::boolean[], $8::boolean[], $9::text[], $10::text[],
-                 $11::bytea[], $12::text[], $13::bigint[], $14::bigint[], $15::text[],
-                 $16::bigint[])
-             ON CONFLICT (stream) DO NOTHING RETURNING stream",
-        );
-        let make = index(make, &new)
-            .bind(column(&new, |append| {
-                i64::from(key::code(append.record.stream.kind()))
-            }))
-            .bind(column(&new, |append| i64::from(slot(append.record.stream))))
-            .bind(column(&new, |append| append.record.tenant.as_str()))
-            .bind(column(&new, |append| append.record.at.as_micros()));
-        moved.extend(streams(&make.fetch_all(&mut *connection).await?)?);
-    }
-    if !old.is_empty() {
-        let extend = sqlx::query(
-            "UPDATE stream SET head = new.head, epoch = new.epoch, owner = new.owner,
-                 updated_at = new.updated_at, status = new.status, open = new.open,
-                 hidden = new.hidden, user_id = new.user_id, name = new.name, parent = new.parent,
-                 body = new.body
-             FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[],
-                 $5::bigint[], $6::text[], $7::boolean[], $8::boolean[], $9::text[], $10::text[],
-                 $11::bytea[], $12::text[], $13::bigint[])
-                 AS new (stream, head, epoch, owner, updated_at, status, open, hidden, user_id,
-                     name, parent, body, expected)
-             WHERE stream.stream = new.stream AND stream.head = new.expected
-                 AND stream.epoch <= new.epoch
-             RETURNING stream.stream",
-        );
-        let extend =
-            index(extend, &old).bind(column(&old, |append| append.record.seq.cast_signed() - 1));
-        moved.extend(streams(&extend.fetch_all(connection).await?)?);
-    }
-    Ok(moved)
-}
-
-type Statement<'a> = Query<'a, Postgres, PgArguments>;
-
-/// Binds the columns that every append changes.
-fn index<'a>(statement: Statement<'a>, appends: &[&'a Append]) -> Statement<'a> {
-    statement
-        .bind(column(appends, stream))
-        .bind(column(appends, |append| append.record.head().cast_signed()))
-        .bind(column(appends, |append| append.record.epoch.to_i64()))
-        .bind(column(appends, |append| {
-            append.record.owner.uuid().as_bytes().to_vec()
-        }))
-        .bind(column(appends, |append| append.record.at.as_micros()))
-        .bind(column(appends, |append| append.summary.status.as_str()))
-        .bind(column(appends, |append| append.summary.open))
-        .bind(column(appends, |append| append.summary.hidden))
-        .bind(column(appends, |append| append.summary.user.as_str()))
-        .bind(column(appends, |append| append.summary.name.as_deref()))
-        .bind(column(appends, |append| {
-            append.summary.parent.map(key::pack)
-        }))
-        .bind(column(appends, |append| append.summary.body.as_str()))
-}
-
-async fn record(connection: &mut PgConnection, appends: &[&Append]) -> Result<(), Error> {
-    if appends.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO event (stream, seq, count, epoch, owner, cmd_id, tenant, actor, at, version,
-             data, hash)
-         SELECT stream, seq, count, epoch, owner, cmd_id, tenant, actor, at, version, data, hash
-         FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[],
-             $6::bytea[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::text[],
-             $12::bytea[]) WITH ORDINALITY
-             AS new (stream, seq, count, epoch, owner, cmd_id, tenant, actor, at, version, data,
-                 hash, place)
-         ORDER BY place",
-    )
-    .bind(column(appends, |append| key::pack(append.record.stream)))
-    .bind(column(appends, |append| append.record.seq.cast_signed()))
-    .bind(column(appends, |append| i64::from(append.record.count)))
-    .bind(column(appends, |append| append.record.epoch.to_i64()))
-    .bind(column(appends, |append| {
-        append.record.owner.uuid().as_bytes().to_vec()
-    }))
-    .bind(column(appends, |append| {
-        append.record.cmd_id.uuid().as_bytes().to_vec()
-    }))
-    .bind(column(appends, |append| append.record.tenant.as_str()))
-    .bind(column(appends, |append| append.record.actor.as_str()))
-    .bind(column(appends, |append| append.record.at.as_micros()))
-    .bind(column(appends, |append| i64::from(append.record.version)))
-    .bind(column(appends, |append| append.record.data.as_str()))
-    .bind(column(appends, |append| append.record.hash.0.to_vec()))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Reminders and outbox; few appends have any.
-async fn effects(connection: &mut PgConnection, appends: &[&Append]) -> Result<(), Error> {
+) -> Result<HashSet<EntityId>, Setback> {
+    let mut set = Vec::new();
+    let mut cleared = Vec::new();
+    let mut outbox = Vec::new();
     for append in appends {
+        let stream = append.record.stream;
         for (name, due) in last_changes(&append.reminders) {
-            let change = match due {
-                Some(due) => sqlx::query(
-                    "INSERT INTO reminder (stream, slot, name, due) VALUES ($1, $4, $2, $3)
-                     ON CONFLICT (stream, name) DO UPDATE SET due = excluded.due",
-                )
-                .bind(stream(append))
-                .bind(name)
-                .bind(due)
-                .bind(i64::from(slot(append.record.stream))),
-                None => sqlx::query("DELETE FROM reminder WHERE stream = $1 AND name = $2")
-                    .bind(stream(append))
-                    .bind(name),
-            };
-            change.execute(&mut *connection).await?;
+            match due {
+                Some(due) => set.push((stream, name, due)),
+                None => cleared.push((stream, name)),
+            }
         }
-        for delivery in &append.outbox {
-            sqlx::query(
-                "INSERT INTO outbox (id, stream, kind, payload, due, tries)
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-            )
-            .bind(delivery.id.as_bytes().as_slice())
-            .bind(key::pack(delivery.stream))
-            .bind(delivery.kind.as_str())
-            .bind(delivery.payload.as_str())
-            .bind(delivery.due.as_micros())
-            .bind(i64::from(delivery.tries))
-            .execute(&mut *connection)
-            .await?;
-        }
+        outbox.extend(append.outbox.iter().map(|delivery| (stream, delivery)));
     }
-    Ok(())
+    let statement = sqlx::query(COMMIT)
+        .bind(column(appends, |a| key::pack(a.record.stream)))
+        .bind(column(appends, |a| i64::from(slot(a.record.stream))))
+        .bind(column(appends, |a| {
+            i64::from(key::code(a.record.stream.kind()))
+        }))
+        .bind(column(appends, |a| a.record.seq.cast_signed()))
+        .bind(column(appends, |a| i64::from(a.record.count)))
+        .bind(column(appends, |a| a.record.head().cast_signed()))
+        .bind(column(appends, |a| a.record.epoch.to_i64()))
+        .bind(column(appends, |a| {
+            a.record.owner.uuid().as_bytes().to_vec()
+        }))
+        .bind(column(appends, |a| {
+            a.record.cmd_id.uuid().as_bytes().to_vec()
+        }))
+        .bind(column(appends, |a| a.record.tenant.as_str()))
+        .bind(column(appends, |a| a.record.actor.as_str()))
+        .bind(column(appends, |a| a.record.at.as_micros()))
+        .bind(column(appends, |a| i64::from(a.record.version)))
+        .bind(column(appends, |a| a.record.data.as_str()))
+        .bind(column(appends, |a| a.record.hash.0.to_vec()))
+        .bind(column(appends, |a| a.summary.status.as_str()))
+        .bind(column(appends, |a| a.summary.open))
+        .bind(column(appends, |a| a.summary.hidden))
+        .bind(column(appends, |a| a.summary.user.as_str()))
+        .bind(column(appends, |a| a.summary.name.as_deref()))
+        .bind(column(appends, |a| a.summary.parent.map(key::pack)))
+        .bind(column(appends, |a| a.summary.body.as_str()))
+        .bind(column(appends, |a| {
+            Some(a.idempotency.as_ref()?.key.as_str())
+        }))
+        .bind(column(appends, |a| {
+            Some(a.idempotency.as_ref()?.body_hash.0.to_vec())
+        }))
+        .bind(column(&set, |(stream, _, _)| key::pack(*stream)))
+        .bind(column(&set, |(stream, _, _)| i64::from(slot(*stream))))
+        .bind(column(&set, |(_, name, _)| *name))
+        .bind(column(&set, |(_, _, due)| *due))
+        .bind(column(&cleared, |(stream, _)| key::pack(*stream)))
+        .bind(column(&cleared, |(_, name)| *name))
+        .bind(column(&outbox, |(stream, _)| key::pack(*stream)))
+        .bind(column(&outbox, |(_, d)| d.id.as_bytes().to_vec()))
+        .bind(column(&outbox, |(_, d)| key::pack(d.stream)))
+        .bind(column(&outbox, |(_, d)| d.kind.as_str()))
+        .bind(column(&outbox, |(_, d)| d.payload.as_str()))
+        .bind(column(&outbox, |(_, d)| d.due.as_micros()))
+        .bind(column(&outbox, |(_, d)| i64::from(d.tries)));
+    let moved = statement.fetch_all(connection).await?;
+    Ok(streams(&moved)?.into_iter().collect())
 }
 
 /// Decides one append by what stands in the tables: `None` when it fits.
-async fn judge(connection: &mut PgConnection, append: &Append) -> Result<Option<Verdict>, Error> {
+async fn judge(connection: &mut PgConnection, append: &Append) -> Result<Option<Verdict>, Setback> {
     let record = &append.record;
+    let stream = key::pack(record.stream);
     let row: Option<(i64, i64, String)> =
         sqlx::query_as("SELECT head, epoch, tenant FROM stream WHERE stream = $1")
-            .bind(stream(append))
+            .bind(stream.as_slice())
             .fetch_optional(&mut *connection)
             .await?;
     let (head, epoch, tenant) = row.unwrap_or_else(|| (0, 0, record.tenant.clone()));
     if head + 1 != record.seq.cast_signed() || epoch > record.epoch.to_i64() {
         let known: Option<i64> =
             sqlx::query_scalar("SELECT seq FROM event WHERE stream = $1 AND cmd_id = $2")
-                .bind(stream(append))
+                .bind(stream)
                 .bind(record.cmd_id.uuid().as_bytes().as_slice())
                 .fetch_optional(connection)
                 .await?;
@@ -323,12 +284,8 @@ async fn judge(connection: &mut PgConnection, append: &Append) -> Result<Option<
             })));
         }
     }
-    let Some(name) = append
-        .summary
-        .name
-        .as_ref()
-        .filter(|_| !append.summary.hidden)
-    else {
+    let name = append.summary.name.as_deref();
+    let Some(name) = name.filter(|_| !append.summary.hidden) else {
         return Ok(None);
     };
     let taken: Option<Vec<u8>> = sqlx::query_scalar(
@@ -337,8 +294,8 @@ async fn judge(connection: &mut PgConnection, append: &Append) -> Result<Option<
     )
     .bind(tenant)
     .bind(i64::from(key::code(record.stream.kind())))
-    .bind(name.as_str())
-    .bind(stream(append))
+    .bind(name)
+    .bind(stream)
     .fetch_optional(connection)
     .await?;
     Ok(match taken {

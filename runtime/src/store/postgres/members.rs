@@ -1,70 +1,349 @@
-//! Members and the shards they own.
-use super::Postgres;
-use crate::store::*;
+//! Members and the shards they own. The server's clock decides, read when all locks are held.
+
+use std::time::Duration;
+
 use protocol::{
+    epoch::Epoch,
+    id::NodeId,
     member::{Member, MemberState},
     shard::Shard,
+    time::Timestamp,
 };
-use std::time::Duration;
-use uuid::Uuid;
-fn absent<'a, T: Send + 'a>() -> Answer<'a, T> {
-    Box::pin(std::future::ready(Err(Error::Unusable(
-        "members are kept by SQLite alone so far".into(),
-    ))))
+use sqlx::PgConnection;
+
+use super::{
+    Postgres,
+    gateway::{Cut, Setback},
+    tables::next_epoch,
+};
+use crate::store::{
+    Answer, EntryRefusal, Founding, Members, Renewal, Survey,
+    members::RECENT,
+    rows::{self, Cells},
+};
+
+/// Members that neither left nor were removed.
+macro_rules! sits {
+    () => {
+        "state IN ('up', 'draining')"
+    };
 }
+
+/// The server's clock at this very moment; `now()` would be that of the transaction's beginning.
+macro_rules! clock {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+    };
+}
+
+fn bytes(node: NodeId) -> Vec<u8> {
+    node.uuid().as_bytes().to_vec()
+}
+
+fn numbers(shards: &[Shard]) -> Vec<i64> {
+    shards.iter().map(|shard| i64::from(shard.0)).collect()
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX / 4)
+}
+
+pub(super) async fn now(connection: &mut PgConnection) -> Result<Timestamp, Setback> {
+    let now: i64 = sqlx::query_scalar(concat!("SELECT ", clock!()))
+        .fetch_one(connection)
+        .await?;
+    Ok(Timestamp::from_micros(now))
+}
+
 impl Members for Postgres {
-    fn found(&self, _wanted: Founding) -> Answer<'_, Founding> {
-        absent()
+    fn found(&self, wanted: Founding) -> Answer<'_, Founding> {
+        Box::pin(self.leases.transact(Cut::Repeat, move |connection| {
+            Box::pin(async move {
+                wanted.agree(wanted)?;
+                sqlx::query("INSERT INTO cluster VALUES (1, $1, $2) ON CONFLICT DO NOTHING")
+                    .bind(wanted.cluster.as_bytes().to_vec())
+                    .bind(i64::from(wanted.shards))
+                    .execute(&mut *connection)
+                    .await?;
+                let row = sqlx::query("SELECT * FROM cluster")
+                    .fetch_one(&mut *connection)
+                    .await?;
+                let founding = rows::founding(&row)?.agree(wanted)?;
+                sqlx::query(
+                    "INSERT INTO shard (shard) SELECT generate_series(0, $1 - 1)
+                     ON CONFLICT DO NOTHING",
+                )
+                .bind(i64::from(founding.shards))
+                .execute(connection)
+                .await?;
+                Ok(founding)
+            })
+        }))
     }
+
     fn enter<'a>(
         &'a self,
-        _member: &'a Member,
-        _ttl: Duration,
-        _former: Option<NodeId>,
+        member: &'a Member,
+        ttl: Duration,
+        former: Option<NodeId>,
     ) -> Answer<'a, Result<(), EntryRefusal>> {
-        absent()
+        let member = member.clone();
+        Box::pin(self.leases.transact(Cut::Repeat, move |connection| {
+            let member = member.clone();
+            Box::pin(enter(connection, member, ttl, former))
+        }))
     }
-    fn renew<'a>(&'a self, _renewals: &'a [Renewal], _ttl: Duration) -> Answer<'a, Vec<NodeId>> {
-        absent()
+
+    fn renew<'a>(&'a self, renewals: &'a [Renewal], ttl: Duration) -> Answer<'a, Vec<NodeId>> {
+        let (nodes, health): (Vec<_>, Vec<_>) = renewals
+            .iter()
+            .map(|renewal| (bytes(renewal.node), renewal.health.clone()))
+            .unzip();
+        Box::pin(self.leases.write(Cut::Repeat, move |connection| {
+            let (nodes, health) = (nodes.clone(), health.clone());
+            Box::pin(async move {
+                // Whoever takes a shard says `lost` in this row, and waits for it or is waited for.
+                let renewed = sqlx::query(concat!(
+                    "UPDATE member SET lease_until = $3 + ",
+                    clock!(),
+                    ", health = new.health
+                     FROM unnest($1::bytea[], $2::text[]) AS new (node, health)
+                     WHERE member.node = new.node AND NOT lost AND ",
+                    sits!(),
+                    " RETURNING member.node"
+                ))
+                .bind(nodes)
+                .bind(health)
+                .bind(micros(ttl))
+                .fetch_all(connection)
+                .await?;
+                let nodes = renewed.iter().map(|row| row.uuid("node"));
+                nodes.map(|node| Ok(NodeId::from_uuid(node?))).collect()
+            })
+        }))
     }
-    fn set_state(&self, _node: NodeId, _state: MemberState) -> Answer<'_, ()> {
-        absent()
+
+    fn set_state(&self, node: NodeId, state: MemberState) -> Answer<'_, ()> {
+        Box::pin(self.leases.transact(Cut::Repeat, move |connection| {
+            Box::pin(async move {
+                one_at_a_time(connection).await?;
+                // Nobody comes back by changing a word.
+                let change = match state {
+                    MemberState::Up | MemberState::Draining => {
+                        concat!("UPDATE member SET state = $1 WHERE node = $2 AND ", sits!())
+                    }
+                    MemberState::Left => concat!(
+                        "UPDATE member SET state = $1, lease_until = least(lease_until, ",
+                        clock!(),
+                        ") WHERE node = $2 AND state <> 'removed'"
+                    ),
+                    MemberState::Removed => concat!(
+                        "UPDATE member SET state = $1, lease_until = least(lease_until, ",
+                        clock!(),
+                        ") WHERE node = $2"
+                    ),
+                };
+                sqlx::query(change)
+                    .bind(state.as_str())
+                    .bind(bytes(node))
+                    .execute(&mut *connection)
+                    .await?;
+                free_shards(connection).await
+            })
+        }))
     }
+
     fn survey(&self) -> Answer<'_, Survey> {
-        absent()
+        Box::pin(
+            self.leases
+                .transact(Cut::Repeat, |connection| Box::pin(survey(connection))),
+        )
     }
+
     fn take<'a>(
         &'a self,
-        _taker: NodeId,
-        _shards: &'a [Shard],
+        taker: NodeId,
+        shards: &'a [Shard],
     ) -> Answer<'a, Option<(Epoch, Vec<Shard>)>> {
-        absent()
+        let shards = numbers(shards);
+        Box::pin(self.leases.transact(Cut::Tell, move |connection| {
+            let shards = shards.clone();
+            Box::pin(take(connection, taker, shards))
+        }))
     }
-    fn give_back<'a>(&'a self, _owner: NodeId, _shards: &'a [Shard]) -> Answer<'a, ()> {
-        absent()
+
+    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [Shard]) -> Answer<'a, ()> {
+        let shards = numbers(shards);
+        Box::pin(self.leases.write(Cut::Repeat, move |connection| {
+            let shards = shards.clone();
+            Box::pin(async move {
+                sqlx::query("UPDATE shard SET owner = NULL WHERE shard = ANY($1) AND owner = $2")
+                    .bind(shards)
+                    .bind(bytes(owner))
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        }))
     }
 }
-impl Admissions for Postgres {
-    fn add_token<'a>(&'a self, _token: &'a JoinToken) -> Answer<'a, ()> {
-        absent()
+
+/// Lets one transaction at a time change who is in the cluster and who owns what.
+async fn one_at_a_time(connection: &mut PgConnection) -> Result<(), Setback> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 1))")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn enter(
+    connection: &mut PgConnection,
+    member: Member,
+    ttl: Duration,
+    former: Option<NodeId>,
+) -> Result<Result<(), EntryRefusal>, Setback> {
+    one_at_a_time(connection).await?;
+    let held = sqlx::query(concat!(
+        "SELECT node FROM member
+         WHERE name = $1 AND node <> $2 AND node IS DISTINCT FROM $3 AND lease_until > ",
+        clock!(),
+        " AND ",
+        sits!()
+    ))
+    .bind(member.name.as_str())
+    .bind(bytes(member.node))
+    .bind(former.map(bytes))
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(row) = held {
+        return Ok(Err(EntryRefusal::NameHeld {
+            by: NodeId::from_uuid(row.uuid("node")?),
+            name: member.name,
+        }));
     }
-    fn tokens(&self) -> Answer<'_, Vec<JoinToken>> {
-        absent()
+    sqlx::query(concat!(
+        "UPDATE member SET state = 'left', lease_until = least(lease_until, ",
+        clock!(),
+        ") WHERE (node = $3 OR name = $1 AND node <> $2) AND ",
+        sits!()
+    ))
+    .bind(member.name.as_str())
+    .bind(bytes(member.node))
+    .bind(former.map(bytes))
+    .execute(&mut *connection)
+    .await?;
+    free_shards(connection).await?;
+    sqlx::query(concat!(
+        "INSERT INTO member (node, name, state, announced, lease_until) VALUES ($1, $2, 'up', $3,
+             $4 + ",
+        clock!(),
+        ") ON CONFLICT (node) DO UPDATE SET name = excluded.name, state = 'up', lost = false,
+             lease_until = excluded.lease_until, announced = excluded.announced"
+    ))
+    .bind(bytes(member.node))
+    .bind(member.name.as_str())
+    .bind(rows::to_json(&member)?)
+    .bind(micros(ttl))
+    .execute(connection)
+    .await?;
+    Ok(Ok(()))
+}
+
+/// Frees the shards of those that left or were removed.
+async fn free_shards(connection: &mut PgConnection) -> Result<(), Setback> {
+    sqlx::query(concat!(
+        "UPDATE shard SET owner = NULL
+         WHERE owner IN (SELECT node FROM member WHERE NOT ",
+        sits!(),
+        ")"
+    ))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn take(
+    connection: &mut PgConnection,
+    taker: NodeId,
+    shards: Vec<i64>,
+) -> Result<Option<(Epoch, Vec<Shard>)>, Setback> {
+    one_at_a_time(connection).await?;
+    // No lease of these is renewed or ended until the commit, so what is read of them holds.
+    sqlx::query(
+        "SELECT FROM member WHERE node = $1
+             OR node IN (SELECT owner FROM shard WHERE shard = ANY($2)) ORDER BY node FOR UPDATE",
+    )
+    .bind(bytes(taker))
+    .bind(shards.as_slice())
+    .execute(&mut *connection)
+    .await?;
+    let free = sqlx::query(concat!(
+        "SELECT shard.shard, shard.owner FROM shard
+         LEFT JOIN member AS held ON held.node = shard.owner AND held.lease_until > ",
+        clock!(),
+        " AND held.",
+        sits!(),
+        " WHERE shard.shard = ANY($2) AND held.node IS NULL AND EXISTS (
+             SELECT FROM member WHERE node = $1 AND state = 'up' AND lease_until > ",
+        clock!(),
+        ") ORDER BY shard.shard"
+    ))
+    .bind(bytes(taker))
+    .bind(shards)
+    .fetch_all(&mut *connection)
+    .await?;
+    if free.is_empty() {
+        return Ok(None);
     }
-    fn revoke_token(&self, _id: Uuid) -> Answer<'_, bool> {
-        absent()
+    let mut taken = Vec::with_capacity(free.len());
+    let mut losers = Vec::new();
+    for row in &free {
+        taken.push(Shard(row.small("shard")?));
+        losers.extend(row.maybe_bytes("owner")?.map(<[u8]>::to_vec));
     }
-    fn admit<'a>(
-        &'a self,
-        _identity: &'a IdentityRow,
-        _token: Option<ChainHash>,
-    ) -> Answer<'a, Result<(), TokenRefusal>> {
-        absent()
-    }
-    fn identity(&self, _id: Uuid) -> Answer<'_, Option<IdentityRow>> {
-        absent()
-    }
-    fn revoke_identities<'a>(&'a self, _name: &'a str) -> Answer<'a, u64> {
-        absent()
-    }
+    let epoch = next_epoch(connection).await?;
+    sqlx::query("UPDATE shard SET owner = $1, epoch = $2 WHERE shard = ANY($3)")
+        .bind(bytes(taker))
+        .bind(epoch.to_i64())
+        .bind(numbers(&taken))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE member SET lost = true WHERE node = ANY($1)")
+        .bind(losers)
+        .execute(connection)
+        .await?;
+    Ok(Some((epoch, taken)))
+}
+
+async fn survey(connection: &mut PgConnection) -> Result<Survey, Setback> {
+    // All that follows sees one moment.
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .execute(&mut *connection)
+        .await?;
+    let row = sqlx::query(concat!(
+        "SELECT value, ",
+        clock!(),
+        " AS at FROM meta WHERE key = 'db_incarnation'"
+    ))
+    .fetch_one(&mut *connection)
+    .await?;
+    let at = row.moment("at")?;
+    let members = sqlx::query(
+        "SELECT * FROM member
+         WHERE lease_until > $1 OR node IN (SELECT owner FROM shard) ORDER BY node",
+    )
+    .bind(at.as_micros() - micros(RECENT))
+    .fetch_all(&mut *connection)
+    .await?;
+    let shards = sqlx::query("SELECT * FROM shard ORDER BY shard")
+        .fetch_all(connection)
+        .await?;
+    let members = members.iter().map(|row| rows::member(row, at));
+    let shards = shards.iter().map(rows::shard);
+    Ok(Survey {
+        at,
+        incarnation: row.small("value")?,
+        members: members.collect::<Result<_, _>>()?,
+        shards: shards.collect::<Result<_, _>>()?,
+    })
 }

@@ -2,7 +2,8 @@
 
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
-use crate::store::{Error, migration};
+use super::gateway::Setback;
+use crate::store::migration;
 
 const STEPS: [migration::Step; 1] = [(
     "0001_journal",
@@ -13,7 +14,7 @@ const STEPS: [migration::Step; 1] = [(
 pub(super) const VERSION: u64 = STEPS.len() as u64;
 
 /// Takes the steps that the database lacks, in the caller's transaction and under its lock.
-pub(super) async fn up(connection: &mut PgConnection) -> Result<(), Error> {
+pub(super) async fn up(connection: &mut PgConnection) -> Result<(), Setback> {
     connection
         .execute(
             "CREATE TABLE IF NOT EXISTS migration

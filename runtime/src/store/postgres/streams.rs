@@ -7,7 +7,7 @@ use protocol::{
 };
 use sqlx::QueryBuilder;
 
-use super::{Postgres, append, lock};
+use super::{Postgres, gateway::Cut};
 use crate::store::{
     Answer, Append, Appended, Error, EventLog, Refusal, Scope, StreamQuery, StreamRow, Streams,
     batch::holding,
@@ -17,8 +17,7 @@ use crate::store::{
 
 impl EventLog for Postgres {
     fn append<'a>(&'a self, batch: &'a [Append]) -> Answer<'a, Vec<Result<Appended, Refusal>>> {
-        let batch = batch.to_vec();
-        Box::pin(self.write(|connection| Box::pin(append::commit(connection, batch))))
+        Box::pin(self.commit(batch.to_vec()))
     }
 
     fn read(&self, stream: EntityId, after: u64, limit: u32) -> Answer<'_, Vec<Record>> {
@@ -30,7 +29,7 @@ impl EventLog for Postgres {
             .bind(key::pack(stream))
             .bind(after.cast_signed())
             .bind(i64::from(limit))
-            .fetch_all(self.opened()?)
+            .fetch_all(self.reading()?)
             .await?;
             rows.iter().map(record).collect()
         })
@@ -42,7 +41,7 @@ impl EventLog for Postgres {
                 sqlx::query("SELECT * FROM event WHERE position > $1 ORDER BY position LIMIT $2")
                     .bind(after)
                     .bind(i64::from(limit))
-                    .fetch_all(self.opened()?)
+                    .fetch_all(self.reading()?)
                     .await?;
             rows.iter()
                 .map(|row| Ok((row.number("position")?, record(row)?)))
@@ -56,7 +55,7 @@ impl Streams for Postgres {
         Box::pin(async move {
             let row = sqlx::query("SELECT * FROM stream WHERE stream = $1")
                 .bind(key::pack(stream))
-                .fetch_optional(self.opened()?)
+                .fetch_optional(self.reading()?)
                 .await?;
             row.as_ref().map(stream_row).transpose()
         })
@@ -72,7 +71,7 @@ impl Streams for Postgres {
                 sqlx::query_as("SELECT stream, body_hash FROM idem WHERE tenant = $1 AND key = $2")
                     .bind(tenant)
                     .bind(key)
-                    .fetch_optional(self.opened()?)
+                    .fetch_optional(self.reading()?)
                     .await?;
             let Some((stream, body_hash)) = made else {
                 return Ok(None);
@@ -87,7 +86,7 @@ impl Streams for Postgres {
     fn list<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>> {
         Box::pin(async move {
             let mut sql = listing(query);
-            let mut rows = sql.build().fetch(self.opened()?);
+            let mut rows = sql.build().fetch(self.reading()?);
             let mut found = Vec::new();
             // The database's idea of case depends on its locale, so the text is looked for here.
             while found.len() < query.limit as usize
@@ -110,7 +109,7 @@ impl Streams for Postgres {
             )
             .bind(tenant)
             .bind(i64::from(key::code(kind)))
-            .fetch_all(self.opened()?)
+            .fetch_all(self.reading()?)
             .await?;
             let counts = counts.into_iter();
             Ok(counts
@@ -141,7 +140,7 @@ impl Streams for Postgres {
             .bind(i64::from(limit))
             .bind(count)
             .bind(shards)
-            .fetch_all(self.opened()?)
+            .fetch_all(self.reading()?)
             .await?;
             rows::streams(&streams)
         })
@@ -149,9 +148,9 @@ impl Streams for Postgres {
 
     fn park<'a>(&'a self, stream: EntityId, reason: Option<&'a str>) -> Answer<'a, ()> {
         let reason = reason.map(str::to_owned);
-        Box::pin(self.write(move |connection| {
+        Box::pin(self.work.write(Cut::Repeat, move |connection| {
+            let reason = reason.clone();
             Box::pin(async move {
-                lock(connection).await?;
                 sqlx::query("UPDATE stream SET parked = $1 WHERE stream = $2")
                     .bind(reason)
                     .bind(key::pack(stream))
@@ -164,9 +163,9 @@ impl Streams for Postgres {
 
     fn reindex<'a>(&'a self, stream: EntityId, summary: &'a Summary) -> Answer<'a, ()> {
         let summary = summary.clone();
-        Box::pin(self.write(move |connection| {
+        Box::pin(self.work.write(Cut::Repeat, move |connection| {
+            let summary = summary.clone();
             Box::pin(async move {
-                lock(connection).await?;
                 sqlx::query(
                     "UPDATE stream SET status = $1, open = $2, hidden = $3, user_id = $4,
                          name = $5, parent = $6, body = $7

@@ -4,10 +4,15 @@ use protocol::{entity::EntityId, epoch::Epoch, id::NodeId, time::Timestamp};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Postgres, lock, migrate, streams::within};
+use super::{
+    Postgres,
+    gateway::{Cut, Setback},
+    migrate,
+    streams::within,
+};
 use crate::store::{
-    Admin, Answer, Census, Delivery, Error, Outbox, Ownership, Reminders, Scope, Snapshot,
-    Snapshots, Views, key, rows,
+    Admin, Answer, Census, Delivery, Outbox, Ownership, Reminders, Scope, Snapshot, Snapshots,
+    Views, key, rows,
 };
 
 impl Snapshots for Postgres {
@@ -15,7 +20,7 @@ impl Snapshots for Postgres {
         Box::pin(async move {
             let row = sqlx::query("SELECT * FROM snapshot WHERE stream = $1")
                 .bind(key::pack(stream))
-                .fetch_optional(self.opened()?)
+                .fetch_optional(self.reading()?)
                 .await?;
             row.as_ref().map(rows::snapshot).transpose()
         })
@@ -23,7 +28,8 @@ impl Snapshots for Postgres {
 
     fn save<'a>(&'a self, snapshot: &'a Snapshot) -> Answer<'a, ()> {
         let snapshot = snapshot.clone();
-        Box::pin(self.write(move |connection| {
+        Box::pin(self.work.write(Cut::Repeat, move |connection| {
+            let snapshot = snapshot.clone();
             Box::pin(async move {
                 sqlx::query(
                     "INSERT INTO snapshot (stream, seq, hash, version, data)
@@ -48,9 +54,9 @@ impl Snapshots for Postgres {
 impl Ownership for Postgres {
     fn begin<'a>(&'a self, node: NodeId, name: &'a str) -> Answer<'a, Epoch> {
         let name = name.to_owned();
-        Box::pin(self.write(move |connection| {
+        Box::pin(self.work.transact(Cut::Repeat, move |connection| {
+            let name = name.clone();
             Box::pin(async move {
-                lock(connection).await?;
                 let epoch = next_epoch(connection).await?;
                 sqlx::query(
                     "INSERT INTO node (node, name, epoch, started)
@@ -74,26 +80,33 @@ impl Ownership for Postgres {
         owner: NodeId,
     ) -> Answer<'a, Vec<EntityId>> {
         let streams: Vec<_> = streams.iter().map(|stream| key::pack(*stream)).collect();
-        Box::pin(self.write(move |connection| {
+        Box::pin(self.work.write(Cut::Repeat, move |connection| {
+            let streams = streams.clone();
             Box::pin(async move {
-                lock(connection).await?;
+                // A shard that was taken must still be the claimant's; one that is free, have been
+                // free before.
                 let claimed = sqlx::query(
                     "UPDATE stream SET epoch = $2, owner = $3
-                     WHERE stream = ANY($1) AND epoch <= $2 RETURNING stream",
+                     WHERE stream = ANY($1) AND epoch <= $2 AND NOT EXISTS (
+                         SELECT FROM cluster JOIN shard
+                             ON shard.shard = stream.slot % cluster.shards
+                         WHERE CASE WHEN shard.owner IS NULL THEN shard.epoch >= $2
+                               ELSE shard.owner <> $3 OR shard.epoch <> $2 END)
+                     RETURNING stream",
                 )
                 .bind(streams)
                 .bind(epoch.to_i64())
                 .bind(owner.uuid().as_bytes().to_vec())
                 .fetch_all(connection)
                 .await?;
-                rows::streams(&claimed)
+                Ok(rows::streams(&claimed)?)
             })
         }))
     }
 }
 
 /// Draws from the one counter of starts and takings.
-pub(super) async fn next_epoch(connection: &mut PgConnection) -> Result<Epoch, Error> {
+pub(super) async fn next_epoch(connection: &mut PgConnection) -> Result<Epoch, Setback> {
     let epoch: i64 = sqlx::query_scalar(
         "UPDATE meta SET value = 1 + greatest(value,
              (SELECT value FROM meta WHERE key = 'db_incarnation') << 40)
@@ -101,7 +114,7 @@ pub(super) async fn next_epoch(connection: &mut PgConnection) -> Result<Epoch, E
     )
     .fetch_one(connection)
     .await?;
-    rows::epoch(epoch)
+    Ok(rows::epoch(epoch)?)
 }
 
 impl Reminders for Postgres {
@@ -122,7 +135,7 @@ impl Reminders for Postgres {
             .bind(i64::from(limit))
             .bind(count)
             .bind(shards)
-            .fetch_all(self.opened()?)
+            .fetch_all(self.reading()?)
             .await?;
             rows.iter().map(rows::reminder).collect()
         })
@@ -137,7 +150,7 @@ impl Reminders for Postgres {
             )
             .bind(count)
             .bind(shards)
-            .fetch_optional(self.opened()?)
+            .fetch_optional(self.reading()?)
             .await?;
             Ok(due.map(Timestamp::from_micros))
         })
@@ -145,7 +158,8 @@ impl Reminders for Postgres {
 
     fn delivered<'a>(&'a self, stream: EntityId, name: &'a str, due: Timestamp) -> Answer<'a, ()> {
         let name = name.to_owned();
-        Box::pin(self.write(move |connection| {
+        Box::pin(self.work.write(Cut::Repeat, move |connection| {
+            let name = name.clone();
             Box::pin(async move {
                 sqlx::query("DELETE FROM reminder WHERE stream = $1 AND name = $2 AND due = $3")
                     .bind(key::pack(stream))
@@ -161,7 +175,7 @@ impl Reminders for Postgres {
 
 impl Outbox for Postgres {
     fn claim_due(&self, now: Timestamp, until: Timestamp, limit: u32) -> Answer<'_, Vec<Delivery>> {
-        Box::pin(self.write(move |connection| {
+        Box::pin(self.work.write(Cut::Tell, move |connection| {
             Box::pin(async move {
                 let due = sqlx::query(
                     "WITH claimed AS (
@@ -177,13 +191,13 @@ impl Outbox for Postgres {
                 .bind(i64::from(limit))
                 .fetch_all(connection)
                 .await?;
-                due.iter().map(rows::delivery).collect()
+                Ok(due.iter().map(rows::delivery).collect::<Result<_, _>>()?)
             })
         }))
     }
 
     fn settle(&self, id: Uuid) -> Answer<'_, ()> {
-        Box::pin(self.write(move |connection| {
+        Box::pin(self.work.write(Cut::Repeat, move |connection| {
             Box::pin(async move {
                 sqlx::query("DELETE FROM outbox WHERE id = $1")
                     .bind(id.as_bytes().to_vec())
@@ -195,7 +209,7 @@ impl Outbox for Postgres {
     }
 
     fn postpone(&self, id: Uuid, due: Timestamp) -> Answer<'_, ()> {
-        Box::pin(self.write(move |connection| {
+        Box::pin(self.work.write(Cut::Tell, move |connection| {
             Box::pin(async move {
                 sqlx::query("UPDATE outbox SET due = $1, tries = tries + 1 WHERE id = $2")
                     .bind(due.as_micros())
@@ -214,7 +228,7 @@ impl Views for Postgres {
             let body = sqlx::query_scalar("SELECT body FROM view_row WHERE view = $1 AND key = $2")
                 .bind(view)
                 .bind(key)
-                .fetch_optional(self.opened()?)
+                .fetch_optional(self.reading()?)
                 .await?;
             Ok(body)
         })
@@ -225,7 +239,7 @@ impl Views for Postgres {
             let rows =
                 sqlx::query_as("SELECT key, body FROM view_row WHERE view = $1 ORDER BY key")
                     .bind(view)
-                    .fetch_all(self.opened()?)
+                    .fetch_all(self.reading()?)
                     .await?;
             Ok(rows)
         })
@@ -236,7 +250,7 @@ impl Views for Postgres {
             let position: Option<i64> =
                 sqlx::query_scalar("SELECT position FROM view_cursor WHERE view = $1")
                     .bind(view)
-                    .fetch_optional(self.opened()?)
+                    .fetch_optional(self.reading()?)
                     .await?;
             Ok(position.unwrap_or(0))
         })
@@ -252,23 +266,21 @@ impl Views for Postgres {
         // Of two rows with one key the later counts; one statement may touch each only once.
         let rows: std::collections::BTreeMap<_, _> = rows.iter().cloned().collect();
         let (keys, bodies): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-        Box::pin(self.write(move |connection| {
+        Box::pin(self.work.write(Cut::Repeat, move |connection| {
+            let (view, keys, bodies) = (view.clone(), keys.clone(), bodies.clone());
             Box::pin(async move {
                 sqlx::query(
-                    "INSERT INTO view_row (view, key, body)
-                     SELECT $1, * FROM unnest($2::text[], $3::text[])
-                     ON CONFLICT (view, key) DO UPDATE SET body = excluded.body",
-                )
-                .bind(view.as_str())
-                .bind(keys)
-                .bind(bodies)
-                .execute(&mut *connection)
-                .await?;
-                sqlx::query(
-                    "INSERT INTO view_cursor (view, position) VALUES ($1, $2)
+                    "WITH written AS (
+                         INSERT INTO view_row (view, key, body)
+                         SELECT $1, * FROM unnest($2::text[], $3::text[])
+                         ON CONFLICT (view, key) DO UPDATE SET body = excluded.body
+                     )
+                     INSERT INTO view_cursor (view, position) VALUES ($1, $4)
                      ON CONFLICT (view) DO UPDATE SET position = excluded.position",
                 )
-                .bind(view.as_str())
+                .bind(view)
+                .bind(keys)
+                .bind(bodies)
                 .bind(cursor)
                 .execute(connection)
                 .await?;
@@ -279,17 +291,16 @@ impl Views for Postgres {
 
     fn clear<'a>(&'a self, view: &'a str) -> Answer<'a, ()> {
         let view = view.to_owned();
-        Box::pin(self.write(move |connection| {
+        Box::pin(self.work.write(Cut::Repeat, move |connection| {
+            let view = view.clone();
             Box::pin(async move {
-                for table in [
-                    "DELETE FROM view_row WHERE view = $1",
-                    "DELETE FROM view_cursor WHERE view = $1",
-                ] {
-                    sqlx::query(table)
-                        .bind(view.as_str())
-                        .execute(&mut *connection)
-                        .await?;
-                }
+                sqlx::query(
+                    "WITH dropped AS (DELETE FROM view_row WHERE view = $1)
+                     DELETE FROM view_cursor WHERE view = $1",
+                )
+                .bind(view)
+                .execute(connection)
+                .await?;
                 Ok(())
             })
         }))
@@ -307,7 +318,7 @@ impl Admin for Postgres {
                 "SELECT (SELECT count(*) FROM stream), (SELECT count(*) FROM stream WHERE open),
                      (SELECT count(*) FROM event), pg_database_size(current_database())",
             )
-            .fetch_one(self.opened()?)
+            .fetch_one(self.reading()?)
             .await?;
             Ok(Census {
                 schema: migrate::VERSION,
@@ -320,7 +331,7 @@ impl Admin for Postgres {
     }
 
     fn probe(&self) -> Answer<'_, ()> {
-        Box::pin(self.write(|connection| {
+        Box::pin(self.work.write(Cut::Repeat, |connection| {
             Box::pin(async move {
                 sqlx::query("UPDATE meta SET value = value + 1 WHERE key = 'probe'")
                     .execute(connection)
@@ -332,7 +343,8 @@ impl Admin for Postgres {
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.pool.close().await;
+            self.work.close().await;
+            self.leases.close().await;
             Ok(())
         })
     }

@@ -1,30 +1,26 @@
-//! The conformance suite against a real server, at `TROUPE_TEST_POSTGRES`.
+//! The conformance suite against a real server.
 
 use std::sync::Arc;
 
-use sqlx::AssertSqlSafe;
-use uuid::Uuid;
+use sqlx::{AssertSqlSafe, Executor};
 
 use super::*;
-use crate::store::{
-    Admin, EventLog, Shared,
-    conformance::{all, append, task},
+use crate::{
+    store::{
+        Admin, EventLog, Shared,
+        conformance::{all, append, task},
+    },
+    testkit::postgres::PrivatePostgres,
 };
 
 /// A schema of its own, so that tests do not meet.
-async fn options() -> PgConnectOptions {
-    let url = std::env::var("TROUPE_TEST_POSTGRES")
-        .expect("TROUPE_TEST_POSTGRES names a database that the tests may write to");
-    let options = PgConnectOptions::from_str(&url).unwrap();
-    let schema = format!("test_{}", Uuid::new_v4().simple());
-    let mut connection = options.connect().await.unwrap();
-    let create = AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
-    sqlx::query(create).execute(&mut connection).await.unwrap();
-    options.options([("search_path", schema)])
+fn options() -> PgConnectOptions {
+    let url = PrivatePostgres::shared().schema().unwrap();
+    PgConnectOptions::from_str(&url).unwrap()
 }
 
 async fn fresh() -> (Shared, ()) {
-    let store = Postgres::connect(options().await).await.unwrap();
+    let store = Postgres::connect(options()).await.unwrap();
     (Arc::new(store), ())
 }
 
@@ -32,7 +28,7 @@ crate::store_conformance!(fresh);
 
 #[tokio::test]
 async fn the_journal_refuses_to_be_changed() {
-    let store = Arc::new(Postgres::connect(options().await).await.unwrap());
+    let store = Arc::new(Postgres::connect(options()).await.unwrap());
     let shared: Shared = store.clone();
     all(&shared, &[append(task(1), 1)]).await.unwrap();
     for sql in [
@@ -40,17 +36,24 @@ async fn the_journal_refuses_to_be_changed() {
         "DELETE FROM event",
         "TRUNCATE event",
     ] {
-        let error = store.pool.execute(sql).await.map(drop).unwrap_err();
+        let error = store
+            .work
+            .reading()
+            .unwrap()
+            .execute(sql)
+            .await
+            .map(drop)
+            .unwrap_err();
         assert!(matches!(Error::from(error), Error::Corrupt(_)));
     }
 }
 
 #[tokio::test]
 async fn a_schema_of_a_newer_build_is_refused() {
-    let options = options().await;
+    let options = options();
     let store = Postgres::connect(options.clone()).await.unwrap();
     let later = "INSERT INTO migration VALUES (7, 'later', 0)";
-    store.pool.execute(later).await.unwrap();
+    store.work.reading().unwrap().execute(later).await.unwrap();
     store.close().await.unwrap();
     let error = Postgres::connect(options).await.map(drop).unwrap_err();
     let text = error.to_string();
@@ -62,7 +65,7 @@ async fn a_schema_of_a_newer_build_is_refused() {
 
 #[tokio::test]
 async fn a_reader_of_the_journal_misses_nothing_while_several_nodes_append() {
-    let options = options().await;
+    let options = options();
     let mut appending = Vec::new();
     for node in 0..3 {
         let store: Shared = Arc::new(Postgres::connect(options.clone()).await.unwrap());
@@ -96,7 +99,7 @@ async fn a_reader_of_the_journal_misses_nothing_while_several_nodes_append() {
 
 #[tokio::test]
 async fn the_promised_views_can_be_read() {
-    let store = Arc::new(Postgres::connect(options().await).await.unwrap());
+    let store = Arc::new(Postgres::connect(options()).await.unwrap());
     let shared: Shared = store.clone();
     all(&shared, &[append(task(1), 1)]).await.unwrap();
     for (view, rows) in [
@@ -108,7 +111,10 @@ async fn the_promised_views_can_be_read() {
         ("event_text", 1),
     ] {
         let sql = AssertSqlSafe(format!("SELECT * FROM {view}"));
-        let found = sqlx::query(sql).fetch_all(&store.pool).await.unwrap();
+        let found = sqlx::query(sql)
+            .fetch_all(store.work.reading().unwrap())
+            .await
+            .unwrap();
         assert_eq!(found.len(), rows, "{view}");
     }
 }

@@ -104,7 +104,7 @@ impl Admissions for Sqlite {
             let ids: Vec<Vec<u8>> = sqlx::query_scalar("SELECT id FROM identity WHERE revoked = 1")
                 .fetch_all(&self.readers)
                 .await?;
-            ids.iter().map(|id| rows::uuid(id)).collect()
+            ids.iter().map(|id| rows::uuid("id", id)).collect()
         })
     }
 

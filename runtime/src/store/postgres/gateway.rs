@@ -1,0 +1,223 @@
+//! Connections, and how work on them outlives its callers, conflicts and lost connections.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Connection, Executor, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::store::{Error, fault};
+
+/// How long a caller waits for a connection.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// A connection that rested for longer is asked for a sign of life before it is used.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+/// How often work is begun anew, at most.
+const REPEATS: u32 = 5;
+
+/// What a pool is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose {
+    /// Everything but leases.
+    Work,
+    /// Leases: whatever keeps the other connections busy must not cost the lease.
+    Leases,
+}
+
+impl Purpose {
+    const fn connections(self) -> u32 {
+        match self {
+            Self::Work => 8,
+            Self::Leases => 2,
+        }
+    }
+
+    /// No statement, lock or forgotten transaction holds others up for long, whatever happens
+    /// here: a frozen node must not make the others wait for a lease's length.
+    const fn limits(self) -> &'static str {
+        match self {
+            Self::Work => {
+                "SET statement_timeout = '5s'; SET lock_timeout = '2s';
+                 SET idle_in_transaction_session_timeout = '5s'"
+            }
+            Self::Leases => {
+                "SET statement_timeout = '2s'; SET lock_timeout = '2s';
+                 SET idle_in_transaction_session_timeout = '1s'"
+            }
+        }
+    }
+}
+
+/// What work does with its connection.
+pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Setback>> + Send + 'c>>;
+
+/// Why work did not come to its end.
+#[derive(Debug)]
+pub(super) enum Setback {
+    /// It met other work and nothing of it was kept: it can begin anew.
+    Met(Error),
+    /// The connection broke, and nobody knows whether it was committed.
+    Cut(Error),
+    /// Another try would end the same way.
+    Final(Error),
+}
+
+impl Setback {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Met(error) | Self::Cut(error) | Self::Final(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Setback {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl From<sqlx::Error> for Setback {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        let kind = match (code.as_deref(), &error) {
+            // Serialisation failure, deadlock.
+            (Some("40001" | "40P01"), _) => Self::Met,
+            // The server ends the connection, or says that it is going down or coming up.
+            (Some(code), _) if code.starts_with("57P") || code.starts_with("08") => Self::Cut,
+            (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => Self::Cut,
+            (Some(_) | None, _) => Self::Final,
+        };
+        kind(error.into())
+    }
+}
+
+/// What happens to work whose connection broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// It is told: only the caller knows how to find out whether it was committed.
+    Tell,
+    /// It is done again, because doing it twice is the same as once.
+    Repeat,
+}
+
+/// A pool of connections.
+#[derive(Debug, Clone)]
+pub(super) struct Gateway {
+    pool: PgPool,
+}
+
+impl Gateway {
+    pub(super) fn connect(options: PgConnectOptions, purpose: Purpose) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(purpose.connections())
+            .acquire_timeout(WAIT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    connection.execute(purpose.limits()).await?;
+                    Ok(())
+                })
+            })
+            // A connection that was returned in a transaction would hide all that follows in it.
+            .after_release(|connection, _| {
+                Box::pin(async move { Ok(!connection.is_in_transaction()) })
+            })
+            .connect_lazy_with(options.disable_statement_logging());
+        Self { pool }
+    }
+
+    /// For statements that only read.
+    pub(super) fn reading(&self) -> Result<&PgPool, Error> {
+        if self.pool.is_closed() {
+            return Err(fault::closed());
+        }
+        Ok(&self.pool)
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Does `work` in a transaction: committed when it answers, undone when it fails.
+    pub(super) async fn transact<T, W>(&self, cut: Cut, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        let work = Arc::new(work);
+        self.write(cut, move |connection| {
+            let work = Arc::clone(&work);
+            Box::pin(async move {
+                let mut transaction = connection.begin().await?;
+                let answer = work(&mut transaction).await?;
+                transaction.commit().await?;
+                Ok(answer)
+            })
+        })
+        .await
+    }
+
+    /// Does `work`, which is one statement and so commits or not by itself.
+    ///
+    /// It runs to its end in a task of its own: a caller that goes away in the middle would leave a
+    /// connection in doubt.
+    pub(super) async fn write<T, W>(&self, cut: Cut, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        let pool = self.reading()?.clone();
+        let writing = tokio::spawn(async move {
+            let mut repeats = 0;
+            loop {
+                let setback = match once(&pool, &work).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(setback) => setback,
+                };
+                let again = match setback {
+                    Setback::Met(_) => true,
+                    Setback::Cut(_) => cut == Cut::Repeat,
+                    Setback::Final(_) => false,
+                };
+                if !again || repeats == REPEATS {
+                    return Err(setback.into_error());
+                }
+                repeats += 1;
+                tokio::time::sleep(pause(repeats, fastrand::f64())).await;
+            }
+        });
+        match writing.await {
+            Ok(outcome) => outcome,
+            Err(panicked) => Err(Error::Unavailable(panicked.to_string())),
+        }
+    }
+}
+
+async fn once<T, W>(pool: &PgPool, work: &W) -> Result<T, Setback>
+where
+    W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T>,
+{
+    let mut connection = pool.acquire().await?;
+    let outcome = work(&mut connection).await;
+    if let Err(Setback::Cut(_)) = outcome {
+        // It would be handed out again before anybody asked it for a sign of life.
+        drop(connection.detach());
+    }
+    outcome
+}
+
+/// Longer with each repeat, and not the same for all that met.
+fn pause(repeat: u32, chance: f64) -> Duration {
+    Duration::from_millis(10 << repeat).mul_f64(0.5 + chance)
+}
