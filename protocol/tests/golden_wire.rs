@@ -118,6 +118,24 @@ fn frames_are_written_as_their_golden_files_say() {
     }
 }
 
+#[test]
+fn every_golden_file_is_still_read() {
+    let folder = golden("hello");
+    let files = fs::read_dir(folder.parent().unwrap()).unwrap();
+    let mut count = 0;
+    for file in files {
+        let file = file.unwrap().path();
+        let digits: Vec<_> = fs::read_to_string(&file).unwrap().trim().chars().collect();
+        let bytes = digits.chunks(2).map(String::from_iter);
+        let bytes = bytes.map(|byte| u8::from_str_radix(&byte, 16).unwrap());
+        let frame: Vec<u8> = bytes.collect();
+        let read = read(&frame);
+        assert!(read.is_ok(), "{}: {read:?}", file.display());
+        count += 1;
+    }
+    assert!(count >= samples().len());
+}
+
 /// Reads all of a frame and gives it in words, so that frames can be compared.
 fn read(frame: &[u8]) -> Result<String, BadFrame> {
     Ok(match Frame::read(frame)? {

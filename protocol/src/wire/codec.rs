@@ -1,6 +1,6 @@
 //! The bytes of envelopes and signals: bincode's, and named nowhere else.
 //!
-//! [`Layout`], [`Words`] and [`Sign`] are the contract: a variant keeps its place, its fields keep their
+//! `Layout`, `Words` and `Sign` are the contract: a variant keeps its place, its fields keep their
 //! order, and what is new comes last, with a new [`WIRE_VERSION`](super::WIRE_VERSION). Everything is
 //! borrowed from the frame: foreign bytes cannot make us allocate.
 

@@ -226,6 +226,10 @@ impl Mesh {
     }
 
     /// A link brought a frame; frames of one link come one after another.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a link is done with a frame, and what is kept of it may change"
+    )]
     pub fn received(&self, link: &Arc<dyn Link>, frame: Vec<u8>) {
         let session = self.0.sessions.get(&LinkKey::of(link));
         let Some(session) = session.map(|session| session.clone()) else {

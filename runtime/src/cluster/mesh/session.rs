@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Inner, PeerState, PeerView,
+    Inner,
     inbox::Inbox,
     meters::Meters,
     outgoing::{Need, Outgoing},
@@ -39,7 +39,7 @@ pub(super) struct Session {
     pub(super) inbox: Arc<Inbox>,
     pub(super) inner: Weak<Inner>,
     pub(super) meters: Meters,
-    opened: Instant,
+    pub(super) opened: Instant,
     wake: Notify,
     state: Mutex<State>,
 }
@@ -389,29 +389,6 @@ impl Session {
         }
         for handler in running.into_values() {
             handler.abort();
-        }
-    }
-
-    pub(super) fn view(&self, inner: &Inner) -> PeerView {
-        let timing = inner.tuning.timing;
-        let now = Instant::now();
-        let state = self.lock();
-        let silent = now.saturating_duration_since(state.heard);
-        let stuck = state.out.stuck().map(|since| now.duration_since(since));
-        let late = silent.max(stuck.unwrap_or_default()) >= timing.suspect;
-        PeerView {
-            peer: self.link.peer().clone(),
-            state: if late {
-                PeerState::Suspect
-            } else {
-                PeerState::Up
-            },
-            rtt: state.rtt,
-            queued: state.out.queued(),
-            queued_bytes: state.out.queued_bytes(),
-            flying_bytes: state.out.flying_bytes(),
-            silent,
-            up_for: now.saturating_duration_since(self.opened),
         }
     }
 }

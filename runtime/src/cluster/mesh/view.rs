@@ -2,6 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
+use super::{Inner, session::Session};
 use crate::cluster::Peer;
 
 /// Whether a peer with a link shows that it lives.
@@ -43,4 +46,29 @@ pub struct PeerView {
     pub silent: Duration,
     /// Since its link was opened.
     pub up_for: Duration,
+}
+
+impl Session {
+    pub(super) fn view(&self, inner: &Inner) -> PeerView {
+        let timing = inner.tuning.timing;
+        let now = Instant::now();
+        let state = self.lock();
+        let silent = now.saturating_duration_since(state.heard);
+        let stuck = state.out.stuck().map(|since| now.duration_since(since));
+        let late = silent.max(stuck.unwrap_or_default()) >= timing.suspect;
+        PeerView {
+            peer: self.link.peer().clone(),
+            state: if late {
+                PeerState::Suspect
+            } else {
+                PeerState::Up
+            },
+            rtt: state.rtt,
+            queued: state.out.queued(),
+            queued_bytes: state.out.queued_bytes(),
+            flying_bytes: state.out.flying_bytes(),
+            silent,
+            up_for: now.saturating_duration_since(self.opened),
+        }
+    }
 }
