@@ -42,6 +42,16 @@ impl Severance {
         self.0.done.cancel();
     }
 
+    /// The socket failed, which is how a killed process looks from here.
+    fn fail(&self, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe => self.sever("the other end is gone"),
+            _ => self.sever(&error.to_string()),
+        }
+    }
+
     pub(super) fn is_severed(&self) -> bool {
         self.0.done.is_cancelled()
     }
@@ -123,10 +133,7 @@ impl AsyncRead for Reading {
                 self.severance.sever("the other end closed the connection");
             }
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.severance.sever("the other end is gone");
-            }
-            Err(error) => self.severance.sever(&error.to_string()),
+            Err(error) => self.severance.fail(error),
         }
         Poll::Ready(read)
     }
@@ -159,7 +166,7 @@ impl Writing {
                 return Poll::Ready(Ok(done));
             }
             Poll::Ready(Err(error)) => {
-                self.severance.sever(&error.to_string());
+                self.severance.fail(&error);
                 return Poll::Ready(Err(error));
             }
             Poll::Pending => {}
