@@ -9,6 +9,7 @@
 
 mod connector;
 pub(super) mod dial;
+mod encounter;
 pub(super) mod fault;
 pub(super) mod framing;
 mod gateway;

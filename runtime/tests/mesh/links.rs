@@ -1,6 +1,6 @@
 //! What two processes see of each other.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use protocol::{id::NodeId, member::NodeRole};
 use runtime::{
@@ -56,12 +56,17 @@ fn numbered(number: u32) -> Vec<u8> {
     format!("number {number}").into_bytes()
 }
 
-/// Sockets that this process holds.
+/// TCP sockets that this process holds; runtimes have sockets of other kinds.
 fn sockets() -> usize {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let inodes = table
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(9));
+    let inodes: HashSet<_> = inodes.map(|inode| format!("socket:[{inode}]")).collect();
     let fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
     let targets = fds.filter_map(|fd| std::fs::read_link(fd.path()).ok());
     targets
-        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .filter(|target| inodes.contains(target.to_string_lossy().as_ref()))
         .count()
 }
 

@@ -23,7 +23,6 @@ pub(in crate::cluster) const JOIN: &[u8] = b"troupe-join/1";
 /// The name in every certificate; who a node is, its subject says.
 pub(in crate::cluster) const SERVER_NAME: &str = "node.troupe.internal";
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn unusable(error: impl std::fmt::Display) -> IdentityError {
     IdentityError::Unusable(error.to_string())
 }

@@ -274,6 +274,8 @@ impl Args {
             return;
         };
         net.open(gateway.into());
+        let (node, end) = (net.peer.node, net.end);
+        tracing::info!(%node, peer = net.peer.name, address = net.address, ?end, "a link is open");
         self.inbox.opened(link.clone());
         for frame in early {
             self.inbox.received(&link, frame);
@@ -307,7 +309,11 @@ impl Args {
         match slot.stage {
             // The slot goes with the sender, and that tells whoever waits.
             Stage::Opening { .. } => {}
-            Stage::Open => self.inbox.closed(&slot.link, net.severance.reason()),
+            Stage::Open => {
+                let (node, reason) = (net.peer.node, net.severance.reason());
+                tracing::info!(%node, peer = net.peer.name, reason, "a link is closed");
+                self.inbox.closed(&slot.link, reason);
+            }
         }
     }
 

@@ -1,5 +1,5 @@
-//! ractor_cluster's server of sessions: its own listener bound where nobody can reach it, told of
-//! connections that are authenticated already, and watched for those that come and go.
+//! ractor_cluster's server of sessions: told of connections that are authenticated already, deaf to
+//! those of its own listener, and watched for those that come and go.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -81,6 +81,11 @@ impl Actor for Sessions {
         message: NodeServerMessage,
         state: &mut NodeServerState,
     ) -> Result<(), ActorProcessingErr> {
+        // What its own listener accepted has shown no certificate.
+        if let NodeServerMessage::ConnectionOpened { stream, .. } = message {
+            tracing::warn!(?stream, "a connection beside the mesh port was closed");
+            return Ok(());
+        }
         self.server.handle(myself, message, state).await
     }
 
@@ -113,8 +118,7 @@ impl supervision::Message for NodeServerMessage {
     }
 }
 
-/// Passes on what happens to sessions; those that came in by ractor_cluster's own listener have no
-/// label of ours, and nothing comes of them.
+/// Passes on what happens to sessions.
 struct Watch(Address<Message>);
 
 impl Watch {

@@ -10,7 +10,7 @@ use std::{
 
 use ractor_cluster::{BoxRead, BoxWrite, ClusterBidiStream};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, BufReader, ReadBuf, ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncWrite, BufReader, ReadBuf},
     net::TcpStream,
     time::{Sleep, sleep},
 };
@@ -40,6 +40,16 @@ impl Severance {
     pub(super) fn sever(&self, reason: &str) {
         let _ = self.0.reason.set(reason.to_owned());
         self.0.done.cancel();
+    }
+
+    /// The socket failed, which is how a killed process looks from here.
+    fn fail(&self, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe => self.sever("the other end is gone"),
+            _ => self.sever(&error.to_string()),
+        }
     }
 
     pub(super) fn is_severed(&self) -> bool {
@@ -79,17 +89,8 @@ pub(super) struct Wire {
 impl ClusterBidiStream for Wire {
     fn split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         let (read, write) = tokio::io::split(self.stream);
-        let read = Reading {
-            half: read,
-            cut: self.severance.wait(),
-            severance: self.severance.clone(),
-        };
-        let write = Writing {
-            half: write,
-            cut: self.severance.wait(),
-            stalled: None,
-            severance: self.severance,
-        };
+        let read = Reading::new(read, &self.severance);
+        let write = Writing::new(write, &self.severance);
         (
             Box::new(BufReader::with_capacity(BUFFER, read)),
             Box::new(write),
@@ -101,13 +102,23 @@ impl ClusterBidiStream for Wire {
     }
 }
 
-struct Reading {
-    half: ReadHalf<TlsStream<TcpStream>>,
+struct Reading<R> {
+    half: R,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     severance: Severance,
 }
 
-impl AsyncRead for Reading {
+impl<R> Reading<R> {
+    fn new(half: R, severance: &Severance) -> Self {
+        Self {
+            half,
+            cut: severance.wait(),
+            severance: severance.clone(),
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Reading<R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -123,30 +134,36 @@ impl AsyncRead for Reading {
                 self.severance.sever("the other end closed the connection");
             }
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.severance.sever("the other end is gone");
-            }
-            Err(error) => self.severance.sever(&error.to_string()),
+            Err(error) => self.severance.fail(error),
         }
         Poll::Ready(read)
     }
 }
 
 /// Reader and session are dropped with the stream when ractor ends it for reasons of its own.
-impl Drop for Reading {
+impl<R> Drop for Reading<R> {
     fn drop(&mut self) {
         self.severance.sever("its session ended");
     }
 }
 
-struct Writing {
-    half: WriteHalf<TlsStream<TcpStream>>,
+struct Writing<W> {
+    half: W,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     stalled: Option<Pin<Box<Sleep>>>,
     severance: Severance,
 }
 
-impl Writing {
+impl<W> Writing<W> {
+    fn new(half: W, severance: &Severance) -> Self {
+        Self {
+            half,
+            cut: severance.wait(),
+            stalled: None,
+            severance: severance.clone(),
+        }
+    }
+
     /// Fails what waits for too long, and keeps the first error for whoever asks why.
     fn watch<T>(
         &mut self,
@@ -159,7 +176,7 @@ impl Writing {
                 return Poll::Ready(Ok(done));
             }
             Poll::Ready(Err(error)) => {
-                self.severance.sever(&error.to_string());
+                self.severance.fail(&error);
                 return Poll::Ready(Err(error));
             }
             Poll::Pending => {}
@@ -178,7 +195,7 @@ impl Writing {
     }
 }
 
-impl AsyncWrite for Writing {
+impl<W: AsyncWrite + Unpin> AsyncWrite for Writing<W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -199,5 +216,70 @@ impl AsyncWrite for Writing {
         self.cut(cx)?;
         let polled = Pin::new(&mut self.half).poll_shutdown(cx);
         self.watch(cx, polled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_takes_no_bytes_is_cut_off_when_its_time_is_up() {
+        let severance = Severance::default();
+        let (near, _far) = duplex(16);
+        let mut writing = Writing::new(near, &severance);
+        let began = tokio::time::Instant::now();
+        let written = writing.write_all(&[7; 17]).await;
+        assert_eq!(
+            written.unwrap_err().kind(),
+            io::ErrorKind::ConnectionAborted
+        );
+        assert_eq!(began.elapsed(), STALL);
+        assert_eq!(severance.reason(), "the other end takes no bytes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_end_is_not_cut_off() {
+        let severance = Severance::default();
+        let (near, mut far) = duplex(16);
+        let mut writing = Writing::new(near, &severance);
+        let reading = async {
+            let mut bytes = [0; 16];
+            for _ in 0..10 {
+                tokio::time::advance(STALL - Duration::from_secs(1)).await;
+                far.read_exact(&mut bytes).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(writing.write_all(&[7; 160]), reading);
+        assert!(written.is_ok() && !severance.is_severed());
+    }
+
+    #[tokio::test]
+    async fn cutting_fails_both_halves_with_the_first_reason() {
+        let severance = Severance::default();
+        let (near, _far) = duplex(16);
+        let (read, write) = tokio::io::split(near);
+        let mut reading = Reading::new(read, &severance);
+        let mut writing = Writing::new(write, &severance);
+        let cutting = async {
+            tokio::task::yield_now().await;
+            severance.sever("enough");
+            severance.sever("more than enough");
+        };
+        let (read, ()) = tokio::join!(reading.read_u8(), cutting);
+        assert_eq!(read.unwrap_err().to_string(), "enough");
+        assert_eq!(writing.write_u8(1).await.unwrap_err().to_string(), "enough");
+    }
+
+    #[tokio::test]
+    async fn an_end_that_closes_is_told_from_one_that_is_cut() {
+        let severance = Severance::default();
+        let (near, far) = duplex(16);
+        let mut reading = Reading::new(near, &severance);
+        drop(far);
+        assert!(reading.read_u8().await.is_err());
+        assert_eq!(severance.reason(), "the other end closed the connection");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ractor_cluster::{NetworkStream, NodeServerMessage};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -101,6 +102,29 @@ async fn whoever_claims_the_start_of_another_node_does_not_push_it_out() {
     let mut byte = [0];
     let left = timeout(Duration::from_millis(50), standing.read(&mut byte)).await;
     assert!(left.is_err(), "the first was pushed out: {left:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_ractors_own_listener_accepts_is_closed() {
+    let founded = Founded::new(7).unwrap();
+    let running = host(&founded).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer_addr = listener.local_addr().unwrap();
+    let stream = TcpStream::connect(peer_addr).await.unwrap();
+    let local_addr = stream.local_addr().unwrap();
+    let (accepted, _) = listener.accept().await.unwrap();
+    let stream = Box::new(NetworkStream::Raw {
+        peer_addr,
+        local_addr,
+        stream,
+    });
+    let opened = NodeServerMessage::ConnectionOpened {
+        stream,
+        is_server: true,
+    };
+    running.network.sessions().cast(opened).unwrap();
+    timeout(SOON, is_closed(accepted)).await.unwrap();
     running.stop().await;
 }
 
