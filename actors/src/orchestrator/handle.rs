@@ -3,6 +3,7 @@
 mod agents;
 mod cases;
 mod feed;
+mod lookup;
 mod peers;
 mod rebuild;
 mod route;

@@ -1,33 +1,30 @@
 //! Finds the node that carries a use case out, and asks it until there is one outcome.
 
-use std::{
-    sync::{MutexGuard, PoisonError},
-    time::Duration,
-};
+mod exchange;
+
+use std::time::Duration;
 
 use protocol::{
     access::Caller,
-    entity::{EntityId, EntityKind},
+    entity::EntityId,
     id::{AgentId, NodeId},
-    wire::Service,
 };
-use runtime::{cluster::Fault, store::StreamQuery};
-use serde::Serialize;
-use tokio::time::{Instant, sleep, timeout};
+use runtime::cluster::Fault;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
     Answer, Member, Orchestrator,
-    cases::{Effect, LONGEST_PAGE, Place, UseCase, unanswered},
+    cases::{Effect, Place, UseCase, unanswered},
 };
 use crate::{
     Rejection,
     orchestrator::{
         Owner,
-        call::{Call, Reply, Standing, decode, encode, unreadable},
-        parcel::{Frame, PIECE, Parcels, pieces},
+        call::{Reply, Standing, unreadable},
     },
 };
+use exchange::Failure;
 
 /// How long a use case may take to reach its node and come back, beyond what it waits for itself.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,16 +41,6 @@ enum Target {
     Here,
     There(NodeId, Standing),
     Nowhere,
-}
-
-/// Why a node gave no answer.
-enum Failure {
-    /// Nothing happened there.
-    Nothing(Fault),
-    /// It may have happened.
-    Unknown(Fault),
-    /// An answer that is none to this version.
-    Unreadable(serde_json::Error),
 }
 
 /// One use case on its way: who was asked, and how that went.
@@ -93,6 +80,44 @@ impl Search {
     fn failed(&mut self, asked: NodeId, fault: Fault) {
         self.tried.push(asked);
         self.failure = Some((asked, fault));
+    }
+
+    /// How long one node may take.
+    fn limit(&self, effect: Effect) -> Duration {
+        let left = self.until.saturating_duration_since(Instant::now());
+        match effect {
+            Effect::Reads => left.min(READ),
+            Effect::Repeats | Effect::Once => left,
+        }
+    }
+
+    /// What a node said, if that is the end of it; else it is known where not to ask next.
+    fn concluded<U: UseCase>(
+        &mut self,
+        me: NodeId,
+        node: NodeId,
+        case: &U,
+        asked: Result<Reply, Failure>,
+    ) -> Option<Answer<U::Answer>> {
+        match asked {
+            Ok(Reply::Answered(answer)) => {
+                let answer = serde_json::from_str(answer.get());
+                return Some(answer.map_err(|error| unreadable("answer", &error)));
+            }
+            Ok(Reply::Rejected(rejection)) => return Some(Err(rejection)),
+            Ok(Reply::Elsewhere(owner)) => self.elsewhere(me, node, owner),
+            Err(Failure::Nothing(fault)) => self.failed(node, fault),
+            Err(Failure::Unreadable(error)) => return Some(Err(unreadable("answer", &error))),
+            Err(Failure::Unknown(fault)) => {
+                if case.effect() == Effect::Once {
+                    tracing::warn!(case = U::NAME, %node, %fault, "not answered");
+                    return Some(Err(unanswered()));
+                }
+                self.uncertain = true;
+                self.failed(node, fault);
+            }
+        }
+        None
     }
 
     /// Waits a little, after which everybody may be asked again; false when the time is up.
@@ -146,31 +171,10 @@ impl Orchestrator {
             match target {
                 Target::Here => return case.perform(self, caller).await,
                 Target::There(node, standing) => {
-                    let left = search.until.saturating_duration_since(Instant::now());
-                    let limit = match case.effect() {
-                        Effect::Reads => left.min(READ),
-                        Effect::Repeats | Effect::Once => left,
-                    };
+                    let limit = search.limit(case.effect());
                     let asked = member.ask(node, standing, caller, &case, limit).await;
-                    match asked {
-                        Ok(Reply::Answered(answer)) => {
-                            return serde_json::from_str(answer.get())
-                                .map_err(|error| unreadable("answer", &error));
-                        }
-                        Ok(Reply::Rejected(rejection)) => return Err(rejection),
-                        Ok(Reply::Elsewhere(owner)) => search.elsewhere(self.0.id, node, owner),
-                        Err(Failure::Nothing(fault)) => search.failed(node, fault),
-                        Err(Failure::Unreadable(error)) => {
-                            return Err(unreadable("answer", &error));
-                        }
-                        Err(Failure::Unknown(fault)) => {
-                            if case.effect() == Effect::Once {
-                                tracing::warn!(case = U::NAME, %node, %fault, "not answered");
-                                return Err(unanswered());
-                            }
-                            search.uncertain = true;
-                            search.failed(node, fault);
-                        }
+                    if let Some(answer) = search.concluded(self.0.id, node, &case, asked) {
+                        return answer;
                     }
                 }
                 Target::Nowhere => {
@@ -284,76 +288,6 @@ impl Orchestrator {
         }
     }
 
-    /// The id of an agent of this name or id, as this node or the store knows it.
-    pub(super) async fn agent_id(&self, caller: &Caller, agent: &str) -> Answer<Option<AgentId>> {
-        let own = self.own()?;
-        if let Some(found) = own.services.registry.tenant(&caller.tenant).agent(agent) {
-            return Ok(Some(found.id));
-        }
-        let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if self.0.member.is_none() || agent.len() > 64 || !agent.chars().all(named) {
-            return Ok(None);
-        }
-        if let Ok(id) = agent.parse::<AgentId>() {
-            let row = own.journal.store().stream(id.into()).await?;
-            let seen = |row: &runtime::store::StreamRow| {
-                row.tenant == caller.tenant && !row.summary.hidden
-            };
-            return Ok(row.filter(seen).map(|_| id));
-        }
-        let mut query = StreamQuery {
-            tenant: caller.tenant.clone(),
-            kind: EntityKind::Agent,
-            status: None,
-            user: None,
-            parent: None,
-            text: Some(agent.to_owned()),
-            before: None,
-            limit: LONGEST_PAGE,
-        };
-        loop {
-            let rows = own.journal.store().list(&query).await?;
-            let mut found = rows.iter();
-            let found = found.find(|row| row.summary.name.as_deref() == Some(agent));
-            if let Some(row) = found {
-                return Ok(Some(AgentId::from_uuid(row.stream.key())));
-            }
-            match rows.last() {
-                Some(last) if rows.len() >= LONGEST_PAGE as usize => {
-                    query.before = Some(last.stream)
-                }
-                Some(_) | None => return Ok(None),
-            }
-        }
-    }
-
-    /// A node by name, this one or one that can be reached.
-    pub(super) fn node_named(&self, name: &str) -> Option<NodeId> {
-        if name == &*self.0.name {
-            return Some(self.0.id);
-        }
-        let peers = self.0.member.as_ref()?.peers.peers();
-        let named = peers.iter().find(|peer| peer.name == name);
-        named.map(|peer| peer.node)
-    }
-
-    /// How many nodes with the store this one can pass its use cases on to.
-    pub(super) fn controls_in_reach(&self) -> Result<String, String> {
-        let Some(member) = &self.0.member else {
-            return Err("this node has no store and knows no other".to_owned());
-        };
-        let (controls, peers) = (member.placement.controls(), member.peers.peers());
-        let reached = controls
-            .iter()
-            .filter(|control| peers.iter().any(|peer| peer.node == **control))
-            .count();
-        let found = format!(
-            "{reached} of {} control nodes can be reached",
-            controls.len()
-        );
-        if reached > 0 { Ok(found) } else { Err(found) }
-    }
-
     /// Who owns an entity, for whoever follows it.
     pub(super) fn owner(&self, id: EntityId) -> Owner {
         match &self.0.member {
@@ -364,117 +298,6 @@ impl Orchestrator {
 }
 
 impl Member {
-    pub(super) fn parcels(&self) -> MutexGuard<'_, Parcels> {
-        self.parcels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks one node once.
-    async fn ask<U: UseCase>(
-        &self,
-        node: NodeId,
-        standing: Standing,
-        caller: &Caller,
-        case: &U,
-        within: Duration,
-    ) -> Result<Reply, Failure> {
-        let call = serde_json::value::to_raw_value(case)
-            .and_then(|body| {
-                encode(&Call {
-                    name: U::NAME.to_owned(),
-                    caller: caller.clone(),
-                    standing,
-                    body,
-                })
-            })
-            .map_err(Failure::Unreadable)?;
-        let until = Instant::now() + within;
-        let answer = self.exchange(node, &call, until).await?;
-        decode(&answer).map_err(Failure::Unreadable)
-    }
-
-    /// Sends a request, in pieces if need be, and fetches its answer likewise.
-    async fn exchange(
-        &self,
-        node: NodeId,
-        request: &[u8],
-        until: Instant,
-    ) -> Result<Vec<u8>, Failure> {
-        let answered = if request.len() <= PIECE {
-            self.send(node, &Frame::Whole(request), until).await
-        } else {
-            let parcel = self.parcels().number();
-            let last = pieces(request) - 1;
-            for index in 0..last {
-                let part = Frame::part(parcel, request, index).unwrap_or(Frame::Gone);
-                let kept = self.send(node, &part, until).await;
-                // Before its last piece is there, nothing is done about it.
-                let kept = kept.map_err(Failure::Nothing)?;
-                if Frame::decode(&kept) != Some(Frame::Kept) {
-                    return Err(Failure::Nothing(Fault::Overloaded(node)));
-                }
-            }
-            let part = Frame::part(parcel, request, last).unwrap_or(Frame::Gone);
-            self.send(node, &part, until).await
-        };
-        let answered = answered.map_err(|fault| {
-            if fault.nothing_happened() {
-                Failure::Nothing(fault)
-            } else {
-                Failure::Unknown(fault)
-            }
-        })?;
-        match Frame::decode(&answered) {
-            Some(Frame::Whole(answer)) => Ok(answer.to_vec()),
-            Some(Frame::Part {
-                parcel, of, bytes, ..
-            }) => {
-                let mut answer = bytes.to_vec();
-                for index in 1..of {
-                    let next = Frame::Next { parcel, index };
-                    let piece = self.send(node, &next, until).await;
-                    let piece = piece.map_err(Failure::Unknown)?;
-                    match Frame::decode(&piece) {
-                        Some(Frame::Part { bytes, .. }) => answer.extend_from_slice(bytes),
-                        Some(Frame::Whole(_) | Frame::Next { .. } | Frame::Kept | Frame::Gone)
-                        | None => return Err(Failure::Unknown(Fault::Lost(node))),
-                    }
-                }
-                Ok(answer)
-            }
-            // The last piece followed on nothing.
-            Some(Frame::Gone) => Err(Failure::Nothing(Fault::Overloaded(node))),
-            Some(Frame::Next { .. } | Frame::Kept) | None => {
-                Err(Failure::Unknown(Fault::NoService(node)))
-            }
-        }
-    }
-
-    async fn send(
-        &self,
-        node: NodeId,
-        frame: &Frame<'_>,
-        until: Instant,
-    ) -> Result<Vec<u8>, Fault> {
-        let left = until.saturating_duration_since(Instant::now());
-        let asked = self.peers.ask(node, Service::CALL, frame.encode(), left);
-        timeout(left, asked)
-            .await
-            .unwrap_or(Err(Fault::Deadline(node)))
-    }
-
-    /// Asks a node about events of a task.
-    pub(super) async fn feed<T: Serialize>(
-        &self,
-        node: NodeId,
-        what: &T,
-    ) -> Result<Vec<u8>, Fault> {
-        let what = encode(what).map_err(|error| Fault::Refused(error.to_string()))?;
-        let asked = self.peers.ask(node, Service::FEED, what, READ);
-        timeout(READ, asked)
-            .await
-            .unwrap_or(Err(Fault::Deadline(node)))
-    }
-
     /// What a caller hears whose use case found no node in time.
     fn given_up<U: UseCase>(&self, case: &U, search: &Search) -> Rejection {
         if search.uncertain && U::EFFECT == Effect::Once {

@@ -151,6 +151,7 @@ impl Pusher {
             let ahead = *self.acknowledged.borrow() + WINDOW;
             let open = self.sent.load(Ordering::Acquire) < ahead;
             let then = tokio::select! {
+                biased;
                 changed = self.acknowledged.changed() => match changed {
                     Ok(()) => {
                         renewed = Instant::now();
