@@ -1,15 +1,23 @@
 //! Events of a task that another node owns.
 
-use actors::{Orchestrator, orchestrator::EventFeed};
+use std::time::Duration;
+
+use actors::{
+    Orchestrator,
+    orchestrator::{EventFeed, Peers},
+};
 use futures_util::StreamExt;
 use protocol::{
     api::{EventView, TaskPatch},
     id::TaskId,
+    member::NodeRole,
+    wire::Service,
 };
+use serde_json::{Value, json};
 
 use crate::{
     net::Trouble,
-    nodes::{Nodes, step_for, within},
+    nodes::{Nodes, fresh, step_for, within},
 };
 
 async fn next(feed: &mut EventFeed) -> EventView {
@@ -19,6 +27,15 @@ async fn next(feed: &mut EventFeed) -> EventView {
 async fn rest(feed: EventFeed) -> Vec<u64> {
     let events: Vec<_> = within(feed.collect()).await;
     events.into_iter().map(|event| event.unwrap().seq).collect()
+}
+
+async fn until(holds: impl Fn() -> bool) {
+    within(async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 impl Nodes {
@@ -70,7 +87,7 @@ async fn every_node_follows_a_task_to_its_end() {
 #[tokio::test]
 async fn a_settled_task_is_told_from_the_store_after_any_position() {
     let nodes = Nodes::start().await;
-    let wait = Some(std::time::Duration::from_secs(20));
+    let wait = Some(Duration::from_secs(20));
     let made = nodes.a.submit(&nodes.admin, step_for("echo-a"), None, wait);
     let task = within(made).await.unwrap().task;
     for after in 0..=task.version {
@@ -114,9 +131,42 @@ async fn news_that_is_lost_on_its_way_is_read_from_the_store() {
     nodes.net.trouble(c, Trouble::Deaf);
     let seq = nodes.amend(&nodes.a, id, "unheard").await;
     assert_eq!(next(&mut feed).await.seq, seq);
+}
+
+#[tokio::test]
+async fn news_after_a_gap_is_neither_told_before_what_was_lost_nor_twice() {
+    let nodes = Nodes::start().await;
+    let id = nodes.held().await;
+    let c = nodes.id(&nodes.c);
+    let feed = nodes.follow(&nodes.c, id).await;
+    nodes.net.trouble(c, Trouble::Deaf);
+    let lost = nodes.amend(&nodes.a, id, "unheard").await;
+    until(|| nodes.net.lost() == 1).await;
     nodes.net.heal(c);
-    let seq = nodes.amend(&nodes.a, id, "heard").await;
-    assert_eq!(next(&mut feed).await.seq, seq);
+    let told = nodes.net.told();
+    for _ in 0..3 {
+        nodes.amend(&nodes.a, id, "heard").await;
+    }
+    until(|| nodes.net.told() == told + 3).await;
+    nodes.net.heard(c).await;
+    let head = nodes.end(id).await;
+    assert_eq!(rest(feed).await, (lost..=head).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_node_that_only_works_may_not_follow_for_users() {
+    let nodes = Nodes::start().await;
+    let id = nodes.held().await;
+    let roles = [NodeRole::Worker].into_iter().collect();
+    let worker = nodes.net.port("w", fresh(), roles);
+    let subscribe = json!({ "subscribe": {
+        "number": 1, "task": id, "after": 0, "caller": nodes.admin,
+    } });
+    let (a, subscribe) = (nodes.id(&nodes.a), subscribe.to_string().into_bytes());
+    let patience = Duration::from_secs(1);
+    let answer = worker.ask(a, Service::FEED, subscribe, patience).await;
+    let answer: Value = serde_json::from_slice(&answer.unwrap()).unwrap();
+    assert_eq!(answer["rejected"]["kind"], "forbidden", "{answer}");
 }
 
 #[tokio::test]
@@ -155,7 +205,7 @@ async fn an_event_larger_than_a_message_is_followed_too() {
     let nodes = Nodes::start().await;
     let id = nodes.held().await;
     let mut feed = nodes.follow(&nodes.c, id).await;
-    let metadata = serde_json::json!({ "note": "x".repeat(600_000) });
+    let metadata = json!({ "note": "x".repeat(600_000) });
     let patch = TaskPatch {
         metadata: metadata.as_object().cloned(),
         ..TaskPatch::default()

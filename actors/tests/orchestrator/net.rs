@@ -37,6 +37,7 @@ struct Inner {
     trouble: Mutex<HashMap<NodeId, Trouble>>,
     asked: AtomicUsize,
     told: AtomicUsize,
+    lost: AtomicUsize,
     handlers: Mutex<HashMap<(NodeId, Service), Handler>>,
 }
 
@@ -116,6 +117,11 @@ impl Net {
         self.0.told.load(Ordering::SeqCst)
     }
 
+    /// How many of those messages never arrived.
+    pub(crate) fn lost(&self) -> usize {
+        self.0.lost.load(Ordering::SeqCst)
+    }
+
     /// Waits until a node has heard all that it was told.
     pub(crate) async fn heard(&self, node: NodeId) {
         let (mark, heard) = oneshot::channel();
@@ -190,7 +196,10 @@ impl Peers for Port {
         let trouble = self.net.0.trouble.lock().unwrap().get(&to).copied();
         match trouble {
             Some(Trouble::Cut) => return Err(Fault::Unreachable(to)),
-            Some(Trouble::Deaf | Trouble::Frozen) => return Ok(()),
+            Some(Trouble::Deaf | Trouble::Frozen) => {
+                self.net.0.lost.fetch_add(1, Ordering::SeqCst);
+                return Ok(());
+            }
             Some(Trouble::LosesAnswer) | None => (),
         }
         let nodes = self.net.0.nodes.lock().unwrap();

@@ -37,8 +37,11 @@ async fn a_node_that_believes_in_the_wrong_owner_is_sent_on() {
     let id = nodes.held().await;
     let stale = nodes.stale();
     nodes.owners.give(id, Some(nodes.id(&nodes.b)));
+    let (asked, active) = (nodes.net.asked(), nodes.b.node().active_entities);
     let amended = stale.amend_task(&nodes.admin, id, described("moved"));
     assert_eq!(amended.await.unwrap().description, "moved");
+    assert_eq!(nodes.net.asked() - asked, 2, "the old owner, then the new");
+    assert_eq!(nodes.b.node().active_entities, active + 1);
     let shown = nodes.b.task(&nodes.admin, id).await.unwrap();
     assert_eq!(shown.description, "moved");
 }
