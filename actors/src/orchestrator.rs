@@ -1,7 +1,16 @@
 //! What callers can ask for: REST, CLI and embedding programs all come through here.
+//!
+//! Each use case is carried out on the node that owns what it is about, whichever node was asked.
 
 pub mod admission;
+mod call;
 mod handle;
+pub mod parcel;
+mod placement;
 mod tracker;
 
-pub use handle::{Cancel, EventFeed, Orchestrator, Rebuilt, Setup, Submission, rebuild};
+pub use handle::{
+    Asked, Cancel, Cluster, EventFeed, Orchestrator, Outpost, Peers, Rebuilt, Setup, Submission,
+    rebuild,
+};
+pub use placement::{Owner, Placement};

@@ -1,11 +1,23 @@
 //! Answers to callers whose request cannot be met; each says what they can do about it.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 
 use protocol::api::FieldError;
+use serde::{Deserialize, Deserializer, Serialize};
 
-/// Why a request was not met.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// What a program tells one rejection from another by; one of a few words that the code spells out.
+pub type Code = &'static str;
+
+/// Codes that other nodes may bring along beyond those that this build knows.
+const FOREIGN_CODES: usize = 256;
+
+/// Why a request was not met. The same on every node, whichever was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Rejection {
     /// There is no such thing, or it is not the caller's to see.
     #[error("{what} was not found")]
@@ -17,7 +29,8 @@ pub enum Rejection {
     #[error("{message}")]
     Invalid {
         /// For programs, such as `invalid`, `idempotency_mismatch`, `plan_cycle`.
-        code: &'static str,
+        #[serde(deserialize_with = "known")]
+        code: Code,
         /// What is wrong and what helps.
         message: String,
         /// Where.
@@ -27,7 +40,8 @@ pub enum Rejection {
     #[error("{message}")]
     Conflict {
         /// For programs, such as `name_taken`, `already_settled`.
-        code: &'static str,
+        #[serde(deserialize_with = "known")]
+        code: Code,
         /// What is in the way and what helps.
         message: String,
     },
@@ -73,7 +87,7 @@ impl Rejection {
 
     /// For programs.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
             Self::NotFound { .. } => "not_found",
             Self::Invalid { code, .. } | Self::Conflict { code, .. } => code,
@@ -89,6 +103,57 @@ impl From<runtime::store::Error> for Rejection {
         Self::Unavailable {
             message: error.to_string(),
             retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A code that came from another node, kept for the life of the process. There are few, and no more
+/// than a bound even from a node that is out of its mind.
+fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Code, D::Error> {
+    static CODES: LazyLock<Mutex<HashSet<Code>>> = LazyLock::new(Mutex::default);
+    let code = String::deserialize(deserializer)?;
+    let mut codes = CODES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = codes.get(code.as_str()) {
+        return Ok(known);
+    }
+    if codes.len() >= FOREIGN_CODES {
+        return Ok("invalid");
+    }
+    let code: Code = Box::leak(code.into_boxed_str());
+    codes.insert(code);
+    Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rejection_reads_back_as_it_was() {
+        let (message, retry_after) = ("why".to_owned(), Duration::from_millis(1500));
+        let rejections = [
+            Rejection::not_found("task x"),
+            Rejection::field("steps[1].needs[0]", "names no step"),
+            Rejection::Conflict {
+                code: "name_taken",
+                message: message.clone(),
+            },
+            Rejection::Forbidden {
+                message: message.clone(),
+            },
+            Rejection::Overloaded {
+                message: message.clone(),
+                retry_after,
+            },
+            Rejection::Unavailable {
+                message,
+                retry_after,
+            },
+        ];
+        for rejection in rejections {
+            let text = serde_json::to_string(&rejection).unwrap();
+            let read: Rejection = serde_json::from_str(&text).unwrap();
+            assert_eq!((read.code(), &read), (rejection.code(), &rejection));
         }
     }
 }

@@ -17,7 +17,10 @@ pub use agent::{
 pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};
-pub use system::{Check, HealthView, NodeView, StoreView, TreeNode, TreeQuery, TreeView};
+pub use system::{
+    Check, HealthView, MemberStatus, MemberView, NewToken, NodeView, StoreView, TokenRequest,
+    TokenView, TreeNode, TreeQuery, TreeView,
+};
 pub use task::{
     AllocationView, Assignment, AttemptView, CancelRequest, PlanView, Provenance, ResultView,
     StepView, TaskPatch, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep, WhyView,

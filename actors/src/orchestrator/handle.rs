@@ -1,14 +1,25 @@
 //! [`Orchestrator`]: one method a use case, one file a subject.
 
 mod agents;
+mod cases;
 mod feed;
+mod lookup;
+mod peers;
 mod rebuild;
+mod route;
+mod serve;
 mod start;
 mod submission;
 mod system;
 mod tasks;
 
-use std::{collections::HashMap, path::PathBuf, pin::Pin, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::Stream;
 use protocol::{
@@ -17,15 +28,23 @@ use protocol::{
     time::Timestamp,
 };
 use runtime::{
+    clock::Clock,
     journal::Journal,
     store::{self, Writer},
     supervision::{SupervisorRef, Tree},
 };
+use serde::{Deserialize, Serialize};
 
+pub use cases::Cancel;
+pub use peers::{Asked, Cluster, Peers};
 pub use rebuild::{Rebuilt, rebuild};
-pub use tasks::Cancel;
 
-use crate::{Config, Rejection, adapter::Adapter, services::Services};
+use crate::{
+    Config, Rejection,
+    adapter::Adapter,
+    orchestrator::{Placement, parcel::Parcels},
+    services::Services,
+};
 
 /// Events of one entity, in order, without gaps, until it can have no more.
 pub type EventFeed = Pin<Box<dyn Stream<Item = Result<EventView, Rejection>> + Send>>;
@@ -45,8 +64,19 @@ pub struct Setup {
     pub natives: HashMap<String, Arc<dyn Adapter>>,
 }
 
+/// What a node without a store hands to its orchestrator, which passes every use case on.
+#[derive(Debug)]
+pub struct Outpost {
+    /// The node's name, the same after a restart.
+    pub node: String,
+    /// What runs on it.
+    pub tree: Tree,
+    /// The node's time.
+    pub clock: Clock,
+}
+
 /// What became of a submission.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submission {
     /// The task.
     pub task: TaskView,
@@ -54,21 +84,65 @@ pub struct Submission {
     pub fresh: bool,
 }
 
-/// The one way in. Cheap to clone.
+/// The one way in, on any node of a cluster. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Orchestrator(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    id: NodeId,
+    name: Arc<str>,
+    started_at: Timestamp,
+    clock: Clock,
+    tree: Tree,
+    /// Absent on a node without a store.
+    own: Option<Own>,
+    /// Absent on a node that is alone; then it has a store.
+    member: Option<Member>,
+}
+
+/// What a node with a store has of its own.
+#[derive(Debug)]
+struct Own {
     services: Services,
     journal: Journal,
     writer: Writer,
     root: SupervisorRef,
-    id: NodeId,
-    tree: Tree,
-    started_at: Timestamp,
     data_dir: PathBuf,
+}
+
+/// What a node of a cluster has for talking to the others.
+#[derive(Debug)]
+struct Member {
+    peers: Arc<dyn Peers>,
+    placement: Arc<dyn Placement>,
+    parcels: Mutex<Parcels>,
+    feeds: feed::Feeds,
+}
+
+impl Member {
+    fn new(cluster: Cluster) -> Self {
+        Self {
+            peers: cluster.peers,
+            placement: cluster.placement,
+            parcels: Mutex::default(),
+            feeds: feed::Feeds::default(),
+        }
+    }
 }
 
 /// What every method answers.
 type Answer<T> = Result<T, Rejection>;
+
+impl Orchestrator {
+    /// What this node has of its own; only use cases that are carried out here ask for it.
+    fn own(&self) -> Answer<&Own> {
+        self.0.own.as_ref().ok_or_else(|| Rejection::Unavailable {
+            message: format!(
+                "{} has no store and cannot carry this out itself",
+                self.0.name
+            ),
+            retry_after: Duration::from_secs(1),
+        })
+    }
+}

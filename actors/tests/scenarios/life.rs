@@ -191,6 +191,10 @@ impl Admissions for Life {
     fn identity(&self, id: Uuid) -> Answer<'_, Option<IdentityRow>> {
         self.ask(|| self.store.identity(id))
     }
+    fn revoked(&self) -> Answer<'_, Vec<Uuid>> {
+        self.ask(|| self.store.revoked())
+    }
+
     fn revoke_identities<'a>(&'a self, name: &'a str) -> Answer<'a, u64> {
         self.ask(|| self.store.revoke_identities(name))
     }

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{id::NodeId, time::Timestamp};
+use crate::{
+    id::NodeId,
+    member::Roles,
+    time::{Span, Timestamp},
+};
 
 /// One thing that must work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,4 +125,137 @@ pub struct TreeNode {
     pub current_ms: Option<u64>,
     /// How many direct children it has.
     pub children: u32,
+}
+
+/// Where a member stands as others see it: what it says of itself, and whether its lease holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum MemberStatus {
+    /// Takes part.
+    Up,
+    /// Has not been heard of for a while; its lease still holds.
+    Suspect,
+    /// Hands over what it has and takes nothing new.
+    Draining,
+    /// Its lease is over.
+    Dead,
+    /// Left in order, or was replaced by a later start of the same node.
+    Left,
+    /// Was removed by an operator.
+    Removed,
+}
+
+impl MemberStatus {
+    /// As lists write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Suspect => "suspect",
+            Self::Draining => "draining",
+            Self::Dead => "dead",
+            Self::Left => "left",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// One line of `troupe nodes`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MemberView {
+    /// This start of its process.
+    pub id: NodeId,
+    /// Its name, the same after a restart.
+    pub name: String,
+    /// Where it stands.
+    pub state: MemberStatus,
+    /// What it does.
+    pub roles: Roles,
+    /// Where it stands on the map, such as `eu-west`; empty when nobody said.
+    pub region: String,
+    /// Of its program.
+    pub version: String,
+    /// Where it listens for other nodes, as `host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<String>,
+    /// Where it serves HTTP, as a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<String>,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Actors that it runs; absent when it did not say, as everything below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actors: Option<u64>,
+    /// Tasks that it has in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<u64>,
+    /// Agents that it has in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents: Option<u64>,
+    /// Share of its processors in use, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    /// Share of its memory in use, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<f64>,
+    /// How long a message to it and back takes, in milliseconds, from the node that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
+    /// How long its lease still holds, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_left_ms: Option<u64>,
+    /// Shards that it owns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<u32>,
+}
+
+/// One line of `troupe token list`: what lets a node join, never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TokenView {
+    /// Names it; not secret.
+    pub id: String,
+    /// What a node that joins with it may do.
+    pub roles: Roles,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it can be used.
+    pub expires_at: Timestamp,
+    /// The name of the node that used it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_by: Option<String>,
+    /// When it was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<Timestamp>,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// What `troupe token create` asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct TokenRequest {
+    /// What a node that joins with it may do; everything when absent.
+    pub roles: Option<Roles>,
+    /// How long it can be used, such as `1h`.
+    pub ttl: Option<Span>,
+}
+
+/// The answer to [`TokenRequest`]: the only time that the secret is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NewToken {
+    /// As lists show it.
+    #[serde(flatten)]
+    pub view: TokenView,
+    /// The secret, for `--token`.
+    pub token: String,
+    /// The command that joins with it.
+    pub join: String,
 }

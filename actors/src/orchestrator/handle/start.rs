@@ -15,7 +15,7 @@ use runtime::{
     supervision::{ChildSpec, Spec, Strategy, Supervisor, Tree, branch},
 };
 
-use super::{Inner, Orchestrator, Setup};
+use super::{Cluster, Inner, Member, Orchestrator, Outpost, Own, Setup};
 use crate::{
     adapter::{self, Doors},
     agent::{actor::ALERT, view::AgentTotalsView},
@@ -36,8 +36,41 @@ impl Orchestrator {
     ///
     /// When the store cannot be read.
     pub async fn start(setup: Setup) -> Result<Self, store::Error> {
+        Self::begin(setup, None).await
+    }
+
+    /// The same, on a node of a cluster: what belongs to other nodes is passed on to them.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn start_in(setup: Setup, cluster: Cluster) -> Result<Self, store::Error> {
+        Self::begin(setup, Some(cluster)).await
+    }
+
+    /// Starts on a node without a store, which passes everything on.
+    #[must_use]
+    pub fn remote(outpost: Outpost, cluster: Cluster) -> Self {
+        let orchestrator = Self(Arc::new(Inner {
+            id: cluster.peers.me(),
+            name: outpost.node.into(),
+            started_at: outpost.clock.now(),
+            clock: outpost.clock,
+            tree: outpost.tree,
+            own: None,
+            member: Some(Member::new(cluster)),
+        }));
+        orchestrator.serve();
+        orchestrator
+    }
+
+    async fn begin(setup: Setup, cluster: Option<Cluster>) -> Result<Self, store::Error> {
         let (clock, dice) = (Clock::system(), Dice::system());
-        let id = NodeId::from_uuid(dice.uuid_v7(clock.now()));
+        let id = match &cluster {
+            Some(cluster) => cluster.peers.me(),
+            None => NodeId::from_uuid(dice.uuid_v7(clock.now())),
+        };
+        let name = Arc::from(setup.node.as_str());
         let epoch = setup.store.begin(id, &setup.node).await?;
         let writer = Writer::start(setup.store.clone());
         let journal = Journal::new(
@@ -63,47 +96,71 @@ impl Orchestrator {
         .map_err(|error| {
             store::Error::Unusable(format!("the supervision tree did not start: {error}"))
         })?;
-        let orchestrator = Self(Arc::new(Inner {
-            data_dir,
-            started_at: clock.now(),
+        let own = Own {
             services,
             journal,
             writer,
             root,
-            tree,
+            data_dir,
+        };
+        own.recover().await?;
+        let orchestrator = Self(Arc::new(Inner {
             id,
+            name,
+            started_at: clock.now(),
+            clock,
+            tree,
+            own: Some(own),
+            member: cluster.map(Member::new),
         }));
-        orchestrator.recover().await?;
+        orchestrator.serve();
         Ok(orchestrator)
     }
 
+    /// Takes no new work, lets running attempts end for `grace` at most, stops everything.
+    pub async fn stop(&self, grace: Duration) {
+        if let Some(own) = &self.0.own {
+            own.stop(grace).await;
+        }
+    }
+
+    /// Resolves when supervision has given up: the process should end and be started anew.
+    pub async fn escalated(&self) -> String {
+        match &self.0.own {
+            Some(own) => own.root.escalated().await,
+            // Nothing is supervised here that could give up.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Own {
     /// Agents first: what tasks were running on them is looked up there.
     async fn recover(&self) -> Result<(), store::Error> {
-        let agents = self.0.services.agents.recover(&Scope::All, None).await?;
-        let tasks = self.0.services.tasks.recover(&Scope::All, None).await?;
+        let agents = self.services.agents.recover(&Scope::All, None).await?;
+        let tasks = self.services.tasks.recover(&Scope::All, None).await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
         Ok(())
     }
 
-    /// Takes no new work, lets running attempts end for `grace` at most, stops everything.
-    pub async fn stop(&self, grace: Duration) {
-        self.0.services.admission.close();
-        self.0.services.allocator.close();
+    async fn stop(&self, grace: Duration) {
+        self.services.admission.close();
+        self.services.allocator.close();
         self.attempts_end(grace).await;
-        for agent in self.0.services.registry.all() {
+        for agent in self.services.registry.all() {
             for running in &agent.running {
                 running.value().cancel();
             }
         }
         // What was stopped is gone, and its end on disk, before this process is.
         self.attempts_end(STOPPED_WITHIN).await;
-        if self.0.root.shutdown(Duration::from_secs(10)).await.is_err() {
+        if self.root.shutdown(Duration::from_secs(10)).await.is_err() {
             tracing::warn!("some actors did not stop in time");
         }
-        self.0.writer.flush().await;
-        if let Err(error) = self.0.journal.store().close().await {
+        self.writer.flush().await;
+        if let Err(error) = self.journal.store().close().await {
             tracing::warn!(%error, "the store did not close cleanly");
         }
     }
@@ -111,14 +168,9 @@ impl Orchestrator {
     /// Waits until no attempt runs, for this long at most.
     async fn attempts_end(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
-        while self.0.services.registry.running() > 0 && tokio::time::Instant::now() < deadline {
+        while self.services.registry.running() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
-
-    /// Resolves when supervision has given up: the process should end and be started anew.
-    pub async fn escalated(&self) -> String {
-        self.0.root.escalated().await
     }
 }
 

@@ -7,48 +7,57 @@ use protocol::{
     api::{Check, NodeView, StoreView, TreeQuery, TreeView},
 };
 
-use super::{Answer, Orchestrator, tasks::at_least};
+use super::{
+    Answer, Orchestrator,
+    cases::{ShowTree, StoreStatus, at_least},
+};
 
 /// How long a check of a part may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Orchestrator {
-    /// The supervision tree of this node.
+    /// The supervision tree of this node, or of the one that the query names.
     ///
     /// # Errors
     ///
-    /// `Forbidden` below the role viewer.
+    /// `Forbidden` below the role viewer, `Unavailable` when the node cannot be reached.
     pub async fn tree(&self, caller: &Caller, query: &TreeQuery) -> Answer<TreeView> {
         at_least(caller, Role::Viewer)?;
-        let path = query.path.as_deref().unwrap_or("/");
-        if query
-            .node
-            .as_deref()
-            .is_some_and(|node| node != &*self.0.services.node)
-        {
-            return Ok(TreeView {
-                path: path.to_owned(),
+        let node = match query.node.as_deref() {
+            None => Some(self.0.id),
+            Some(name) => self.node_named(name),
+        };
+        let query = query.clone();
+        match node {
+            Some(node) => self.carry_out(caller, ShowTree { node, query }).await,
+            None => Ok(TreeView {
+                path: query.path.unwrap_or_else(|| "/".to_owned()),
                 total: 0,
                 nodes: Vec::new(),
-            });
+            }),
         }
-        Ok(self.0.tree.snapshot(path, query.depth))
     }
 
     /// Whether each part works.
     pub async fn checks(&self) -> Vec<Check> {
-        let probe = tokio::time::timeout(PATIENCE, self.0.journal.store().probe()).await;
-        let store = match probe {
-            Ok(Ok(())) => Ok("a write was committed".to_owned()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no write was committed within {PATIENCE:?}")),
-        };
-        let tree = if self.0.root.is_running() {
-            Ok(format!("{} actors", self.0.tree.len()))
+        let mut found = Vec::new();
+        if let Some(own) = &self.0.own {
+            let probe = tokio::time::timeout(PATIENCE, own.journal.store().probe()).await;
+            let store = match probe {
+                Ok(Ok(())) => Ok("a write was committed".to_owned()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("no write was committed within {PATIENCE:?}")),
+            };
+            let tree = if own.root.is_running() {
+                Ok(format!("{} actors", self.0.tree.len()))
+            } else {
+                Err("the root supervisor does not run".to_owned())
+            };
+            found.extend([("store", store), ("supervision", tree)]);
         } else {
-            Err("the root supervisor does not run".to_owned())
-        };
-        [("store", store), ("supervision", tree)]
+            found.push(("control", self.controls_in_reach()));
+        }
+        found
             .into_iter()
             .map(|(name, found)| Check {
                 name: name.to_owned(),
@@ -61,13 +70,16 @@ impl Orchestrator {
     /// This node.
     #[must_use]
     pub fn node(&self) -> NodeView {
+        let own = self.0.own.as_ref();
+        let active = own.map_or(0, |own| {
+            own.services.tasks.active() + own.services.agents.active()
+        });
         NodeView {
             id: self.0.id,
-            name: self.0.services.node.to_string(),
+            name: self.0.name.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.0.started_at,
-            active_entities: (self.0.services.tasks.active() + self.0.services.agents.active())
-                as u64,
+            active_entities: active as u64,
         }
     }
 
@@ -77,27 +89,16 @@ impl Orchestrator {
     ///
     /// When it cannot be read.
     pub async fn store(&self, caller: &Caller) -> Answer<StoreView> {
-        at_least(caller, Role::Viewer)?;
-        let store = self.0.journal.store();
-        let census = store.census().await?;
-        Ok(StoreView {
-            engine: store.engine().to_owned(),
-            schema: census.schema,
-            streams: census.streams,
-            open: census.open,
-            records: census.records,
-            bytes: census.bytes,
-        })
+        self.carry_out(caller, StoreStatus).await
     }
 
     /// How this machine stands, as measured: shares in use from 0 to 1. The allocator gives no work
     /// with declared resources to a node that is short.
     pub fn observe(&self, cpu_used: f64, memory_used: f64) {
-        let disk_used = disk_used(&self.0.data_dir).unwrap_or(0.0);
-        self.0
-            .services
-            .allocator
-            .observe(cpu_used, memory_used, disk_used);
+        let Some(own) = &self.0.own else { return };
+        let disk_used = disk_used(&own.data_dir).unwrap_or(0.0);
+        let allocator = &own.services.allocator;
+        allocator.observe(cpu_used, memory_used, disk_used);
     }
 }
 

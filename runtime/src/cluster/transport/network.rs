@@ -13,6 +13,7 @@ use protocol::id::NodeId;
 use ractor_cluster::NodeServerMessage;
 use tokio::{net::TcpListener, sync::Notify, task::AbortHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use super::{
     connector::{self, Listens, dials},
@@ -24,7 +25,11 @@ use super::{
 };
 use crate::{
     clock::{Clock, Dice},
-    cluster::{Link, identity::Identity, join::Desk},
+    cluster::{
+        Link,
+        identity::{Identity, Subject},
+        join::Desk,
+    },
     supervision::{Address, ChildSpec, Restart, Spec, Strategy, branch, child_at},
 };
 

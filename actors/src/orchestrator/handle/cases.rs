@@ -1,0 +1,138 @@
+//! [`UseCase`]: what can be asked for, where it is carried out, and how often it may be tried.
+
+mod agent_change;
+mod agents;
+mod events;
+mod submission;
+mod system;
+mod task_change;
+mod tasks;
+
+use std::time::Duration;
+
+use protocol::{access::Caller, entity::EntityId, id::NodeId};
+use runtime::entity::TellError;
+use serde::{Serialize, de::DeserializeOwned};
+
+pub(super) use agent_change::{Action, ChangeAgent, RegisterAgent, UpdateAgent};
+pub(super) use agents::{
+    AgentConfig, AgentEvents, CheckAgent, CountAgents, ListAgents, ShowAgent, TotalAgents,
+};
+pub(super) use events::{EventsAfter, views, visible};
+pub(super) use submission::SubmitTask;
+pub(super) use system::{ShowTree, StoreStatus};
+pub use task_change::Cancel;
+pub(super) use task_change::{AmendTask, AssignTask, CancelTask, CheckpointTask, DeleteTask};
+pub(super) use tasks::{
+    AwaitTask, ListTasks, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,
+};
+
+use super::{Answer, Orchestrator};
+use crate::Rejection;
+
+/// Items of a page when the client does not say, and the most it can ask for.
+pub(super) const PAGE: u32 = 50;
+pub(super) const LONGEST_PAGE: u32 = 200;
+
+/// Something that a caller can ask for. It travels to the node that carries it out.
+pub(super) trait UseCase: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What it gives.
+    type Answer: Serialize + DeserializeOwned + Send;
+    /// Part of the contract between nodes.
+    const NAME: &'static str;
+    /// How often it may be tried.
+    const EFFECT: Effect;
+
+    /// Where it is carried out.
+    fn place(&self) -> Place<'_>;
+
+    /// Whether this one may be tried more often than its kind.
+    fn effect(&self) -> Effect {
+        Self::EFFECT
+    }
+
+    /// How long it may take beyond the time of any request.
+    fn wait(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// So much of its wait is over.
+    fn waited(&mut self, _: Duration) {}
+
+    /// Carries it out on this node.
+    fn perform(
+        self,
+        at: &Orchestrator,
+        caller: &Caller,
+    ) -> impl Future<Output = Answer<Self::Answer>> + Send;
+}
+
+/// Where a use case is carried out.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// Where the entity is owned.
+    Entity(EntityId),
+    /// The same, for an agent by name or id.
+    Agent(&'a str),
+    /// Where something new will be owned: here, if this node owns anything.
+    New,
+    /// On any node that has the store.
+    Store,
+    /// On this node and no other.
+    Node(NodeId),
+}
+
+/// What it means to try a use case again when it is not known what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing, and any node with the store can answer when the owner does not.
+    Reads,
+    /// Nothing, but only where it belongs.
+    Repeats,
+    /// It would happen twice.
+    Once,
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it stands where `map_err` hands an error over"
+)]
+fn unreachable(error: TellError) -> Rejection {
+    match error {
+        TellError::NoSuchEntity(id) => Rejection::not_found(id.to_string()),
+        TellError::Parked { .. } => Rejection::Conflict {
+            code: "parked",
+            message: error.to_string(),
+        },
+        TellError::Activation { .. }
+        | TellError::Elsewhere(_)
+        | TellError::Unreachable(_) => Rejection::Unavailable {
+            message: error.to_string(),
+            retry_after: Duration::from_secs(1),
+        },
+    }
+}
+
+/// The actor failed, or its node was lost, before it answered; what it had staged may or may not be
+/// on disk.
+pub(super) fn unanswered() -> Rejection {
+    Rejection::Unavailable {
+        message: "the request was not answered; repeat it with the same Idempotency-Key to learn what became of it".to_owned(),
+        retry_after: Duration::from_secs(1),
+    }
+}
+
+/// Whether the caller's role reaches.
+pub(super) fn at_least(caller: &Caller, role: protocol::access::Role) -> Answer<()> {
+    if caller.role >= role {
+        Ok(())
+    } else {
+        Err(Rejection::Forbidden {
+            message: format!(
+                "this needs the role {role:?} or a higher one; {caller} has {:?}",
+                caller.role
+            )
+            .to_lowercase(),
+        })
+    }
+}

@@ -1,0 +1,333 @@
+//! What can be read of agents.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
+
+use protocol::{
+    access::{Caller, Role},
+    agent::{AgentStatus, Health},
+    api::{AgentQuery, AgentStats, AgentView, EventView, HealthReport, Page},
+    entity::EntityId,
+    id::{AgentId, NodeId},
+};
+use runtime::projection::Projection;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Answer, Effect, LONGEST_PAGE, Orchestrator, PAGE, Place, UseCase, at_least, unanswered,
+    unreachable, views,
+};
+use crate::{
+    Rejection,
+    agent::{actor::Message, stats::Totals, view::AgentTotalsView},
+    orchestrator::Owner,
+    registry::{Agent, view},
+};
+
+/// How long a check may take before its own limit ends it.
+const CHECK: Duration = Duration::from_secs(15);
+
+/// The agents that one node owns; `total` is always known.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ListAgents {
+    pub(in super::super) node: NodeId,
+    pub(in super::super) query: AgentQuery,
+}
+
+impl UseCase for ListAgents {
+    type Answer = Page<AgentView>;
+    const NAME: &'static str = "agent.list";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Node(self.node)
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Page<AgentView>> {
+        let query = &self.query;
+        let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE) as usize;
+        let tenant = at.own()?.services.registry.tenant(&caller.tenant);
+        let matching: Vec<&Arc<Agent>> = tenant
+            .agents
+            .values()
+            .filter(|agent| at.owns(agent) && matches(agent, query))
+            .collect();
+        let after = query.cursor.as_deref().unwrap_or_default();
+        let mut rest = matching.iter().filter(|agent| agent.name.as_str() > after);
+        let page: Vec<_> = rest.by_ref().take(limit).collect();
+        let next_cursor = rest
+            .next()
+            .and_then(|_| page.last())
+            .map(|agent| agent.name.clone());
+        let items = page.iter().map(|agent| at.show_agent(agent));
+        Ok(Page {
+            items: items.collect(),
+            total: Some(matching.len() as u64),
+            next_cursor,
+        })
+    }
+}
+
+/// How many agents one node owns, by status and by type.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct CountAgents {
+    pub(in super::super) node: NodeId,
+}
+
+/// What [`CountAgents`] found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct AgentCounts {
+    pub(in super::super) by_status: BTreeMap<String, u64>,
+    pub(in super::super) by_type: BTreeMap<String, u64>,
+}
+
+impl UseCase for CountAgents {
+    type Answer = AgentCounts;
+    const NAME: &'static str = "agent.count";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Node(self.node)
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<AgentCounts> {
+        let tenant = at.own()?.services.registry.tenant(&caller.tenant);
+        let mut counts = AgentCounts {
+            by_status: BTreeMap::new(),
+            by_type: BTreeMap::new(),
+        };
+        for agent in tenant.agents.values().filter(|agent| at.owns(agent)) {
+            let facts = agent.facts();
+            let status = facts.status().as_str().to_owned();
+            let kind = facts.spec.agent_type.as_str().to_owned();
+            *counts.by_status.entry(status).or_default() += 1;
+            *counts.by_type.entry(kind).or_default() += 1;
+        }
+        Ok(counts)
+    }
+}
+
+/// What attempts came to, over all agents of the tenant.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct TotalAgents;
+
+impl UseCase for TotalAgents {
+    type Answer = AgentStats;
+    const NAME: &'static str = "agent.totals";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Store
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<AgentStats> {
+        let store = at.own()?.journal.store();
+        let rows = store.rows(AgentTotalsView::VIEW).await?;
+        let mut all = Totals::default();
+        let mut stats = AgentStats::default();
+        for (key, body) in rows {
+            let (Some(name), Ok(totals)) = (
+                AgentTotalsView::agent(&caller.tenant, &key),
+                serde_json::from_str::<Totals>(&body),
+            ) else {
+                continue;
+            };
+            all.merge(&totals);
+            stats.agents.insert(name.to_owned(), totals.view());
+        }
+        let total = all.view();
+        stats.succeeded = total.succeeded;
+        stats.failed = total.failed;
+        stats.lost = total.lost;
+        stats.duration = total.duration;
+        Ok(stats)
+    }
+}
+
+/// One agent, as its owner sees it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowAgent {
+    pub(in super::super) agent: String,
+}
+
+impl UseCase for ShowAgent {
+    type Answer = AgentView;
+    const NAME: &'static str = "agent.show";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Agent(&self.agent)
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<AgentView> {
+        let found = at.find_agent(caller, &self.agent).await?;
+        Ok(at.show_agent(&found))
+    }
+}
+
+/// An agent's configuration.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct AgentConfig {
+    pub(in super::super) agent: String,
+}
+
+impl UseCase for AgentConfig {
+    type Answer = Map<String, Value>;
+    const NAME: &'static str = "agent.config";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Agent(&self.agent)
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Map<String, Value>> {
+        let found = at.find_agent(caller, &self.agent).await?;
+        Ok(found.facts().spec.config.clone())
+    }
+}
+
+/// A health check, now.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct CheckAgent {
+    pub(in super::super) agent: String,
+}
+
+impl UseCase for CheckAgent {
+    type Answer = HealthReport;
+    const NAME: &'static str = "agent.check";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Agent(&self.agent)
+    }
+
+    fn wait(&self) -> Duration {
+        CHECK
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<HealthReport> {
+        at_least(caller, Role::Operator)?;
+        let found = at.find_agent(caller, &self.agent).await?;
+        let check = |reply| Message::Check { reply: Some(reply) };
+        let agents = &at.own()?.services.agents;
+        let report = agents.ask(found.id.into(), check).await;
+        report.map_err(unreachable)?.ok_or_else(unanswered)
+    }
+}
+
+/// An agent's events, also after it was removed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct AgentEvents {
+    pub(in super::super) agent: String,
+    pub(in super::super) after: u64,
+    pub(in super::super) limit: u32,
+}
+
+impl UseCase for AgentEvents {
+    type Answer = Vec<EventView>;
+    const NAME: &'static str = "agent.events";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Store
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Vec<EventView>> {
+        let Self {
+            agent,
+            after,
+            limit,
+        } = self;
+        let stream: EntityId = match at.agent_id(caller, &agent).await? {
+            Some(found) => found.into(),
+            None => match at.removed_agent(caller, &agent).await? {
+                Some(removed) => removed,
+                None => return Err(no_agent(&agent)),
+            },
+        };
+        let store = at.own()?.journal.store();
+        let records = store.read(stream, after, limit.min(1000)).await?;
+        let mut events = Vec::new();
+        for record in &records {
+            events.extend(views(record)?.into_iter().filter(|event| event.seq > after));
+        }
+        events.truncate(limit as usize);
+        Ok(events)
+    }
+}
+
+impl Orchestrator {
+    /// An agent that this node owns.
+    pub(super) async fn find_agent(&self, caller: &Caller, agent: &str) -> Answer<Arc<Agent>> {
+        let tenant = self.own()?.services.registry.tenant(&caller.tenant);
+        if let Some(found) = tenant.agent(agent) {
+            return Ok(found.clone());
+        }
+        if self.0.member.is_some() && self.agent_id(caller, agent).await?.is_some() {
+            return Err(Rejection::Unavailable {
+                message: format!(
+                    "agent {agent} has just come to {} and is not ready yet",
+                    self.0.name
+                ),
+                retry_after: Duration::from_secs(1),
+            });
+        }
+        Err(no_agent(agent))
+    }
+
+    pub(super) fn show_agent(&self, agent: &Agent) -> AgentView {
+        view::agent(agent, &self.0.name)
+    }
+
+    /// Whether lists of this node hold the agent.
+    fn owns(&self, agent: &Agent) -> bool {
+        let member = self.0.member.as_ref();
+        member.is_none_or(|member| member.placement.owner(agent.id.into()) == Owner::Here)
+    }
+
+    async fn removed_agent(&self, caller: &Caller, agent: &str) -> Answer<Option<EntityId>> {
+        let Ok(id) = agent.parse::<AgentId>() else {
+            return Ok(None);
+        };
+        let row = self.own()?.journal.store().stream(id.into()).await?;
+        Ok(row
+            .filter(|row| row.tenant == caller.tenant)
+            .map(|row| row.stream))
+    }
+}
+
+fn no_agent(agent: &str) -> Rejection {
+    let shown: String = agent.chars().take(80).collect();
+    Rejection::not_found(format!("agent {shown}"))
+}
+
+fn matches(agent: &Agent, query: &AgentQuery) -> bool {
+    let facts = agent.facts();
+    let healthy = || {
+        facts.status() == AgentStatus::Active
+            && facts
+                .health
+                .as_ref()
+                .is_none_or(|report| report.status == Health::Healthy)
+    };
+    query.status.is_none_or(|status| facts.status() == status)
+        && query
+            .agent_type
+            .is_none_or(|kind| facts.spec.agent_type == kind)
+        && query
+            .capability
+            .as_ref()
+            .is_none_or(|capability| facts.spec.capabilities.contains(capability) && healthy())
+        && query.meta.iter().all(|(key, value)| {
+            let found = facts.spec.metadata.get(key);
+            found.is_some_and(|found| shown(found) == *value)
+        })
+}
+
+/// A value as a query writes it: text without its quotes.
+fn shown(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => text.as_str().into(),
+        other => other.to_string().into(),
+    }
+}

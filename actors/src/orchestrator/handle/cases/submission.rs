@@ -1,0 +1,219 @@
+//! Submitting a task: once, however often it is asked for under one key.
+
+use std::time::Duration;
+
+use protocol::{
+    access::{Caller, Role},
+    api::FieldError,
+    entity::EntityId,
+    id::{CommandId, TaskId},
+    plan::Plan,
+    record::ChainHash,
+    task::TaskSpec,
+};
+use runtime::{
+    entity::Seed,
+    store::{Idempotency, Refusal},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least, unanswered, unreachable};
+use crate::{
+    Rejection,
+    orchestrator::Submission,
+    planner,
+    task::actor::{self, Message, Submit},
+};
+
+/// A new task.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct SubmitTask {
+    pub(in super::super) spec: TaskSpec,
+    /// The client's key, and the SHA-256 of the body that came with it.
+    pub(in super::super) key: Option<(String, [u8; 32])>,
+    /// How long to wait for its end.
+    pub(in super::super) wait: Option<Duration>,
+}
+
+impl UseCase for SubmitTask {
+    type Answer = Submission;
+    const NAME: &'static str = "task.submit";
+    const EFFECT: Effect = Effect::Once;
+
+    fn place(&self) -> Place<'_> {
+        Place::New
+    }
+
+    fn effect(&self) -> Effect {
+        // Under a key, the second time finds what the first one made.
+        match self.key {
+            Some(_) => Effect::Repeats,
+            None => Effect::Once,
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        self.wait.unwrap_or_default()
+    }
+
+    fn waited(&mut self, time: Duration) {
+        self.wait = self.wait.map(|wait| wait.saturating_sub(time));
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Submission> {
+        let Self { spec, key, wait } = self;
+        at_least(caller, Role::Developer)?;
+        let services = &at.own()?.services;
+        let key = key.map(|(key, body)| Idempotency {
+            // Of two users who think of the same key, neither learns of the other.
+            key: format!("{}/{key}", caller.user),
+            body_hash: ChainHash(body),
+        });
+        let id = TaskId::from_uuid(at.fresh_id()?);
+        let plan = match at.admit(caller, &spec).await {
+            Ok(plan) => plan,
+            Err(rejection) => return at.made_before(caller, key, rejection, wait).await,
+        };
+        let now = services.clock.now();
+        let (accepted, on_disk) = oneshot::channel();
+        let (settled, end) = oneshot::channel();
+        let submit = Submit {
+            spec,
+            plan,
+            user: caller.user.clone(),
+            command: CommandId::from_uuid(services.dice.uuid_v7(now)),
+            key,
+            accepted,
+            settled: wait.is_some().then_some(settled),
+        };
+        let seed = Seed {
+            tenant: caller.tenant.as_str().into(),
+            name: None,
+        };
+        let made = services
+            .tasks
+            .create(id.into(), seed, Message::Submit(Box::new(submit)))
+            .await;
+        if let Err(error) = made {
+            services.admission.leave();
+            return Err(unreachable(error));
+        }
+        let made = match on_disk.await {
+            Ok(Ok(made)) => made,
+            Ok(Err(error)) => {
+                services.admission.leave();
+                return at.not_made(caller, &error, wait).await;
+            }
+            Err(_) => {
+                services.admission.leave();
+                return Err(unanswered());
+            }
+        };
+        let settled = match wait {
+            None => None,
+            Some(wait) => tokio::time::timeout(wait, end)
+                .await
+                .ok()
+                .and_then(Result::ok),
+        };
+        // Out of time, or failed and about to come back: the task as it is then.
+        let task = match settled.or(made) {
+            Some(task) => *task,
+            None => at.view(id).await?,
+        };
+        Ok(Submission { task, fresh: true })
+    }
+}
+
+impl Orchestrator {
+    /// Plans a task and lets it in; who is let in must leave.
+    async fn admit(&self, caller: &Caller, spec: &TaskSpec) -> Answer<Plan> {
+        let services = &self.own()?.services;
+        let plan = planner::create_execution_plan(
+            spec,
+            &services.registry.tenant(&caller.tenant).roster,
+            &services.config.tasks,
+        )?;
+        if let Some(parent) = spec.parent_id {
+            self.task(caller, parent)
+                .await
+                .map_err(|_| Rejection::field("parent_id", format!("there is no task {parent}")))?;
+        }
+        services.admission.enter()?;
+        Ok(plan)
+    }
+
+    /// What could not be made now, its agent being gone say, may have been made before.
+    async fn made_before(
+        &self,
+        caller: &Caller,
+        key: Option<Idempotency>,
+        rejection: Rejection,
+        wait: Option<Duration>,
+    ) -> Answer<Submission> {
+        let Some(key) = key else {
+            return Err(rejection);
+        };
+        let store = self.own()?.journal.store();
+        match store.made_by(&caller.tenant, &key.key).await? {
+            Some((stream, body)) if body == key.body_hash => {
+                self.replay(caller, stream, wait).await
+            }
+            Some((stream, _)) => Err(mismatch(stream)),
+            None => Err(rejection),
+        }
+    }
+
+    /// The first commit was refused: most likely the key was used before.
+    async fn not_made(
+        &self,
+        caller: &Caller,
+        error: &runtime::journal::Error,
+        wait: Option<Duration>,
+    ) -> Answer<Submission> {
+        match actor::refused(error) {
+            Some(Refusal::Repeated {
+                stream,
+                same_body: true,
+            }) => self.replay(caller, *stream, wait).await,
+            Some(Refusal::Repeated {
+                stream,
+                same_body: false,
+            }) => Err(mismatch(*stream)),
+            Some(Refusal::Fenced { .. } | Refusal::NameTaken { .. }) | None => {
+                Err(Rejection::Unavailable {
+                    message: error.to_string(),
+                    retry_after: Duration::from_secs(1),
+                })
+            }
+        }
+    }
+
+    /// What the first submission under the key made.
+    async fn replay(
+        &self,
+        caller: &Caller,
+        stream: EntityId,
+        wait: Option<Duration>,
+    ) -> Answer<Submission> {
+        let id = TaskId::from_uuid(stream.key());
+        let task = self
+            .await_task(caller, id, wait.unwrap_or_default())
+            .await?;
+        Ok(Submission { task, fresh: false })
+    }
+}
+
+fn mismatch(stream: EntityId) -> Rejection {
+    Rejection::Invalid {
+        code: "idempotency_mismatch",
+        message: format!(
+            "Idempotency-Key: the key made {stream} from another body; use a new key for a new request"
+        ),
+        errors: vec![FieldError::new(
+            "Idempotency-Key",
+            "was used with another body",
+        )],
+    }
+}

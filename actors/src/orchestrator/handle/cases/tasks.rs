@@ -1,0 +1,339 @@
+//! What can be read of tasks.
+
+use std::time::Duration;
+
+use protocol::{
+    access::Caller,
+    api::{
+        AllocationView, Page, ResultView, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep,
+        WhyView,
+    },
+    entity::{EntityId, EntityKind},
+    id::TaskId,
+};
+use runtime::store::{StreamQuery, StreamRow};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::{
+    Answer, Effect, LONGEST_PAGE, Orchestrator, PAGE, Place, UseCase, unreachable, visible,
+};
+use crate::{
+    Rejection,
+    task::{
+        Task,
+        actor::{self, Message},
+        view,
+    },
+};
+
+/// Levels of parts within parts that are followed.
+const DEPTH: u32 = 16;
+
+/// The task as it is now.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowTask {
+    pub(in super::super) id: TaskId,
+}
+
+impl UseCase for ShowTask {
+    type Answer = TaskView;
+    const NAME: &'static str = "task.show";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TaskView> {
+        visible(at, caller, self.id).await?;
+        at.view(self.id).await
+    }
+}
+
+/// The task when it is settled, or as it is when the time is up.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct AwaitTask {
+    pub(in super::super) id: TaskId,
+    pub(in super::super) wait: Duration,
+}
+
+impl UseCase for AwaitTask {
+    type Answer = TaskView;
+    const NAME: &'static str = "task.await";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    fn waited(&mut self, time: Duration) {
+        self.wait = self.wait.saturating_sub(time);
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TaskView> {
+        let Self { id, wait } = self;
+        let row = visible(at, caller, id).await?;
+        if row.summary.open && !wait.is_zero() {
+            let (settled, end) = oneshot::channel();
+            let tasks = &at.own()?.services.tasks;
+            let told = tasks.tell(id.into(), Message::Await(settled)).await;
+            told.map_err(unreachable)?;
+            if let Ok(Ok(task)) = tokio::time::timeout(wait, end).await {
+                return Ok(*task);
+            }
+        }
+        at.view(id).await
+    }
+}
+
+/// A page of tasks, the newest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ListTasks {
+    pub(in super::super) query: TaskQuery,
+}
+
+impl UseCase for ListTasks {
+    type Answer = Page<TaskSummary>;
+    const NAME: &'static str = "task.list";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Store
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Page<TaskSummary>> {
+        let query = self.query;
+        let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+        let before = query
+            .cursor
+            .as_deref()
+            .map(|cursor| cursor.parse::<TaskId>().map(EntityId::from))
+            .transpose()
+            .map_err(|_| Rejection::field("cursor", "is not a cursor that this list gave"))?;
+        let user = if caller.sees_all_users() {
+            query.user_id
+        } else {
+            Some(caller.user.clone())
+        };
+        let rows = StreamQuery {
+            tenant: caller.tenant.clone(),
+            kind: EntityKind::Task,
+            status: query.status.map(|status| status.as_str().to_owned()),
+            user,
+            parent: query.parent_id.map(EntityId::from),
+            text: query.q,
+            before,
+            limit: limit + 1,
+        };
+        let mut rows = at.own()?.journal.store().list(&rows).await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next_cursor = rows
+            .last()
+            .filter(|_| more)
+            .map(|row| row.stream.to_string());
+        let items = rows.iter().map(summary).collect::<Answer<_>>()?;
+        Ok(Page {
+            items,
+            total: None,
+            next_cursor,
+        })
+    }
+}
+
+/// What a settled task gave, with provenance.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowResult {
+    pub(in super::super) id: TaskId,
+}
+
+impl UseCase for ShowResult {
+    type Answer = ResultView;
+    const NAME: &'static str = "task.result";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ResultView> {
+        let id = self.id;
+        visible(at, caller, id).await?;
+        let result = at.read(id, move |task, _| view::result(id, task)).await?;
+        if result.status.is_terminal() {
+            Ok(result)
+        } else {
+            Err(Rejection::Conflict {
+                code: "not_settled",
+                message: format!(
+                    "the task is {}; its result comes when it is settled",
+                    result.status.as_str()
+                ),
+            })
+        }
+    }
+}
+
+/// The score card of each attempt, and for steps that wait how agents look now.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowAllocation {
+    pub(in super::super) id: TaskId,
+}
+
+impl UseCase for ShowAllocation {
+    type Answer = Vec<AllocationView>;
+    const NAME: &'static str = "task.allocation";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Vec<AllocationView>> {
+        visible(at, caller, self.id).await?;
+        at.read(self.id, |task, _| view::allocation(task)).await
+    }
+}
+
+/// What each unsettled step waits for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowWhy {
+    pub(in super::super) id: TaskId,
+}
+
+impl UseCase for ShowWhy {
+    type Answer = WhyView;
+    const NAME: &'static str = "task.why";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<WhyView> {
+        let id = self.id;
+        let tenant = visible(at, caller, id).await?.tenant;
+        let task = at.read(id, |task, _| task.clone()).await?;
+        let allocator = &at.own()?.services.allocator;
+        let requests = actor::requests(&tenant, id, &task);
+        let steps: Vec<WhyStep> = task
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| !step.status.is_settled())
+            .map(|(index, step)| {
+                let waiting = requests.iter().find(|(other, _)| *other == index);
+                let card = waiting
+                    .filter(|_| step.retry_at.is_none())
+                    .map(|(_, request)| allocator.explain(request));
+                crate::task::why::step(&task, step, card)
+            })
+            .collect();
+        let summary = match steps.first() {
+            None => view::ending(&task),
+            Some(first) => format!("step {} {}", first.step, first.reason),
+        };
+        Ok(WhyView {
+            id,
+            status: task.status,
+            summary,
+            steps,
+        })
+    }
+}
+
+/// A task and its parts.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowTaskTree {
+    pub(in super::super) id: TaskId,
+}
+
+impl UseCase for ShowTaskTree {
+    type Answer = TaskTree;
+    const NAME: &'static str = "task.tree";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Store
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TaskTree> {
+        let row = visible(at, caller, self.id).await?;
+        at.tree_of(caller, &row, DEPTH).await
+    }
+}
+
+impl Orchestrator {
+    async fn tree_of(&self, caller: &Caller, row: &StreamRow, depth: u32) -> Answer<TaskTree> {
+        let task = summary(row)?;
+        let mut children = Vec::new();
+        if depth > 0 {
+            for part in self.parts(caller, task.id).await?.iter().rev() {
+                children.push(Box::pin(self.tree_of(caller, part, depth - 1)).await?);
+            }
+        }
+        Ok(TaskTree { task, children })
+    }
+
+    pub(super) async fn parts(&self, caller: &Caller, id: TaskId) -> Answer<Vec<StreamRow>> {
+        let query = StreamQuery {
+            tenant: caller.tenant.clone(),
+            kind: EntityKind::Task,
+            status: None,
+            user: None,
+            parent: Some(id.into()),
+            text: None,
+            before: None,
+            limit: 1000,
+        };
+        Ok(self.own()?.journal.store().list(&query).await?)
+    }
+
+    /// Reads a task: from its actor while it is active here, else from its stream.
+    async fn read<R: Send + 'static>(
+        &self,
+        id: TaskId,
+        read: impl Fn(&Task, u64) -> R + Clone + Send + 'static,
+    ) -> Answer<R> {
+        let own = self.own()?;
+        let (reply, answer) = oneshot::channel();
+        let from_actor = read.clone();
+        let message = Message::Read(Box::new(move |task, head| {
+            // A reader that gave up needs no answer.
+            let _ = reply.send(from_actor(task, head));
+        }));
+        if own.services.tasks.tell_active(id.into(), message)
+            && let Ok(answer) = answer.await
+        {
+            return Ok(answer);
+        }
+        match own.journal.load::<Task>(id.into()).await? {
+            Some(task) => Ok(read(&task, task.head())),
+            None => Err(Rejection::not_found(format!("task {id}"))),
+        }
+    }
+
+    pub(super) async fn view(&self, id: TaskId) -> Answer<TaskView> {
+        self.read(id, move |task, head| view::task(id, head, task))
+            .await
+    }
+}
+
+fn summary(row: &StreamRow) -> Answer<TaskSummary> {
+    let mut summary: TaskSummary =
+        serde_json::from_str(&row.summary.body).map_err(|error| Rejection::Unavailable {
+            message: format!(
+                "the index of {} cannot be read ({error}); `troupe db rebuild` makes it anew",
+                row.stream
+            ),
+            retry_after: Duration::from_secs(60),
+        })?;
+    summary.id = TaskId::from_uuid(row.stream.key());
+    summary.task_id = summary.id;
+    Ok(summary)
+}

@@ -1,0 +1,80 @@
+//! What is meant by a name: which agent, which node.
+
+use protocol::{
+    access::Caller,
+    entity::EntityKind,
+    id::{AgentId, NodeId},
+};
+use runtime::store::{StreamQuery, StreamRow};
+
+use super::{Answer, Orchestrator, cases::LONGEST_PAGE};
+
+impl Orchestrator {
+    /// The id of an agent of this name or id, as this node or the store knows it.
+    pub(super) async fn agent_id(&self, caller: &Caller, agent: &str) -> Answer<Option<AgentId>> {
+        let own = self.own()?;
+        if let Some(found) = own.services.registry.tenant(&caller.tenant).agent(agent) {
+            return Ok(Some(found.id));
+        }
+        let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if self.0.member.is_none() || agent.len() > 64 || !agent.chars().all(named) {
+            return Ok(None);
+        }
+        if let Ok(id) = agent.parse::<AgentId>() {
+            let row = own.journal.store().stream(id.into()).await?;
+            let seen = |row: &StreamRow| row.tenant == caller.tenant && !row.summary.hidden;
+            return Ok(row.filter(seen).map(|_| id));
+        }
+        let mut query = StreamQuery {
+            tenant: caller.tenant.clone(),
+            kind: EntityKind::Agent,
+            status: None,
+            user: None,
+            parent: None,
+            text: Some(agent.to_owned()),
+            before: None,
+            limit: LONGEST_PAGE,
+        };
+        loop {
+            let rows = own.journal.store().list(&query).await?;
+            let mut found = rows.iter();
+            let found = found.find(|row| row.summary.name.as_deref() == Some(agent));
+            if let Some(row) = found {
+                return Ok(Some(AgentId::from_uuid(row.stream.key())));
+            }
+            match rows.last() {
+                Some(last) if rows.len() >= LONGEST_PAGE as usize => {
+                    query.before = Some(last.stream);
+                }
+                Some(_) | None => return Ok(None),
+            }
+        }
+    }
+
+    /// A node by name, this one or one that can be reached.
+    pub(super) fn node_named(&self, name: &str) -> Option<NodeId> {
+        if name == &*self.0.name {
+            return Some(self.0.id);
+        }
+        let peers = self.0.member.as_ref()?.peers.peers();
+        let named = peers.iter().find(|peer| peer.name == name);
+        named.map(|peer| peer.node)
+    }
+
+    /// How many nodes with the store this one can pass its use cases on to.
+    pub(super) fn controls_in_reach(&self) -> Result<String, String> {
+        let Some(member) = &self.0.member else {
+            return Err("this node has no store and knows no other".to_owned());
+        };
+        let (controls, peers) = (member.placement.controls(), member.peers.peers());
+        let reached = controls
+            .iter()
+            .filter(|control| peers.iter().any(|peer| peer.node == **control))
+            .count();
+        let found = format!(
+            "{reached} of {} control nodes can be reached",
+            controls.len()
+        );
+        if reached > 0 { Ok(found) } else { Err(found) }
+    }
+}

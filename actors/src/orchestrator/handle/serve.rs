@@ -1,0 +1,231 @@
+//! Carries out what other nodes pass on, each use case by its name.
+
+use std::{pin::Pin, sync::Arc};
+
+use protocol::{access::Caller, member::NodeRole, wire::Service};
+use runtime::cluster::{Fault, Handler, Incoming, Outcome, Peer};
+use serde_json::value::RawValue;
+
+use super::{
+    Inner, Member, Orchestrator,
+    cases::{
+        AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
+        CheckAgent, CheckpointTask, CountAgents, DeleteTask, EventsAfter, ListAgents, ListTasks,
+        RegisterAgent, ShowAgent, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowTree,
+        ShowWhy, StoreStatus, SubmitTask, TotalAgents, UpdateAgent, UseCase,
+    },
+};
+use crate::{
+    Rejection,
+    orchestrator::{
+        call::{Call, Reply, decode, encode, unreadable},
+        parcel::{Arrived, Frame, PIECE},
+    },
+};
+
+/// One use case of any type.
+struct Entry {
+    name: &'static str,
+    carry_out: CarryOut,
+}
+
+type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
+type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
+
+/// All that other nodes can pass on.
+const TABLE: [Entry; 26] = [
+    entry::<AgentConfig>(),
+    entry::<AgentEvents>(),
+    entry::<AmendTask>(),
+    entry::<AssignTask>(),
+    entry::<AwaitTask>(),
+    entry::<CancelTask>(),
+    entry::<ChangeAgent>(),
+    entry::<CheckAgent>(),
+    entry::<CheckpointTask>(),
+    entry::<CountAgents>(),
+    entry::<DeleteTask>(),
+    entry::<EventsAfter>(),
+    entry::<ListAgents>(),
+    entry::<ListTasks>(),
+    entry::<RegisterAgent>(),
+    entry::<ShowAgent>(),
+    entry::<ShowAllocation>(),
+    entry::<ShowResult>(),
+    entry::<ShowTask>(),
+    entry::<ShowTaskTree>(),
+    entry::<ShowTree>(),
+    entry::<ShowWhy>(),
+    entry::<StoreStatus>(),
+    entry::<SubmitTask>(),
+    entry::<TotalAgents>(),
+    entry::<UpdateAgent>(),
+];
+
+const fn entry<U: UseCase>() -> Entry {
+    Entry {
+        name: U::NAME,
+        carry_out: |at, call| Box::pin(at.carry_out_for::<U>(call)),
+    }
+}
+
+impl Orchestrator {
+    /// Lets other nodes ask this one, for as long as it lives.
+    pub(super) fn serve(&self) {
+        let Some(member) = &self.0.member else {
+            return;
+        };
+        let calls = self.handler(|at, incoming| Box::pin(at.called(incoming)));
+        member.peers.serve(Service::CALL, calls);
+        let feeds = self.handler(|at, incoming| Box::pin(at.followed(incoming)));
+        member.peers.serve(Service::FEED, feeds);
+    }
+
+    /// The mesh outlives the orchestrator and does not keep it.
+    fn handler(&self, handle: fn(Self, Incoming) -> Outcome) -> Handler {
+        let inner = Arc::downgrade(&self.0);
+        Arc::new(move |incoming| match inner.upgrade() {
+            Some(inner) => handle(Self(inner), incoming),
+            None => Box::pin(async { Err(Fault::Refused("the node is stopping".to_owned())) }),
+        })
+    }
+
+    async fn called(self, incoming: Incoming) -> Result<Vec<u8>, Fault> {
+        let Inner { member, clock, .. } = &*self.0;
+        let Some(member) = member else {
+            return Err(Fault::Refused("the node is alone".to_owned()));
+        };
+        let from = incoming.from.node;
+        let call = match Frame::decode(&incoming.payload) {
+            Some(Frame::Whole(call)) => call.to_vec(),
+            Some(Frame::Part {
+                parcel,
+                index,
+                of,
+                bytes,
+            }) => {
+                // Not before it may ask anything at all are its pieces kept.
+                if !may_act_for_users(&incoming.from) {
+                    return Ok(member.frame(&incoming.from, &refused(&incoming.from), clock.now()));
+                }
+                let piece = (index, of);
+                let arrived = member
+                    .parcels()
+                    .arrived((from, parcel), piece, bytes, clock.now());
+                match arrived {
+                    Arrived::Whole(call) => call,
+                    Arrived::Kept => return Ok(Frame::Kept.encode()),
+                    Arrived::Gone => return Ok(Frame::Gone.encode()),
+                }
+            }
+            Some(Frame::Next { parcel, index }) => {
+                let now = clock.now();
+                return Ok(member.parcels().fetched(from, parcel, index, now));
+            }
+            Some(Frame::Kept | Frame::Gone) | None => {
+                return Err(Fault::Refused("the request cannot be read".to_owned()));
+            }
+        };
+        let reply = self.reply(&incoming.from, &call).await;
+        Ok(member.frame(&incoming.from, &reply, clock.now()))
+    }
+
+    async fn reply(&self, from: &Peer, call: &[u8]) -> Reply {
+        if !may_act_for_users(from) {
+            return refused(from);
+        }
+        let call: Call = match decode(call) {
+            Ok(call) => call,
+            Err(error) => return Reply::Rejected(unreadable("request", &error)),
+        };
+        match TABLE.iter().find(|entry| entry.name == call.name) {
+            Some(entry) => (entry.carry_out)(self, &call).await,
+            None => Reply::Rejected(Rejection::Unavailable {
+                message: format!(
+                    "{} does not know the request {}; see whether all nodes run the same version",
+                    self.0.name, call.name
+                ),
+                retry_after: std::time::Duration::from_secs(5),
+            }),
+        }
+    }
+
+    async fn carry_out_for<U: UseCase>(&self, call: &Call) -> Reply {
+        let (body, caller): (&RawValue, &Caller) = (&call.body, &call.caller);
+        let case: U = match serde_json::from_str(body.get()) {
+            Ok(case) => case,
+            Err(error) => return Reply::Rejected(unreadable("request", &error)),
+        };
+        match self.elsewhere(caller, &case, call.standing).await {
+            Err(rejection) => Reply::Rejected(rejection),
+            Ok(Some(elsewhere)) => elsewhere,
+            Ok(None) => Reply::of(case.perform(self, caller).await),
+        }
+    }
+}
+
+impl Member {
+    /// A reply as one message, with more to fetch when it is long.
+    fn frame(&self, to: &Peer, reply: &Reply, now: protocol::time::Timestamp) -> Vec<u8> {
+        let bytes = match encode(reply) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let reply = Reply::Rejected(unreadable("answer", &error));
+                encode(&reply).unwrap_or_default()
+            }
+        };
+        if bytes.len() <= PIECE {
+            return Frame::Whole(&bytes).encode();
+        }
+        let first = self.parcels().leave(to.node, bytes, now);
+        first.unwrap_or_else(|| {
+            let reply = Reply::Rejected(Rejection::Overloaded {
+                message: "the answer is too large to be passed between nodes, or too many are on their way; ask for less".to_owned(),
+                retry_after: std::time::Duration::from_secs(2),
+            });
+            Frame::Whole(&encode(&reply).unwrap_or_default()).encode()
+        })
+    }
+}
+
+/// Whether a node can have found out who its callers are.
+pub(super) fn may_act_for_users(peer: &Peer) -> bool {
+    let may = peer.roles.has(NodeRole::Control) || peer.roles.has(NodeRole::Edge);
+    if !may {
+        tracing::warn!(
+            target: "audit",
+            peer = peer.name,
+            node = %peer.node,
+            roles = %peer.roles,
+            "a node that serves no users asked in the name of one; it was refused"
+        );
+    }
+    may
+}
+
+/// What a node hears that must not act for users.
+pub(super) fn forbidden(peer: &Peer) -> Rejection {
+    Rejection::Forbidden {
+        message: format!(
+            "node {} has the roles {} and may not act for users; that takes the role control or edge",
+            peer.name, peer.roles
+        ),
+    }
+}
+
+fn refused(peer: &Peer) -> Reply {
+    Reply::Rejected(forbidden(peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_use_case_has_a_name_of_its_own() {
+        let mut names: Vec<_> = TABLE.iter().map(|entry| entry.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TABLE.len());
+    }
+}

@@ -1,0 +1,14 @@
+//! Several nodes over one store: whichever is asked, the right one answers.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which the lint does not recognise outside a test function"
+)]
+
+mod agents;
+mod feeds;
+mod net;
+mod nodes;
+mod owners;
+mod tasks;
+mod trouble;
