@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use protocol::{access::DEFAULT_TENANT, agent::Resources, entity::EntityKind, id::NodeId};
+use protocol::{
+    access::DEFAULT_TENANT, agent::Resources, entity::EntityKind, id::NodeId, member::NodeRole,
+};
 use runtime::{
     clock::{Clock, Dice},
     entity::Host,
@@ -19,10 +21,12 @@ use crate::{
     adapter::{self, Doors},
     agent::{actor::ALERT, view::AgentTotalsView},
     allocator::{self, Allocator},
+    cluster::Surroundings,
+    host::{self, Hosts},
     orchestrator::{admission::Admission, tracker::task_tracker},
-    registry::{self, Registry},
+    registry::{self, Directory, Registry},
     services::{Parts, Services},
-    task::actor::Message,
+    task::{self, actor::Message},
 };
 
 /// How long attempts that are stopped may take to end.
@@ -37,6 +41,18 @@ impl Orchestrator {
     pub async fn start(setup: Setup) -> Result<Self, store::Error> {
         let (clock, dice) = (Clock::system(), Dice::system());
         let id = NodeId::from_uuid(dice.uuid_v7(clock.now()));
+        let around = Surroundings::alone(id, &setup.node);
+        Self::start_among(setup, around).await
+    }
+
+    /// The same, among other nodes: `around` says which start of which node this is.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn start_among(setup: Setup, around: Surroundings) -> Result<Self, store::Error> {
+        let (clock, dice) = (Clock::system(), Dice::system());
+        let id = around.me.node;
         let epoch = setup.store.begin(id, &setup.node).await?;
         let writer = Writer::start(setup.store.clone());
         let journal = Journal::new(
@@ -50,7 +66,7 @@ impl Orchestrator {
         let open = open_tasks(&setup.store).await?;
         adapter::command::sweep(&setup.data_dir);
         let data_dir = setup.data_dir.clone();
-        let services = services(setup, &journal, &tree, dice, id, open);
+        let services = services(setup, &journal, &tree, dice, around, open);
         let root = Supervisor::start(
             &tree,
             "/",
@@ -72,8 +88,20 @@ impl Orchestrator {
             tree,
             id,
         }));
+        orchestrator.serve();
         orchestrator.recover().await?;
         Ok(orchestrator)
+    }
+
+    /// Answers other nodes, about what is known already, from here on.
+    fn serve(&self) {
+        let services = &self.0.services;
+        services.hosts.follow_lease();
+        if services.hosts.around.me.roles.has(NodeRole::Worker) {
+            services.hosts.serve();
+        }
+        services.directory.serve();
+        task::serve(services);
     }
 
     /// Agents first: what tasks were running on them is looked up there.
@@ -91,11 +119,7 @@ impl Orchestrator {
         self.0.services.admission.close();
         self.0.services.allocator.close();
         self.attempts_end(grace).await;
-        for agent in self.0.services.registry.all() {
-            for running in &agent.running {
-                running.value().cancel();
-            }
-        }
+        self.0.services.hosts.stop_all();
         // What was stopped is gone, and its end on disk, before this process is.
         self.attempts_end(STOPPED_WITHIN).await;
         if self.0.root.shutdown(Duration::from_secs(10)).await.is_err() {
@@ -110,7 +134,7 @@ impl Orchestrator {
     /// Waits until no attempt runs, for this long at most.
     async fn attempts_end(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
-        while self.0.services.registry.running() > 0 && tokio::time::Instant::now() < deadline {
+        while self.0.services.hosts.running() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -126,7 +150,7 @@ fn services(
     journal: &Journal,
     tree: &Tree,
     dice: Dice,
-    id: NodeId,
+    around: Surroundings,
     open: u64,
 ) -> Services {
     let clock = journal.clock().clone();
@@ -136,27 +160,44 @@ fn services(
         registry.clone(),
         setup.config.clone(),
         clock.clone(),
-        id,
+        around.me.node,
         capacity,
     );
     let tasks = Host::new(tree.clone(), journal.clone());
     let agents = Host::new(tree.clone(), journal.clone());
+    let doors = Doors::new(&setup.config, &setup.data_dir, setup.natives);
+    let hosts = Hosts::new(host::Parts {
+        config: setup.config.clone(),
+        clock: clock.clone(),
+        tree: tree.clone(),
+        doors: doors.clone(),
+        around,
+        ledger: None,
+    });
+    let directory = Directory::new(registry.clone(), allocator.clone(), hosts.clone());
     let services = Services::new(Parts {
-        doors: Doors::new(&setup.config, &setup.data_dir, setup.natives),
+        doors,
         admission: Admission::new(open, u64::from(setup.config.tasks.max_open)),
         config: setup.config,
         node: setup.node.into(),
         clock,
         dice,
-        tree: tree.clone(),
-        registry,
+        registry: registry.clone(),
+        directory,
         allocator: allocator.clone(),
+        hosts: hosts.clone(),
         tasks: tasks.clone(),
         agents: agents.clone(),
     });
     tasks.provide(services.clone());
     agents.provide(services.clone());
-    allocator.provide(tasks);
+    allocator.provide(tasks.clone(), hosts.clone());
+    hosts.provide(host::Local {
+        registry,
+        allocator,
+        tasks,
+        agents,
+    });
     services
 }
 
@@ -199,6 +240,7 @@ fn children(services: &Services, journal: &Journal) -> Vec<ChildSpec> {
     let (system, _) = branch("system", Spec::infrastructure(Strategy::OneForOne), system);
     vec![
         system,
+        host::actor::hosts(&services.hosts, "hosts"),
         services.agents.supervisor(),
         services.tasks.supervisor(),
     ]
