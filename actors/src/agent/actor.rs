@@ -65,6 +65,10 @@ impl Entity for AgentEntity {
                 hosting::place(cx);
                 Ok(())
             }
+            Message::Stray(node) => {
+                hosting::retake(cx, node);
+                Ok(())
+            }
             Message::Placed {
                 move_number,
                 hosted,

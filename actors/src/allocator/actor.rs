@@ -189,14 +189,16 @@ impl AllocatorActor {
         tokio::spawn(async move {
             let mut grant = None;
             for (position, agent) in agents.iter().take(ASKED).enumerate() {
-                if position > 0 {
-                    agent.lent();
-                }
                 let here = agent.hosted.gate.take();
                 let slot = match here {
                     Some(slot) => Some(slot),
                     None if agent.is_here(&agent.facts()) => None,
-                    None => hosts.reserve(agent, key.0, key.1).await,
+                    None => {
+                        if position > 0 {
+                            agent.lent();
+                        }
+                        hosts.reserve(agent, key.0, key.1).await
+                    }
                 };
                 if let Some(slot) = slot {
                     grant = Some(Box::new(allocator.granted(&ask, agent, slot, ranking)));

@@ -34,7 +34,7 @@ pub struct AgentSnapshot {
     pub checked: Option<(Health, Timestamp)>,
     /// Whether its breaker lets a call through now.
     pub circuit: Circuit,
-    /// How many steps it runs at once.
+    /// How many steps it runs at once; none while no node hosts it.
     pub slots: u32,
     /// How many it runs now.
     pub running: u32,
@@ -152,6 +152,9 @@ fn state_excludes(
         Mode::Stopped => return Some(Exclusion::Stopped),
         Mode::Paused => return Some(Exclusion::Paused),
         Mode::Started => {}
+    }
+    if agent.slots == 0 {
+        return Some(Exclusion::Unhosted);
     }
     let healthy = agent.checked.is_some_and(|(health, at)| {
         health == Health::Healthy && terms.now.since(at) <= terms.fresh_for

@@ -19,6 +19,7 @@ use protocol::{
     entity::EntityId,
     id::{AgentId, NodeId},
     task::TokenHash,
+    time::Timestamp,
     wire::Service,
 };
 use runtime::{
@@ -288,8 +289,13 @@ impl Hosts {
         hosted.runs(token)
     }
 
+    /// A moment that no change of the wall clock moves, for what is kept for a while.
+    fn moment(&self) -> Timestamp {
+        Timestamp::default().plus(self.clock.monotonic())
+    }
+
     fn give_up(&self, token: &TokenHash) {
-        let now = self.clock.now();
+        let now = self.moment();
         self.tokens().give_up(token, now);
         self.mark_tokens();
     }
@@ -314,16 +320,20 @@ impl Hosts {
 
     /// Frees what was kept in vain, and forgets what nobody can send any more.
     pub(super) fn tidy(&self) {
-        let now = self.clock.now();
+        let now = self.moment();
         let gone = |node| self.around.cluster.gone(node);
         // Dropped after the lock: a slot that comes free may be asked for at once.
         let lapsed = self.bookings().lapsed(now, gone);
         drop(lapsed);
         let mut tokens = self.tokens();
         tokens.forget(now);
-        self.0
-            .has_tokens
-            .store(!tokens.is_empty(), Ordering::SeqCst);
+        let any = !tokens.is_empty();
+        self.0.has_tokens.store(any, Ordering::SeqCst);
+        drop(tokens);
+        // Agents that were removed: nobody else holds a part of them.
+        self.0.hosted.retain(|_, hosted| {
+            Arc::strong_count(hosted) > 1 || hosted.post().is_some() || hosted.gate.taken() > 0
+        });
     }
 
     /// A slot is free: this node's allocator hears of it, and others that were refused one.
@@ -380,6 +390,14 @@ impl Hosts {
                 failures: figures.failures,
             };
             local.agents.tell_active(figures.agent.into(), message);
+        }
+    }
+
+    /// Tells an agent's entity on this node that another one hosts it unasked.
+    pub(crate) fn tell_stray(&self, agent: AgentId, node: NodeId) {
+        if let Some(local) = self.0.local.get() {
+            let message = crate::agent::actor::Message::Stray(node);
+            local.agents.tell_active(agent.into(), message);
         }
     }
 

@@ -84,7 +84,7 @@ impl Ledger {
             step: call.step.clone(),
             number: call.attempt,
             token: *token,
-            agent: String::new(),
+            agent: "proxy".to_owned(),
             outcome: Outcome::Lost { error },
             load: None,
         };

@@ -170,6 +170,9 @@ impl Directory {
                         self.0.hosts.tell_owner(figures);
                     }
                 }
+                Reported::Foreign if self.0.hosts.owner(agent.id) == Owner::Here => {
+                    self.0.hosts.tell_stray(agent.id, from);
+                }
                 Reported::Old | Reported::Foreign => {}
             }
         }

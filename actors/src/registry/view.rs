@@ -22,6 +22,7 @@ pub fn agent(agent: &Agent, node: &str) -> AgentView {
         metadata: spec.metadata.clone(),
         max_tasks: spec.max_tasks,
         resources: spec.resources,
+        placement: spec.placement.clone(),
         created_at: facts.created_at,
         updated_at: facts.updated_at,
         node: facts

@@ -78,6 +78,9 @@ pub struct AgentView {
     pub max_tasks: u32,
     /// What each running step takes of its node.
     pub resources: Resources,
+    /// On which nodes it may be hosted.
+    #[serde(default, skip_serializing_if = "Placement::is_anywhere")]
+    pub placement: Placement,
     /// When it was registered.
     pub created_at: Timestamp,
     /// When it was changed last.

@@ -73,6 +73,17 @@ pub(super) fn place(cx: &mut Cx) {
     }
 }
 
+/// A node hosts it that should not: the owner before this one asked it to, say.
+pub(super) fn retake(cx: &mut Cx, node: NodeId) {
+    let hosting = &mut cx.volatile.hosting;
+    let under_way = hosting.under_way.as_ref().map(|(node, ..)| *node);
+    let present = hosting.host.as_ref().map(|(node, ..)| *node);
+    if under_way.or(present) != Some(node) && !hosting.maybe.contains(&node) {
+        hosting.maybe.push(node);
+        show(cx, Running::GoesOn);
+    }
+}
+
 /// The node that is to host the agent.
 fn target(cx: &Cx) -> Option<(NodeId, Arc<str>)> {
     let spec = cx.state.spec.as_ref().filter(|_| !cx.state.deleted)?;

@@ -34,6 +34,8 @@ pub(crate) enum Message {
     Checked { report: HealthReport, failures: u32 },
     /// Nodes came, went or were asked to: see whether it is hosted where it should be.
     Place,
+    /// A node hosts it that should not.
+    Stray(NodeId),
     /// A node hosts it now, or does not want to.
     Placed { move_number: u64, hosted: Placed },
 }
@@ -67,6 +69,7 @@ impl runtime::supervision::Message for Message {
             Self::Check { .. } => "Check",
             Self::Checked { .. } => "Checked",
             Self::Place => "Place",
+            Self::Stray(_) => "Stray",
             Self::Placed { .. } => "Placed",
         }
     }

@@ -57,6 +57,10 @@ impl Hosts {
         while !self.around.cluster.gone(node) {
             match self.ask_again(node, payload.clone(), DONE_WITHIN).await {
                 Ok(reply) => return Some(reply),
+                Err(error @ Fault::TooLarge { .. }) => {
+                    tracing::error!(%node, %error, "an agent's description does not fit into a message");
+                    return None;
+                }
                 Err(error) => tracing::debug!(%node, %error, "a host is asked again"),
             }
             tokio::time::sleep(wait).await;

@@ -73,7 +73,7 @@ impl Hosts {
 
     /// Keeps a slot for a step of another node.
     fn keep(&self, agent: AgentId, place: Place) -> Reply {
-        let now = self.clock.now();
+        let now = self.moment();
         let Some((hosted, post)) = self
             .known(agent)
             .and_then(|hosted| hosted.post().map(|post| (hosted, post)))
@@ -128,7 +128,7 @@ impl Hosts {
         let hash = token_hash(&token);
         let slot = {
             let mut tokens = self.tokens();
-            match tokens.enter(&hash, self.clock.now()) {
+            match tokens.enter(&hash, self.moment()) {
                 Err(Seen::Before) => return Reply::Done,
                 Err(Seen::GivenUp) => return refused(Refusal::GivenUp),
                 Ok(()) => {}
