@@ -58,7 +58,7 @@ pub trait Cluster: fmt::Debug + Send + Sync {
     /// Whether this start of a node is dead for good: what ran there does not run any more.
     fn gone(&self, node: NodeId) -> bool;
 
-    /// Counts up after each change of any of these answers.
+    /// Counts up after each change of any of these answers, and when a node can be reached again.
     fn changes(&self) -> watch::Receiver<u64>;
 }
 

@@ -101,7 +101,12 @@ mod tests {
         Site {
             node: node(number),
             name: format!("node-{number}").into(),
-            region: if number % 2 == 0 { "even" } else { "odd" }.into(),
+            region: if number.is_multiple_of(2) {
+                "even"
+            } else {
+                "odd"
+            }
+            .into(),
             roles: Roles::all(),
             standing: Standing::Up,
         }
@@ -120,7 +125,7 @@ mod tests {
         for number in 0..50 {
             assert_eq!(chosen(number, Some(node(2)), &sites), node(2));
         }
-        let mut draining = sites.clone();
+        let mut draining = sites;
         draining[1].standing = Standing::Draining;
         for number in 0..50 {
             assert_ne!(chosen(number, Some(node(2)), &draining), node(2));

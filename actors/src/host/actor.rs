@@ -11,11 +11,16 @@ use runtime::{
     supervision::{self, ChildSpec, Guard, Restart, Status, child_at, spawn_in},
 };
 
+use tokio::sync::watch;
+
 use self::proxy::{AgentProxy, Run, name_of_proxy};
 use super::{Figures, Hosts};
 
 /// How often control nodes are told what is new.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How long what comes together is gathered before they are told of it.
+const SOON: Duration = Duration::from_millis(20);
 
 /// How long a proxy rests that fails again and again.
 const REST: Duration = Duration::from_secs(60);
@@ -36,6 +41,8 @@ pub(crate) enum Message {
     Stop(AgentId),
     /// An attempt found its proxy not there.
     Run(AgentId, Box<Run>),
+    /// Agents came: control nodes wait to hear how they do.
+    Tell,
     /// Time passed.
     Tick,
 }
@@ -46,6 +53,7 @@ impl supervision::Message for Message {
             Self::Start(_) => "Start",
             Self::Stop(_) => "Stop",
             Self::Run(..) => "Run",
+            Self::Tell => "Tell",
             Self::Tick => "Tick",
         }
     }
@@ -72,6 +80,9 @@ struct State {
     failures: HashMap<AgentId, Failures>,
     /// What each control node was told.
     told: HashMap<NodeId, HashMap<AgentId, Figures>>,
+    /// Whether they are about to be told.
+    telling: bool,
+    changes: Option<watch::Receiver<u64>>,
 }
 
 impl Actor for HostsActor {
@@ -91,7 +102,10 @@ impl Actor for HostsActor {
             }
         }
         myself.send_after(PERIOD, || Message::Tick);
-        Ok(State::default())
+        Ok(State {
+            changes: Some(self.hosts.around.cluster.changes()),
+            ..State::default()
+        })
     }
 
     async fn handle(
@@ -101,7 +115,12 @@ impl Actor for HostsActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Start(id) => self.start(&myself, state, id).await,
+            Message::Start(id) => {
+                self.start(&myself, state, id).await;
+                if !std::mem::replace(&mut state.telling, true) {
+                    myself.send_after(SOON, || Message::Tell);
+                }
+            }
             Message::Stop(id) => self.stop(state, id),
             Message::Run(id, run) => {
                 let hosted = self.hosts.hosted(id);
@@ -110,6 +129,10 @@ impl Actor for HostsActor {
                 }
                 // Dropped unused, it reports itself.
                 drop(hosted.proxy.offer(proxy::Message::Run(run)));
+            }
+            Message::Tell => {
+                state.telling = false;
+                self.tell(state);
             }
             Message::Tick => {
                 self.hosts.tidy();
@@ -204,6 +227,13 @@ impl HostsActor {
     /// Tells every other control node what is new since it was told last.
     fn tell(&self, state: &mut State) {
         let others = self.hosts.others();
+        if let Some(changes) = &mut state.changes
+            && changes.has_changed().unwrap_or(false)
+        {
+            // What was told before a node could be reached again may not have arrived.
+            changes.mark_unchanged();
+            state.told.clear();
+        }
         state.told.retain(|node, _| others.contains(node));
         let load = self.hosts.node_load();
         for node in others {

@@ -61,7 +61,7 @@ impl fmt::Debug for Booking {
 
 impl Booking {
     /// Its attempt was taken over by the node: nothing is to be given back.
-    pub(crate) fn used(mut self: Box<Self>) {
+    pub(crate) fn used(mut self) {
         self.release = None;
     }
 }
@@ -95,9 +95,9 @@ impl Slot {
     /// # Errors
     ///
     /// The slot, when it is on this node.
-    pub fn into_booking(self) -> Result<Box<Booking>, Self> {
+    pub fn into_booking(self) -> Result<Booking, Self> {
         match self.0 {
-            Held::There(booking) => Ok(booking),
+            Held::There(booking) => Ok(*booking),
             held @ Held::Here(_) => Err(Self(held)),
         }
     }

@@ -6,7 +6,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use dashmap::DashSet;
+use dashmap::{DashMap, DashSet};
 use protocol::{
     id::{AgentId, NodeId},
     member::NodeRole,
@@ -24,6 +24,9 @@ use crate::{
 /// Bytes of a page beyond which no agent is added.
 const PAGE: usize = 96 * 1024;
 
+/// Agents of which figures are kept that nobody can place yet.
+const EARLY: usize = 100_000;
+
 /// How long a page may take.
 const LISTED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -38,6 +41,8 @@ struct Inner {
     hosts: Hosts,
     /// Nodes whose agents are being listed now.
     listing: DashSet<NodeId>,
+    /// Figures of hosts that came before the owner's word that they are the host.
+    early: DashMap<AgentId, (NodeId, Figures)>,
 }
 
 impl Directory {
@@ -47,6 +52,7 @@ impl Directory {
             allocator,
             hosts,
             listing: DashSet::new(),
+            early: DashMap::new(),
         }))
     }
 
@@ -161,6 +167,7 @@ impl Directory {
         let mut any = false;
         for figures in agents {
             let Some(agent) = self.0.registry.get(figures.agent) else {
+                self.too_early(from, figures);
                 continue;
             };
             match agent.report(from, figures) {
@@ -170,10 +177,13 @@ impl Directory {
                         self.0.hosts.tell_owner(figures);
                     }
                 }
-                Reported::Foreign if self.0.hosts.owner(agent.id) == Owner::Here => {
-                    self.0.hosts.tell_stray(agent.id, from);
+                Reported::Foreign => {
+                    self.too_early(from, figures);
+                    if self.0.hosts.owner(agent.id) == Owner::Here {
+                        self.0.hosts.tell_stray(agent.id, from);
+                    }
                 }
-                Reported::Old | Reported::Foreign => {}
+                Reported::Old => {}
             }
         }
         if any {
@@ -181,8 +191,25 @@ impl Directory {
         }
     }
 
+    /// A host tells each figure once: it is kept until the owner says who hosts the agent.
+    fn too_early(&self, from: NodeId, figures: &Figures) {
+        if self.0.early.len() < EARLY {
+            self.0.early.insert(figures.agent, (from, figures.clone()));
+        }
+    }
+
     /// Takes owners' words in, each unless a later one is known.
     fn learn(&self, facts: Vec<Fact>) {
+        let known: Vec<AgentId> = facts.iter().map(|fact| fact.agent).collect();
+        self.believe(facts);
+        for agent in known {
+            if let Some((_, (from, figures))) = self.0.early.remove(&agent) {
+                self.loads(from, &[figures]);
+            }
+        }
+    }
+
+    fn believe(&self, facts: Vec<Fact>) {
         let mut fresh = Vec::new();
         let mut reindex = HashSet::new();
         for fact in facts {

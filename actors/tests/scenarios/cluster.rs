@@ -331,6 +331,20 @@ async fn a_word_on_an_agent_that_was_lost_is_made_good() {
 }
 
 #[tokio::test]
+async fn what_a_host_says_before_its_owner_does_is_not_forgotten() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    // C hears from the owner only by digest, long after the host told how the agent does.
+    town.board
+        .harm(Service::AGENT, "{\"changed\"", Fate::Dropped, usize::MAX);
+    town.agent_unseen("a", "one", "b").await;
+    town.knows(&town["c"], "one", 5).await;
+    let id = town.work("c", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    town["b"].tool.release(1);
+    assert_eq!(town.settled("c", id).await.status, TaskStatus::Completed);
+}
+
+#[tokio::test]
 async fn who_comes_later_learns_of_every_agent() {
     let mut town = Town::of(&["a", "b"]).await;
     for number in 0..200 {

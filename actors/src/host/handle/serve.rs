@@ -93,7 +93,13 @@ impl Hosts {
         }
         let takes = post.order.mode == protocol::agent::Mode::Started;
         match takes.then(|| hosted.gate.take()).flatten() {
-            Some(slot) => reserved(bookings.keep(place, (agent, slot), now)),
+            Some(slot) => {
+                if hosted.gate.free() == 0 {
+                    // It may want more: it hears of the next slot as if it had been refused.
+                    hosted.refuse(place.0);
+                }
+                reserved(bookings.keep(place, (agent, slot), now))
+            }
             None => {
                 drop(bookings);
                 hosted.refuse(place.0);
