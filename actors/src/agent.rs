@@ -1,11 +1,12 @@
-//! An agent as we see it: its record, and the proxy beside the tool that does the work.
+//! An agent as we see it: its record, and which node hosts it.
 //!
-//! [`AgentRecord`] is what its events say, [`breaker`] when to leave it alone, [`stats`] what it
-//! has done. An `AgentEntity` is its proxy: it runs attempts, checks health, and keeps the
-//! agent's entry in the registry.
+//! [`AgentRecord`] is what its events say, [`placing`] which node is to host it, [`breaker`] when to
+//! leave it alone, [`stats`] what it has done. An `AgentEntity` keeps the record and sees that a node
+//! hosts the agent; what runs there is in [`host`](crate::host).
 
 pub(crate) mod actor;
 pub mod breaker;
+pub mod placing;
 pub mod state;
 pub mod stats;
 mod token;

@@ -5,7 +5,9 @@
 pub mod adapter;
 pub mod agent;
 pub mod allocator;
+pub mod cluster;
 pub mod config;
+pub mod host;
 pub mod metrics;
 pub mod orchestrator;
 pub mod planner;

@@ -5,12 +5,17 @@ use std::sync::Arc;
 use runtime::{
     clock::{Clock, Dice},
     entity::Host,
-    supervision::Tree,
 };
 
 use crate::{
-    Config, adapter::Doors, agent::actor::AgentEntity, allocator::Allocator,
-    orchestrator::admission::Admission, registry::Registry, task::actor::TaskEntity,
+    Config,
+    adapter::Doors,
+    agent::actor::AgentEntity,
+    allocator::Allocator,
+    host::Hosts,
+    orchestrator::admission::Admission,
+    registry::{Directory, Registry},
+    task::actor::TaskEntity,
 };
 
 /// Handles to the parts of one node. Cheap to clone.
@@ -24,9 +29,10 @@ pub(crate) struct Parts {
     pub(crate) node: Arc<str>,
     pub(crate) clock: Clock,
     pub(crate) dice: Dice,
-    pub(crate) tree: Tree,
     pub(crate) registry: Registry,
+    pub(crate) directory: Directory,
     pub(crate) allocator: Allocator,
+    pub(crate) hosts: Hosts,
     pub(crate) admission: Admission,
     pub(crate) doors: Doors,
     pub(crate) tasks: Host<TaskEntity>,

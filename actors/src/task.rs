@@ -4,10 +4,12 @@
 //! when. A `TaskEntity` runs one while it is open; [`view`] is what clients see.
 
 pub(crate) mod actor;
+mod handle;
 pub mod retry;
 pub mod rules;
 pub mod state;
 pub mod view;
 pub mod why;
 
+pub(crate) use handle::serve;
 pub use state::{Attempt, Step, Task};

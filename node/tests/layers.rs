@@ -37,10 +37,6 @@ const SHELLS: &[&str] = &["actor", "handle", "store", "cluster", "adapter", "tes
 /// Files that may wait though their name does not say so, and why.
 const OTHER_SHELLS: &[(&str, &str)] = &[
     (
-        "actors/src/registry/agent.rs",
-        "holds what stops each running attempt, and never waits for it",
-    ),
-    (
         "runtime/src/entity.rs",
         "says what an entity's handler gives back to its actor",
     ),

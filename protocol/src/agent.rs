@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::member::NodeRole;
+
 /// Version of [`Event`] that this build writes.
 pub const EVENT_VERSION: u16 = 1;
 
@@ -77,6 +79,30 @@ impl Resources {
     }
 }
 
+/// On which nodes an agent may be hosted. What is absent does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Placement {
+    /// Only on nodes of this region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Only on the node of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Only on nodes that have this role too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<NodeRole>,
+}
+
+impl Placement {
+    /// Whether any node will do.
+    #[must_use]
+    pub fn is_anywhere(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Slots of an agent that names none.
 pub const DEFAULT_MAX_TASKS: u32 = 5;
 
@@ -110,6 +136,9 @@ pub struct AgentSpec {
     /// What each running step takes of its node.
     #[serde(default, skip_serializing_if = "Resources::is_none")]
     pub resources: Resources,
+    /// On which nodes it may be hosted.
+    #[serde(default, skip_serializing_if = "Placement::is_anywhere")]
+    pub placement: Placement,
     /// At registration: check the endpoint, call it, and look at its answer before anything is
     /// stored. Never stored itself.
     #[serde(default, skip_serializing)]

@@ -46,6 +46,8 @@ pub enum Exclusion {
     Stopped,
     /// An operator paused it.
     Paused,
+    /// No node hosts it, or the one that does has not said yet how busy it is.
+    Unhosted,
     /// Its last health check failed or is too old.
     Unhealthy,
     /// Too many of its calls failed lately; it is left alone for a while.
@@ -67,6 +69,7 @@ impl Exclusion {
             Self::Tool => "tool",
             Self::Stopped => "stopped",
             Self::Paused => "paused",
+            Self::Unhosted => "unhosted",
             Self::Unhealthy => "unhealthy",
             Self::CircuitOpen => "circuit_open",
             Self::Resources => "resources",

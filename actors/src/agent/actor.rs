@@ -1,8 +1,8 @@
-//! An agent's proxy: runs attempts beside its mailbox, never in it; checks health; obeys operators.
+//! An agent: keeps its record, obeys operators, and sees that a node hosts it.
 
-mod check;
+mod health;
+mod hosting;
 mod message;
-mod run;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,30 +18,18 @@ use runtime::{
     store::{Delivery, Refusal},
 };
 
-pub(crate) use self::check::ALERT;
-pub(crate) use self::message::{Answer, Change, Message, ProbeRequest};
-pub(crate) use self::run::{Report, Run};
-use super::{
-    AgentRecord,
-    breaker::{Breaker, CallEnd, Pass},
-    state,
-    stats::SuccessRate,
-};
-use crate::{
-    Rejection,
-    adapter::for_agent,
-    allocator::Circuit,
-    registry::{Agent, Facts, Gate, agent_tools},
-    services::Services,
-};
+pub(crate) use self::health::ALERT;
+pub(crate) use self::message::{Answer, Change, Message};
+use super::{AgentRecord, state};
+use crate::{Rejection, host::Running, registry::Agent, services::Services};
 
-/// The volatile part of a proxy.
+/// The volatile part of an agent.
 #[derive(Debug, Default)]
 pub(crate) struct AgentEntity {
-    agent: Option<Arc<Agent>>,
-    breaker: Option<Breaker>,
-    success: SuccessRate,
-    checking: check::Checking,
+    /// Its entry in this node's registry.
+    entry: Option<Arc<Agent>>,
+    hosting: hosting::Hosting,
+    alarm: health::Alarm,
 }
 
 type Cx = Context<AgentEntity>;
@@ -54,11 +42,9 @@ impl Entity for AgentEntity {
     const FOLDER: &'static str = "agents";
 
     async fn recover(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
-        if cx.state.deleted {
-            return Ok(());
+        if !cx.state.deleted {
+            hosting::enlist(cx);
         }
-        enlist(cx);
-        cx.tell_self(Message::Check { reply: None });
         Ok(())
     }
 
@@ -70,93 +56,32 @@ impl Entity for AgentEntity {
                 change,
                 reply,
             } => self::change(cx, &user, *change, reply).await,
-            Message::Run(run) => {
-                run::start(cx, *run);
-                Ok(())
-            }
-            Message::Stop { token } => {
-                if let Some(agent) = &cx.volatile.agent
-                    && let Some(running) = agent.running.get(&token)
-                {
-                    running.cancel();
-                }
-                Ok(())
-            }
-            Message::Ended { pass, end } => {
-                ended(cx, pass, end);
-                Ok(())
-            }
-            Message::BreakerDue => {
-                show_circuit(cx);
-                Ok(())
-            }
-            Message::Probe(request) => {
-                run::probe(cx, *request);
-                Ok(())
-            }
             Message::Check { reply } => {
-                check::begin(cx, reply);
+                health::check(cx, reply);
                 Ok(())
             }
-            Message::Checked(report) => check::end(cx, report).await,
+            Message::Checked { report, failures } => health::checked(cx, &report, failures).await,
+            Message::Place => {
+                hosting::place(cx);
+                Ok(())
+            }
+            Message::Stray(node) => {
+                hosting::retake(cx, node);
+                Ok(())
+            }
+            Message::Placed {
+                move_number,
+                hosted,
+            } => {
+                hosting::placed(cx, move_number, hosted);
+                Ok(())
+            }
         }
     }
 }
 
 fn agent_id(cx: &Cx) -> AgentId {
     AgentId::from_uuid(cx.id().key())
-}
-
-/// Puts the agent's entry into the registry, or brings the one that is there up to date.
-fn enlist(cx: &mut Cx) {
-    let Some(spec) = cx.state.spec.clone() else {
-        return;
-    };
-    cx.volatile.breaker = Some(Breaker::new(&cx.services.config.breaker));
-    let id = agent_id(cx);
-    let facts = facts(cx, *spec);
-    match cx.services.registry.get(id) {
-        Some(agent) => {
-            agent.gate.set_limit(facts.spec.max_tasks);
-            agent.change(|old| *old = facts);
-            cx.volatile.agent = Some(agent);
-            cx.services.registry.reindex(cx.state.tenant());
-        }
-        None => {
-            let allocator = cx.services.allocator.clone();
-            let gate = Arc::new(Gate::new(facts.spec.max_tasks, move || allocator.freed(id)));
-            let agent = Arc::new(Agent::new(id, cx.state.tenant().to_owned(), gate, facts));
-            cx.volatile.agent = Some(agent.clone());
-            cx.services.registry.insert(agent);
-        }
-    }
-    cx.services.allocator.changed();
-}
-
-fn facts(cx: &Cx, spec: AgentSpec) -> Facts {
-    let adapter = match for_agent(&spec, &cx.services.doors) {
-        Ok(adapter) => Some(adapter),
-        Err(errors) => {
-            tracing::error!(
-                agent = spec.name,
-                ?errors,
-                "the agent's configuration makes no sense to this build"
-            );
-            None
-        }
-    };
-    Facts {
-        tools: agent_tools(&spec),
-        spec: Arc::new(spec),
-        mode: cx.state.mode,
-        health: None,
-        known_health: cx.state.health,
-        circuit: super::breaker::Position::Closed,
-        admits: Circuit::Passable,
-        adapter,
-        created_at: cx.state.created_at,
-        updated_at: cx.state.updated_at,
-    }
 }
 
 async fn register(
@@ -175,9 +100,8 @@ async fn register(
     })?;
     match commit(cx, &user, Vec::new()).await {
         Ok(()) => {
-            enlist(cx);
+            hosting::enlist(cx);
             let _ = reply.send(Ok(()));
-            cx.tell_self(Message::Check { reply: None });
         }
         Err(error) => {
             let _ = reply.send(Err(not_recorded(error, &name)));
@@ -257,81 +181,18 @@ fn mode_set(cx: &Cx, mode: Mode, user: &str) -> Option<Event> {
     })
 }
 
-/// What a change that is on disk means for the registry and for what runs.
+/// What a change that is on disk means for the registries, the host, and what runs there.
 fn follow(cx: &mut Cx, change: &Change) {
-    let Some(agent) = cx.volatile.agent.clone() else {
-        return;
-    };
     match change {
-        Change::Update(_) => {
-            enlist(cx);
-            cx.tell_self(Message::Check { reply: None });
-        }
-        Change::Start | Change::Resume | Change::Pause | Change::Stop(StopMode::Graceful) => {
-            agent.change(|facts| facts.mode = cx.state.mode);
-        }
-        Change::Stop(StopMode::Now) => {
-            agent.change(|facts| facts.mode = cx.state.mode);
-            stop_running(&agent);
-        }
+        Change::Update(_)
+        | Change::Start
+        | Change::Resume
+        | Change::Pause
+        | Change::Stop(StopMode::Graceful) => hosting::show(cx, Running::GoesOn),
+        Change::Stop(StopMode::Now) => hosting::show(cx, Running::Ends),
         Change::Delete => {
-            cx.services.registry.remove(agent.id);
-            agent.gate.set_limit(0);
-            stop_running(&agent);
+            hosting::remove(cx);
             cx.passivate();
         }
-    }
-    let updated = cx.state.updated_at;
-    agent.change(|facts| facts.updated_at = updated);
-    cx.services.allocator.changed();
-}
-
-/// Ends what runs: the tasks try it elsewhere, by effect class.
-fn stop_running(agent: &Agent) {
-    for running in &agent.running {
-        running.value().cancel();
-    }
-}
-
-/// A call ended: breaker and success rate learn from it.
-fn ended(cx: &mut Cx, pass: Pass, end: CallEnd) {
-    let now = cx.services.clock.now();
-    if let Some(breaker) = &mut cx.volatile.breaker {
-        breaker.record(pass, end, now);
-    }
-    if let Some(agent) = &cx.volatile.agent {
-        cx.volatile.success.add(end);
-        agent.set_success_rate(cx.volatile.success.get());
-    }
-    show_circuit(cx);
-}
-
-/// Publishes where the breaker stands; an open one is looked at again when its pause is over.
-fn show_circuit(cx: &mut Cx) {
-    let now = cx.services.clock.now();
-    let (Some(agent), Some(breaker)) = (cx.volatile.agent.clone(), cx.volatile.breaker) else {
-        return;
-    };
-    let circuit = breaker.position(now);
-    let admits = if breaker.admits(now) {
-        Circuit::Passable
-    } else {
-        Circuit::Open
-    };
-    let facts = agent.facts();
-    if (facts.circuit, facts.admits) == (circuit, admits) {
-        return;
-    }
-    if facts.circuit != circuit {
-        tracing::warn!(
-            agent = agent.name,
-            circuit = circuit.as_str(),
-            "the agent's circuit changed"
-        );
-    }
-    agent.change(|facts| (facts.circuit, facts.admits) = (circuit, admits));
-    cx.services.allocator.changed();
-    if admits == Circuit::Open {
-        cx.tell_self_after(cx.services.config.breaker.pause.0, Message::BreakerDue);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use protocol::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::config;
 
@@ -31,7 +32,8 @@ enum State {
 }
 
 /// Where a breaker stands, as the API prints it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Position {
     /// Calls pass.
     Closed,

@@ -65,6 +65,7 @@ pub fn updated(spec: &AgentSpec, update: protocol::api::AgentUpdate) -> AgentSpe
     spec.capabilities = update.capabilities.unwrap_or(spec.capabilities);
     spec.max_tasks = update.max_tasks.unwrap_or(spec.max_tasks);
     spec.resources = update.resources.unwrap_or(spec.resources);
+    spec.placement = update.placement.unwrap_or(spec.placement);
     spec
 }
 

@@ -1,19 +1,26 @@
 //! Keeps the steps that wait, and serves them when agents become free.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use protocol::id::{AgentId, TaskId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use runtime::supervision::{self, ChildSpec, Restart, child_at};
 
 use super::{
-    Waiting, WaitingRoom,
+    Ranking, Waiting, WaitingRoom,
     handle::{Allocator, Ask, Grant, candidates},
 };
 use crate::{registry::Agent, task::actor as task};
 
 /// How often steps that wait are looked at without being told, for what changes unseen.
 const PERIOD: Duration = Duration::from_millis(500);
+
+/// Agents that are asked for a slot before a step waits.
+const ASKED: usize = 8;
 
 /// A step, by its task and place.
 type Key = (TaskId, usize);
@@ -29,6 +36,12 @@ pub(crate) enum Message {
     Wait(Box<Ask>),
     /// A step does not wait any more.
     Forget { task: TaskId, step: usize },
+    /// Nodes were asked for a slot for a step, as the offer of this number.
+    Offered {
+        key: Key,
+        number: u64,
+        grant: Option<Box<Grant>>,
+    },
     /// A slot is free.
     Freed(AgentId),
     /// Any agent may be free.
@@ -42,6 +55,7 @@ impl supervision::Message for Message {
         match self {
             Self::Wait(_) => "Wait",
             Self::Forget { .. } => "Forget",
+            Self::Offered { .. } => "Offered",
             Self::Freed(_) => "Freed",
             Self::Changed => "Changed",
             Self::Tick => "Tick",
@@ -70,6 +84,9 @@ pub(crate) fn allocator(allocator: &Allocator) -> ChildSpec {
 pub(crate) struct State {
     room: WaitingRoom<Key>,
     asks: HashMap<Key, Ask>,
+    /// Steps for which other nodes are being asked: they wait no more, and not yet again.
+    offered: HashMap<Key, (u64, Ask)>,
+    offers: u64,
 }
 
 impl Actor for AllocatorActor {
@@ -91,6 +108,8 @@ impl Actor for AllocatorActor {
         Ok(State {
             room: WaitingRoom::new(self.allocator.ageing()),
             asks: HashMap::new(),
+            offered: HashMap::new(),
+            offers: 0,
         })
     }
 
@@ -102,9 +121,12 @@ impl Actor for AllocatorActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Wait(ask) => self.wait(state, *ask),
+            Message::Offered { key, number, grant } => self.offered(state, key, number, grant),
             Message::Forget { task, step } => {
                 state.room.remove(&(task, step));
                 state.asks.remove(&(task, step));
+                // A slot that is found all the same is given back.
+                state.offered.remove(&(task, step));
             }
             Message::Freed(agent) => {
                 if let Some(agent) = self.allocator.registry().get(agent) {
@@ -126,7 +148,86 @@ impl Actor for AllocatorActor {
 }
 
 impl AllocatorActor {
+    /// Asks the best agents one after the other, or lets the step wait behind those that do already.
     fn wait(&self, state: &mut State, ask: Ask) {
+        if !state.asks.is_empty() {
+            self.enter(state, ask);
+            return;
+        }
+        let (agents, ranking) = self.allocator.order(&ask);
+        let mut agents = agents.into_iter();
+        while let Some(agent) = agents.next() {
+            if let Some(slot) = agent.hosted.gate.take() {
+                let key = (ask.task, ask.step);
+                let grant = self.allocator.granted(&ask, &agent, slot, ranking);
+                self.tell(key, grant);
+                return;
+            }
+            if !agent.is_here(&agent.facts()) {
+                let agents = std::iter::once(agent).chain(agents).collect();
+                self.offer(state, ask, agents, ranking);
+                return;
+            }
+        }
+        self.enter(state, ask);
+    }
+
+    /// Asks agents for a slot, beside the mailbox.
+    fn offer(&self, state: &mut State, ask: Ask, agents: Vec<Arc<Agent>>, ranking: Ranking) {
+        let Some(hosts) = self.allocator.hosts().cloned() else {
+            self.enter(state, ask);
+            return;
+        };
+        state.offers += 1;
+        let (number, key) = (state.offers, (ask.task, ask.step));
+        state.offered.insert(key, (number, ask.clone()));
+        let allocator = self.allocator.clone();
+        // Counted at once, or all that wait would be offered to the one slot that is free.
+        if let Some(first) = agents.first() {
+            first.lent();
+        }
+        tokio::spawn(async move {
+            let mut grant = None;
+            for (position, agent) in agents.iter().take(ASKED).enumerate() {
+                let here = agent.hosted.gate.take();
+                let slot = match here {
+                    Some(slot) => Some(slot),
+                    None if agent.is_here(&agent.facts()) => None,
+                    None => {
+                        if position > 0 {
+                            agent.lent();
+                        }
+                        hosts.reserve(agent, key.0, key.1).await
+                    }
+                };
+                if let Some(slot) = slot {
+                    grant = Some(Box::new(allocator.granted(&ask, agent, slot, ranking)));
+                    break;
+                }
+            }
+            // Without an actor the slot is given back, and every task asks again.
+            let _ = allocator
+                .address()
+                .cast(Message::Offered { key, number, grant });
+        });
+    }
+
+    fn offered(&self, state: &mut State, key: Key, number: u64, grant: Option<Box<Grant>>) {
+        let Entry::Occupied(offered) = state.offered.entry(key) else {
+            return;
+        };
+        if offered.get().0 != number {
+            return;
+        }
+        let (_, ask) = offered.remove();
+        match grant {
+            Some(grant) => self.tell(key, *grant),
+            None => self.enter(state, ask),
+        }
+    }
+
+    /// Lets a step wait.
+    fn enter(&self, state: &mut State, ask: Ask) {
         let key = (ask.task, ask.step);
         let waiting = Waiting {
             key,
@@ -145,7 +246,7 @@ impl AllocatorActor {
         state.asks.insert(key, ask);
         // From here on a slot that comes free is announced; one that came free before is seen below.
         self.allocator.set_waiting(state.asks.len());
-        for agent in agents.iter().filter(|agent| agent.gate.free() > 0) {
+        for agent in agents.iter().filter(|agent| agent.hosted.gate.free() > 0) {
             self.serve(state, agent);
         }
     }
@@ -160,8 +261,13 @@ impl AllocatorActor {
     }
 
     /// Gives the agent's free slots to those that are next for what it can do.
-    fn serve(&self, state: &mut State, agent: &Agent) {
-        while !state.asks.is_empty() && agent.gate.free() > 0 {
+    fn serve(&self, state: &mut State, agent: &Arc<Agent>) {
+        loop {
+            let facts = agent.facts();
+            let load = agent.load(&facts);
+            if state.asks.is_empty() || load.taken >= load.limit {
+                return;
+            }
             let snapshot = self.allocator.snapshot(agent);
             let next = self
                 .allocator
@@ -172,6 +278,11 @@ impl AllocatorActor {
             let Some(ask) = state.asks.remove(&waiting.key) else {
                 continue;
             };
+            if !agent.is_here(&facts) {
+                let ranking = self.allocator.order(&ask).1;
+                self.offer(state, ask, vec![agent.clone()], ranking);
+                continue;
+            }
             match self.allocator.grant(&ask) {
                 Some(grant) => self.tell(waiting.key, grant),
                 // Somebody was faster: it keeps its place.

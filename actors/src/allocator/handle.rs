@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    host::Hosts,
     registry::{Agent, Registry, Slot, Tenant},
     task::actor::TaskEntity,
 };
@@ -78,6 +79,10 @@ struct Inner {
     closed: AtomicBool,
     sessions: DashMap<(String, String), AgentId>,
     load: RwLock<NodeLoad>,
+    /// What other nodes said of themselves.
+    others: RwLock<Vec<NodeLoad>>,
+    has_others: AtomicBool,
+    hosts: OnceLock<Hosts>,
 }
 
 impl Allocator {
@@ -109,6 +114,9 @@ impl Allocator {
             closed: AtomicBool::new(false),
             sessions: DashMap::new(),
             load: RwLock::new(load),
+            others: RwLock::default(),
+            has_others: AtomicBool::new(false),
+            hosts: OnceLock::new(),
         }))
     }
 
@@ -150,6 +158,9 @@ impl Allocator {
     pub fn observe(&self, cpu_used: f64, memory_used: f64, disk_used: f64) {
         let mut load = self.0.load.write().unwrap_or_else(PoisonError::into_inner);
         (load.cpu_used, load.memory_used, load.disk_used) = (cpu_used, memory_used, disk_used);
+        if let Some(hosts) = self.0.hosts.get() {
+            hosts.observe(*load);
+        }
     }
 
     /// Every agent of the tenant with its first failing filter or its scores.
@@ -173,9 +184,29 @@ impl Allocator {
         self.0.waiting.load(Ordering::SeqCst)
     }
 
-    /// Whom to tell of a grant; only the first time counts.
-    pub(crate) fn provide(&self, tasks: Host<TaskEntity>) {
+    /// How another node stands, by its own word.
+    pub(crate) fn observe_other(&self, load: NodeLoad) {
+        let Some(hosts) = self.0.hosts.get() else {
+            return;
+        };
+        let mut others = self
+            .0
+            .others
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        others.retain(|other| other.node != load.node && !hosts.around.cluster.gone(other.node));
+        others.push(load);
+        self.0.has_others.store(true, Ordering::SeqCst);
+    }
+
+    /// Whom to tell of a grant, and how to reach agents elsewhere; only the first time counts.
+    pub(crate) fn provide(&self, tasks: Host<TaskEntity>, hosts: Hosts) {
         let _ = self.0.tasks.set(tasks);
+        let _ = self.0.hosts.set(hosts);
+    }
+
+    pub(super) fn hosts(&self) -> Option<&Hosts> {
+        self.0.hosts.get()
     }
 
     pub(super) fn tasks(&self) -> Option<&Host<TaskEntity>> {
@@ -198,7 +229,8 @@ impl Allocator {
         self.0.config.allocator.ageing.0
     }
 
-    /// Takes a slot of the best agent that still has one.
+    /// Takes a slot of the best agent that still has one, if that is on this node. When one elsewhere
+    /// is better, the step goes by way of the waiting room, which asks it.
     pub(super) fn grant(&self, ask: &Ask) -> Option<Grant> {
         if self.0.closed.load(Ordering::SeqCst) {
             return None;
@@ -208,17 +240,43 @@ impl Allocator {
         let mut ranking = self.rank(ask, &agents);
         for position in std::mem::take(&mut ranking.order) {
             let agent = agents[position];
-            if let Some(slot) = agent.gate.take() {
-                ranking.choose(&agent.name);
-                self.remember(ask, agent.id);
-                return Some(Grant {
-                    agent: agent.clone(),
-                    slot,
-                    card: ranking.card,
-                });
+            if let Some(slot) = agent.hosted.gate.take() {
+                return Some(self.granted(ask, agent, slot, ranking));
+            }
+            if !agent.is_here(&agent.facts()) {
+                return None;
             }
         }
         None
+    }
+
+    pub(super) fn granted(
+        &self,
+        ask: &Ask,
+        agent: &Arc<Agent>,
+        slot: Slot,
+        mut ranking: Ranking,
+    ) -> Grant {
+        ranking.choose(&agent.name);
+        self.remember(ask, agent.id);
+        Grant {
+            agent: agent.clone(),
+            slot,
+            card: ranking.card,
+        }
+    }
+
+    /// The agents that may have a step, the best first, and why. Nothing once it is closed.
+    pub(super) fn order(&self, ask: &Ask) -> (Vec<Arc<Agent>>, Ranking) {
+        let tenant = self.0.registry.tenant(&ask.requirement.tenant);
+        let agents = candidates(&tenant, &ask.requirement);
+        let mut ranking = self.rank(ask, &agents);
+        let order = std::mem::take(&mut ranking.order);
+        if self.0.closed.load(Ordering::SeqCst) {
+            return (Vec::new(), ranking);
+        }
+        let order = order.into_iter().map(|position| agents[position].clone());
+        (order.collect(), ranking)
     }
 
     fn rank(&self, ask: &Ask, agents: &[&Arc<Agent>]) -> Ranking {
@@ -236,6 +294,15 @@ impl Allocator {
         let mut load = *self.0.load.read().unwrap_or_else(PoisonError::into_inner);
         load.taken = self.0.registry.declared();
         let config = &self.0.config;
+        let (own, all);
+        let nodes = if self.0.has_others.load(Ordering::Relaxed) {
+            let others = self.0.others.read().unwrap_or_else(PoisonError::into_inner);
+            all = others.iter().copied().chain([load]).collect::<Vec<_>>();
+            &all[..]
+        } else {
+            own = [load];
+            &own[..]
+        };
         look(&Terms {
             now: self.0.clock.now(),
             fresh_for: config.health.interval.0 * 2 + config.health.timeout.0,
@@ -243,7 +310,8 @@ impl Allocator {
             memory_limit: config.allocator.memory_limit,
             disk_limit: config.allocator.disk_limit,
             cpu_limit: config.allocator.cpu_limit,
-            nodes: &[load],
+            here: self.0.node,
+            nodes,
         })
     }
 
@@ -260,6 +328,7 @@ impl Allocator {
                 self.0.clock.now(),
             )
         };
+        let load = agent.load(&facts);
         AgentSnapshot {
             id: agent.id,
             name: agent.name.clone(),
@@ -269,11 +338,11 @@ impl Allocator {
             mode: facts.mode,
             checked: Some(checked.unwrap_or_else(known)),
             circuit: facts.admits,
-            slots: agent.gate.limit(),
-            running: agent.gate.taken(),
-            assigned: agent.gate.assigned(),
+            slots: load.limit,
+            running: load.taken,
+            assigned: load.assigned,
             success_rate: agent.success_rate(),
-            node: self.0.node,
+            node: facts.host.as_ref().map_or(self.0.node, |(node, _)| *node),
             resources: facts.spec.resources,
         }
     }

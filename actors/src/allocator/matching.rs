@@ -8,6 +8,7 @@ use protocol::{
     id::{AgentId, NodeId},
     time::Timestamp,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Request, Requirement};
 
@@ -33,7 +34,7 @@ pub struct AgentSnapshot {
     pub checked: Option<(Health, Timestamp)>,
     /// Whether its breaker lets a call through now.
     pub circuit: Circuit,
-    /// How many steps it runs at once.
+    /// How many steps it runs at once; none while no node hosts it.
     pub slots: u32,
     /// How many it runs now.
     pub running: u32,
@@ -48,7 +49,8 @@ pub struct AgentSnapshot {
 }
 
 /// Whether an agent's breaker lets a call through.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Circuit {
     /// Calls pass.
     #[default]
@@ -58,7 +60,7 @@ pub enum Circuit {
 }
 
 /// How much of a node is taken. Asked only for work that declares what it takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NodeLoad {
     /// The node.
     pub node: NodeId,
@@ -89,6 +91,8 @@ pub struct Terms<'a> {
     pub cpu_limit: f64,
     /// Share of a node's disk in use above which no declared work starts.
     pub disk_limit: f64,
+    /// This node: among equals its agents come first, for no message leaves it.
+    pub here: NodeId,
     /// The nodes that agents run on.
     pub nodes: &'a [NodeLoad],
 }
@@ -149,6 +153,9 @@ fn state_excludes(
         Mode::Paused => return Some(Exclusion::Paused),
         Mode::Started => {}
     }
+    if agent.slots == 0 {
+        return Some(Exclusion::Unhosted);
+    }
     let healthy = agent.checked.is_some_and(|(health, at)| {
         health == Health::Healthy && terms.now.since(at) <= terms.fresh_for
     });
@@ -200,6 +207,7 @@ pub fn evaluate<'a>(
                     position,
                     agent,
                     scores: NOT_SCORED,
+                    away: false,
                 });
             }
             Some(_) if excluded.len() == LISTED => omitted += 1,
@@ -212,6 +220,7 @@ pub fn evaluate<'a>(
     }
     for candidate in &mut fitting {
         candidate.scores = score(request, candidate.agent, &peers, &terms.weights);
+        candidate.away = candidate.agent.node != terms.here;
     }
     let listed = fitting.len().min(LISTED);
     if fitting.len() > LISTED {
@@ -249,13 +258,16 @@ struct Fitting<'a> {
     position: usize,
     agent: &'a AgentSnapshot,
     scores: Scores,
+    away: bool,
 }
 
 impl Fitting<'_> {
-    /// The higher score first; among equals the one given the fewest steps so far, then by name.
+    /// The higher score first; among equals those of this node, then the one given the fewest steps
+    /// so far, then by name.
     fn compare(&self, other: &Self) -> Ordering {
         let by_score = other.scores.total.total_cmp(&self.scores.total);
         by_score
+            .then_with(|| self.away.cmp(&other.away))
             .then_with(|| self.agent.assigned.cmp(&other.agent.assigned))
             .then_with(|| self.agent.name.cmp(&other.agent.name))
     }

@@ -1,18 +1,19 @@
-//! Watches over the agents: counts them, and sees that none is left without health checks.
+//! Watches over the agents: counts them, sees that none is left without health checks, and that all
+//! hear of it when nodes come and go.
 
 use std::{collections::HashMap, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use runtime::{
-    clock::Clock,
-    supervision::{self, ChildSpec, Restart, child},
-};
+use runtime::supervision::{self, ChildSpec, Restart, child};
 
 use super::Registry;
-use crate::services::Services;
+use crate::{agent::actor as agent, services::Services, task::actor as task};
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// Looks between two digests.
+const DIGEST: u32 = 5;
 
 struct AgentManager {
     services: Services,
@@ -20,12 +21,18 @@ struct AgentManager {
 
 #[derive(Debug)]
 enum Message {
+    /// Time passed.
     Look,
+    /// Nodes came, went, or own other entities than before.
+    Changed,
 }
 impl ractor::Message for Message {}
 impl supervision::Message for Message {
     fn name(&self) -> &'static str {
-        "Look"
+        match self {
+            Self::Look => "Look",
+            Self::Changed => "Changed",
+        }
     }
 }
 
@@ -44,27 +51,50 @@ pub(crate) fn agent_manager(services: Services) -> ChildSpec {
 
 impl Actor for AgentManager {
     type Msg = Message;
-    type State = ();
+    type State = u32;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<Message>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        (): (),
+    ) -> Result<u32, ActorProcessingErr> {
+        let mut changes = self.services.hosts.around.cluster.changes();
+        let own = myself.clone();
+        tokio::spawn(async move {
+            while changes.changed().await.is_ok() && own.cast(Message::Changed).is_ok() {}
+        });
+        // What changed before this life began is not missed.
+        myself.cast(Message::Changed)?;
         myself.cast(Message::Look)?;
-        Ok(())
+        Ok(0)
     }
 
     async fn handle(
         &self,
         myself: ActorRef<Message>,
-        Message::Look: Message,
-        (): &mut (),
+        message: Message,
+        looks: &mut u32,
     ) -> Result<(), ActorProcessingErr> {
-        count(&self.services.registry);
-        for id in overdue(&self.services) {
-            // Its proxy lost its timer, in a restart say: it is asked to check now.
-            let check = crate::agent::actor::Message::Check { reply: None };
-            self.services.agents.tell_active(id.into(), check);
+        match message {
+            Message::Look => {
+                count(&self.services.registry);
+                self.services.hosts.check_overdue();
+                *looks = looks.wrapping_add(1);
+                if looks.is_multiple_of(DIGEST) {
+                    self.services.directory.tell_digest();
+                }
+                myself.send_after(PERIOD, || Message::Look);
+            }
+            Message::Changed => {
+                self.services.agents.broadcast(|| agent::Message::Place);
+                self.services
+                    .tasks
+                    .broadcast(|| task::Message::NodesChanged);
+                self.services.directory.tell_digest();
+                self.services.allocator.changed();
+            }
         }
-        myself.send_after(PERIOD, || Message::Look);
         Ok(())
     }
 }
@@ -80,24 +110,4 @@ fn count(registry: &Registry) {
     for (status, count) in by_status {
         metrics::gauge!(crate::metrics::AGENTS, "status" => status).set(f64::from(count));
     }
-}
-
-/// Agents whose last check is older than an interval and the time that a check may take.
-fn overdue(services: &Services) -> Vec<protocol::id::AgentId> {
-    let health = &services.config.health;
-    let limit = health.interval.0 + health.timeout.0;
-    let now = Clock::now(&services.clock);
-    services
-        .registry
-        .all()
-        .iter()
-        .filter(|agent| {
-            let facts = agent.facts();
-            facts
-                .health
-                .as_ref()
-                .is_some_and(|report| now.since(report.checked_at) > limit)
-        })
-        .map(|agent| agent.id)
-        .collect()
 }

@@ -1,9 +1,15 @@
 //! The slots of one agent: taken before a step is given to it, given back when the step ends.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
+
+use protocol::id::NodeId;
 
 /// Called when a slot becomes free.
 type Freed = Box<dyn Fn() + Send + Sync>;
@@ -16,9 +22,86 @@ pub struct Gate {
     freed: Freed,
 }
 
-/// A slot that is taken until this is dropped.
+/// A slot that is taken until this is dropped, on this node or on another.
 #[derive(Debug)]
-pub struct Slot(Arc<Gate>);
+pub struct Slot(Held);
+
+#[derive(Debug)]
+enum Held {
+    Here(#[expect(dead_code, reason = "its drop is what counts")] Taken),
+    There(Box<Booking>),
+}
+
+/// A slot of a gate of this node.
+#[derive(Debug)]
+struct Taken(Arc<Gate>);
+
+/// A slot that another node keeps for an attempt.
+pub struct Booking {
+    /// The node.
+    pub node: NodeId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// By which number it knows the slot.
+    pub number: u64,
+    /// How long a call may take when its step does not say.
+    pub timeout: Option<Duration>,
+    /// Tells the node that the slot is not needed.
+    pub(crate) release: Option<Release>,
+}
+
+/// What gives a slot of another node back.
+pub(crate) type Release = Box<dyn FnOnce() + Send + Sync>;
+
+impl fmt::Debug for Booking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Booking({} on {})", self.number, self.name)
+    }
+}
+
+impl Booking {
+    /// Its attempt was taken over by the node: nothing is to be given back.
+    pub(crate) fn used(mut self) {
+        self.release = None;
+    }
+}
+
+impl Drop for Booking {
+    fn drop(&mut self) {
+        if let Some(release) = self.release.take() {
+            release();
+        }
+    }
+}
+
+impl Slot {
+    /// A slot of another node.
+    #[must_use]
+    pub fn there(booking: Booking) -> Self {
+        Self(Held::There(Box::new(booking)))
+    }
+
+    /// The booking on another node, if that is where the slot is.
+    #[must_use]
+    pub fn booking(&self) -> Option<&Booking> {
+        match &self.0 {
+            Held::Here(_) => None,
+            Held::There(booking) => Some(booking),
+        }
+    }
+
+    /// The booking on another node, or the slot itself when it is on this one.
+    ///
+    /// # Errors
+    ///
+    /// The slot, when it is on this node.
+    pub fn into_booking(self) -> Result<Booking, Self> {
+        match self.0 {
+            Held::There(booking) => Ok(*booking),
+            held @ Held::Here(_) => Err(Self(held)),
+        }
+    }
+}
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -76,11 +159,11 @@ impl Gate {
             })
             .ok()?;
         self.assigned.fetch_add(1, Ordering::Relaxed);
-        Some(Slot(self.clone()))
+        Some(Slot(Held::Here(Taken(self.clone()))))
     }
 }
 
-impl Drop for Slot {
+impl Drop for Taken {
     fn drop(&mut self) {
         // In one order with the allocator's count of who waits: one of the two sees the other.
         self.0.taken.fetch_sub(1, Ordering::SeqCst);

@@ -1,7 +1,7 @@
 //! Agents by id, by name and by capability, for each tenant.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -11,7 +11,7 @@ use protocol::{agent::Resources, id::AgentId};
 use super::Agent;
 use crate::planner::{Member, Roster};
 
-/// All agents of this node. Cheap to clone.
+/// All agents of the cluster, as this node knows them. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Registry(Arc<Inner>);
 
@@ -79,7 +79,7 @@ impl Registry {
     pub fn declared(&self) -> Resources {
         let mut declared = Resources::default();
         for agent in &self.0.agents {
-            let running = agent.gate.taken();
+            let running = agent.hosted.gate.taken();
             let each = agent.facts().spec.resources;
             declared.cpu += each.cpu * f64::from(running);
             declared.memory = declared
@@ -89,32 +89,27 @@ impl Registry {
         declared
     }
 
-    /// Attempts that run, are about to, or whose results are not recorded yet.
-    #[must_use]
-    pub fn running(&self) -> usize {
-        let busy = |agent: &Agent| {
-            let taken = usize::try_from(agent.gate.taken()).unwrap_or(usize::MAX);
-            agent.running.len().max(taken)
-        };
-        self.0.agents.iter().map(|agent| busy(&agent)).sum()
-    }
-
-    /// Adds or replaces an entry.
-    pub fn insert(&self, agent: Arc<Agent>) {
-        let tenant = agent.tenant.clone();
-        self.0.agents.insert(agent.id, agent);
-        self.reindex(&tenant);
+    /// Adds or replaces entries.
+    pub(crate) fn insert_all(&self, agents: impl Iterator<Item = Arc<Agent>>) {
+        let mut tenants = HashSet::new();
+        for agent in agents {
+            tenants.insert(agent.tenant.clone());
+            self.0.agents.insert(agent.id, agent);
+        }
+        for tenant in tenants {
+            self.reindex(&tenant);
+        }
     }
 
     /// Removes an entry.
-    pub fn remove(&self, id: AgentId) {
+    pub(crate) fn remove(&self, id: AgentId) {
         if let Some((_, agent)) = self.0.agents.remove(&id) {
             self.reindex(&agent.tenant);
         }
     }
 
     /// Takes in what changed about names or capabilities.
-    pub fn reindex(&self, tenant: &str) {
+    pub(crate) fn reindex(&self, tenant: &str) {
         let mut index = Tenant::default();
         for agent in self.0.agents.iter().filter(|agent| agent.tenant == tenant) {
             index.agents.insert(agent.name.clone(), agent.clone());

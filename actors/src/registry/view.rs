@@ -4,11 +4,12 @@ use protocol::api::AgentView;
 
 use super::Agent;
 
-/// The whole agent.
+/// The whole agent; `node` is shown while no node hosts it.
 #[must_use]
 pub fn agent(agent: &Agent, node: &str) -> AgentView {
     let facts = agent.facts();
     let spec = &facts.spec;
+    let load = agent.load(&facts);
     AgentView {
         id: agent.id,
         name: agent.name.clone(),
@@ -21,12 +22,17 @@ pub fn agent(agent: &Agent, node: &str) -> AgentView {
         metadata: spec.metadata.clone(),
         max_tasks: spec.max_tasks,
         resources: spec.resources,
+        placement: spec.placement.clone(),
         created_at: facts.created_at,
         updated_at: facts.updated_at,
-        node: node.to_owned(),
+        node: facts
+            .host
+            .as_ref()
+            .map_or(node, |(_, name)| name)
+            .to_owned(),
         actor_path: format!("/agents/{}", agent.name),
-        running_tasks: agent.gate.taken(),
-        capacity: agent.gate.free(),
+        running_tasks: load.taken,
+        capacity: load.limit.saturating_sub(load.taken),
         health: facts.health.clone(),
         circuit: facts.circuit.as_str().to_owned(),
     }

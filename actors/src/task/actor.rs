@@ -4,6 +4,7 @@
 //! is anybody told. While a step's result is being written, further results wait in the mailbox and
 //! share the next commit.
 
+mod attempts;
 mod effect;
 mod message;
 mod step;
@@ -14,7 +15,7 @@ use protocol::{
     api::TaskView,
     entity::EntityKind,
     id::{CommandId, TaskId},
-    task::{Event, Failure, TaskStatus},
+    task::{Event, TaskStatus},
     time::Timestamp,
 };
 use ractor::ActorProcessingErr;
@@ -46,6 +47,8 @@ const WAKE: &str = "wake";
 pub(crate) struct TaskEntity {
     /// Steps for which the allocator looks for an agent.
     requested: HashSet<usize>,
+    /// Lost attempts about which agents are being asked, by step and number.
+    probing: HashSet<(String, u32)>,
     /// What is to be done once the staged events are written.
     effects: Vec<Effect>,
     /// Answered when the task is settled.
@@ -72,19 +75,7 @@ impl Entity for TaskEntity {
         if cx.state.status.is_terminal() {
             return Ok(());
         }
-        let why = Failure::new(
-            "node_lost",
-            "the process that ran it ended before its result was recorded",
-        );
-        let (owner, registry) = (cx.journal().owner(), cx.services.registry.clone());
-        let events = cx.state.lose(&why, moment(&cx.services), |attempt| {
-            let runs = || {
-                registry
-                    .get(attempt.agent)
-                    .is_some_and(|agent| agent.running.contains_key(&attempt.token))
-            };
-            attempt.node != owner || !runs()
-        });
+        let events = attempts::settle_lost(cx);
         "recovery".clone_into(&mut cx.volatile.actor);
         stage(cx, events)?;
         flush(cx).await
@@ -119,9 +110,23 @@ impl Entity for TaskEntity {
                 number,
                 finding,
             } => {
+                cx.volatile.probing.remove(&(step.clone(), number));
                 let events = cx
                     .state
                     .probed(&step, number, finding, moment(&cx.services));
+                stage(cx, events)?;
+            }
+            Message::NodesChanged => {
+                let events = attempts::lose_gone(cx);
+                if events.is_empty() {
+                    return Ok(());
+                }
+                "recovery".clone_into(&mut cx.volatile.actor);
+                stage(cx, events)?;
+            }
+            Message::Asked { attempts, known } => {
+                let events = attempts::asked(cx, &attempts, known.as_deref());
+                "recovery".clone_into(&mut cx.volatile.actor);
                 stage(cx, events)?;
             }
             Message::Requeue => cx.volatile.requested.clear(),
@@ -184,7 +189,7 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     }
     let idle_until = idle_until(cx, now);
     commit(cx, idle_until).await?;
-    effect::carry_out(cx).await;
+    effect::carry_out(cx);
     match idle_until {
         Some(_) => cx.passivate(),
         None => set_timer(cx, now),
@@ -288,7 +293,7 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
             // A client that went away finds its task by its key.
             let shown = cx.volatile.waiters.is_empty().then(|| Box::new(shown(cx)));
             let _ = submit.accepted.send(Ok(shown));
-            effect::carry_out(cx).await;
+            effect::carry_out(cx);
             set_timer(cx, now);
             retire(cx)
         }

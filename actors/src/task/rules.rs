@@ -178,14 +178,39 @@ impl Task {
         of: impl Fn(&Attempt) -> bool,
     ) -> Vec<Event> {
         let outcome = Outcome::Lost { error: why.clone() };
+        self.end_all(&outcome, moment, |_, attempt| of(attempt))
+    }
+
+    /// Attempts that surely never reached their tool and never will: those that `of` matches, by step
+    /// and number, failed before they started.
+    #[must_use]
+    pub fn never_ran(
+        &self,
+        why: &Failure,
+        moment: Moment<'_>,
+        of: impl Fn(&Step, u32) -> bool,
+    ) -> Vec<Event> {
+        let outcome = Outcome::Failed {
+            error: why.clone(),
+            retryable: true,
+        };
+        self.end_all(&outcome, moment, |step, attempt| of(step, attempt.number))
+    }
+
+    fn end_all(
+        &self,
+        outcome: &Outcome,
+        moment: Moment<'_>,
+        of: impl Fn(&Step, &Attempt) -> bool,
+    ) -> Vec<Event> {
         let lost = self.steps.iter().filter_map(|step| {
-            let attempt = step.running().filter(|attempt| of(attempt))?;
+            let attempt = step.running().filter(|attempt| of(step, attempt))?;
             Some((step, attempt.number))
         });
         // Decided together: each one counts those before it among those that will be tried again.
         (1..)
             .zip(lost)
-            .flat_map(|(ending, (step, number))| self.ended(step, number, &outcome, ending, moment))
+            .flat_map(|(ending, (step, number))| self.ended(step, number, outcome, ending, moment))
             .collect()
     }
 
@@ -459,6 +484,29 @@ impl Task {
                 Value::Object(outputs)
             }
         }
+    }
+}
+
+/// Where an attempt is that was under way when its task was loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sighting {
+    /// Its node is gone: it is lost.
+    Gone,
+    /// It was this node's: it is lost unless it runs here.
+    Here,
+    /// Another node lives that may run it, and is to be asked.
+    Elsewhere,
+}
+
+/// Where to look for an attempt that was given to a node.
+#[must_use]
+pub fn sighting(node: NodeId, me: NodeId, gone: impl FnOnce(NodeId) -> bool) -> Sighting {
+    if node == me {
+        Sighting::Here
+    } else if gone(node) {
+        Sighting::Gone
+    } else {
+        Sighting::Elsewhere
     }
 }
 

@@ -91,6 +91,9 @@ fn remedy(excluded: Exclusion, agent: &str) -> String {
         }
         Exclusion::Stopped => format!("{agent} is stopped; start it"),
         Exclusion::Paused => format!("{agent} is paused; resume it"),
+        Exclusion::Unhosted => format!(
+            "no node hosts {agent} at the moment; start one that fits its placement, or change that"
+        ),
         Exclusion::Unhealthy => {
             format!("{agent} fails its health checks; it goes on when it answers again")
         }

@@ -7,6 +7,7 @@
 
 mod agents;
 mod allocation;
+mod cluster;
 mod control;
 mod feed;
 mod intake;

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,8 @@ pub(crate) struct Tool {
     finding: Mutex<Probe>,
     calls: Mutex<Vec<Call>>,
     begun: watch::Sender<usize>,
+    running: AtomicUsize,
+    most: AtomicUsize,
     cancelled: watch::Sender<usize>,
     probes: watch::Sender<usize>,
 }
@@ -35,6 +37,8 @@ impl Default for Tool {
             finding: Mutex::new(Probe::Unknown("not told".to_owned())),
             calls: Mutex::default(),
             begun: watch::Sender::default(),
+            running: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
             cancelled: watch::Sender::default(),
             probes: watch::Sender::default(),
         }
@@ -66,6 +70,11 @@ impl Tool {
 
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
+    }
+
+    /// The most calls that ran at the same time.
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
     }
 
     pub(crate) fn begun(&self) -> usize {
@@ -101,8 +110,10 @@ impl Adapter for Tool {
     ) -> Answer<'a, Result<Value, CallError>> {
         Box::pin(async move {
             self.calls.lock().unwrap().push(call.clone());
+            let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(running, Ordering::SeqCst);
             self.begun.send_modify(|count| *count += 1);
-            tokio::select! {
+            let answer = tokio::select! {
                 () = cancel.cancelled() => {
                     self.cancelled.send_modify(|count| *count += 1);
                     Err(CallError::Cancelled)
@@ -111,7 +122,9 @@ impl Adapter for Tool {
                     permit.unwrap().forget();
                     Ok(json!({ "did": call.step }))
                 }
-            }
+            };
+            self.running.fetch_sub(1, Ordering::SeqCst);
+            answer
         })
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use protocol::{
-    agent::{AgentSpec, AgentStatus, AgentType, DEFAULT_MAX_TASKS, Resources, StopMode},
+    agent::{AgentSpec, AgentStatus, AgentType, DEFAULT_MAX_TASKS, Placement, Resources, StopMode},
     api::{AgentQuery, AgentUpdate, AgentView},
 };
 use serde_json::{Map, Value, json};
@@ -248,6 +248,7 @@ impl Register {
             metadata: self.change.metadata.unwrap_or_default(),
             max_tasks: self.change.max_tasks.unwrap_or(DEFAULT_MAX_TASKS),
             resources: Resources::default(),
+            placement: Placement::default(),
             verify: self.verify,
         })
     }
@@ -263,6 +264,7 @@ impl Change {
             metadata: self.metadata,
             max_tasks: self.max_tasks,
             resources: None,
+            placement: None,
         }
     }
 }

@@ -298,6 +298,7 @@ async fn register(client: &Client, spec: &AgentSpec) -> Result<(), Failure> {
                 metadata: Some(spec.metadata.clone()),
                 max_tasks: Some(spec.max_tasks),
                 resources: Some(spec.resources),
+                placement: Some(spec.placement.clone()),
             };
             client.update_agent(&spec.name, &update).await?;
             Ok(())
@@ -329,4 +330,5 @@ fn is_same(found: &AgentView, spec: &AgentSpec) -> bool {
         && json!(found.metadata) == json!(spec.metadata)
         && found.max_tasks == spec.max_tasks
         && found.resources == spec.resources
+        && found.placement == spec.placement
 }

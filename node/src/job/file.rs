@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use protocol::{
-    agent::{AgentSpec, AgentType, Resources},
+    agent::{AgentSpec, AgentType, Placement, Resources},
     plan::{Effect, RetryPolicy, StepSpec},
     task::Budget,
     time::Span,
@@ -48,6 +48,8 @@ pub(super) struct Agent {
     max_tasks: u32,
     #[serde(default)]
     resources: Resources,
+    #[serde(default)]
+    placement: Placement,
 }
 
 const fn default_max_tasks() -> u32 {
@@ -141,6 +143,7 @@ impl Agent {
             metadata: self.metadata,
             max_tasks: self.max_tasks,
             resources: self.resources,
+            placement: self.placement,
             verify: false,
         }
     }

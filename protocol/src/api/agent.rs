@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    agent::{AgentStatus, AgentType, Health, Resources, StopMode},
+    agent::{AgentStatus, AgentType, Health, Placement, Resources, StopMode},
     id::AgentId,
     time::Timestamp,
 };
@@ -28,6 +28,8 @@ pub struct AgentUpdate {
     pub max_tasks: Option<u32>,
     /// What each running step takes of its node.
     pub resources: Option<Resources>,
+    /// On which nodes it may be hosted; the agent moves when its node is not among them.
+    pub placement: Option<Placement>,
 }
 
 /// Which agents a list holds.
@@ -76,6 +78,9 @@ pub struct AgentView {
     pub max_tasks: u32,
     /// What each running step takes of its node.
     pub resources: Resources,
+    /// On which nodes it may be hosted.
+    #[serde(default, skip_serializing_if = "Placement::is_anywhere")]
+    pub placement: Placement,
     /// When it was registered.
     pub created_at: Timestamp,
     /// When it was changed last.

@@ -269,6 +269,12 @@ impl<S: EventSourced> Journaled<S> {
         self.head
     }
 
+    /// Under which ownership it was made or loaded; the lowest one when it was only read.
+    #[must_use]
+    pub fn owned_under(&self) -> Epoch {
+        self.epoch.unwrap_or_default()
+    }
+
     /// Whose stream it is.
     #[must_use]
     pub const fn stream(&self) -> EntityId {

@@ -41,8 +41,9 @@ type Done<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// What happens to the entities of shards that come and go.
 #[derive(Clone)]
 pub struct Moves {
-    /// Activates streams with unfinished work; `since` is the last sign of life of their owner before.
-    pub recover: Arc<dyn Fn(store::Scope, Option<Duration>) -> Done<()> + Send + Sync>,
+    /// Activates streams with unfinished work and answers whether it could; `since` is the last sign of
+    /// life of their owner before.
+    pub recover: Arc<dyn Fn(store::Scope, Option<Duration>) -> Done<bool> + Send + Sync>,
     /// Takes entities out of memory; answers when they are gone.
     pub evict: Arc<dyn Fn(store::Scope, Evict) -> Done<()> + Send + Sync>,
     /// Tells other nodes that it is worth looking at the store.
@@ -254,7 +255,13 @@ impl Placer {
     }
 
     fn recover(&self, scope: store::Scope, since: Option<Duration>) {
-        tokio::spawn((self.moves.recover)(scope, since));
+        let (recover, fence) = (self.moves.recover.clone(), self.holdings.fence().clone());
+        tokio::spawn(async move {
+            // Shards that were given away meanwhile hold nothing that this node may activate.
+            while !recover(scope.clone(), since).await && fence.holds() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
     }
 
     fn take(&self, myself: &ActorRef<Notice>, shards: Vec<Shard>) {

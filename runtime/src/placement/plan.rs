@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{epoch::Epoch, id::NodeId, shard::Shard};
+use protocol::{epoch::Epoch, id::NodeId, member::MemberState, shard::Shard};
 
 use super::rendezvous;
 use crate::membership::Roster;
@@ -39,9 +39,13 @@ pub fn plan(
     held: &BTreeMap<Shard, Epoch>,
     takeover: Takeover,
 ) -> Plan {
-    let candidates = roster.owners_to_be();
-    let serving = candidates.iter().any(|candidate| candidate.node == me);
     let mut plan = Plan::default();
+    // Before the first picture there is nothing to go by.
+    let Some(own) = roster.member(me) else {
+        return plan;
+    };
+    let leaving = own.state != MemberState::Up;
+    let candidates = roster.owners_to_be();
     for (number, row) in (0..).zip(roster.shards()) {
         let shard = Shard(number);
         let mine = row.owner == Some(me);
@@ -57,7 +61,7 @@ pub fn plan(
         }
         let wanted = rendezvous::owner(shard, &candidates);
         if held.contains_key(&shard) {
-            if (wanted.is_some() || !serving) && wanted != Some(me) && plan.give_back.len() < STEP {
+            if (wanted.is_some() || leaving) && wanted != Some(me) && plan.give_back.len() < STEP {
                 plan.give_back.push(shard);
             }
         } else if wanted == Some(me) {
@@ -80,7 +84,7 @@ mod tests {
     use std::time::Duration;
 
     use protocol::{
-        member::{Member, MemberState, Roles},
+        member::{Member, Roles},
         time::Timestamp,
     };
     use uuid::Uuid;

@@ -1,23 +1,18 @@
-//! What a proxy is told.
+//! What an agent is told.
 
 use protocol::{
     agent::{AgentSpec, StopMode},
     api::{AgentUpdate, HealthReport},
-    id::TaskId,
+    id::NodeId,
 };
 use tokio::sync::oneshot;
 
-use super::Run;
-use crate::{
-    Rejection,
-    adapter::Call,
-    agent::breaker::{CallEnd, Pass},
-};
+use crate::Rejection;
 
 /// Answers a command once it is on disk.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, Rejection>>;
 
-/// What lies in a proxy's mailbox.
+/// What lies in an agent's mailbox.
 pub(crate) enum Message {
     /// The first message of a new agent.
     Register {
@@ -31,22 +26,27 @@ pub(crate) enum Message {
         change: Box<Change>,
         reply: Answer<bool>,
     },
-    /// Run an attempt.
-    Run(Box<Run>),
-    /// Stop the attempt with this token hash.
-    Stop { token: String },
-    /// An attempt ended.
-    Ended { pass: Pass, end: CallEnd },
-    /// An open circuit may let one call through.
-    BreakerDue,
-    /// Ask the tool about a lost attempt.
-    Probe(Box<ProbeRequest>),
-    /// Check health now.
+    /// Check health now, wherever it is hosted.
     Check {
         reply: Option<oneshot::Sender<HealthReport>>,
     },
-    /// What the check found.
-    Checked(HealthReport),
+    /// What its host found, and how many checks in a row failed.
+    Checked { report: HealthReport, failures: u32 },
+    /// Nodes came, went or were asked to: see whether it is hosted where it should be.
+    Place,
+    /// A node hosts it that should not.
+    Stray(NodeId),
+    /// A node hosts it now, or does not want to.
+    Placed { move_number: u64, hosted: Placed },
+}
+
+/// What became of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// The node hosts it.
+    On(NodeId),
+    /// It does not: it is gone, or a later owner's word counts there.
+    Nowhere,
 }
 
 /// What operators may ask of an agent.
@@ -60,28 +60,17 @@ pub(crate) enum Change {
     Delete,
 }
 
-/// A question about an attempt whose receipt is missing.
-#[derive(Debug)]
-pub(crate) struct ProbeRequest {
-    pub(crate) call: Call,
-    pub(crate) task: TaskId,
-    pub(crate) step: String,
-    pub(crate) number: u32,
-}
-
 impl ractor::Message for Message {}
 impl runtime::supervision::Message for Message {
     fn name(&self) -> &'static str {
         match self {
             Self::Register { .. } => "Register",
             Self::Change { .. } => "Change",
-            Self::Run(_) => "Run",
-            Self::Stop { .. } => "Stop",
-            Self::Ended { .. } => "Ended",
-            Self::BreakerDue => "BreakerDue",
-            Self::Probe(_) => "Probe",
             Self::Check { .. } => "Check",
-            Self::Checked(_) => "Checked",
+            Self::Checked { .. } => "Checked",
+            Self::Place => "Place",
+            Self::Stray(_) => "Stray",
+            Self::Placed { .. } => "Placed",
         }
     }
 }

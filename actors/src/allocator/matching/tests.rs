@@ -51,6 +51,7 @@ fn terms() -> Terms<'static> {
         memory_limit: 0.95,
         cpu_limit: 0.98,
         disk_limit: 0.95,
+        here: NODE,
         nodes: &[NodeLoad {
             node: NODE,
             cpu_used: 0.5,

@@ -28,6 +28,7 @@ fn terms(now: Timestamp) -> Terms<'static> {
         memory_limit: 1.0,
         cpu_limit: 1.0,
         disk_limit: 1.0,
+        here: NodeId::from_uuid(uuid::Uuid::nil()),
         nodes: &[],
     }
 }

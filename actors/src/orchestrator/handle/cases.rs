@@ -104,12 +104,12 @@ fn unreachable(error: TellError) -> Rejection {
             code: "parked",
             message: error.to_string(),
         },
-        TellError::Activation { .. }
-        | TellError::Elsewhere(_)
-        | TellError::Unreachable(_) => Rejection::Unavailable {
-            message: error.to_string(),
-            retry_after: Duration::from_secs(1),
-        },
+        TellError::Activation { .. } | TellError::Elsewhere(_) | TellError::Unreachable(_) => {
+            Rejection::Unavailable {
+                message: error.to_string(),
+                retry_after: Duration::from_secs(1),
+            }
+        }
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use protocol::{access::DEFAULT_TENANT, agent::Resources, entity::EntityKind, id::NodeId};
+use protocol::{
+    access::DEFAULT_TENANT, agent::Resources, entity::EntityKind, id::NodeId, member::NodeRole,
+};
 use runtime::{
     clock::{Clock, Dice},
     entity::Host,
     journal::Journal,
+    membership,
     outbox::{Carrier, couriers},
-    placement::Holdings,
+    placement::{Holdings, Moves, placer},
     projection::projector,
     reminder::{Wake, reminders},
-    store::{self, Scope, Writer},
+    store::{self, Writer},
     supervision::{ChildSpec, Spec, Strategy, Supervisor, Tree, branch},
 };
 
@@ -20,11 +23,21 @@ use crate::{
     adapter::{self, Doors},
     agent::{actor::ALERT, view::AgentTotalsView},
     allocator::{self, Allocator},
+    cluster::{Part, Surroundings},
+    host::{self, Hosts},
     orchestrator::{admission::Admission, tracker::task_tracker},
-    registry::{self, Registry},
+    registry::{self, Directory, Registry},
     services::{Parts, Services},
-    task::actor::Message,
+    task::{self, actor::Message},
 };
+
+/// Where a node stands when it starts.
+struct Footing {
+    around: Surroundings,
+    holdings: Holdings,
+    cluster: Option<Cluster>,
+    part: Option<Part>,
+}
 
 /// How long attempts that are stopped may take to end.
 const STOPPED_WITHIN: Duration = Duration::from_secs(3);
@@ -36,66 +49,89 @@ impl Orchestrator {
     ///
     /// When the store cannot be read.
     pub async fn start(setup: Setup) -> Result<Self, store::Error> {
-        Self::begin(setup, None).await
+        let id = NodeId::from_uuid(Dice::system().uuid_v7(Clock::system().now()));
+        let around = Surroundings::alone(id, &setup.node);
+        Self::start_among(setup, around).await
     }
 
-    /// The same, on a node of a cluster: what belongs to other nodes is passed on to them.
+    /// The same, in a cluster: activates what this node owns now, and the rest as it takes it.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn start_as(setup: Setup, part: Part) -> Result<Self, store::Error> {
+        let footing = Footing {
+            around: part.surroundings(),
+            holdings: part.holdings.clone(),
+            cluster: Some(part.cluster()),
+            part: Some(part),
+        };
+        Self::begin(setup, footing).await
+    }
+
+    /// Among nodes of which `around` tells, all of it owned by this one as far as the store goes.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn start_among(setup: Setup, around: Surroundings) -> Result<Self, store::Error> {
+        let epoch = setup.store.begin(around.me.node, &setup.node).await?;
+        let footing = Footing {
+            around,
+            holdings: Holdings::everything(epoch),
+            cluster: None,
+            part: None,
+        };
+        Self::begin(setup, footing).await
+    }
+
+    /// The same, with use cases that belong to others passed on.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
     pub async fn start_in(setup: Setup, cluster: Cluster) -> Result<Self, store::Error> {
-        Self::begin(setup, Some(cluster)).await
-    }
-
-    /// Starts on a node without a store, which passes everything on.
-    #[must_use]
-    pub fn remote(outpost: Outpost, cluster: Cluster) -> Self {
-        let orchestrator = Self(Arc::new(Inner {
-            id: cluster.peers.me(),
-            name: outpost.node.into(),
-            started_at: outpost.clock.now(),
-            clock: outpost.clock,
-            tree: outpost.tree,
-            own: None,
-            member: Some(Member::new(cluster)),
-        }));
-        orchestrator.serve();
-        orchestrator
-    }
-
-    async fn begin(setup: Setup, cluster: Option<Cluster>) -> Result<Self, store::Error> {
-        let (clock, dice) = (Clock::system(), Dice::system());
-        let id = match &cluster {
-            Some(cluster) => cluster.peers.me(),
-            None => NodeId::from_uuid(dice.uuid_v7(clock.now())),
-        };
-        let name = Arc::from(setup.node.as_str());
+        let id = cluster.peers.me();
         let epoch = setup.store.begin(id, &setup.node).await?;
+        let footing = Footing {
+            around: Surroundings::alone(id, &setup.node),
+            holdings: Holdings::everything(epoch),
+            cluster: Some(cluster),
+            part: None,
+        };
+        Self::begin(setup, footing).await
+    }
+
+    async fn begin(setup: Setup, footing: Footing) -> Result<Self, store::Error> {
+        let (clock, dice) = (Clock::system(), Dice::system());
+        let Footing {
+            around,
+            holdings,
+            cluster,
+            part,
+        } = footing;
+        let (id, name) = (around.me.node, around.me.name.clone());
         let writer = Writer::start(setup.store.clone());
         let journal = Journal::new(
             setup.store.clone(),
             writer.clone(),
             clock.clone(),
             id,
-            Holdings::everything(epoch),
+            holdings,
         );
-        let tree = Tree::new(setup.node.clone(), clock.clone());
+        let tree = Tree::new(&*name, clock.clone());
         let open = open_tasks(&setup.store).await?;
         adapter::command::sweep(&setup.data_dir);
         let data_dir = setup.data_dir.clone();
-        let services = services(setup, &journal, &tree, dice, id, open);
-        let root = Supervisor::start(
-            &tree,
-            "/",
-            Spec::root(),
-            children(&services, &journal),
-            None,
-        )
-        .await
-        .map_err(|error| {
-            store::Error::Unusable(format!("the supervision tree did not start: {error}"))
-        })?;
+        let services = services(setup, &journal, &tree, dice, around, open);
+        // Heard from the first moment on; nobody asks before the network is there.
+        serve(&services);
+        let children = children(&services, &journal, part);
+        let root = Supervisor::start(&tree, "/", Spec::root(), children, None)
+            .await
+            .map_err(|error| {
+                store::Error::Unusable(format!("the supervision tree did not start: {error}"))
+            })?;
         let own = Own {
             services,
             journal,
@@ -117,6 +153,22 @@ impl Orchestrator {
         Ok(orchestrator)
     }
 
+    /// Starts on a node without a store, which passes everything on.
+    #[must_use]
+    pub fn remote(outpost: Outpost, cluster: Cluster) -> Self {
+        let orchestrator = Self(Arc::new(Inner {
+            id: cluster.peers.me(),
+            name: outpost.node.into(),
+            started_at: outpost.clock.now(),
+            clock: outpost.clock,
+            tree: outpost.tree,
+            own: None,
+            member: Some(Member::new(cluster)),
+        }));
+        orchestrator.serve();
+        orchestrator
+    }
+
     /// Takes no new work, lets running attempts end for `grace` at most, stops everything.
     pub async fn stop(&self, grace: Duration) {
         if let Some(own) = &self.0.own {
@@ -134,11 +186,22 @@ impl Orchestrator {
     }
 }
 
+/// Answers other nodes about what is hosted and owned here.
+fn serve(services: &Services) {
+    services.hosts.follow_lease();
+    if services.hosts.around.me.roles.has(NodeRole::Worker) {
+        services.hosts.serve();
+    }
+    services.directory.serve();
+    task::serve(services);
+}
+
 impl Own {
     /// Agents first: what tasks were running on them is looked up there.
     async fn recover(&self) -> Result<(), store::Error> {
-        let agents = self.services.agents.recover(&Scope::All, None).await?;
-        let tasks = self.services.tasks.recover(&Scope::All, None).await?;
+        let scope = self.journal.holdings().scope();
+        let agents = self.services.agents.recover(&scope, None).await?;
+        let tasks = self.services.tasks.recover(&scope, None).await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
@@ -149,11 +212,7 @@ impl Own {
         self.services.admission.close();
         self.services.allocator.close();
         self.attempts_end(grace).await;
-        for agent in self.services.registry.all() {
-            for running in &agent.running {
-                running.value().cancel();
-            }
-        }
+        self.services.hosts.stop_all();
         // What was stopped is gone, and its end on disk, before this process is.
         self.attempts_end(STOPPED_WITHIN).await;
         if self.root.shutdown(Duration::from_secs(10)).await.is_err() {
@@ -168,7 +227,7 @@ impl Own {
     /// Waits until no attempt runs, for this long at most.
     async fn attempts_end(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
-        while self.services.registry.running() > 0 && tokio::time::Instant::now() < deadline {
+        while self.services.hosts.running() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -179,7 +238,7 @@ fn services(
     journal: &Journal,
     tree: &Tree,
     dice: Dice,
-    id: NodeId,
+    around: Surroundings,
     open: u64,
 ) -> Services {
     let clock = journal.clock().clone();
@@ -189,27 +248,44 @@ fn services(
         registry.clone(),
         setup.config.clone(),
         clock.clone(),
-        id,
+        around.me.node,
         capacity,
     );
     let tasks = Host::new(tree.clone(), journal.clone());
     let agents = Host::new(tree.clone(), journal.clone());
+    let doors = Doors::new(&setup.config, &setup.data_dir, setup.natives);
+    let hosts = Hosts::new(host::Parts {
+        config: setup.config.clone(),
+        clock: clock.clone(),
+        tree: tree.clone(),
+        doors: doors.clone(),
+        around,
+        ledger: None,
+    });
+    let directory = Directory::new(registry.clone(), allocator.clone(), hosts.clone());
     let services = Services::new(Parts {
-        doors: Doors::new(&setup.config, &setup.data_dir, setup.natives),
+        doors,
         admission: Admission::new(open, u64::from(setup.config.tasks.max_open)),
         config: setup.config,
         node: setup.node.into(),
         clock,
         dice,
-        tree: tree.clone(),
-        registry,
+        registry: registry.clone(),
+        directory,
         allocator: allocator.clone(),
+        hosts: hosts.clone(),
         tasks: tasks.clone(),
         agents: agents.clone(),
     });
     tasks.provide(services.clone());
     agents.provide(services.clone());
-    allocator.provide(tasks);
+    allocator.provide(tasks.clone(), hosts.clone());
+    hosts.provide(host::Local {
+        registry,
+        allocator,
+        tasks,
+        agents,
+    });
     services
 }
 
@@ -238,10 +314,17 @@ async fn open_tasks(store: &store::Shared) -> Result<u64, store::Error> {
 }
 
 /// The tree below the root: who serves comes before who is served.
-fn children(services: &Services, journal: &Journal) -> Vec<ChildSpec> {
+fn children(services: &Services, journal: &Journal, part: Option<Part>) -> Vec<ChildSpec> {
     let store = journal.store().clone();
     let clock = services.clock.clone();
-    let system = vec![
+    let mut system = Vec::new();
+    if let Some(part) = part {
+        system.push(part.keeper());
+        let moves = moves(services, &part);
+        system.extend(part.children);
+        system.push(placer(part.holdings, part.membership, store.clone(), moves));
+    }
+    system.extend([
         reminders(
             store.clone(),
             journal.holdings().clone(),
@@ -253,13 +336,44 @@ fn children(services: &Services, journal: &Journal) -> Vec<ChildSpec> {
         allocator::actor::allocator(&services.allocator),
         registry::actor::agent_manager(services.clone()),
         task_tracker(services.clone(), journal.clone()),
-    ];
+    ]);
     let (system, _) = branch("system", Spec::infrastructure(Strategy::OneForOne), system);
     vec![
         system,
+        host::actor::hosts(&services.hosts, "hosts"),
         services.agents.supervisor(),
         services.tasks.supervisor(),
     ]
+}
+
+/// Agents come before the tasks that use them, and leave after them.
+fn moves(services: &Services, part: &Part) -> Moves {
+    let (coming, going, mesh) = (services.clone(), services.clone(), part.mesh.clone());
+    Moves {
+        recover: Arc::new(move |scope, since| {
+            let services = coming.clone();
+            Box::pin(async move {
+                for recovered in [
+                    services.agents.recover(&scope, since).await,
+                    services.tasks.recover(&scope, since).await,
+                ] {
+                    if let Err(error) = recovered {
+                        tracing::error!(%error, "unfinished work was not recovered yet");
+                        return false;
+                    }
+                }
+                true
+            })
+        }),
+        evict: Arc::new(move |scope, how| {
+            let services = going.clone();
+            Box::pin(async move {
+                services.tasks.evict(&scope, how).await;
+                services.agents.evict(&scope, how).await;
+            })
+        }),
+        announce: Arc::new(move || membership::announce(&mesh)),
+    }
 }
 
 fn wake(services: &Services) -> Wake {

@@ -41,6 +41,13 @@ pub(crate) enum Message {
         number: u32,
         finding: Finding,
     },
+    /// Nodes came or went: what ran on those that are gone is lost.
+    NodesChanged,
+    /// Another node was asked which of these attempts it runs, each by its step and number.
+    Asked {
+        attempts: Vec<(String, u32)>,
+        known: Option<Vec<bool>>,
+    },
     /// The allocator lost its waiting room.
     Requeue,
     /// A timer or reminder is due.
@@ -93,6 +100,8 @@ impl runtime::supervision::Message for Message {
             Self::Granted { .. } => "Granted",
             Self::Ended(_) => "Ended",
             Self::Probed { .. } => "Probed",
+            Self::NodesChanged => "NodesChanged",
+            Self::Asked { .. } => "Asked",
             Self::Requeue => "Requeue",
             Self::Wake => "Wake",
             Self::Flush => "Flush",

@@ -1,6 +1,6 @@
 //! Giving steps to agents, and taking them back.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use protocol::{
     id::TaskId,
@@ -9,19 +9,14 @@ use protocol::{
 };
 use ractor::ActorProcessingErr;
 
-use super::{
-    Cx,
-    effect::{self, Effect},
-    task_id,
-};
+use super::{Cx, effect::Effect, task_id};
 use crate::{
     Rejection,
     adapter::Call,
-    agent::{
-        actor::{self as agent, ProbeRequest, Report, Run},
-        token_hash,
-    },
+    agent::token_hash,
     allocator::{Ask, Grant, Pin, Requirement},
+    host::{Report, Run},
+    registry::Agent,
     task::{Attempt, Step, Task, rules::Assignee},
 };
 
@@ -81,11 +76,15 @@ pub(super) fn granted(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), Act
 
 fn start(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingErr> {
     let token = cx.services.dice.token();
+    let (node, node_name) = match grant.slot.booking() {
+        Some(booking) => (booking.node, booking.name.to_string()),
+        None => (cx.services.hosts.me(), cx.services.node.to_string()),
+    };
     let to = Assignee {
         agent: grant.agent.id,
         agent_name: grant.agent.name.clone(),
-        node: cx.journal().owner(),
-        node_name: cx.services.node.to_string(),
+        node,
+        node_name,
         card: grant.card,
     };
     let now = cx.services.clock.now();
@@ -95,12 +94,16 @@ fn start(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingE
     cx.state.stage(&event)?;
     let step = &cx.state.steps[index];
     if let Some(attempt) = step.running() {
+        let timeout = match grant.slot.booking() {
+            Some(booking) => booking.timeout,
+            None => timeout_of(&grant.agent),
+        };
         let run = Run {
-            call: call(cx, step, attempt, &grant.agent),
+            call: call(cx, step, attempt, timeout),
             effect: step.spec.effect,
             slot: grant.slot,
             report: Report::new(
-                cx.services.clone(),
+                cx.services.hosts.clone(),
                 task_id(cx),
                 &step.spec.id,
                 attempt.number,
@@ -114,14 +117,15 @@ fn start(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingE
     Ok(())
 }
 
-fn call(cx: &Cx, step: &Step, attempt: &Attempt, agent: &crate::registry::Agent) -> Call {
-    let facts = agent.facts();
-    let timeout = step
-        .spec
-        .timeout
-        .map(|span| span.0)
-        .or_else(|| facts.adapter.as_ref().and_then(|adapter| adapter.timeout()))
-        .unwrap_or(cx.services.config.tasks.step_timeout.0);
+/// How long a call may take as an agent that this node hosts says.
+fn timeout_of(agent: &Agent) -> Option<Duration> {
+    let adapter = agent.hosted.adapter();
+    adapter.and_then(|adapter| adapter.timeout())
+}
+
+fn call(cx: &Cx, step: &Step, attempt: &Attempt, of_agent: Option<Duration>) -> Call {
+    let timeout = step.spec.timeout.map(|span| span.0).or(of_agent);
+    let timeout = timeout.unwrap_or(cx.services.config.tasks.step_timeout.0);
     Call {
         task: task_id(cx),
         step: step.spec.id.clone(),
@@ -177,13 +181,9 @@ pub(super) fn stop_all(cx: &mut Cx) {
         .steps
         .iter()
         .filter_map(Step::running)
-        .map(|attempt| (attempt.agent, attempt.token.clone()))
+        .map(|attempt| Effect::Stop(attempt.node, attempt.agent, attempt.token.clone()))
         .collect();
-    for (agent, token) in stops {
-        if let Some(agent) = cx.services.registry.get(agent) {
-            cx.volatile.effects.push(Effect::Stop(agent, token));
-        }
-    }
+    cx.volatile.effects.extend(stops);
 }
 
 /// Binds unsettled steps to an agent by hand; those that wait are asked for anew.
@@ -250,36 +250,37 @@ pub(super) fn reprioritise(cx: &mut Cx) {
     }
 }
 
-/// Asks agents about lost attempts of guarded steps.
-pub(super) async fn probe_lost(cx: &mut Cx) {
+/// Asks agents about lost attempts of guarded steps, each once at a time.
+pub(super) fn probe_lost(cx: &mut Cx) {
     let lost: Vec<(Step, Attempt)> = cx
         .state
         .to_probe()
         .map(|(step, attempt)| (step.clone(), attempt.clone()))
         .collect();
     for (step, attempt) in lost {
+        let (id, number) = (step.spec.id.clone(), attempt.number);
+        if !cx.volatile.probing.insert((id.clone(), number)) {
+            continue;
+        }
+        let probed = move |finding| super::Message::Probed {
+            step: id,
+            number,
+            finding,
+        };
         match cx.services.registry.get(attempt.agent) {
             Some(agent) => {
-                let request = ProbeRequest {
-                    call: call(cx, &step, &attempt, &agent),
-                    task: task_id(cx),
-                    step: step.spec.id.clone(),
-                    number: attempt.number,
-                };
-                effect::tell(
-                    &cx.services,
-                    &agent,
-                    agent::Message::Probe(Box::new(request)),
-                )
-                .await;
+                let call = call(cx, &step, &attempt, timeout_of(&agent));
+                let (hosts, tasks, id) = (cx.services.hosts.clone(), cx.host().clone(), cx.id());
+                tokio::spawn(async move {
+                    let finding = hosts.probe(&agent, &call).await;
+                    if let Err(error) = tasks.tell(id, probed(finding)).await {
+                        tracing::warn!(task = %id, %error, "a probe's finding could not be delivered");
+                    }
+                });
             }
-            None => cx.tell_self(super::Message::Probed {
-                step: step.spec.id.clone(),
-                number: attempt.number,
-                finding: Finding::Unknown {
-                    detail: format!("agent {} is not registered any more", attempt.agent_name),
-                },
-            }),
+            None => cx.tell_self(probed(Finding::Unknown {
+                detail: format!("agent {} is not registered any more", attempt.agent_name),
+            })),
         }
     }
 }

@@ -1,0 +1,267 @@
+//! Sees that one node hosts the agent: the same as long as it fits, another when it does not.
+
+use std::sync::Arc;
+
+use protocol::id::NodeId;
+use tokio::task::AbortHandle;
+
+use super::{
+    Cx, agent_id,
+    message::{Message, Placed},
+};
+use crate::{
+    agent::placing,
+    host::{Fact, Order, Retire, Running, Stamp},
+};
+
+/// How soon a node is looked for again when the one that was chosen did not take the agent.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Where the agent is hosted, and where it is on its way to.
+#[derive(Debug, Default)]
+pub(super) struct Hosting {
+    /// The node that hosts it, its name, and the position of the events that it knows.
+    host: Option<(NodeId, Arc<str>, u64)>,
+    /// Nodes that may host it, because they were asked to or did once.
+    maybe: Vec<NodeId>,
+    /// Counts the moves; only the last one counts.
+    moves: u64,
+    under_way: Option<(NodeId, u64, AbortHandle)>,
+}
+
+impl Drop for Hosting {
+    fn drop(&mut self) {
+        if let Some((.., moving)) = &self.under_way {
+            moving.abort();
+        }
+    }
+}
+
+/// Puts the agent into the registry, or brings the entry that is there up to date, and sees that it
+/// is hosted.
+pub(super) fn enlist(cx: &mut Cx) {
+    let id = agent_id(cx);
+    let known = cx.services.registry.get(id);
+    // The owner before this one said where it is; or this one did, before it failed.
+    let host = known.and_then(|agent| agent.facts().host.clone());
+    if let Some((node, name)) = host
+        && !cx.services.hosts.around.cluster.gone(node)
+    {
+        cx.volatile.hosting.maybe.push(node);
+        cx.volatile.hosting.host = Some((node, name, 0));
+    }
+    show(cx, Running::GoesOn);
+}
+
+/// Tells registries and host how the agent is now.
+pub(super) fn show(cx: &mut Cx, running: Running) {
+    settle(cx, running);
+    announce(cx);
+}
+
+/// Nodes came or went.
+pub(super) fn place(cx: &mut Cx) {
+    let (target, head) = (target(cx), cx.state.head());
+    let hosting = &cx.volatile.hosting;
+    let is_there = match (&hosting.host, &hosting.under_way) {
+        (_, Some((node, version, _))) => Some((*node, *version)),
+        (Some((node, _, version)), None) => Some((*node, *version)),
+        (None, None) => None,
+    };
+    if is_there != target.map(|(node, _)| (node, head)) {
+        show(cx, Running::GoesOn);
+    }
+}
+
+/// A node hosts it that should not: the owner before this one asked it to, say.
+pub(super) fn retake(cx: &mut Cx, node: NodeId) {
+    let hosting = &mut cx.volatile.hosting;
+    let under_way = hosting.under_way.as_ref().map(|(node, ..)| *node);
+    let present = hosting.host.as_ref().map(|(node, ..)| *node);
+    if under_way.or(present) != Some(node) && !hosting.maybe.contains(&node) {
+        hosting.maybe.push(node);
+        show(cx, Running::GoesOn);
+    }
+}
+
+/// The node that is to host the agent.
+fn target(cx: &Cx) -> Option<(NodeId, Arc<str>)> {
+    let spec = cx.state.spec.as_ref().filter(|_| !cx.state.deleted)?;
+    let hosting = &cx.volatile.hosting;
+    let present = match (&hosting.under_way, &hosting.host) {
+        (Some((node, ..)), _) | (None, Some((node, ..))) => Some(*node),
+        (None, None) => None,
+    };
+    let sites = cx.services.hosts.around.cluster.sites();
+    let site = placing::choose(agent_id(cx), &spec.placement, present, &sites)?;
+    Some((site.node, site.name.clone()))
+}
+
+/// Moves the agent to the node that is to host it, or tells that node what has changed.
+fn settle(cx: &mut Cx, running: Running) {
+    let Some(spec) = cx.state.spec.clone() else {
+        return;
+    };
+    let target = target(cx);
+    let (hosts, head) = (cx.services.hosts.clone(), cx.state.head());
+    let retire = retire(cx, running);
+    let order = Order {
+        agent: agent_id(cx),
+        tenant: cx.state.tenant().into(),
+        spec: Arc::new(*spec),
+        mode: cx.state.mode,
+        health: cx.state.health,
+        epoch: cx.state.owned_under(),
+        version: head,
+        running,
+    };
+    let (own, id) = (cx.services.agents.clone(), cx.id());
+    let hosting = &mut cx.volatile.hosting;
+    hosting.moves += 1;
+    if let Some((.., moving)) = hosting.under_way.take() {
+        moving.abort();
+    }
+    hosting
+        .maybe
+        .retain(|node| !hosts.around.cluster.gone(*node));
+    let leaving: Vec<NodeId> = hosting
+        .maybe
+        .iter()
+        .copied()
+        .filter(|node| target.as_ref().is_none_or(|(to, _)| to != node))
+        .collect();
+    let me = hosts.me();
+    if let Some((node, name)) = &target
+        && *node == me
+        && leaving.is_empty()
+    {
+        if hosts.host(order).is_ok() {
+            hosting.maybe = vec![me];
+            hosting.host = Some((me, name.clone(), head));
+            return;
+        }
+        hosting.host = None;
+        cx.tell_self_after(AGAIN, Message::Place);
+        return;
+    }
+    let stays = |node: &NodeId| target.as_ref().is_some_and(|(to, _)| to == node);
+    if hosting.host.as_ref().is_some_and(|(node, ..)| !stays(node)) {
+        hosting.host = None;
+    }
+    hosting.maybe.extend(target.iter().map(|(node, _)| *node));
+    hosting.maybe.sort_unstable();
+    hosting.maybe.dedup();
+    if target.is_none() && leaving.is_empty() {
+        return;
+    }
+    let move_number = hosting.moves;
+    let to = target.map(|(node, _)| node);
+    let moving = tokio::spawn(async move {
+        // First nobody hosts it, then one does: its slots are never open twice.
+        for node in leaving {
+            hosts.retire_at(node, retire).await;
+        }
+        let hosted = match to {
+            Some(node) if hosts.host_at(node, &order).await => Placed::On(node),
+            Some(_) | None => Placed::Nowhere,
+        };
+        own.tell_active(
+            id,
+            Message::Placed {
+                move_number,
+                hosted,
+            },
+        );
+    });
+    if let Some(node) = to {
+        hosting.under_way = Some((node, head, moving.abort_handle()));
+    }
+}
+
+fn retire(cx: &Cx, running: Running) -> Retire {
+    Retire {
+        agent: agent_id(cx),
+        epoch: cx.state.owned_under(),
+        running,
+    }
+}
+
+/// A move came to its end.
+pub(super) fn placed(cx: &mut Cx, move_number: u64, hosted: Placed) {
+    let hosting = &mut cx.volatile.hosting;
+    if hosting.moves != move_number {
+        return;
+    }
+    let version = hosting
+        .under_way
+        .take()
+        .map_or(0, |(_, version, _)| version);
+    match hosted {
+        Placed::On(node) => {
+            let sites = cx.services.hosts.around.cluster.sites();
+            let name = sites.iter().find(|site| site.node == node);
+            let name = name.map_or_else(|| node.to_string().into(), |site| site.name.clone());
+            hosting.maybe = vec![node];
+            hosting.host = Some((node, name, version));
+        }
+        Placed::Nowhere => {
+            hosting.host = None;
+            cx.tell_self_after(AGAIN, Message::Place);
+        }
+    }
+    announce(cx);
+}
+
+/// The agent was removed: nobody hosts it, nobody knows it.
+pub(super) fn remove(cx: &mut Cx) {
+    let stamp = stamp(cx);
+    let id = agent_id(cx);
+    cx.services.directory.remove(id, stamp);
+    let retire = retire(cx, Running::Ends);
+    let hosting = &mut cx.volatile.hosting;
+    if let Some((.., moving)) = hosting.under_way.take() {
+        moving.abort();
+    }
+    for node in std::mem::take(&mut hosting.maybe) {
+        let hosts = cx.services.hosts.clone();
+        if node == hosts.me() {
+            let _ = hosts.retire(retire);
+        } else {
+            tokio::spawn(async move { hosts.retire_at(node, retire).await });
+        }
+    }
+}
+
+/// Tells every registry of the cluster how the agent is now.
+pub(super) fn announce(cx: &mut Cx) {
+    let Some(spec) = cx.state.spec.clone().filter(|_| !cx.state.deleted) else {
+        return;
+    };
+    let host = &cx.volatile.hosting.host;
+    let fact = Fact {
+        agent: agent_id(cx),
+        tenant: cx.state.tenant().to_owned(),
+        spec: Arc::new(*spec),
+        mode: cx.state.mode,
+        health: cx.state.health,
+        created_at: cx.state.created_at,
+        updated_at: cx.state.updated_at,
+        host: host.as_ref().map(|(node, name, _)| (*node, name.clone())),
+        stamp: stamp(cx),
+    };
+    cx.services.directory.announce(fact);
+    cx.volatile.entry = cx.services.registry.get(agent_id(cx));
+}
+
+/// Greater than that of any word before.
+fn stamp(cx: &Cx) -> Stamp {
+    let epoch = cx.state.owned_under();
+    let now = u64::try_from(cx.services.clock.now().as_micros()).unwrap_or(0);
+    let entry = cx.services.registry.get(agent_id(cx));
+    let before = entry.map(|agent| agent.facts().stamp);
+    let moment = match before {
+        Some(before) if before.epoch == epoch => now.max(before.moment + 1),
+        Some(_) | None => now,
+    };
+    Stamp { epoch, moment }
+}

@@ -1,0 +1,267 @@
+//! [`Part`]: a node's part in a cluster, and what follows from it for this crate.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use protocol::{
+    entity::{EntityId, EntityKind},
+    id::NodeId,
+    member::{MemberState, NodeRole},
+    time::Timestamp,
+};
+use runtime::{
+    cluster::Mesh,
+    membership::{self, Membership, Registrar, Roster},
+    placement::Holdings,
+    supervision::ChildSpec,
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{Cluster, Lease, Owner, Site, Standing, Surroundings};
+use crate::orchestrator::{self, Placement};
+
+/// Draws after which a node that owns something gives up finding an id of its own.
+const DRAWS: u32 = 100_000;
+
+/// What a process put together before its orchestrator or worker starts.
+#[derive(Debug)]
+pub struct Part {
+    /// The cluster as this node knows it.
+    pub membership: Membership,
+    /// Where membership is written down.
+    pub registrar: Arc<dyn Registrar>,
+    /// What this node owns.
+    pub holdings: Holdings,
+    /// The other nodes.
+    pub mesh: Mesh,
+    /// What else runs under `/system`: the network.
+    pub children: Vec<ChildSpec>,
+}
+
+impl Part {
+    /// The child that keeps the node a member.
+    #[must_use]
+    pub fn keeper(&self) -> ChildSpec {
+        membership::membership(self.membership.clone(), self.registrar.clone())
+    }
+
+    /// This node among the others, for what runs on it. Needs a runtime.
+    #[must_use]
+    pub fn surroundings(&self) -> Surroundings {
+        let me = self.membership.me();
+        let known = self.known();
+        Surroundings {
+            me: Site {
+                node: me.node,
+                name: me.name.as_str().into(),
+                region: me.region.as_str().into(),
+                roles: me.roles.clone(),
+                standing: Standing::Up,
+            },
+            cluster: Arc::new(known),
+            net: Arc::new(self.mesh.clone()),
+            lease: lease(&self.membership),
+        }
+    }
+
+    /// The same, for use cases that are passed on.
+    #[must_use]
+    pub fn cluster(&self) -> orchestrator::Cluster {
+        orchestrator::Cluster {
+            peers: Arc::new(self.mesh.clone()),
+            placement: Arc::new(self.known()),
+        }
+    }
+
+    fn known(&self) -> Known {
+        Known {
+            membership: self.membership.clone(),
+            holdings: self.holdings.clone(),
+            mesh: self.mesh.clone(),
+            changes: changes(&self.membership),
+        }
+    }
+}
+
+/// Whether this node may act, as it changes.
+fn lease(membership: &Membership) -> watch::Receiver<Lease> {
+    let mut standing = membership.watch_standing();
+    let now = |standing: &membership::Standing| match standing {
+        membership::Standing::Member => Lease::Held,
+        membership::Standing::Fenced | membership::Standing::Ended(_) => Lease::Lost,
+    };
+    let (said, lease) = watch::channel(now(&standing.borrow_and_update()));
+    tokio::spawn(async move {
+        while standing.changed().await.is_ok() {
+            let lease = now(&standing.borrow_and_update());
+            if said.send(lease).is_err() {
+                return;
+            }
+        }
+    });
+    lease
+}
+
+/// Counts each new roster.
+fn changes(membership: &Membership) -> watch::Receiver<u64> {
+    let mut rosters = membership.watch();
+    let (said, changes) = watch::channel(0);
+    tokio::spawn(async move {
+        let mut before: Option<Arc<Roster>> = None;
+        while rosters.changed().await.is_ok() {
+            let roster = rosters.borrow_and_update().clone();
+            if before.as_ref().is_some_and(|before| same(before, &roster)) {
+                continue;
+            }
+            before = Some(roster);
+            said.send_modify(|count| *count += 1);
+            if said.is_closed() {
+                return;
+            }
+        }
+    });
+    changes
+}
+
+/// Whether two rosters answer everything alike.
+fn same(one: &Roster, other: &Roster) -> bool {
+    let members = |roster: &Roster| -> Vec<(NodeId, MemberState, bool)> {
+        let rows = roster.members().iter();
+        rows.map(|row| (row.member.node, row.state, row.lives()))
+            .collect()
+    };
+    one.shards() == other.shards() && members(one) == members(other)
+}
+
+/// What membership and holdings say.
+#[derive(Clone)]
+struct Known {
+    membership: Membership,
+    holdings: Holdings,
+    mesh: Mesh,
+    changes: watch::Receiver<u64>,
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.membership, f)
+    }
+}
+
+impl Known {
+    fn owner_of(&self, entity: EntityId) -> Owner {
+        if self.holdings.activates(entity).is_some() {
+            return Owner::Here;
+        }
+        let roster = self.membership.roster();
+        match roster.owner(entity) {
+            Some((node, _)) if node != self.membership.node() && roster.lives(node) => {
+                Owner::There(node)
+            }
+            Some(_) | None => Owner::Nobody,
+        }
+    }
+
+    /// This one first if it is one, then those that can be reached, then the others.
+    fn live_controls(&self) -> Vec<NodeId> {
+        let (roster, me) = (self.membership.roster(), self.membership.node());
+        let reached: Vec<NodeId> = self.mesh.peers().iter().map(|peer| peer.node).collect();
+        let mut controls: Vec<NodeId> = roster
+            .with_role(NodeRole::Control)
+            .map(|row| row.member.node)
+            .collect();
+        if controls.is_empty() {
+            // Before the first roster: whoever is linked.
+            let peers = self.mesh.peers().into_iter();
+            controls = peers
+                .filter(|peer| peer.roles.has(NodeRole::Control))
+                .map(|peer| peer.node)
+                .collect();
+        }
+        controls.sort_by_key(|node| (*node != me, !reached.contains(node), *node));
+        controls
+    }
+}
+
+impl Cluster for Known {
+    fn owner(&self, entity: EntityId) -> Owner {
+        self.owner_of(entity)
+    }
+
+    fn controls(&self) -> Vec<NodeId> {
+        self.live_controls()
+    }
+
+    fn sites(&self) -> Vec<Site> {
+        let roster = self.membership.roster();
+        roster
+            .with_role(NodeRole::Worker)
+            .filter_map(|row| {
+                let standing = match row.state {
+                    MemberState::Up => Standing::Up,
+                    MemberState::Draining => Standing::Draining,
+                    MemberState::Left | MemberState::Removed => return None,
+                };
+                Some(Site {
+                    node: row.member.node,
+                    name: row.member.name.as_str().into(),
+                    region: row.member.region.as_str().into(),
+                    roles: row.member.roles.clone(),
+                    standing,
+                })
+            })
+            .collect()
+    }
+
+    fn gone(&self, node: NodeId) -> bool {
+        if node == self.membership.node() {
+            return false;
+        }
+        let roster = self.membership.roster();
+        match roster.member(node) {
+            Some(row) => !row.lives(),
+            // Forgotten long ago, unless it started after the picture was made.
+            None => {
+                let patience = self.membership.timing().ttl * 2;
+                !roster.members().is_empty() && started(node).plus(patience) < roster.survey().at
+            }
+        }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+}
+
+/// When a process started, by the UUIDv7 that names it.
+fn started(node: NodeId) -> Timestamp {
+    let (seconds, nanos) = node
+        .uuid()
+        .get_timestamp()
+        .map_or((0, 0), |time| time.to_unix());
+    Timestamp::default().plus(Duration::new(seconds, nanos))
+}
+
+impl Placement for Known {
+    fn owner(&self, id: EntityId) -> orchestrator::Owner {
+        match self.owner_of(id) {
+            Owner::Here => orchestrator::Owner::Here,
+            Owner::There(node) => orchestrator::Owner::There(node),
+            Owner::Nobody => orchestrator::Owner::Nobody,
+        }
+    }
+
+    fn controls(&self) -> Vec<NodeId> {
+        self.live_controls()
+    }
+
+    fn own_id(&self, fresh: &mut dyn FnMut() -> Uuid) -> Option<Uuid> {
+        if self.holdings.held().is_empty() {
+            return None;
+        }
+        (0..DRAWS).map(|_| fresh()).find(|key| {
+            let entity = EntityId::new(EntityKind::Task, *key);
+            self.holdings.activates(entity).is_some()
+        })
+    }
+}

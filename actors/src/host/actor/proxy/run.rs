@@ -1,0 +1,175 @@
+//! One attempt beside the proxy's mailbox, from the call to the report that its task recorded.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use protocol::{
+    plan::Effect,
+    task::{Failure, Outcome, TokenHash},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Message, State};
+use crate::{
+    adapter::{Adapter, Call, CallError},
+    agent::{
+        breaker::{CallEnd, Pass},
+        token_hash,
+    },
+    cluster::Owner,
+    host::{Hosted, Hosts, Post, Report},
+    registry::Slot,
+    task::rules::timed_out,
+};
+
+/// How much longer than its time an adapter may take to end a call.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// An attempt to be run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) call: Call,
+    pub(crate) effect: Effect,
+    pub(crate) slot: Slot,
+    pub(crate) report: Report,
+}
+
+/// Starts an attempt; it goes on also when the proxy fails.
+pub(super) fn start(state: &mut State, run: Run) {
+    let (Some(post), Some(token)) = (state.hosted.post(), run.report.token().map(token_hash))
+    else {
+        // Dropped unused, it reports itself.
+        return;
+    };
+    if post.adapter.is_none() {
+        let error = Failure::new(
+            "agent_config",
+            "the agent's configuration makes no sense to this build",
+        );
+        let outcome = Outcome::Failed {
+            error,
+            retryable: false,
+        };
+        tokio::spawn(run.report.send("proxy", outcome, None));
+        return;
+    }
+    let cancel = CancellationToken::new();
+    state.hosted.starts(token.clone(), cancel.clone());
+    if state.hosts.is_given_up(&token) {
+        // Whoever asked for it was told that it never will run.
+        state.hosted.ends(&token);
+        return;
+    }
+    let now = state.hosts.clock.now();
+    // A breaker that opened since the slot was taken does not turn the attempt away any more.
+    let pass = state.breaker.enter(now).unwrap_or(Pass::Ordinary);
+    let attempt = Attempt {
+        hosted: state.hosted.clone(),
+        path: format!(
+            "/agents/{}/{}:{}:{}",
+            post.order.spec.name, run.call.task, run.call.step, run.call.attempt
+        ),
+        post,
+        run,
+        token,
+        cancel,
+        pass,
+    };
+    tokio::spawn(attempt.go(state.hosts.clone()));
+}
+
+/// An attempt on its way.
+struct Attempt {
+    hosted: Arc<Hosted>,
+    path: String,
+    post: Arc<Post>,
+    run: Run,
+    token: TokenHash,
+    cancel: CancellationToken,
+    pass: Pass,
+}
+
+impl Attempt {
+    async fn go(self, hosts: Hosts) {
+        let Self {
+            hosted,
+            path,
+            post,
+            run,
+            token,
+            cancel,
+            pass,
+        } = self;
+        let Run {
+            call,
+            effect,
+            slot,
+            report,
+        } = run;
+        let entry = hosts.tree.enter(path, "tool");
+        let result = match &post.adapter {
+            Some(adapter) => answer(&**adapter, &call, &cancel).await,
+            None => Err(CallError::Cancelled),
+        };
+        drop(entry);
+        // The slot is free as soon as nothing runs in it; the result may still be on its way.
+        drop(slot);
+        let (outcome, end) = outcome(effect, result);
+        // A proxy that is gone begins without history.
+        let _ = hosted.proxy.cast(Message::Ended { pass, end });
+        let figures = match hosts.owner(call.task) {
+            Owner::There(_) => Some(hosted.figures()),
+            Owner::Here | Owner::Nobody => None,
+        };
+        report.send(&post.order.spec.name, outcome, figures).await;
+        // Until here a task that comes back after a failure finds its attempt running.
+        hosted.ends(&token);
+    }
+}
+
+async fn answer(
+    adapter: &dyn Adapter,
+    call: &Call,
+    cancel: &CancellationToken,
+) -> Result<serde_json::Value, CallError> {
+    let calling = AssertUnwindSafe(adapter.call(call, cancel)).catch_unwind();
+    match tokio::time::timeout(call.timeout + GRACE, calling).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(CallError::Lost {
+            failure: Failure::new("panic", "the adapter panicked"),
+            may_have_happened: true,
+        }),
+        Err(_) => Err(CallError::Lost {
+            failure: Failure::new("timeout", format!("no answer within {:?}", call.timeout)),
+            may_have_happened: true,
+        }),
+    }
+}
+
+fn outcome(effect: Effect, result: Result<serde_json::Value, CallError>) -> (Outcome, CallEnd) {
+    match result {
+        Ok(output) => (Outcome::Succeeded { output }, CallEnd::Succeeded),
+        Err(CallError::Failed { failure, retryable }) => (
+            Outcome::Failed {
+                error: failure,
+                retryable,
+            },
+            CallEnd::Failed,
+        ),
+        Err(CallError::Lost {
+            failure,
+            may_have_happened: false,
+        }) => (
+            Outcome::Failed {
+                error: failure,
+                retryable: true,
+            },
+            CallEnd::Failed,
+        ),
+        Err(CallError::Lost {
+            failure,
+            may_have_happened: true,
+        }) => (timed_out(effect, failure), CallEnd::Failed),
+        Err(CallError::Cancelled) => (Outcome::Cancelled, CallEnd::Stopped),
+    }
+}

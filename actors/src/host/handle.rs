@@ -1,0 +1,500 @@
+//! [`Hosts`]: what a node hosts, and how its tasks reach what others host.
+
+mod hosted;
+mod reach;
+mod report;
+mod serve;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use protocol::{
+    entity::EntityId,
+    id::{AgentId, NodeId},
+    task::TokenHash,
+    time::Timestamp,
+    wire::Service,
+};
+use runtime::{
+    clock::Clock,
+    entity::Host,
+    supervision::{Address, Tree},
+};
+
+pub(crate) use self::{
+    hosted::{Hosted, Post, Vitals},
+    report::{Report, record},
+};
+use super::{
+    Run,
+    actor::{self, proxy},
+    booking::{Bookings, Tokens},
+    message::{Figures, Notice, Order, Retire, Running, write},
+    store::Ledger,
+};
+use crate::{
+    Config,
+    adapter::{Adapter, Doors, for_agent},
+    agent::actor::AgentEntity,
+    allocator::{Allocator, NodeLoad},
+    cluster::{Lease, Owner, Surroundings},
+    registry::{Gate, Registry, Slot},
+    task::actor::TaskEntity,
+};
+
+/// What a node hosts. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Hosts(Arc<Inner>);
+
+/// What it is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) tree: Tree,
+    pub(crate) doors: Doors,
+    pub(crate) around: Surroundings,
+    /// Where attempts are written down, on a node without a store.
+    pub(crate) ledger: Option<Ledger>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) parts: Parts,
+    hosted: DashMap<AgentId, Arc<Hosted>>,
+    bookings: Mutex<Bookings<(AgentId, Slot)>>,
+    tokens: Mutex<Tokens>,
+    /// Whether `tokens` holds any: attempts of this node look no further.
+    has_tokens: AtomicBool,
+    fenced: AtomicBool,
+    local: OnceLock<Local>,
+    load: Mutex<Option<NodeLoad>>,
+    address: Address<actor::Message>,
+}
+
+/// The parts of a control node that hosting concerns; a worker has none.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) registry: Registry,
+    pub(crate) allocator: Allocator,
+    pub(crate) tasks: Host<TaskEntity>,
+    pub(crate) agents: Host<AgentEntity>,
+}
+
+/// A later owner said otherwise, or the node may host nothing now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outranked;
+
+impl std::ops::Deref for Hosts {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0.parts
+    }
+}
+
+impl Hosts {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            parts,
+            hosted: DashMap::new(),
+            bookings: Mutex::default(),
+            tokens: Mutex::default(),
+            has_tokens: AtomicBool::new(false),
+            fenced: AtomicBool::new(false),
+            local: OnceLock::new(),
+            load: Mutex::default(),
+            address: Address::vacant(),
+        }))
+    }
+
+    /// Hands over what else a control node has; only the first time counts.
+    pub(crate) fn provide(&self, local: Local) {
+        let _ = self.0.local.set(local);
+    }
+
+    pub(crate) fn local(&self) -> Option<&Local> {
+        self.0.local.get()
+    }
+
+    pub(super) fn address(&self) -> &Address<actor::Message> {
+        &self.0.address
+    }
+
+    /// This node.
+    pub(crate) fn me(&self) -> NodeId {
+        self.around.me.node
+    }
+
+    pub(crate) fn owner(&self, entity: impl Into<EntityId>) -> Owner {
+        self.around.cluster.owner(entity.into())
+    }
+
+    /// The control nodes beside this one.
+    pub(crate) fn others(&self) -> Vec<NodeId> {
+        let mut controls = self.around.cluster.controls();
+        controls.retain(|node| *node != self.me());
+        controls
+    }
+
+    /// An agent's part on this node, hosted here or not.
+    pub(crate) fn hosted(&self, id: AgentId) -> Arc<Hosted> {
+        if let Some(hosted) = self.0.hosted.get(&id) {
+            return hosted.clone();
+        }
+        let make = || {
+            let own = self.clone();
+            let gate = Arc::new(Gate::new(0, move || own.freed(id)));
+            Arc::new(Hosted::new(id, gate))
+        };
+        self.0.hosted.entry(id).or_insert_with(make).clone()
+    }
+
+    fn known(&self, id: AgentId) -> Option<Arc<Hosted>> {
+        self.0.hosted.get(&id).map(|hosted| hosted.clone())
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Hosted>> {
+        self.0.hosted.iter().map(|hosted| hosted.clone()).collect()
+    }
+
+    /// Attempts that run, are about to, or whose results are not recorded yet.
+    pub(crate) fn running(&self) -> usize {
+        let busy = |hosted: &Hosted| {
+            let taken = usize::try_from(hosted.gate.taken()).unwrap_or(usize::MAX);
+            hosted.running().max(taken)
+        };
+        self.0.hosted.iter().map(|hosted| busy(&hosted)).sum()
+    }
+
+    /// Ends everything that runs here.
+    pub(crate) fn stop_all(&self) {
+        for hosted in &self.0.hosted {
+            hosted.stop_all();
+        }
+    }
+
+    /// Hosts an agent from now on, as its owner says.
+    pub(crate) fn host(&self, order: Order) -> Result<(), Outranked> {
+        if self.is_fenced() {
+            return Err(Outranked);
+        }
+        let id = order.agent;
+        let hosted = self.hosted(id);
+        let before = hosted.post();
+        let is_new = before.is_none();
+        let same = before.filter(|post| post.order.spec == order.spec);
+        let adapter = match &same {
+            Some(post) => post.adapter.clone(),
+            None => self.adapter(&order),
+        };
+        let (limit, running) = (order.spec.max_tasks, order.running);
+        let rank = (order.epoch, order.version);
+        let changed = same.is_none();
+        let outranked = |former: Option<&Post>| {
+            let former = former.map(|post| (post.order.epoch, post.order.version));
+            former
+                .is_some_and(|former| former > rank)
+                .then_some(Outranked)
+        };
+        if is_new {
+            let known = order.health;
+            hosted.change(|vitals| *vitals = Vitals::default());
+            tracing::debug!(agent = %id, ?known, "hosted here from now on");
+        }
+        let post = Arc::new(Post { order, adapter });
+        if let Some(refusal) = hosted.take_post(outranked, Some(post)) {
+            return Err(refusal);
+        }
+        hosted.gate.set_limit(limit);
+        if running == Running::Ends {
+            hosted.stop_all();
+        }
+        if is_new {
+            let _ = self.0.address.cast(actor::Message::Start(id));
+        } else if changed {
+            let _ = hosted.proxy.cast(proxy::Message::Changed);
+        }
+        Ok(())
+    }
+
+    fn adapter(&self, order: &Order) -> Option<Arc<dyn Adapter>> {
+        for_agent(&order.spec, &self.doors)
+            .inspect_err(|errors| {
+                let agent = &order.spec.name;
+                tracing::error!(
+                    agent,
+                    ?errors,
+                    "the agent's configuration makes no sense to this build"
+                );
+            })
+            .ok()
+    }
+
+    /// Hosts an agent no more: its gate is closed, what runs ends as asked.
+    pub(crate) fn retire(&self, retire: Retire) -> Result<(), Outranked> {
+        let Some(hosted) = self.known(retire.agent) else {
+            return Ok(());
+        };
+        let outranked = |former: Option<&Post>| {
+            let later = former.is_some_and(|post| post.order.epoch > retire.epoch);
+            later.then_some(Outranked)
+        };
+        if let Some(refusal) = hosted.take_post(outranked, None) {
+            return Err(refusal);
+        }
+        hosted.gate.set_limit(0);
+        if retire.running == Running::Ends {
+            hosted.stop_all();
+        }
+        let _ = self.0.address.cast(actor::Message::Stop(retire.agent));
+        Ok(())
+    }
+
+    /// Runs an attempt whose slot is on this node.
+    pub(crate) fn run(&self, hosted: &Hosted, run: Box<Run>) {
+        if let Err(proxy::Message::Run(run)) = hosted.proxy.offer(proxy::Message::Run(run)) {
+            // Its proxy is about to start: it is told once it has. Else the run reports itself.
+            let _ = self.0.address.cast(actor::Message::Run(hosted.id, run));
+        }
+    }
+
+    /// Stops an attempt that runs here, or that is about to.
+    pub(crate) fn stop_here(&self, agent: AgentId, token: &TokenHash) {
+        let hosted = self.hosted(agent);
+        if !hosted.stop(token) {
+            // One of the two sees the other: this one the attempt, or the attempt this.
+            self.give_up(token);
+            hosted.stop(token);
+        }
+    }
+
+    /// Whether an attempt is here; if not it never will be.
+    pub(crate) fn knows(&self, agent: AgentId, token: &TokenHash) -> bool {
+        let hosted = self.hosted(agent);
+        if hosted.runs(token) {
+            return true;
+        }
+        if self.tokens().is_known(token) {
+            return true;
+        }
+        self.give_up(token);
+        hosted.runs(token)
+    }
+
+    /// A moment that no change of the wall clock moves, for what is kept for a while.
+    fn moment(&self) -> Timestamp {
+        Timestamp::default().plus(self.clock.monotonic())
+    }
+
+    fn give_up(&self, token: &TokenHash) {
+        let now = self.moment();
+        self.tokens().give_up(token, now);
+        self.mark_tokens();
+    }
+
+    fn mark_tokens(&self) {
+        self.0.has_tokens.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether an attempt that is about to run must not.
+    pub(super) fn is_given_up(&self, token: &TokenHash) -> bool {
+        self.0.has_tokens.load(Ordering::SeqCst) && self.tokens().is_given_up(token)
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bookings(&self) -> MutexGuard<'_, Bookings<(AgentId, Slot)>> {
+        let bookings = self.0.bookings.lock();
+        bookings.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Frees what was kept in vain, and forgets what nobody can send any more.
+    pub(super) fn tidy(&self) {
+        let now = self.moment();
+        let gone = |node| self.around.cluster.gone(node);
+        // Dropped after the lock: a slot that comes free may be asked for at once.
+        let lapsed = self.bookings().lapsed(now, gone);
+        drop(lapsed);
+        let mut tokens = self.tokens();
+        tokens.forget(now);
+        let any = !tokens.is_empty();
+        self.0.has_tokens.store(any, Ordering::SeqCst);
+        drop(tokens);
+        // Agents that were removed: nobody else holds a part of them.
+        self.0.hosted.retain(|_, hosted| {
+            Arc::strong_count(hosted) > 1 || hosted.post().is_some() || hosted.gate.taken() > 0
+        });
+    }
+
+    /// A slot is free: this node's allocator hears of it, and others that were refused one.
+    fn freed(&self, id: AgentId) {
+        if let Some(local) = self.0.local.get() {
+            local.allocator.freed(id);
+        }
+        let Some(hosted) = self.known(id) else {
+            return;
+        };
+        let refused = hosted.refused();
+        if !refused.is_empty() && hosted.gate.free() > 0 {
+            let figures = hosted.figures();
+            for node in refused {
+                self.tell_loads(node, vec![figures.clone()], None);
+            }
+        }
+    }
+
+    /// Tells a control node figures; answers whether they are on their way.
+    pub(super) fn tell_loads(
+        &self,
+        to: NodeId,
+        agents: Vec<Figures>,
+        node: Option<NodeLoad>,
+    ) -> bool {
+        let notice = write(&Notice::Loads { agents, node });
+        self.around.net.tell(to, Service::AGENT, notice).is_ok()
+    }
+
+    /// The proxy found something: this node's registry hears of it, and the agent's owner.
+    pub(super) fn publish(&self, hosted: &Hosted) {
+        let figures = hosted.figures();
+        if let Some(local) = self.0.local.get() {
+            if let Some(agent) = local.registry.get(hosted.id) {
+                agent.report(self.me(), &figures);
+            }
+            local.allocator.changed();
+        }
+        match self.owner(hosted.id) {
+            Owner::Here => self.tell_owner(&figures),
+            Owner::There(node) => {
+                self.tell_loads(node, vec![figures], None);
+            }
+            Owner::Nobody => {}
+        }
+    }
+
+    /// Tells an agent's entity on this node what its host found.
+    pub(crate) fn tell_owner(&self, figures: &Figures) {
+        if let (Some(local), Some(report)) = (self.0.local.get(), &figures.health) {
+            let message = crate::agent::actor::Message::Checked {
+                report: report.clone(),
+                failures: figures.failures,
+            };
+            local.agents.tell_active(figures.agent.into(), message);
+        }
+    }
+
+    /// Tells an agent's entity on this node that another one hosts it unasked.
+    pub(crate) fn tell_stray(&self, agent: AgentId, node: NodeId) {
+        if let Some(local) = self.0.local.get() {
+            let message = crate::agent::actor::Message::Stray(node);
+            local.agents.tell_active(agent.into(), message);
+        }
+    }
+
+    /// How this machine stands, as measured.
+    pub(crate) fn observe(&self, load: NodeLoad) {
+        *self.0.load.lock().unwrap_or_else(PoisonError::into_inner) = Some(load);
+    }
+
+    pub(super) fn node_load(&self) -> Option<NodeLoad> {
+        let mut load = (*self.0.load.lock().unwrap_or_else(PoisonError::into_inner))?;
+        for hosted in &self.0.hosted {
+            let running = hosted.gate.taken();
+            if running > 0
+                && let Some(post) = hosted.post()
+            {
+                let each = post.order.spec.resources;
+                load.taken.cpu += each.cpu * f64::from(running);
+                let memory = each.memory.saturating_mul(u64::from(running));
+                load.taken.memory = load.taken.memory.saturating_add(memory);
+            }
+        }
+        Some(load)
+    }
+
+    /// Asks proxies for a check whose last one is older than an interval and the time that a check may
+    /// take: they lost their timers, in a restart say.
+    pub(crate) fn check_overdue(&self) {
+        let health = &self.config.health;
+        let limit = health.interval.0 + health.timeout.0;
+        let now = self.clock.now();
+        for hosted in &self.0.hosted {
+            let checked = hosted.vitals().health.map(|report| report.checked_at);
+            if hosted.post().is_some() && checked.is_some_and(|at| now.since(at) > limit) {
+                let _ = hosted.proxy.cast(proxy::Message::Check { reply: None });
+            }
+        }
+    }
+
+    fn is_fenced(&self) -> bool {
+        self.0.fenced.load(Ordering::SeqCst)
+    }
+
+    /// Ends what runs when the node's lease is gone, and takes nothing until it is back.
+    pub(crate) fn follow_lease(&self) {
+        let (hosts, mut lease) = (self.clone(), self.around.lease.clone());
+        tokio::spawn(async move {
+            loop {
+                let stands = *lease.borrow_and_update();
+                hosts.obey(stands);
+                if lease.changed().await.is_err() {
+                    // Nobody watches over it: it stays as it is.
+                    return;
+                }
+            }
+        });
+    }
+
+    fn obey(&self, lease: Lease) {
+        let lost = lease == Lease::Lost;
+        if self.0.fenced.swap(lost, Ordering::SeqCst) == lost {
+            return;
+        }
+        if lost {
+            tracing::warn!("the node's lease is gone: all that it runs ends");
+        }
+        for hosted in self.all() {
+            let limit = hosted.post().map_or(0, |post| post.order.spec.max_tasks);
+            hosted.gate.set_limit(if lost { 0 } else { limit });
+            if lost {
+                hosted.stop_all();
+            }
+        }
+        if lost {
+            let kept = self.bookings().drain();
+            drop(kept);
+        }
+    }
+
+    /// Figures of all that is hosted here which differ from those that were `sent`.
+    pub(super) fn news(&self, sent: &mut HashMap<AgentId, Figures>) -> Vec<Figures> {
+        sent.retain(|id, _| self.0.hosted.contains_key(id));
+        let mut news = Vec::new();
+        for hosted in self.all() {
+            if hosted.post().is_none() {
+                sent.remove(&hosted.id);
+                continue;
+            }
+            let figures = hosted.figures();
+            let told = sent.get(&hosted.id);
+            if told.is_none_or(|told| !told.says_the_same(&figures)) {
+                sent.insert(hosted.id, figures.clone());
+                news.push(figures);
+            }
+        }
+        news
+    }
+}
+
+/// The longest wait between two tries to reach a node.
+const LONGEST: Duration = Duration::from_secs(10);

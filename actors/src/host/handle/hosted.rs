@@ -1,0 +1,206 @@
+//! [`Hosted`]: an agent's part on the node that hosts it, and its slots there.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use protocol::{
+    api::HealthReport,
+    id::{AgentId, NodeId},
+    task::TokenHash,
+};
+use runtime::supervision::Address;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    adapter::Adapter,
+    agent::breaker::Position,
+    allocator::Circuit,
+    host::{
+        actor::proxy,
+        message::{Figures, Order},
+    },
+    registry::Gate,
+};
+
+/// An agent as its host knows it. On a node that does not host it, its gate is closed.
+pub(crate) struct Hosted {
+    pub(crate) id: AgentId,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) proxy: Address<proxy::Message>,
+    running: Mutex<HashMap<TokenHash, CancellationToken>>,
+    post: RwLock<Option<Arc<Post>>>,
+    vitals: RwLock<Vitals>,
+    /// Counts the figures that were given of it.
+    serial: AtomicU64,
+    /// Nodes that were refused a slot and wait for one.
+    refused: Mutex<HashSet<NodeId>>,
+    has_refused: AtomicBool,
+}
+
+/// What an owner told the host to be, and what the host made of it.
+#[derive(Debug)]
+pub(crate) struct Post {
+    pub(crate) order: Order,
+    /// How it is called; absent when its configuration makes no sense to this build.
+    pub(crate) adapter: Option<Arc<dyn Adapter>>,
+}
+
+/// What the host has found of the agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Vitals {
+    pub(crate) health: Option<HealthReport>,
+    /// Checks in a row that failed.
+    pub(crate) failures: u32,
+    pub(crate) circuit: Position,
+    pub(crate) admits: Circuit,
+    pub(crate) success_rate: f64,
+}
+
+impl Default for Vitals {
+    fn default() -> Self {
+        Self {
+            health: None,
+            failures: 0,
+            circuit: Position::Closed,
+            admits: Circuit::Passable,
+            success_rate: 1.0,
+        }
+    }
+}
+
+impl fmt::Debug for Hosted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hosted({}, {:?})", self.id, self.gate)
+    }
+}
+
+impl Hosted {
+    pub(super) fn new(id: AgentId, gate: Arc<Gate>) -> Self {
+        Self {
+            id,
+            gate,
+            proxy: Address::vacant(),
+            running: Mutex::default(),
+            post: RwLock::default(),
+            vitals: RwLock::default(),
+            serial: AtomicU64::new(0),
+            refused: Mutex::default(),
+            has_refused: AtomicBool::new(false),
+        }
+    }
+
+    /// What it was told to be, while it is hosted here.
+    pub(crate) fn post(&self) -> Option<Arc<Post>> {
+        let post = self.post.read().unwrap_or_else(PoisonError::into_inner);
+        post.clone()
+    }
+
+    /// Replaces what it was told to be, unless `outranks` says that the former counts.
+    pub(super) fn take_post<R>(
+        &self,
+        outranked: impl FnOnce(Option<&Post>) -> Option<R>,
+        post: Option<Arc<Post>>,
+    ) -> Option<R> {
+        let mut held = self.post.write().unwrap_or_else(PoisonError::into_inner);
+        let refusal = outranked(held.as_deref());
+        if refusal.is_none() {
+            *held = post;
+        }
+        refusal
+    }
+
+    pub(crate) fn adapter(&self) -> Option<Arc<dyn Adapter>> {
+        self.post()?.adapter.clone()
+    }
+
+    pub(crate) fn vitals(&self) -> Vitals {
+        let vitals = self.vitals.read().unwrap_or_else(PoisonError::into_inner);
+        vitals.clone()
+    }
+
+    /// Where its breaker stands, and whether it lets a call through.
+    pub(crate) fn circuit(&self) -> (Position, Circuit) {
+        let vitals = self.vitals.read().unwrap_or_else(PoisonError::into_inner);
+        (vitals.circuit, vitals.admits)
+    }
+
+    /// Changes what was found; its proxy alone does.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Vitals)) {
+        change(&mut self.vitals.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Its figures now.
+    pub(crate) fn figures(&self) -> Figures {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed) + 1;
+        let vitals = self.vitals();
+        Figures {
+            agent: self.id,
+            serial,
+            limit: self.gate.limit(),
+            taken: self.gate.taken(),
+            assigned: self.gate.assigned(),
+            success_rate: vitals.success_rate,
+            circuit: vitals.circuit,
+            admits: vitals.admits,
+            health: vitals.health,
+            failures: vitals.failures,
+        }
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, HashMap<TokenHash, CancellationToken>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn starts(&self, token: TokenHash, cancel: CancellationToken) {
+        self.attempts().insert(token, cancel);
+    }
+
+    pub(crate) fn ends(&self, token: &TokenHash) {
+        self.attempts().remove(token);
+    }
+
+    /// Whether an attempt runs here, or its result is on its way.
+    pub(crate) fn runs(&self, token: &TokenHash) -> bool {
+        self.attempts().contains_key(token)
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.attempts().len()
+    }
+
+    /// Stops an attempt; answers whether it was here.
+    pub(crate) fn stop(&self, token: &TokenHash) -> bool {
+        let attempts = self.attempts();
+        let running = attempts.get(token);
+        running.inspect(|running| running.cancel()).is_some()
+    }
+
+    pub(crate) fn stop_all(&self) {
+        for running in self.attempts().values() {
+            running.cancel();
+        }
+    }
+
+    /// A node found no slot and is to be told of the next one.
+    pub(super) fn refuse(&self, node: NodeId) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.insert(node);
+        self.has_refused.store(true, Ordering::SeqCst);
+    }
+
+    /// Whom to tell that a slot is free.
+    pub(super) fn refused(&self) -> Vec<NodeId> {
+        if !self.has_refused.load(Ordering::SeqCst) {
+            return Vec::new();
+        }
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_refused.store(false, Ordering::SeqCst);
+        refused.drain().collect()
+    }
+}

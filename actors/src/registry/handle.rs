@@ -1,0 +1,333 @@
+//! [`Directory`]: keeps the registries of all control nodes alike.
+//!
+//! An agent's owner announces each change to every control node. What gets lost is noticed by
+//! digests: each node tells the others every few seconds, in a message of constant size, what it
+//! owns; who knows something else asks for all of it.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use dashmap::{DashMap, DashSet};
+use protocol::{
+    id::{AgentId, NodeId},
+    member::NodeRole,
+    wire::Service,
+};
+use runtime::cluster::{Fault, Incoming};
+
+use super::{Agent, Registry, Reported, agent::Facts};
+use crate::{
+    allocator::Allocator,
+    cluster::Owner,
+    host::{Digest, Fact, Figures, Hosts, Notice, Page, Stamp, read, write},
+};
+
+/// Bytes of a page beyond which no agent is added.
+const PAGE: usize = 96 * 1024;
+
+/// Agents of which figures are kept that nobody can place yet.
+const EARLY: usize = 100_000;
+
+/// How long a page may take.
+const LISTED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What all control nodes know of agents. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Directory(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    allocator: Allocator,
+    hosts: Hosts,
+    /// Nodes whose agents are being listed now.
+    listing: DashSet<NodeId>,
+    /// Figures of hosts that came before the owner's word that they are the host.
+    early: DashMap<AgentId, (NodeId, Figures)>,
+}
+
+impl Directory {
+    pub(crate) fn new(registry: Registry, allocator: Allocator, hosts: Hosts) -> Self {
+        Self(Arc::new(Inner {
+            registry,
+            allocator,
+            hosts,
+            listing: DashSet::new(),
+            early: DashMap::new(),
+        }))
+    }
+
+    /// Answers other nodes from now on.
+    pub(crate) fn serve(&self) {
+        let directory = self.clone();
+        self.0.hosts.around.net.serve(
+            Service::AGENT,
+            Arc::new(move |incoming| {
+                let directory = directory.clone();
+                Box::pin(async move { directory.answer(&incoming) })
+            }),
+        );
+    }
+
+    /// An agent that this node owns is as `fact` says: every control node hears of it.
+    pub(crate) fn announce(&self, fact: Fact) {
+        let others = self.0.hosts.others();
+        if !others.is_empty() {
+            self.tell(&others, &Notice::Changed(Box::new(fact.clone())));
+        }
+        self.learn(vec![fact]);
+    }
+
+    /// An agent that this node owns was removed.
+    pub(crate) fn remove(&self, agent: AgentId, stamp: Stamp) {
+        self.tell(&self.0.hosts.others(), &Notice::Removed { agent, stamp });
+        self.0.registry.remove(agent);
+        self.0.allocator.changed();
+    }
+
+    /// Tells the others what this node owns, in a few bytes.
+    pub(super) fn tell_digest(&self) {
+        let others = self.0.hosts.others();
+        if !others.is_empty() {
+            let digest = self.digest(Owner::Here);
+            self.tell(&others, &Notice::Digest(digest));
+        }
+    }
+
+    fn tell(&self, others: &[NodeId], notice: &Notice) {
+        let notice = write(notice);
+        for node in others {
+            // What is lost here, the next digest shows.
+            let told = self
+                .0
+                .hosts
+                .around
+                .net
+                .tell(*node, Service::AGENT, notice.clone());
+            if let Err(error) = told {
+                tracing::debug!(%node, %error, "a word on agents was not told");
+            }
+        }
+    }
+
+    fn digest(&self, owner: Owner) -> Digest {
+        let mut digest = Digest::default();
+        for agent in self.0.registry.all() {
+            if self.0.hosts.owner(agent.id) == owner {
+                digest.add(agent.id, agent.facts().stamp);
+            }
+        }
+        digest
+    }
+
+    fn answer(&self, incoming: &Incoming) -> Result<Vec<u8>, Fault> {
+        let from = incoming.from.node;
+        let notice = read(&incoming.payload).map_err(|error| Fault::Refused(error.to_string()))?;
+        let only_control = || match incoming.from.roles.has(NodeRole::Control) {
+            true => Ok(()),
+            false => {
+                tracing::warn!(node = %from, "a node that is no control node spoke of agents that it does not own");
+                Err(Fault::Refused("only control nodes own agents".to_owned()))
+            }
+        };
+        match notice {
+            Notice::Loads { agents, node } => {
+                self.loads(from, &agents);
+                if let Some(load) = node.filter(|load| load.node == from) {
+                    self.0.allocator.observe_other(load);
+                }
+            }
+            Notice::Changed(fact) => {
+                only_control()?;
+                self.learn(vec![*fact]);
+            }
+            Notice::Removed { agent, stamp } => {
+                only_control()?;
+                let known = self.0.registry.get(agent);
+                if known.is_some_and(|agent| agent.facts().stamp <= stamp) {
+                    self.0.registry.remove(agent);
+                    self.0.allocator.changed();
+                }
+            }
+            Notice::Digest(digest) => {
+                only_control()?;
+                if self.digest(Owner::There(from)) != digest {
+                    self.catch_up(from);
+                }
+            }
+            Notice::List { after } => {
+                only_control()?;
+                return Ok(write(&self.page(after)));
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Takes a host's figures in.
+    pub(crate) fn loads(&self, from: NodeId, agents: &[Figures]) {
+        let mut any = false;
+        for figures in agents {
+            let Some(agent) = self.0.registry.get(figures.agent) else {
+                self.too_early(from, figures);
+                continue;
+            };
+            match agent.report(from, figures) {
+                Reported::Taken => {
+                    any = true;
+                    if self.0.hosts.owner(agent.id) == Owner::Here {
+                        self.0.hosts.tell_owner(figures);
+                    }
+                }
+                Reported::Foreign => {
+                    self.too_early(from, figures);
+                    if self.0.hosts.owner(agent.id) == Owner::Here {
+                        self.0.hosts.tell_stray(agent.id, from);
+                    }
+                }
+                Reported::Old => {}
+            }
+        }
+        if any {
+            self.0.allocator.changed();
+        }
+    }
+
+    /// A host tells each figure once: it is kept until the owner says who hosts the agent.
+    fn too_early(&self, from: NodeId, figures: &Figures) {
+        if self.0.early.len() < EARLY {
+            self.0.early.insert(figures.agent, (from, figures.clone()));
+        }
+    }
+
+    /// Takes owners' words in, each unless a later one is known.
+    fn learn(&self, facts: Vec<Fact>) {
+        let known: Vec<AgentId> = facts.iter().map(|fact| fact.agent).collect();
+        self.believe(facts);
+        for agent in known {
+            if let Some((_, (from, figures))) = self.0.early.remove(&agent) {
+                self.loads(from, &[figures]);
+            }
+        }
+    }
+
+    fn believe(&self, facts: Vec<Fact>) {
+        let mut fresh = Vec::new();
+        let mut reindex = HashSet::new();
+        for fact in facts {
+            let Some(agent) = self.0.registry.get(fact.agent) else {
+                fresh.push(fact);
+                continue;
+            };
+            let respecified = agent.change(|known| {
+                if fact.stamp <= known.stamp {
+                    return false;
+                }
+                let respecified = known.spec != fact.spec;
+                let new = Facts::new(fact);
+                *known = Facts {
+                    health: known.health.take(),
+                    circuit: known.circuit,
+                    admits: known.admits,
+                    ..new
+                };
+                respecified
+            });
+            if respecified {
+                reindex.insert(agent.tenant.clone());
+            }
+        }
+        let here = self.0.hosts.me();
+        let made = fresh.into_iter().map(|fact| {
+            let (id, tenant) = (fact.agent, fact.tenant.clone());
+            let hosted = self.0.hosts.hosted(id);
+            Arc::new(Agent::new(id, tenant, hosted, here, Facts::new(fact)))
+        });
+        self.0.registry.insert_all(made);
+        for tenant in reindex {
+            self.0.registry.reindex(&tenant);
+        }
+        self.0.allocator.changed();
+    }
+
+    /// What this node owns, after an agent, in order of their ids.
+    fn page(&self, after: Option<AgentId>) -> Page {
+        let as_of = u64::try_from(self.0.hosts.clock.now().as_micros()).unwrap_or(0);
+        let mut own: Vec<_> = self.0.registry.all();
+        own.retain(|agent| {
+            after.is_none_or(|after| agent.id > after)
+                && self.0.hosts.owner(agent.id) == Owner::Here
+        });
+        own.sort_unstable_by_key(|agent| agent.id);
+        let (mut facts, mut size) = (Vec::new(), 0);
+        for agent in &own {
+            let fact = fact(agent);
+            size += write(&fact).len();
+            facts.push(fact);
+            if size > PAGE {
+                break;
+            }
+        }
+        let more = facts.len() < own.len();
+        let next = facts.last().filter(|_| more).map(|fact: &Fact| fact.agent);
+        Page { facts, next, as_of }
+    }
+
+    /// Asks another node for all that it owns, beside everything else, one time at a time.
+    fn catch_up(&self, node: NodeId) {
+        if !self.0.listing.insert(node) {
+            return;
+        }
+        let directory = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = directory.list(node).await {
+                tracing::debug!(%node, %error, "the agents of another node were not listed");
+            }
+            directory.0.listing.remove(&node);
+        });
+    }
+
+    async fn list(&self, node: NodeId) -> Result<(), Fault> {
+        let (mut after, mut listed, mut as_of) = (None, HashSet::new(), None);
+        loop {
+            let asked = write(&Notice::List { after });
+            let net = &self.0.hosts.around.net;
+            let answer = net.ask(node, Service::AGENT, asked, LISTED_WITHIN).await?;
+            let page: Page = read(&answer).map_err(|error| Fault::Refused(error.to_string()))?;
+            listed.extend(page.facts.iter().map(|fact| fact.agent));
+            let as_of = *as_of.get_or_insert(page.as_of);
+            self.learn(page.facts);
+            after = page.next;
+            if after.is_none() {
+                self.forget(node, &listed, as_of);
+                return Ok(());
+            }
+        }
+    }
+
+    /// What another node owns as far as is known here, but did not list: it was removed unheard.
+    fn forget(&self, node: NodeId, listed: &HashSet<AgentId>, as_of: u64) {
+        for agent in self.0.registry.all() {
+            if !listed.contains(&agent.id)
+                && self.0.hosts.owner(agent.id) == Owner::There(node)
+                && agent.facts().stamp.moment < as_of
+            {
+                self.0.registry.remove(agent.id);
+            }
+        }
+    }
+}
+
+/// What an owner says of an agent.
+fn fact(agent: &Agent) -> Fact {
+    let facts = agent.facts();
+    Fact {
+        agent: agent.id,
+        tenant: agent.tenant.clone(),
+        spec: facts.spec.clone(),
+        mode: facts.mode,
+        health: facts.known_health,
+        created_at: facts.created_at,
+        updated_at: facts.updated_at,
+        host: facts.host.clone(),
+        stamp: facts.stamp,
+    }
+}

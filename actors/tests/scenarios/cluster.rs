@@ -1,0 +1,473 @@
+//! Agents and attempts across nodes.
+
+mod board;
+mod town;
+
+use actors::{adapter::Probe, cluster::Lease};
+use protocol::{
+    access::Caller,
+    task::{AttemptStatus, TaskStatus},
+    wire::Service,
+};
+use serde_json::{Value, json};
+
+use self::{board::Fate, town::Town};
+use crate::support::{task, until, within};
+
+fn by_capability() -> Value {
+    json!({ "capability": "work" })
+}
+
+fn by(agent: &str) -> Value {
+    json!({ "agent": agent })
+}
+
+#[tokio::test]
+async fn a_step_runs_where_its_agent_is_hosted_and_its_result_comes_back() {
+    let town = Town::of(&["a", "b"]).await;
+    let agent = town.agent("a", "one", "b", 5).await;
+    assert_eq!(agent.node, "b");
+    let id = town.work("a", by_capability()).await;
+    town["b"].tool.is_called(1).await;
+    assert_eq!(town["a"].tool.begun(), 0);
+    town["b"].tool.release(1);
+    let task = town.settled("a", id).await;
+    assert_eq!(task.status, TaskStatus::Completed);
+    let attempts = town.attempts("a", id).await;
+    assert_eq!(attempts[0].node, "b");
+    town.knows(&town["a"], "one", 5).await;
+}
+
+#[tokio::test]
+async fn a_node_that_refuses_is_passed_over_for_the_next() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    town.agent("a", "first", "b", 1).await;
+    // A hears nothing of how busy anybody is, so it takes the taken slot for free.
+    town.board
+        .harm(Service::AGENT, "loads", Fate::Dropped, usize::MAX);
+    let own = town.work("b", by("first")).await;
+    town["b"].tool.is_called(1).await;
+    let waits = town.work("a", by("first")).await;
+    until(async || (town.board.sent(Service::HOST, "reserve") > 0).then_some(())).await;
+    assert_eq!(town["b"].tool.begun(), 1);
+    // When the slot comes free, B tells who was refused.
+    town.board.forgive();
+    town["b"].tool.release(2);
+    for (at, id) in [("b", own), ("a", waits)] {
+        assert_eq!(town.settled(at, id).await.status, TaskStatus::Completed);
+    }
+    // With another agent to go to, a refusal costs no wait.
+    town.agent("a", "second", "c", 5).await;
+    town.board
+        .harm(Service::AGENT, "loads", Fate::Dropped, usize::MAX);
+    let own = town.work("b", by("first")).await;
+    town["b"].tool.is_called(3).await;
+    let all = [
+        town.work("a", by_capability()).await,
+        town.work("a", by_capability()).await,
+    ];
+    town["c"].tool.is_called(2).await;
+    town["c"].tool.release(2);
+    for id in all {
+        assert_eq!(town.attempts("a", id).await[0].agent, "second");
+        town.settled("a", id).await;
+    }
+    town["b"].tool.release(1);
+    town.settled("b", own).await;
+}
+
+#[tokio::test]
+async fn five_slots_are_five_however_many_nodes_want_them() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let mut tasks = Vec::new();
+    for _ in 0..6 {
+        for at in ["a", "b", "c"] {
+            tasks.push((at, town.work(at, by("one")).await));
+        }
+    }
+    let tool = &town["b"].tool;
+    tool.is_called(5).await;
+    for released in 1..=tasks.len() {
+        assert!(
+            tool.begun() < released + 5,
+            "{} of {released}",
+            tool.begun()
+        );
+        tool.release(1);
+        tool.is_called((released + 5).min(tasks.len())).await;
+    }
+    assert_eq!(tool.most(), 5);
+    for (at, id) in tasks {
+        assert_eq!(town.settled(at, id).await.status, TaskStatus::Completed);
+    }
+}
+
+#[tokio::test]
+async fn what_a_dead_node_ran_is_lost_and_tried_where_its_agent_goes() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    let role = json!({ "role": "worker" });
+    let agent = town.register("a", "one", role, 5).await;
+    // The agent's lot falls on any of the three; it is moved away from A, which is to see the end.
+    if agent.node == "a" {
+        let update = serde_json::from_value(json!({ "placement": { "node": "b" } })).unwrap();
+        let admin = Caller::admin();
+        town["a"].update_agent(&admin, "one", update).await.unwrap();
+        until(async || {
+            let agent = town["a"].agent(&admin, "one").await.ok()?;
+            (agent.node == "b" && agent.capacity == 5).then_some(())
+        })
+        .await;
+        let update = serde_json::from_value(json!({ "placement": {} })).unwrap();
+        town["a"].update_agent(&admin, "one", update).await.unwrap();
+    }
+    let first = town["a"].agent(&Caller::admin(), "one").await.unwrap().node;
+    let id = town.work("a", by("one")).await;
+    town[&first].tool.is_called(1).await;
+    town.vanish(&town[&first]);
+    for name in ["a", "b", "c"] {
+        if name != first {
+            town[name].tool.release(1);
+        }
+    }
+    town.bury(town[&first].id);
+    let task = town.settled("a", id).await;
+    assert_eq!(task.status, TaskStatus::Completed);
+    let attempts = town.attempts("a", id).await;
+    let statuses: Vec<_> = attempts.iter().map(|attempt| attempt.status).collect();
+    assert_eq!(statuses, [AttemptStatus::Lost, AttemptStatus::Succeeded]);
+    assert_eq!(attempts[0].node, first);
+    assert_ne!(attempts[1].node, first);
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_sent_again_runs_once() {
+    for fate in [Fate::Dropped, Fate::Unanswered] {
+        let town = Town::of(&["a", "b"]).await;
+        town.agent("a", "one", "b", 5).await;
+        town.board.harm(Service::HOST, "{\"run\"", fate, 2);
+        town["b"].tool.release(3);
+        let id = town.work("a", by("one")).await;
+        assert_eq!(town.settled("a", id).await.status, TaskStatus::Completed);
+        until(async || (town.board.sent(Service::HOST, "{\"run\"") >= 3).then_some(())).await;
+        assert_eq!(town["b"].tool.begun(), 1, "{fate:?}");
+        assert_eq!(town.attempts("a", id).await.len(), 1);
+        town.knows(&town["b"], "one", 5).await;
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_is_sent_again_counts_once() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    town.board.harm(Service::TASK, "token", Fate::Unanswered, 2);
+    town["b"].tool.release(1);
+    let id = town.work("a", by("one")).await;
+    assert_eq!(town.settled("a", id).await.status, TaskStatus::Completed);
+    until(async || (town.board.sent(Service::TASK, "token") == 3).then_some(())).await;
+    assert_eq!(town.attempts("a", id).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_result_reaches_whoever_owns_its_task_then() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    town.agent("b", "one", "c", 5).await;
+    let id = town.work("a", by("one")).await;
+    town["c"].tool.is_called(1).await;
+    town.vanish(&town["a"]);
+    town.give(id, town["b"].id);
+    town.bury(town["a"].id);
+    let running = town.attempts("b", id).await;
+    assert_eq!(running[0].status, AttemptStatus::Running);
+    town["c"].tool.release(1);
+    let task = town.settled("b", id).await;
+    assert_eq!(task.status, TaskStatus::Completed);
+    let attempts = town.attempts("b", id).await;
+    assert_eq!(attempts.len(), 1, "{attempts:?}");
+    assert_eq!(town["c"].tool.begun(), 1);
+}
+
+#[tokio::test]
+async fn an_attempt_that_never_reached_its_host_is_tried_again_whatever_it_may_do_twice() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    town.agent("b", "one", "c", 5).await;
+    town.board.harm(Service::HOST, "{\"run\"", Fate::Dropped, 1);
+    let step = json!({ "agent": "one", "effect": "irreversible" });
+    let id = town.work("a", step).await;
+    until(async || (town.board.sent(Service::HOST, "{\"run\"") > 0).then_some(())).await;
+    town.vanish(&town["a"]);
+    town.give(id, town["b"].id);
+    town.bury(town["a"].id);
+    town["c"].tool.release(1);
+    let task = town.settled("b", id).await;
+    assert_eq!(task.status, TaskStatus::Completed, "{:?}", task.error);
+    assert_eq!(town["c"].tool.begun(), 1);
+}
+
+#[tokio::test]
+async fn what_a_zombie_brings_is_late() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let id = town.work("a", by_capability()).await;
+    town["b"].tool.is_called(1).await;
+    town.board.cut(town["b"].id);
+    town.agent_unseen("a", "two", "c").await;
+    town["c"].tool.release(1);
+    town.bury(town["b"].id);
+    let task = town.settled("a", id).await;
+    assert_eq!(task.status, TaskStatus::Completed);
+    town["b"].tool.release(1);
+    town.board.heal(town["b"].id);
+    let late = until(async || {
+        let events = town.events(id).await;
+        events
+            .into_iter()
+            .find(|event| event["type"] == "result_came_late")
+    })
+    .await;
+    assert_eq!(late["number"], 1);
+    let attempts = town.attempts("a", id).await;
+    assert_eq!(attempts[0].status, AttemptStatus::Lost);
+}
+
+#[tokio::test]
+async fn a_slot_that_was_kept_in_vain_is_free_again_when_its_node_is_gone() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("b", "one", "b", 1).await;
+    town.board
+        .harm(Service::HOST, "{\"run\"", Fate::Dropped, usize::MAX);
+    town.work("a", by("one")).await;
+    until(async || (town.board.sent(Service::HOST, "{\"run\"") > 0).then_some(())).await;
+    let capacity = async || {
+        let agent = town["b"].agent(&Caller::admin(), "one").await.unwrap();
+        agent.capacity
+    };
+    assert_eq!(capacity().await, 0);
+    town.vanish(&town["a"]);
+    town.bury(town["a"].id);
+    town.knows(&town["b"], "one", 1).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_task_stops_what_runs_elsewhere() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let id = town.work("a", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    town.cancel("a", id).await;
+    town["b"].tool.is_stopped(1).await;
+    assert_eq!(town.settled("a", id).await.status, TaskStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn a_lost_guarded_step_is_probed_where_its_agent_is_now() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let step = json!({ "agent": "one", "effect": "guarded" });
+    let id = town.work("a", step).await;
+    town["b"].tool.is_called(1).await;
+    town["c"].tool.set_finding(Probe::Done(json!("it was")));
+    town.vanish(&town["b"]);
+    town.bury(town["b"].id);
+    let update = serde_json::from_value(json!({ "placement": { "node": "c" } })).unwrap();
+    let admin = Caller::admin();
+    town["a"].update_agent(&admin, "one", update).await.unwrap();
+    let task = town.settled("a", id).await;
+    assert_eq!(task.result, json!("it was"));
+    assert_eq!(town["c"].tool.probes(), 1);
+}
+
+#[tokio::test]
+async fn an_agent_leaves_a_node_that_drains_and_what_ran_there_ends_there() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    let agent = town.register("a", "one", json!({}), 5).await;
+    let id = town.work("a", by("one")).await;
+    let first = &town[&agent.node];
+    first.tool.is_called(1).await;
+    town.drain(first.id);
+    let admin = Caller::admin();
+    until(async || {
+        let now = town["a"].agent(&admin, "one").await.ok()?;
+        (now.node != agent.node && now.capacity == 5).then_some(())
+    })
+    .await;
+    first.tool.release(1);
+    town.settled("a", id).await;
+    let attempts = town.attempts("a", id).await;
+    assert_eq!(
+        (attempts.len(), attempts[0].node.as_str()),
+        (1, &*agent.node)
+    );
+}
+
+#[tokio::test]
+async fn a_node_without_its_lease_ends_what_it_runs_and_takes_nothing() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let id = town.work("a", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    town["b"].lease.send_replace(Lease::Lost);
+    town["b"].tool.is_stopped(1).await;
+    let capacity = town["b"].agent(&Caller::admin(), "one").await.unwrap();
+    assert_eq!(capacity.capacity, 0);
+    town["b"].lease.send_replace(Lease::Held);
+    town["b"].tool.release(1);
+    let task = town.settled("a", id).await;
+    assert_eq!(task.status, TaskStatus::Completed);
+    assert_eq!(town.attempts("a", id).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_word_on_an_agent_that_was_lost_is_made_good() {
+    let town = Town::of(&["a", "b"]).await;
+    town.board
+        .harm(Service::AGENT, "{\"changed\"", Fate::Dropped, usize::MAX);
+    town.agent("a", "one", "a", 5).await;
+    town.board
+        .harm(Service::AGENT, "{\"removed\"", Fate::Dropped, usize::MAX);
+    let admin = Caller::admin();
+    town["a"].delete_agent(&admin, "one").await.unwrap();
+    until(async || town["b"].agent(&admin, "one").await.err()).await;
+}
+
+#[tokio::test]
+async fn what_a_host_says_before_its_owner_does_is_not_forgotten() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    // C hears from the owner only by digest, long after the host told how the agent does.
+    town.board
+        .harm(Service::AGENT, "{\"changed\"", Fate::Dropped, usize::MAX);
+    town.agent_unseen("a", "one", "b").await;
+    town.knows(&town["c"], "one", 5).await;
+    let id = town.work("c", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    town["b"].tool.release(1);
+    assert_eq!(town.settled("c", id).await.status, TaskStatus::Completed);
+}
+
+#[tokio::test]
+async fn who_comes_later_learns_of_every_agent() {
+    let mut town = Town::of(&["a", "b"]).await;
+    for number in 0..200 {
+        town.agent_unseen("a", &format!("agent-{number}"), "b")
+            .await;
+    }
+    town.start("c").await;
+    let admin = Caller::admin();
+    until(async || {
+        let page = town["c"].agents(&admin, &Default::default()).await.ok()?;
+        (page.total == Some(200)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn health_that_a_host_finds_is_recorded_by_the_owner_and_known_to_all() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    town.agent("a", "one", "b", 5).await;
+    town["b"].tool.set_healthy(false);
+    let admin = Caller::admin();
+    for name in ["a", "c"] {
+        until(async || {
+            let agent = town[name].agent(&admin, "one").await.ok()?;
+            (agent.status == protocol::agent::AgentStatus::Error).then_some(())
+        })
+        .await;
+    }
+    let events = town["a"].agent_events(&admin, "one", 0, 10).await.unwrap();
+    assert_eq!(events.last().unwrap().event["health"], "unhealthy");
+    town["b"].tool.set_healthy(true);
+    until(async || {
+        let report = town["a"].check_agent(&admin, "one").await.ok()?;
+        (report.detail == "as told").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_comes_back_hands_over_what_it_had_not_and_its_token_still_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut town = Town::of(&["a"]).await;
+    let worker = town.hire("w", folder.path()).await;
+    town.agent("a", "one", "w", 5).await;
+    let done = town.work("a", by("one")).await;
+    worker.tool.is_called(1).await;
+    town.board.cut(worker.id);
+    worker.tool.release(1);
+    until(async || {
+        let journal = std::fs::read_to_string(folder.path().join("attempts.jsonl")).unwrap();
+        journal.contains("{\"ended\"").then_some(())
+    })
+    .await;
+    // The old process is never heard of again; the new one has its folder.
+    let _later = town.hire("w", folder.path()).await;
+    let task = town.settled("a", done).await;
+    assert_eq!(task.status, TaskStatus::Completed);
+    assert_eq!(town.attempts("a", done).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_comes_back_tells_at_once_what_it_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut town = Town::of(&["a"]).await;
+    let worker = town.hire("w", folder.path()).await;
+    town.agent("a", "one", "w", 5).await;
+    let id = town.work("a", by("one")).await;
+    worker.tool.is_called(1).await;
+    town.board.cut(worker.id);
+    let later = town.hire("w", folder.path()).await;
+    until(async || {
+        let attempts = town.attempts("a", id).await;
+        (attempts[0].status == AttemptStatus::Lost).then_some(())
+    })
+    .await;
+    town.bury(worker.id);
+    later.tool.release(1);
+    let task = town.settled("a", id).await;
+    assert_eq!(task.status, TaskStatus::Completed);
+}
+
+#[tokio::test]
+async fn a_worker_can_neither_give_orders_nor_speak_for_attempts_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut town = Town::of(&["a", "b"]).await;
+    let worker = town.hire("w", folder.path()).await;
+    town.agent("a", "one", "b", 5).await;
+    let id = town.work("a", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    let order = json!({ "query": { "attempts": [] } });
+    let answer = within(town.ask(worker.id, "b", Service::HOST, &order)).await;
+    assert!(answer.is_err(), "{answer:?}");
+    let forged = json!({
+        "task": id, "step": "a", "number": 1, "token": "0".repeat(32), "agent": "one",
+        "outcome": { "outcome": "succeeded", "output": "mine" },
+    });
+    let _ = within(town.ask(worker.id, "a", Service::TASK, &forged)).await;
+    let removed = json!({ "removed": {
+        "agent": town["a"].agent(&Caller::admin(), "one").await.unwrap().id,
+        "stamp": { "epoch": 99, "moment": 0 },
+    } });
+    let answer = within(town.ask(worker.id, "b", Service::AGENT, &removed)).await;
+    assert!(answer.is_err(), "{answer:?}");
+    town["b"].tool.release(1);
+    let task = town.settled("a", id).await;
+    assert_eq!(task.result, json!({ "did": "a" }));
+    assert!(town["b"].agent(&Caller::admin(), "one").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_step_whose_input_does_not_fit_into_a_message_fails_with_a_clear_word() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let large = "x".repeat(200 * 1024);
+    let spec = json!({
+        "description": "large", "input": large,
+        "steps": [{ "id": "a", "agent": "one", "input": large }],
+    });
+    let admin = Caller::admin();
+    let submitted = town["a"].submit(&admin, task(spec), None, None);
+    let id = submitted.await.unwrap().task.id;
+    let task = town.settled("a", id).await;
+    let error = task.error.unwrap();
+    assert_eq!(error.code, "too_large");
+    town.knows(&town["b"], "one", 5).await;
+}

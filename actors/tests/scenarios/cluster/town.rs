@@ -1,0 +1,362 @@
+//! Several nodes over one store, and who is said to own and to host what.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use actors::{
+    Orchestrator,
+    adapter::Adapter,
+    cluster::{Cluster, Lease, Net, Owner, Site, Standing, Surroundings},
+    host::{Worker, WorkerSetup},
+    orchestrator::Setup,
+};
+use futures_util::FutureExt;
+use protocol::{
+    access::Caller,
+    agent::Resources,
+    api::{AgentView, AttemptView, TaskView},
+    entity::EntityId,
+    id::{NodeId, TaskId},
+    member::{NodeRole, Roles},
+    wire::Service,
+};
+use runtime::{
+    cluster::{Fault, Peer},
+    store::{EventLog, Memory},
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::board::Board;
+use crate::{
+    life::Life,
+    support::{quick, task, until, within},
+    tool::Tool,
+};
+
+/// The map of the town, the same for all.
+#[derive(Debug, Default)]
+struct Map {
+    memory: Arc<Memory>,
+    sites: Mutex<Vec<Site>>,
+    dead: Mutex<HashSet<NodeId>>,
+    owners: Mutex<HashMap<EntityId, NodeId>>,
+    changes: watch::Sender<u64>,
+}
+
+/// The map as one node reads it.
+#[derive(Debug)]
+struct View {
+    me: NodeId,
+    map: Arc<Map>,
+}
+
+impl Cluster for View {
+    /// Who made it, unless a test said otherwise.
+    fn owner(&self, entity: EntityId) -> Owner {
+        let moved = self.map.owners.lock().unwrap().get(&entity).copied();
+        let made = || {
+            let first = self.map.memory.read(entity, 0, 1).now_or_never();
+            let first = first.unwrap().unwrap_or_default();
+            first.first().map(|record| record.owner)
+        };
+        match moved.or_else(made) {
+            Some(node) if node == self.me => Owner::Here,
+            Some(node) => Owner::There(node),
+            None => Owner::Nobody,
+        }
+    }
+
+    fn controls(&self) -> Vec<NodeId> {
+        let sites = self.sites();
+        let controls = sites
+            .iter()
+            .filter(|site| site.roles.has(NodeRole::Control));
+        controls.map(|site| site.node).collect()
+    }
+
+    fn sites(&self) -> Vec<Site> {
+        self.map.sites.lock().unwrap().clone()
+    }
+
+    fn gone(&self, node: NodeId) -> bool {
+        self.map.dead.lock().unwrap().contains(&node)
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.map.changes.subscribe()
+    }
+}
+
+/// A control node that hosts agents too.
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) orchestrator: Orchestrator,
+    pub(crate) tool: Arc<Tool>,
+    pub(crate) lease: watch::Sender<Lease>,
+    life: Arc<Life>,
+}
+
+impl std::ops::Deref for Node {
+    type Target = Orchestrator;
+
+    fn deref(&self) -> &Orchestrator {
+        &self.orchestrator
+    }
+}
+
+/// A node without a store.
+pub(crate) struct Hand {
+    pub(crate) id: NodeId,
+    pub(crate) tool: Arc<Tool>,
+    _worker: Worker,
+    _lease: watch::Sender<Lease>,
+}
+
+#[derive(Default)]
+pub(crate) struct Town {
+    pub(crate) board: Board,
+    map: Arc<Map>,
+    nodes: HashMap<String, Node>,
+    started: u128,
+}
+
+impl std::ops::Index<&str> for Town {
+    type Output = Node;
+
+    fn index(&self, name: &str) -> &Node {
+        &self.nodes[name]
+    }
+}
+
+fn natives(tool: &Arc<Tool>) -> HashMap<String, Arc<dyn Adapter>> {
+    ["one", "two"]
+        .map(|name| (name.to_owned(), tool.clone() as Arc<dyn Adapter>))
+        .into()
+}
+
+impl Town {
+    /// Control nodes of these names. Each has a tool of its own behind every native agent.
+    pub(crate) async fn of(names: &[&str]) -> Self {
+        let mut town = Self::default();
+        for name in names {
+            town.start(name).await;
+        }
+        town
+    }
+
+    pub(crate) async fn start(&mut self, name: &str) {
+        let (around, lease) = self.surroundings(name, Roles::all());
+        let (life, tool) = (
+            Arc::new(Life::new(self.map.memory.clone())),
+            Arc::new(Tool::default()),
+        );
+        let node = Node {
+            id: around.me.node,
+            orchestrator: Orchestrator::start_among(
+                Setup {
+                    config: quick(),
+                    node: name.to_owned(),
+                    store: life.clone(),
+                    data_dir: std::env::temp_dir().join("troupe-scenarios-none"),
+                    natives: natives(&tool),
+                },
+                around,
+            )
+            .await
+            .unwrap(),
+            tool,
+            lease,
+            life,
+        };
+        self.nodes.insert(name.to_owned(), node);
+        self.changed();
+    }
+
+    /// A worker of this name over what an earlier one left in `data_dir`.
+    pub(crate) async fn hire(&mut self, name: &str, data_dir: &Path) -> Hand {
+        let roles = [NodeRole::Worker].into_iter().collect();
+        let (around, lease) = self.surroundings(name, roles);
+        let (id, tool) = (around.me.node, Arc::new(Tool::default()));
+        let setup = WorkerSetup {
+            config: quick(),
+            data_dir: data_dir.to_owned(),
+            natives: natives(&tool),
+            capacity: Resources::default(),
+            children: Vec::new(),
+        };
+        let worker = Worker::start(setup, around).await.unwrap();
+        self.changed();
+        Hand {
+            id,
+            tool,
+            _worker: worker,
+            _lease: lease,
+        }
+    }
+
+    fn surroundings(&mut self, name: &str, roles: Roles) -> (Surroundings, watch::Sender<Lease>) {
+        self.started += 1;
+        let me = Site {
+            node: NodeId::from_uuid(Uuid::from_u128(self.started)),
+            name: name.into(),
+            region: "".into(),
+            roles: roles.clone(),
+            standing: Standing::Up,
+        };
+        let socket = self.board.join(Peer {
+            node: me.node,
+            name: name.to_owned(),
+            roles,
+        });
+        self.map.sites.lock().unwrap().push(me.clone());
+        let (held, lease) = watch::channel(Lease::Held);
+        let around = Surroundings {
+            cluster: Arc::new(View {
+                me: me.node,
+                map: self.map.clone(),
+            }),
+            me,
+            net: socket,
+            lease,
+        };
+        (around, held)
+    }
+
+    pub(crate) fn changed(&self) {
+        self.map.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Nobody reaches it any more, and it does not reach its store; nobody knows yet.
+    pub(crate) fn vanish(&self, node: &Node) {
+        self.board.cut(node.id);
+        node.life.end();
+    }
+
+    /// Everybody learns that it is dead.
+    pub(crate) fn bury(&self, node: NodeId) {
+        self.map.dead.lock().unwrap().insert(node);
+        self.map
+            .sites
+            .lock()
+            .unwrap()
+            .retain(|site| site.node != node);
+        self.changed();
+    }
+
+    /// It takes no agents in any more.
+    pub(crate) fn drain(&self, node: NodeId) {
+        for site in &mut *self.map.sites.lock().unwrap() {
+            if site.node == node {
+                site.standing = Standing::Draining;
+            }
+        }
+        self.changed();
+    }
+
+    /// Another node owns a task from now on.
+    pub(crate) fn give(&self, task: TaskId, to: NodeId) {
+        self.map.owners.lock().unwrap().insert(task.into(), to);
+        self.changed();
+    }
+
+    /// A native agent that `at` registers, to be hosted on the node `on`, known to all when this ends.
+    pub(crate) async fn agent(&self, at: &str, name: &str, on: &str, slots: u32) -> AgentView {
+        self.register(at, name, json!({ "node": on }), slots).await
+    }
+
+    pub(crate) async fn register(
+        &self,
+        at: &str,
+        name: &str,
+        placement: Value,
+        slots: u32,
+    ) -> AgentView {
+        let spec = json!({
+            "name": name, "agent_type": "native", "capabilities": ["work"], "max_tasks": slots,
+            "placement": placement, "config": { "name": "one" },
+        });
+        let spec = serde_json::from_value(spec).unwrap();
+        let admin = Caller::admin();
+        self[at].register_agent(&admin, spec).await.unwrap();
+        for node in self.nodes.values() {
+            self.knows(node, name, slots).await;
+        }
+        self[at].agent(&admin, name).await.unwrap()
+    }
+
+    /// The same, whoever knows of it when this ends.
+    pub(crate) async fn agent_unseen(&self, at: &str, name: &str, on: &str) {
+        let spec = json!({
+            "name": name, "agent_type": "native", "capabilities": ["work"],
+            "placement": { "node": on }, "config": { "name": "one" },
+        });
+        let spec = serde_json::from_value(spec).unwrap();
+        let admin = Caller::admin();
+        self[at].register_agent(&admin, spec).await.unwrap();
+    }
+
+    /// When the node knows the agent, and that it has so many slots.
+    pub(crate) async fn knows(&self, node: &Node, name: &str, slots: u32) {
+        until(async || {
+            let agent = node.agent(&Caller::admin(), name).await.ok()?;
+            (agent.capacity == slots).then_some(())
+        })
+        .await;
+    }
+
+    /// A task of one step at a node.
+    pub(crate) async fn work(&self, at: &str, step: Value) -> TaskId {
+        let mut step = step;
+        step["id"] = json!("a");
+        let spec = task(json!({ "description": at, "steps": [step] }));
+        let submitted = self[at].submit(&Caller::admin(), spec, None, None).await;
+        submitted.unwrap().task.id
+    }
+
+    pub(crate) async fn settled(&self, at: &str, id: TaskId) -> TaskView {
+        let admin = Caller::admin();
+        let end = self[at].await_task(&admin, id, Duration::from_secs(60));
+        let task = within(end).await.unwrap();
+        assert!(task.status.is_terminal(), "{task:?}");
+        task
+    }
+
+    pub(crate) async fn cancel(&self, at: &str, id: TaskId) {
+        let admin = Caller::admin();
+        let cancelled = self[at].cancel_task(&admin, id, "why not".to_owned());
+        within(cancelled).await.unwrap();
+    }
+
+    /// What the task's stream holds.
+    pub(crate) async fn events(&self, id: TaskId) -> Vec<Value> {
+        let records = self.map.memory.read(id.into(), 0, 1000).await.unwrap();
+        let events = records
+            .iter()
+            .map(|record| serde_json::from_str::<Vec<Value>>(&record.data).unwrap());
+        events.flatten().collect()
+    }
+
+    /// Asks a node something in the name of another.
+    pub(crate) async fn ask(
+        &self,
+        from: NodeId,
+        to: &str,
+        service: Service,
+        what: &Value,
+    ) -> Result<Vec<u8>, Fault> {
+        let payload = serde_json::to_vec(what).unwrap();
+        let socket = self.board.socket(from);
+        let within = Duration::from_secs(1);
+        socket.ask(self[to].id, service, payload, within).await
+    }
+
+    pub(crate) async fn attempts(&self, at: &str, id: TaskId) -> Vec<AttemptView> {
+        self[at].attempts(&Caller::admin(), id).await.unwrap()
+    }
+}
