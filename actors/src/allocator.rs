@@ -9,7 +9,7 @@ mod matching;
 mod requirement;
 mod waiting;
 
-pub use handle::{Allocator, Ask, Grant};
+pub use handle::{Allocator, Ask, Grant, machine};
 pub use matching::{AgentSnapshot, Circuit, NodeLoad, Ranking, Terms, eligible, evaluate};
 pub use requirement::{Pin, Request, Requirement};
 pub use waiting::{Line, Waiting, WaitingRoom};

@@ -57,9 +57,11 @@ pub mod config;
 pub mod edge;
 #[cfg(feature = "cli")]
 pub mod job;
+mod mesh;
 pub mod node;
 #[cfg(feature = "edge")]
 mod telemetry;
 
 pub use config::Config;
+pub use mesh::EnrolError;
 pub use node::Node;

@@ -2,10 +2,12 @@
 
 mod desk;
 mod enrol;
+mod footing;
 mod links;
 mod papers;
 mod renewal;
 
 pub use enrol::EnrolError;
 pub(crate) use enrol::{Company, Enrolled, Join, enrol};
-pub(crate) use links::{Links, Start as LinkStart};
+pub(crate) use footing::{Footing, Place, stand};
+pub(crate) use links::Links;

@@ -3,30 +3,49 @@
 use std::{
     collections::HashMap,
     fmt,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use actors::{Orchestrator, adapter::Adapter, orchestrator::Setup};
-use protocol::access::Caller;
-use runtime::store;
+use actors::{Orchestrator, adapter::Adapter, host::WorkerError};
+use protocol::{
+    access::Caller,
+    member::{Member, NodeRole, Roles},
+};
+use runtime::{
+    clock::{Clock, Dice},
+    cluster::{
+        identity::{Authority, Fingerprint},
+        transport::NetworkError,
+    },
+    store,
+};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{Config, Finding};
+use self::engine::Engine;
+use crate::{
+    config::{Config, Finding},
+    mesh::{Company, EnrolError, Footing, Join, Links, Place, enrol, stand},
+};
 
 mod dir;
+mod engine;
 #[cfg(feature = "edge")]
 mod served;
 
-#[cfg(feature = "cli")]
 pub(crate) use dir::write_atomically;
 pub use dir::{DataDir, DirError, TOKEN_FILE, URL_FILE};
+pub(crate) use engine::new_token;
 
 #[cfg(feature = "edge")]
 use served::Served;
 #[cfg(feature = "cli")]
 pub(crate) use served::{prepare_process, random_hex};
+
+/// How long a join token counts.
+const TOKEN_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// What the store may take to write everything out.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -36,6 +55,7 @@ const CLOSE: Duration = Duration::from_secs(5);
 pub struct Builder {
     config: Config,
     natives: HashMap<String, Arc<dyn Adapter>>,
+    company: Company,
     #[cfg(feature = "edge")]
     edge: EdgeMode,
 }
@@ -70,6 +90,35 @@ impl Builder {
         self
     }
 
+    /// What the node does in its cluster; all of it when nothing is said.
+    #[must_use]
+    pub fn roles(mut self, roles: impl IntoIterator<Item = NodeRole>) -> Self {
+        self.config.cluster.roles = roles.into_iter().collect();
+        self
+    }
+
+    /// Lets other nodes join this one, by mutual TLS at `listen`; port 0 picks one.
+    #[must_use]
+    pub fn mesh(mut self, listen: SocketAddr) -> Self {
+        self.config.cluster.listen = listen;
+        if matches!(self.company, Company::None) {
+            self.company = Company::Welcome;
+        }
+        self
+    }
+
+    /// Joins the cluster of the control node whose mesh is at `address`, as `HOST:PORT`, with a token
+    /// that [`Node::join_token`] or `troupe token create` made. A node that joined before needs no
+    /// token: its certificate lies in the data directory.
+    #[must_use]
+    pub fn join(mut self, address: impl Into<String>, token: Option<String>) -> Self {
+        self.company = Company::Sought(Join {
+            address: address.into(),
+            token,
+        });
+        self
+    }
+
     /// An agent written in Rust. It serves the agent of type `native` that has this name, and those
     /// that say `{"name": "NAME"}` in their configuration.
     #[must_use]
@@ -81,7 +130,7 @@ impl Builder {
     /// Where HTTP is served; port 0 picks one.
     #[cfg(feature = "edge")]
     #[must_use]
-    pub fn listen(mut self, address: std::net::SocketAddr) -> Self {
+    pub fn listen(mut self, address: SocketAddr) -> Self {
         self.config.edge.listen = address;
         self
     }
@@ -107,29 +156,41 @@ impl Builder {
         }
         #[cfg(feature = "edge")]
         served::prepare_process();
-        let config = self.config;
+        let (config, company) = (self.config, self.company);
         let dir = DataDir::lock(&config.node.data_dir)?;
-        let store = open_store(&config, dir.path()).await?;
-        let orchestrator = Orchestrator::start(Setup {
-            config: config.actors(),
-            node: config.node.name.clone(),
-            store: Arc::clone(&store),
-            data_dir: dir.path().to_owned(),
-            natives: self.natives,
-        })
-        .await?;
+        let (clock, dice) = (Clock::system(), Dice::system());
+        let enrolled = enrol(&config, dir.path(), &company, &clock, &dice).await?;
+        let Footing {
+            part,
+            mut links,
+            place,
+        } = stand(&config, &enrolled, &company, &clock, &dice).await?;
+        let engine = Engine::start(&config, &enrolled, &dir, self.natives, part).await?;
+        if let Some(links) = &mut links {
+            links.open();
+        }
+        #[cfg(feature = "edge")]
+        let serves = self.edge == EdgeMode::Served && enrolled.roles.has(NodeRole::Edge);
         let mut node = Node {
-            orchestrator,
-            store,
+            engine,
+            place,
+            links,
+            store: enrolled.store,
+            store_url: enrolled.store_url,
+            authority: enrolled.authority.as_ref().map(Authority::fingerprint),
             dir,
-            name: config.node.name.clone(),
+            name: enrolled.name,
             watching: Vec::new(),
             #[cfg(feature = "edge")]
             served: None,
         };
+        if let Err(error) = node.place.settle().await {
+            node.stop(Duration::ZERO).await;
+            return Err(error.into());
+        }
         #[cfg(feature = "edge")]
-        if self.edge == EdgeMode::Served {
-            match Served::start(&config.edge, &node).await {
+        if serves {
+            match Served::start_near(&config.edge, &node, &company).await {
                 Ok(served) => node.served = Some(served),
                 Err(error) => {
                     node.stop(Duration::ZERO).await;
@@ -166,8 +227,12 @@ pub(crate) fn store_path(config: &Config, dir: &Path) -> PathBuf {
 /// A running node. Dropping it stops it as a crash would, and nothing acknowledged is lost;
 /// [`Node::stop`] lets running work end first.
 pub struct Node {
-    orchestrator: Orchestrator,
-    store: store::Shared,
+    engine: Engine,
+    place: Place,
+    links: Option<Links>,
+    store: Option<store::Shared>,
+    store_url: Option<String>,
+    authority: Option<Fingerprint>,
     dir: DataDir,
     name: String,
     watching: Vec<AbortOnDropHandle<()>>,
@@ -194,7 +259,7 @@ impl Node {
     /// The one way in: every use case is a method of it.
     #[must_use]
     pub const fn orchestrator(&self) -> &Orchestrator {
-        &self.orchestrator
+        &self.engine.orchestrator
     }
 
     /// Who an embedding program is, to [`Node::orchestrator`].
@@ -215,10 +280,44 @@ impl Node {
         self.dir.path()
     }
 
-    /// The database.
+    /// The database, of a node with the role `control`.
     #[must_use]
-    pub fn store(&self) -> &store::Shared {
-        &self.store
+    pub const fn store(&self) -> Option<&store::Shared> {
+        self.store.as_ref()
+    }
+
+    /// Where that is, as a URL.
+    #[must_use]
+    pub fn store_url(&self) -> Option<&str> {
+        self.store_url.as_deref()
+    }
+
+    /// What this node says of itself in its cluster.
+    #[must_use]
+    pub fn member(&self) -> &Member {
+        self.place.membership.me()
+    }
+
+    /// Makes a token with which one node may join within an hour. A store in a file has one control
+    /// node, so others join without that role.
+    ///
+    /// # Errors
+    ///
+    /// When this node cannot let others in, or the store fails.
+    pub async fn join_token(&self) -> Result<String, StartError> {
+        let (Some(store), Some(authority)) = (&self.store, self.authority) else {
+            return Err(EnrolError::Refused(
+                "this node cannot let others in; ask one that has the role `control` and a mesh"
+                    .to_owned(),
+            )
+            .into());
+        };
+        let roles = match store.engine() {
+            "postgres" => Roles::all(),
+            _ => [NodeRole::Worker, NodeRole::Edge].into_iter().collect(),
+        };
+        let token = new_token(store, authority, roles, "node", TOKEN_LIFE).await?;
+        Ok(token.to_string())
     }
 
     /// Where HTTP is served, such as `http://127.0.0.1:8000`.
@@ -238,12 +337,15 @@ impl Node {
     /// Resolves when supervision has given up, and says why; never after an orderly stop. The node does
     /// no work any more then: stop it, and start another one, best in a new process.
     pub async fn gave_up(&self) -> String {
-        self.orchestrator.escalated().await
+        tokio::select! {
+            reason = self.engine.escalated() => reason,
+            reason = self.place.ended() => reason,
+        }
     }
 
     /// Says in the log when supervision gives up, and measures the machine for whom steps are given to.
     fn watch(&mut self) {
-        let (orchestrator, name) = (self.orchestrator.clone(), self.name.clone());
+        let (orchestrator, name) = (self.engine.orchestrator.clone(), self.name.clone());
         self.watching
             .push(AbortOnDropHandle::new(tokio::spawn(async move {
                 let reason = orchestrator.escalated().await;
@@ -251,7 +353,7 @@ impl Node {
             })));
         #[cfg(feature = "edge")]
         {
-            let sampling = crate::telemetry::sample_for_ever(self.orchestrator.clone());
+            let sampling = crate::telemetry::sample_for_ever(self.engine.orchestrator.clone());
             self.watching
                 .push(AbortOnDropHandle::new(tokio::spawn(sampling)));
         }
@@ -259,21 +361,33 @@ impl Node {
 
     /// Takes nothing new, lets requests and attempts end for `grace` at most, and stops. What has not
     /// ended is recovered at the next start.
-    pub async fn stop(self, grace: Duration) {
+    pub async fn stop(mut self, grace: Duration) {
+        if self.links.is_some() {
+            self.place.drain().await;
+        }
         #[cfg(feature = "edge")]
         {
             // Waiting requests are answered because the orchestrator still settles tasks meanwhile.
+            let served = self.served.take();
             let edge = async {
-                if let Some(served) = self.served {
+                if let Some(served) = served {
                     served.stop(grace).await;
                 }
             };
-            tokio::join!(edge, self.orchestrator.stop(grace));
+            tokio::join!(edge, self.engine.end(grace));
             self.dir.remove(URL_FILE);
         }
         #[cfg(not(feature = "edge"))]
-        self.orchestrator.stop(grace).await;
-        match tokio::time::timeout(CLOSE, self.store.close()).await {
+        self.engine.end(grace).await;
+        self.place.leave().await;
+        self.engine.stop().await;
+        if let Some(links) = &mut self.links {
+            links.close().await;
+        }
+        let Some(store) = &self.store else {
+            return tracing::info!(node = self.name, "stopped");
+        };
+        match tokio::time::timeout(CLOSE, store.close()).await {
             Ok(Ok(())) => tracing::info!(node = self.name, "stopped"),
             Ok(Err(error)) => tracing::warn!(node = self.name, %error, "the store closed badly"),
             Err(_) => tracing::warn!(node = self.name, "the store did not close in time"),
@@ -293,6 +407,15 @@ pub enum StartError {
     /// The store cannot be opened or read.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// It is no part of its cluster.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    /// It has no links to others.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// It cannot host agents.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
     /// HTTP cannot be served.
     #[cfg(feature = "edge")]
     #[error(transparent)]

@@ -375,3 +375,20 @@ pub(super) fn candidates<'a>(tenant: &'a Tenant, requirement: &Requirement) -> V
         (None, None) => tenant.agents.values().collect(),
     }
 }
+
+/// What the machine offers to work that declares what it takes.
+#[must_use]
+pub fn machine() -> Resources {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let memory = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+    Resources {
+        cpu: f64::from(u32::try_from(cores).unwrap_or(u32::MAX)),
+        // Unknown elsewhere than on Linux: then memory is no filter.
+        memory: memory.map_or(u64::MAX, |kib| kib * 1024),
+    }
+}

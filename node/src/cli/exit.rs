@@ -245,6 +245,11 @@ impl From<StartError> for Failure {
                 };
                 Self::of(Exit::Failed, &error).help(help)
             }
+            // Each is one line that names cause and remedy.
+            StartError::Enrol(error) => Self::new(Exit::Failed, error.to_string()),
+            StartError::Network(error) => Self::new(Exit::Failed, error.to_string()),
+            StartError::Worker(_) => Self::of(Exit::Failed, &error)
+                .help("name a directory that this user can write with --data-dir"),
             StartError::Edge(_) => Self::of(Exit::Failed, &error)
                 .help("choose another address with --listen; port 0 picks a free one"),
         }

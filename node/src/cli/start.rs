@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, process, time::Duration};
 
 use clap::Args;
+use protocol::member::NodeRole;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
@@ -27,6 +28,26 @@ pub(super) struct Start {
     /// The node's name, the same after a restart [default: local]
     #[arg(long)]
     name: Option<String>,
+    /// Joins the cluster of the node whose mesh is there; the first time with --token
+    #[arg(long, value_name = "HOST:PORT")]
+    join: Option<String>,
+    /// The one-time token that `troupe token create`, or the first node's start, printed
+    #[arg(
+        long,
+        env = "TROUPE_JOIN_TOKEN",
+        hide_env_values = true,
+        requires = "join"
+    )]
+    token: Option<String>,
+    /// What this node does: control, worker, edge [default: all that its cluster allows]
+    #[arg(long, value_name = "ROLE,...", value_delimiter = ',', value_parser = super::task::word::<NodeRole>)]
+    roles: Option<Vec<NodeRole>>,
+    /// Where other nodes reach this one; port 0 picks one [default: 127.0.0.1:4697]
+    #[arg(long, value_name = "ADDR:PORT")]
+    mesh: Option<SocketAddr>,
+    /// Where this node stands, such as eu-west
+    #[arg(long)]
+    region: Option<String>,
     /// Log lines for people or for programs [default: human]
     #[arg(long, value_name = "human|json", value_parser = super::task::word::<LogFormat>)]
     log_format: Option<LogFormat>,
@@ -41,6 +62,15 @@ impl Start {
         if let Some(name) = self.name {
             config.node.name = name;
         }
+        if let Some(roles) = self.roles {
+            config.cluster.roles = roles.into();
+        }
+        if let Some(mesh) = self.mesh {
+            config.cluster.listen = mesh;
+        }
+        if let Some(region) = self.region {
+            config.cluster.region = region;
+        }
         if let Some(format) = self.log_format {
             config.log.format = format;
         }
@@ -51,10 +81,14 @@ impl Start {
         }
         telemetry::start_logging(&config.log);
         use_this_program(&mut config);
-        let engine = config.store.url.clone();
         let mut signals = Signals::listen()?;
-        let node = Node::builder().config(config).start().await?;
-        announce(&node, engine.as_deref());
+        let mesh = config.cluster.listen;
+        let mut node = Node::builder().config(config).mesh(mesh);
+        if let Some(address) = self.join {
+            node = node.join(address, self.token);
+        }
+        let node = node.start().await?;
+        announce(&node).await;
         tokio::select! {
             () = signals.next() => stop(node, GRACE, signals, Exit::Ok).await,
             reason = node.gave_up() => {
@@ -79,20 +113,51 @@ pub(super) fn use_this_program(config: &mut crate::Config) {
     }
 }
 
-fn announce(node: &Node, url: Option<&str>) {
-    let dir = node.data_dir();
-    let store = url.map_or_else(
-        || format!("sqlite:{}", dir.join("troupe.db").display()),
-        str::to_owned,
-    );
-    let lines = format!(
-        "node    {}\nstore   {store}\nserving {}\ntoken   {}\nCtrl-C stops it; a second one at once.\n",
-        node.name(),
-        node.url().unwrap_or("-"),
-        dir.join(TOKEN_FILE).display(),
-    );
+async fn announce(node: &Node) {
+    let member = node.member();
+    let mut lines = format!("node    {} ({})\n", node.name(), member.roles);
+    let mut line = |name: &str, what: &str| lines.push_str(&format!("{name:<8}{what}\n"));
+    if let Some(url) = node.store_url() {
+        line("store", &without_password(url));
+    }
+    if let Some(url) = node.url() {
+        line("serving", url);
+        line(
+            "token",
+            &node.data_dir().join(TOKEN_FILE).display().to_string(),
+        );
+    }
+    if let Some(mesh) = &member.mesh {
+        line("mesh", mesh);
+        match node.join_token().await {
+            Ok(token) => {
+                line(
+                    "join",
+                    &format!("troupe start --join {mesh} --token {token} --data-dir DIR"),
+                );
+                line(
+                    "",
+                    "lets one node in, within an hour; `troupe token create` makes more",
+                );
+            }
+            // Only control nodes let others in.
+            Err(error) => tracing::debug!(%error, "no token was made"),
+        }
+    }
+    lines.push_str("Ctrl-C stops it; a second one at once.\n");
     // The node serves as well when nobody reads this.
     let _ = std::io::Write::write_all(&mut std::io::stderr(), lines.as_bytes());
+}
+
+/// The address of a database for people to read.
+fn without_password(url: &str) -> String {
+    let Ok(mut parsed) = url::Url::parse(url) else {
+        return url.to_owned();
+    };
+    if parsed.password().is_some() && parsed.set_password(Some("...")).is_ok() {
+        return parsed.to_string();
+    }
+    url.to_owned()
 }
 
 /// Stops a node politely; a second signal, or too long a wait, ends the process at once. Correctness

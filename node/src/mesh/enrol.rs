@@ -66,9 +66,10 @@ pub(crate) struct Enrolled {
 }
 
 /// Whether a node is to have others.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) enum Company {
     /// It stays alone.
+    #[default]
     None,
     /// Others may join it.
     Welcome,
@@ -115,9 +116,10 @@ pub(crate) async fn enrol(
 impl Desk<'_> {
     /// A node without others: its store may be a cluster's all the same, when that one sleeps.
     async fn alone(self, identity: Option<Identity>) -> Result<Enrolled, StartError> {
-        let roles = identity
-            .as_ref()
-            .map_or_else(|| self.config.cluster.roles.clone(), |of| of.subject().roles.clone());
+        let roles = identity.as_ref().map_or_else(
+            || self.config.cluster.roles.clone(),
+            |of| of.subject().roles.clone(),
+        );
         if !roles.has(NodeRole::Control) {
             return Err(EnrolError::Refused(
                 "a node without the role `control` needs a cluster: start it with `--join HOST:PORT --token TOKEN`"
@@ -294,7 +296,10 @@ impl Desk<'_> {
     ) -> Result<Enrolled, StartError> {
         let subject = identity.subject().clone();
         let wanted = &self.config.cluster.roles;
-        let roles: Roles = wanted.iter().filter(|role| subject.roles.has(*role)).collect();
+        let roles: Roles = wanted
+            .iter()
+            .filter(|role| subject.roles.has(*role))
+            .collect();
         let mut founding = Founding {
             cluster: membership.cluster,
             shards: membership.shards,

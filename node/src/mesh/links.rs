@@ -211,20 +211,24 @@ fn settings(
     revoked: Arc<RwLock<HashSet<Uuid>>>,
 ) -> Settings {
     let enrolled = start.enrolled;
-    let desk = enrolled.store.clone().zip(authority).map(|(store, authority)| {
-        let shared = store.engine() == "postgres";
-        Arc::new(Doorkeeper {
-            store,
-            store_url: enrolled.store_url.clone().filter(|_| shared),
-            authority,
-            founding: enrolled.founding,
-            membership: start.membership.clone(),
-            certificate_life: start.certificate_life,
-            clock: start.clock.clone(),
-            dice: start.dice.clone(),
-        })
-        .desk()
-    });
+    let desk = enrolled
+        .store
+        .clone()
+        .zip(authority)
+        .map(|(store, authority)| {
+            let shared = store.engine() == "postgres";
+            Arc::new(Doorkeeper {
+                store,
+                store_url: enrolled.store_url.clone().filter(|_| shared),
+                authority,
+                founding: enrolled.founding,
+                membership: start.membership.clone(),
+                certificate_life: start.certificate_life,
+                clock: start.clock.clone(),
+                dice: start.dice.clone(),
+            })
+            .desk()
+        });
     Settings {
         identity: start.identity.clone(),
         node: start.me.node,
@@ -252,6 +256,12 @@ fn admit(revoked: Arc<RwLock<HashSet<Uuid>>>, membership: Membership) -> Admit {
             ));
         }
         let roster = membership.roster();
+        let stolen = roster
+            .member(hello.node)
+            .is_some_and(|row| row.member.name != subject.name);
+        if stolen {
+            return Err(format!("{} is the start of another node", hello.node));
+        }
         let later = roster
             .living()
             .find(|row| row.member.name == subject.name && row.member.node > hello.node);
@@ -285,8 +295,7 @@ async fn follow_roster(
                         .member(node)
                         .is_some_and(|row| row.member.roles.has(NodeRole::Control))
                 };
-                seat.node != me.node
-                    && (me.roles.has(NodeRole::Control) || controls(seat.node))
+                seat.node != me.node && (me.roles.has(NodeRole::Control) || controls(seat.node))
             })
             .collect();
         // A roster without others may be one that was not filled yet.
@@ -310,7 +319,10 @@ fn remember(papers: &Papers, peers: &[Seat]) {
     let kept = papers.membership().ok().flatten();
     if let Some(membership) = kept.filter(|_| !peers.is_empty()) {
         let peers = peers.to_vec();
-        let kept = papers.keep(&papers::Membership { peers, ..membership });
+        let kept = papers.keep(&papers::Membership {
+            peers,
+            ..membership
+        });
         if let Err(error) = kept {
             tracing::warn!(%error, "the addresses of other nodes could not be kept");
         }

@@ -13,6 +13,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use super::{DataDir, Node, StartError, TOKEN_FILE, URL_FILE};
 use crate::{
     edge::{Edge, EdgeConfig, Parts, Readiness},
+    mesh::Company,
     telemetry,
 };
 
@@ -37,13 +38,35 @@ pub(super) struct Served {
 const MAX_DRAIN: Duration = Duration::from_secs(30);
 
 impl Served {
+    /// As [`start`](Self::start), but a node that joins others and was not told where to serve takes a
+    /// free port beside theirs.
+    pub(super) async fn start_near(
+        config: &EdgeConfig,
+        node: &Node,
+        company: &Company,
+    ) -> Result<Self, StartError> {
+        let free = match company {
+            Company::Sought(_) => config.listen == EdgeConfig::default().listen,
+            Company::None | Company::Welcome => false,
+        };
+        match Self::start(config, node).await {
+            Err(StartError::Edge(error)) if free => {
+                tracing::info!(%error, "another port is taken");
+                let mut config = config.clone();
+                config.listen.set_port(0);
+                Self::start(&config, node).await
+            }
+            served => served,
+        }
+    }
+
     pub(super) async fn start(config: &EdgeConfig, node: &Node) -> Result<Self, StartError> {
         let token = admin_token(&node.dir)?;
         let (readiness, ready) = watch::channel(Readiness::Starting);
         let edge = Edge::bind(
             config,
             Parts {
-                orchestrator: node.orchestrator.clone(),
+                orchestrator: node.engine.orchestrator.clone(),
                 admin_token_sha256: Sha256::digest(token.as_bytes()).into(),
                 metrics: Arc::new(telemetry::render),
                 node: node.name.clone(),

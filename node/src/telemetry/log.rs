@@ -6,6 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, LogSection};
 
+/// Held at `info` whatever is asked for: below that they write whole messages.
+const QUIET: [&str; 2] = ["ractor_cluster=info", "ractor=info"];
+
 /// Whether `level` can be read; says why not.
 pub(crate) fn check_level(level: &str) -> Result<(), String> {
     EnvFilter::try_new(level)
@@ -15,9 +18,14 @@ pub(crate) fn check_level(level: &str) -> Result<(), String> {
 
 /// Logs to standard error from now on, once a process.
 pub(crate) fn start_logging(log: &LogSection) {
-    let Ok(filter) = EnvFilter::try_new(&log.level) else {
+    let Ok(mut filter) = EnvFilter::try_new(&log.level) else {
         return;
     };
+    for quiet in QUIET {
+        if let Ok(directive) = quiet.parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

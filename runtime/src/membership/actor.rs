@@ -174,7 +174,9 @@ impl Keeper {
     fn renew_if_due(&self, myself: &ActorRef<Notice>, state: &mut State) {
         let now = self.membership.clock().boot();
         let timing = self.membership.timing();
-        let due = state.sent.is_none_or(|sent| now >= sent + timing.renew);
+        // Without a lease each look is another try.
+        let fenced = self.membership.standing() == Standing::Fenced;
+        let due = fenced || state.sent.is_none_or(|sent| now >= sent + timing.renew);
         if !due || state.renewing {
             return;
         }

@@ -136,12 +136,17 @@ impl Worker {
         });
     }
 
-    /// Lets running attempts end for `grace` at most, then stops them and everything else. The node
-    /// is to be draining before, so that nothing new comes.
-    pub async fn stop(&self, grace: Duration) {
+    /// Lets running attempts end for `grace` at most, then stops them.
+    pub async fn end(&self, grace: Duration) {
         self.attempts_end(grace).await;
         self.hosts.stop_all();
         self.attempts_end(STOPPED_WITHIN).await;
+    }
+
+    /// Lets running attempts end for `grace` at most, then stops them and everything else. The node
+    /// is to be draining before, so that nothing new comes.
+    pub async fn stop(&self, grace: Duration) {
+        self.end(grace).await;
         if self.root.shutdown(Duration::from_secs(10)).await.is_err() {
             tracing::warn!("some actors did not stop in time");
         }

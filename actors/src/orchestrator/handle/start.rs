@@ -2,9 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use protocol::{
-    access::DEFAULT_TENANT, agent::Resources, entity::EntityKind, id::NodeId, member::NodeRole,
-};
+use protocol::{access::DEFAULT_TENANT, entity::EntityKind, id::NodeId, member::NodeRole};
 use runtime::{
     clock::{Clock, Dice},
     entity::Host,
@@ -169,6 +167,13 @@ impl Orchestrator {
         orchestrator
     }
 
+    /// Takes no new work and lets running attempts end for `grace` at most.
+    pub async fn end(&self, grace: Duration) {
+        if let Some(own) = &self.0.own {
+            own.end(grace).await;
+        }
+    }
+
     /// Takes no new work, lets running attempts end for `grace` at most, stops everything.
     pub async fn stop(&self, grace: Duration) {
         if let Some(own) = &self.0.own {
@@ -208,13 +213,17 @@ impl Own {
         Ok(())
     }
 
-    async fn stop(&self, grace: Duration) {
+    async fn end(&self, grace: Duration) {
         self.services.admission.close();
         self.services.allocator.close();
         self.attempts_end(grace).await;
         self.services.hosts.stop_all();
         // What was stopped is gone, and its end on disk, before this process is.
         self.attempts_end(STOPPED_WITHIN).await;
+    }
+
+    async fn stop(&self, grace: Duration) {
+        self.end(grace).await;
         if self.root.shutdown(Duration::from_secs(10)).await.is_err() {
             tracing::warn!("some actors did not stop in time");
         }
@@ -243,7 +252,7 @@ fn services(
 ) -> Services {
     let clock = journal.clock().clone();
     let registry = Registry::default();
-    let capacity = machine();
+    let capacity = allocator::machine();
     let allocator = Allocator::new(
         registry.clone(),
         setup.config.clone(),
@@ -287,22 +296,6 @@ fn services(
         agents,
     });
     services
-}
-
-/// What the machine offers to work that declares what it takes.
-fn machine() -> Resources {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let memory = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        });
-    Resources {
-        cpu: f64::from(u32::try_from(cores).unwrap_or(u32::MAX)),
-        // Unknown elsewhere than on Linux: then memory is no filter.
-        memory: memory.map_or(u64::MAX, |kib| kib * 1024),
-    }
 }
 
 async fn open_tasks(store: &store::Shared) -> Result<u64, store::Error> {
