@@ -52,11 +52,11 @@ impl Purpose {
 }
 
 /// What work does with its connection.
-pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Setback>> + Send + 'c>>;
+pub(in crate::store) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Setback>> + Send + 'c>>;
 
 /// Why work did not come to its end.
 #[derive(Debug)]
-pub(super) enum Setback {
+pub(in crate::store) enum Setback {
     /// It met other work and nothing of it was kept: it can begin anew.
     Met(Error),
     /// The connection broke, and nobody knows whether it was committed.
@@ -96,7 +96,7 @@ impl From<sqlx::Error> for Setback {
 
 /// What happens to work whose connection broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(in crate::store) enum Cut {
     /// It is told: only the caller knows how to find out whether it was committed.
     Tell,
     /// It is done again, because doing it twice is the same as once.
@@ -105,7 +105,7 @@ pub(super) enum Cut {
 
 /// A pool of connections.
 #[derive(Debug, Clone)]
-pub(super) struct Gateway {
+pub(in crate::store) struct Gateway {
     pool: PgPool,
 }
 
@@ -172,7 +172,7 @@ impl Gateway {
     ///
     /// It runs to its end in a task of its own: a caller that goes away in the middle would leave a
     /// connection in doubt.
-    pub(super) async fn write<T, W>(&self, cut: Cut, work: W) -> Result<T, Error>
+    pub(in crate::store) async fn write<T, W>(&self, cut: Cut, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,

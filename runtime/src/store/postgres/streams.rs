@@ -7,7 +7,7 @@ use protocol::{
 };
 use sqlx::QueryBuilder;
 
-use super::{Postgres, gateway::Cut};
+use super::{Postgres, append::horizon, gateway::Cut};
 use crate::store::{
     Answer, Append, Appended, Error, EventLog, Refusal, Scope, StreamQuery, StreamRow, Streams,
     batch::holding,
@@ -37,12 +37,18 @@ impl EventLog for Postgres {
 
     fn journal(&self, after: i64, limit: u32) -> Answer<'_, Vec<(i64, Record)>> {
         Box::pin(async move {
-            let rows =
-                sqlx::query("SELECT * FROM event WHERE position > $1 ORDER BY position LIMIT $2")
-                    .bind(after)
-                    .bind(i64::from(limit))
-                    .fetch_all(self.reading()?)
-                    .await?;
+            let mut connection = self.reading()?.acquire().await?;
+            // A statement of its own: what follows must see all that ended before it.
+            let horizon = horizon(&mut connection).await?;
+            let rows = sqlx::query(
+                "SELECT * FROM event WHERE position > $1 AND position <= $3
+                 ORDER BY position LIMIT $2",
+            )
+            .bind(after)
+            .bind(i64::from(limit))
+            .bind(horizon)
+            .fetch_all(&mut *connection)
+            .await?;
             rows.iter()
                 .map(|row| Ok((row.number("position")?, record(row)?)))
                 .collect()
