@@ -97,7 +97,10 @@ mod tests {
                 "postgres://ann:secret@db.example:6543/troupe?sslmode=verify-full",
                 "postgres://ann@db.example:6543/troupe",
             ),
-            ("postgresql://ann@db/troupe", "postgres://ann@db:5432/troupe"),
+            (
+                "postgresql://ann@db/troupe",
+                "postgres://ann@db:5432/troupe",
+            ),
         ] {
             let address: Address = url.parse().unwrap();
             assert_eq!(address.to_string(), expected);
@@ -107,7 +110,12 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_without_being_repeated() {
-        for url in ["", "sqlite:", "mysql://ann:secret@db/x", "postgres://ann:secret@db:port/x"] {
+        for url in [
+            "",
+            "sqlite:",
+            "mysql://ann:secret@db/x",
+            "postgres://ann:secret@db:port/x",
+        ] {
             let error = url.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains("sqlite:FILE"), "{error}");
             assert!(!error.contains("secret"), "{error}");

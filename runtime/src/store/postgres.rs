@@ -72,7 +72,9 @@ async fn make_schema(connection: &mut PgConnection) -> Result<(), Setback> {
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(create) = missing {
-        sqlx::query(AssertSqlSafe(create)).execute(connection).await?;
+        sqlx::query(AssertSqlSafe(create))
+            .execute(connection)
+            .await?;
     }
     Ok(())
 }

@@ -91,7 +91,10 @@ impl Sqlite {
 }
 
 impl Sqlite {
-    #[expect(clippy::unnecessary_wraps, reason = "the other engine's pool may be closed")]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "the other engine's pool may be closed"
+    )]
     pub(super) const fn reading(&self) -> Result<&SqlitePool, Error> {
         Ok(&self.readers)
     }

@@ -159,7 +159,9 @@ async fn refuse_in_use(address: &Address, port: &dyn Port) -> Result<(), Transfe
 
 /// Whether the target is what a move from this source left, and nobody used it since.
 async fn is_copy(from: &dyn Port, to: &dyn Port, store: i64) -> Result<bool, Error> {
-    if to.known(COPY_OF).await? != Some(store) || to.known("epoch").await? > from.known("epoch").await? {
+    if to.known(COPY_OF).await? != Some(store)
+        || to.known("epoch").await? > from.known("epoch").await?
+    {
         return Ok(false);
     }
     let Some(last) = last_position(to).await? else {
@@ -190,7 +192,10 @@ async fn copy_table(
     after: Option<i64>,
     progress: &mut (impl FnMut(&'static str, u64) + Send),
 ) -> Result<u64, TransferError> {
-    let mut after: Vec<_> = after.map(|last| Cell::Number(Some(last))).into_iter().collect();
+    let mut after: Vec<_> = after
+        .map(|last| Cell::Number(Some(last)))
+        .into_iter()
+        .collect();
     let mut there = to.count(table).await?;
     loop {
         let rows = from.rows(table, after, BATCH).await?;

@@ -12,9 +12,6 @@ use crate::store::{Error, fault};
 /// How long a caller waits for a connection.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// A connection that rested for longer is asked for a sign of life before it is used.
-const TRUSTED: Duration = Duration::from_secs(1);
-
 /// How often work is begun anew, at most.
 const REPEATS: u32 = 5;
 
@@ -52,7 +49,8 @@ impl Purpose {
 }
 
 /// What work does with its connection.
-pub(in crate::store) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Setback>> + Send + 'c>>;
+pub(in crate::store) type Work<'c, T> =
+    Pin<Box<dyn Future<Output = Result<T, Setback>> + Send + 'c>>;
 
 /// Why work did not come to its end.
 #[derive(Debug)]
@@ -114,15 +112,9 @@ impl Gateway {
         let pool = PgPoolOptions::new()
             .max_connections(purpose.connections())
             .acquire_timeout(WAIT)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > TRUSTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
+            // A server that restarted leaves dead connections; without a sign of life, each of them
+            // would cost a caller an error.
+            .test_before_acquire(true)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     connection.execute(purpose.limits()).await?;

@@ -181,7 +181,10 @@ pub(super) static TABLES: &[Table] = &[
 
 impl Table {
     fn names(&self, count: usize) -> String {
-        let names: Vec<_> = self.columns[..count].iter().map(|(name, _)| *name).collect();
+        let names: Vec<_> = self.columns[..count]
+            .iter()
+            .map(|(name, _)| *name)
+            .collect();
         names.join(", ")
     }
 
@@ -235,8 +238,12 @@ fn placeholders(first: usize, count: usize) -> String {
 /// How a database's tables are read and written whole.
 pub(crate) trait Port: Members {
     /// At most `limit` rows after a key, in its order; all from the first when the key is empty.
-    fn rows(&self, table: &'static Table, after: Vec<Cell>, limit: u32)
-    -> Answer<'_, Vec<Vec<Cell>>>;
+    fn rows(
+        &self,
+        table: &'static Table,
+        after: Vec<Cell>,
+        limit: u32,
+    ) -> Answer<'_, Vec<Vec<Cell>>>;
 
     /// Adds rows.
     fn put(&self, table: &'static Table, rows: Vec<Vec<Cell>>) -> Answer<'_, ()>;
