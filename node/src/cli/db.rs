@@ -155,10 +155,11 @@ async fn backup(config: &Config, file: &Path, output: &Output) -> Outcome {
         return Err(Failure::new(Exit::Conflict, message).help("name another file"));
     }
     let Address::Sqlite(source) = address(config)? else {
-        return Err(
-            Failure::new(Exit::Usage, "this database is not a file that can be copied")
-                .help("use pg_dump, or `troupe db move --to sqlite:FILE`"),
-        );
+        return Err(Failure::new(
+            Exit::Usage,
+            "this database is not a file that can be copied",
+        )
+        .help("use pg_dump, or `troupe db move --to sqlite:FILE`"));
     };
     let (_dir, store) = open(config).await?;
     // Closing writes everything into the one file.

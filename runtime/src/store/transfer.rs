@@ -215,3 +215,6 @@ async fn copy_table(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;

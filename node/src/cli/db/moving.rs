@@ -37,11 +37,10 @@ pub(super) async fn run(config: &Config, target: &Address, output: &Output) -> O
             .help("keep the source; `troupe db verify` tells whether it is whole itself"));
     }
     if !same {
-        return Err(Failure::new(
-            Exit::Failed,
-            "the copy ends elsewhere than the source",
-        )
-        .help("keep the source, and name an empty database"));
+        return Err(
+            Failure::new(Exit::Failed, "the copy ends elsewhere than the source")
+                .help("keep the source, and name an empty database"),
+        );
     }
     if output.is_for_programs() {
         let rows: serde_json::Map<_, _> = moved
