@@ -7,10 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::store::{Error, fault};
-
-/// How long a caller waits for a connection.
-const WAIT: Duration = Duration::from_secs(5);
+use crate::store::{Answer, Error, fault};
 
 /// How often work is begun anew, at most.
 const REPEATS: u32 = 5;
@@ -29,6 +26,17 @@ impl Purpose {
         match self {
             Self::Work => 8,
             Self::Leases => 2,
+        }
+    }
+
+    /// How long a caller waits for a connection, and then for the end of its work.
+    ///
+    /// The server's own limits come first. This is for a server that says nothing more, as one
+    /// that is frozen.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Work => Duration::from_secs(8),
+            Self::Leases => Duration::from_secs(3),
         }
     }
 
@@ -105,13 +113,14 @@ pub(in crate::store) enum Cut {
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Gateway {
     pool: PgPool,
+    purpose: Purpose,
 }
 
 impl Gateway {
     pub(super) fn connect(options: PgConnectOptions, purpose: Purpose) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(purpose.connections())
-            .acquire_timeout(WAIT)
+            .acquire_timeout(purpose.patience())
             // A server that restarted leaves dead connections; without a sign of life, each of them
             // would cost a caller an error.
             .test_before_acquire(true)
@@ -126,7 +135,7 @@ impl Gateway {
                 Box::pin(async move { Ok(!connection.is_in_transaction()) })
             })
             .connect_lazy_with(options.disable_statement_logging());
-        Self { pool }
+        Self { pool, purpose }
     }
 
     /// For statements that only read.
@@ -170,10 +179,11 @@ impl Gateway {
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
     {
         let pool = self.reading()?.clone();
+        let patience = self.purpose.patience();
         let writing = tokio::spawn(async move {
             let mut repeats = 0;
             loop {
-                let setback = match once(&pool, &work).await {
+                let setback = match once(&pool, patience, &work).await {
                     Ok(answer) => return Ok(answer),
                     Err(setback) => setback,
                 };
@@ -196,17 +206,32 @@ impl Gateway {
     }
 }
 
-async fn once<T, W>(pool: &PgPool, work: &W) -> Result<T, Setback>
+async fn once<T, W>(pool: &PgPool, patience: Duration, work: &W) -> Result<T, Setback>
 where
     W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T>,
 {
     let mut connection = pool.acquire().await?;
-    let outcome = work(&mut connection).await;
-    if let Err(Setback::Cut(_)) = outcome {
-        // It would be handed out again before anybody asked it for a sign of life.
+    let outcome = tokio::time::timeout(patience, work(&mut connection)).await;
+    if let Err(_) | Ok(Err(Setback::Cut(_))) = outcome {
+        // What it would still say is not waited for.
         drop(connection.detach());
     }
-    outcome
+    outcome.unwrap_or_else(|_| Err(Setback::Final(silent(patience))))
+}
+
+/// Waits for something that only reads as long as for anything else.
+pub(super) fn asked<'a, T: Send + 'a>(
+    question: impl Future<Output = Result<T, Error>> + Send + 'a,
+) -> Answer<'a, T> {
+    let patience = Purpose::Work.patience();
+    Box::pin(async move {
+        let answer = tokio::time::timeout(patience, question).await;
+        answer.unwrap_or_else(|_| Err(silent(patience)))
+    })
+}
+
+fn silent(patience: Duration) -> Error {
+    Error::Unavailable(format!("no answer within {} s", patience.as_secs()))
 }
 
 /// Longer with each repeat, and not the same for all that met.

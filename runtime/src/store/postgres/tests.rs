@@ -235,6 +235,28 @@ async fn a_server_that_is_away_is_unavailable_and_heals() {
 }
 
 #[tokio::test]
+async fn a_frozen_server_keeps_nobody_waiting_for_ever() {
+    let server = PrivatePostgres::start().unwrap();
+    let options = PgConnectOptions::from_str(&server.url()).unwrap();
+    let store: Shared = Arc::new(Postgres::connect(&options).await.unwrap());
+    settled(&store, 1).await;
+    store.survey().await.unwrap();
+    server.freeze().unwrap();
+    let batch = [append(task(2), 1)];
+    let (append, read, survey) = tokio::join!(
+        store.append(&batch),
+        store.read(task(1), 0, 9),
+        store.survey()
+    );
+    assert!(matches!(append, Err(Error::Unavailable(_))), "{append:?}");
+    assert!(matches!(read, Err(Error::Unavailable(_))), "{read:?}");
+    assert!(matches!(survey, Err(Error::Unavailable(_))), "{survey:?}");
+    server.thaw().unwrap();
+    settled(&store, 2).await;
+    store.survey().await.unwrap();
+}
+
+#[tokio::test]
 async fn another_life_of_the_database_voids_leases_and_raises_epochs() {
     let options = options();
     let store = Arc::new(Postgres::connect(&options).await.unwrap());
