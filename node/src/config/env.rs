@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_database_of_other_programs_fills_in_what_nothing_of_ours_says() {
-        let url = |variables| with_variables(variables).unwrap().store.url;
+        let url = |variables: &[(&str, &str)]| with_variables(variables).unwrap().store.url;
         let theirs = ("DATABASE_URL", "postgres://db/theirs");
         assert_eq!(url(&[theirs]).as_deref(), Some(theirs.1));
         let ours = ("TROUPE_STORE__URL", "sqlite:x.db");

@@ -20,7 +20,7 @@ pub(super) async fn run(config: &Config, target: &Address, output: &Output) -> O
     };
     let moved = store::transfer(&source, target, progress)
         .await
-        .map_err(refused)?;
+        .map_err(|error| refused(&error))?;
     let (sent, arrived) = (
         store::open(&source).await.map_err(unreadable)?,
         store::open(target).await.map_err(unreadable)?,
@@ -58,8 +58,8 @@ pub(super) async fn run(config: &Config, target: &Address, output: &Output) -> O
     Ok(Exit::Ok)
 }
 
-fn refused(error: TransferError) -> Failure {
-    let (exit, help) = match &error {
+fn refused(error: &TransferError) -> Failure {
+    let (exit, help) = match error {
         TransferError::Store(_) => (Exit::Failed, "run it again: it goes on where it stopped"),
         TransferError::Same => (Exit::Usage, "name another database"),
         TransferError::InUse { .. } => (Exit::Busy, "stop the nodes first"),
