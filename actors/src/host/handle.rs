@@ -196,23 +196,12 @@ impl Hosts {
             None => self.adapter(&order),
         };
         let (limit, running) = (order.spec.max_tasks, order.running);
-        let rank = (order.epoch, order.version);
-        let changed = same.is_none();
-        let outranked = |former: Option<&Post>| {
-            let former = former.map(|post| (post.order.epoch, post.order.version));
-            former
-                .is_some_and(|former| former > rank)
-                .then_some(Outranked)
-        };
+        let (stamp, changed) = (order.stamp, same.is_none());
         if is_new {
-            let known = order.health;
             hosted.change(|vitals| *vitals = Vitals::default());
-            tracing::debug!(agent = %id, ?known, "hosted here from now on");
         }
         let post = Arc::new(Post { order, adapter });
-        if let Some(refusal) = hosted.take_post(outranked, Some(post)) {
-            return Err(refusal);
-        }
+        hosted.obey(stamp, Some(post))?;
         hosted.gate.set_limit(limit);
         if running == Running::Ends {
             hosted.stop_all();
@@ -243,13 +232,7 @@ impl Hosts {
         let Some(hosted) = self.known(retire.agent) else {
             return Ok(());
         };
-        let outranked = |former: Option<&Post>| {
-            let later = former.is_some_and(|post| post.order.epoch > retire.epoch);
-            later.then_some(Outranked)
-        };
-        if let Some(refusal) = hosted.take_post(outranked, None) {
-            return Err(refusal);
-        }
+        hosted.obey(retire.stamp, None)?;
         hosted.gate.set_limit(0);
         if retire.running == Running::Ends {
             hosted.stop_all();
