@@ -74,6 +74,7 @@ pub(crate) struct Inner {
     /// Whether `tokens` holds any: attempts of this node look no further.
     has_tokens: AtomicBool,
     fenced: AtomicBool,
+    closed: AtomicBool,
     local: OnceLock<Local>,
     load: Mutex<Option<NodeLoad>>,
     address: Address<actor::Message>,
@@ -109,6 +110,7 @@ impl Hosts {
             tokens: Mutex::default(),
             has_tokens: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             local: OnceLock::new(),
             load: Mutex::default(),
             address: Address::vacant(),
@@ -174,6 +176,14 @@ impl Hosts {
         self.0.hosted.iter().map(|hosted| busy(&hosted)).sum()
     }
 
+    /// Takes nothing any more: the node is about to stop. What runs goes on.
+    pub(crate) fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        for hosted in self.all() {
+            hosted.gate.set_limit(0);
+        }
+    }
+
     /// Ends everything that runs here.
     pub(crate) fn stop_all(&self) {
         for hosted in &self.0.hosted {
@@ -183,7 +193,7 @@ impl Hosts {
 
     /// Hosts an agent from now on, as its owner says.
     pub(crate) fn host(&self, order: Order) -> Result<(), Outranked> {
-        if self.is_fenced() {
+        if self.is_fenced() || self.0.closed.load(Ordering::SeqCst) {
             return Err(Outranked);
         }
         let id = order.agent;
@@ -448,7 +458,8 @@ impl Hosts {
         }
         for hosted in self.all() {
             let limit = hosted.post().map_or(0, |post| post.order.spec.max_tasks);
-            hosted.gate.set_limit(if lost { 0 } else { limit });
+            let open = !lost && !self.0.closed.load(Ordering::SeqCst);
+            hosted.gate.set_limit(if open { limit } else { 0 });
             if lost {
                 hosted.stop_all();
             }

@@ -123,9 +123,10 @@ impl Worker {
         });
     }
 
-    /// Lets running attempts end for `grace` at most, then stops them and everything else. The node
-    /// is to be draining before, so that nothing new comes.
+    /// Takes nothing new, lets running attempts end for `grace` at most, then stops them and
+    /// everything else. Who draws its agents from a node says before that it is draining.
     pub async fn stop(&self, grace: Duration) {
+        self.hosts.close();
         self.attempts_end(grace).await;
         self.hosts.stop_all();
         self.attempts_end(STOPPED_WITHIN).await;

@@ -118,6 +118,7 @@ impl Orchestrator {
     pub async fn stop(&self, grace: Duration) {
         self.0.services.admission.close();
         self.0.services.allocator.close();
+        self.0.services.hosts.close();
         self.attempts_end(grace).await;
         self.0.services.hosts.stop_all();
         // What was stopped is gone, and its end on disk, before this process is.
