@@ -301,6 +301,27 @@ async fn an_agent_leaves_a_node_that_drains_and_what_ran_there_ends_there() {
 }
 
 #[tokio::test]
+async fn the_next_owner_of_an_agent_finds_it_where_it_was_and_its_word_counts() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    let agent = town.agent("a", "one", "c", 5).await;
+    let id = town.work("b", by("one")).await;
+    town["c"].tool.is_called(1).await;
+    town.vanish(&town["a"]);
+    town.give(agent.id, town["b"].id);
+    town.bury(town["a"].id);
+    let update = serde_json::from_value(json!({ "max_tasks": 7 })).unwrap();
+    let admin = Caller::admin();
+    let updated = town["b"].update_agent(&admin, "one", update).await.unwrap();
+    assert_eq!(updated.node, "c");
+    for name in ["b", "c"] {
+        town.knows(&town[name], "one", 6).await;
+    }
+    town["c"].tool.release(1);
+    assert_eq!(town.settled("b", id).await.status, TaskStatus::Completed);
+    town.knows(&town["b"], "one", 7).await;
+}
+
+#[tokio::test]
 async fn a_node_without_its_lease_ends_what_it_runs_and_takes_nothing() {
     let town = Town::of(&["a", "b"]).await;
     town.agent("a", "one", "b", 5).await;
