@@ -4,9 +4,9 @@ mod hosted;
 mod reach;
 mod report;
 mod serve;
+mod tell;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -20,7 +20,6 @@ use protocol::{
     id::{AgentId, NodeId},
     task::TokenHash,
     time::Timestamp,
-    wire::Service,
 };
 use runtime::{
     clock::Clock,
@@ -36,7 +35,7 @@ use super::{
     Run,
     actor::{self, proxy},
     booking::{Bookings, Tokens},
-    message::{Figures, Notice, Order, Retire, Running, write},
+    message::{Order, Retire, Running},
     store::Ledger,
 };
 use crate::{
@@ -329,92 +328,6 @@ impl Hosts {
         });
     }
 
-    /// A slot is free: this node's allocator hears of it, and others that were refused one.
-    fn freed(&self, id: AgentId) {
-        if let Some(local) = self.0.local.get() {
-            local.allocator.freed(id);
-        }
-        let Some(hosted) = self.known(id) else {
-            return;
-        };
-        let refused = hosted.refused();
-        if !refused.is_empty() && hosted.gate.free() > 0 {
-            let figures = hosted.figures();
-            for node in refused {
-                self.tell_loads(node, vec![figures.clone()], None);
-            }
-        }
-    }
-
-    /// Tells a control node figures; answers whether they are on their way.
-    pub(super) fn tell_loads(
-        &self,
-        to: NodeId,
-        agents: Vec<Figures>,
-        node: Option<NodeLoad>,
-    ) -> bool {
-        let notice = write(&Notice::Loads { agents, node });
-        self.around.net.tell(to, Service::AGENT, notice).is_ok()
-    }
-
-    /// The proxy found something: this node's registry hears of it, and the agent's owner.
-    pub(super) fn publish(&self, hosted: &Hosted) {
-        let figures = hosted.figures();
-        if let Some(local) = self.0.local.get() {
-            if let Some(agent) = local.registry.get(hosted.id) {
-                agent.report(self.me(), &figures);
-            }
-            local.allocator.changed();
-        }
-        match self.owner(hosted.id) {
-            Owner::Here => self.tell_owner(&figures),
-            Owner::There(node) => {
-                self.tell_loads(node, vec![figures], None);
-            }
-            Owner::Nobody => {}
-        }
-    }
-
-    /// Tells an agent's entity on this node what its host found.
-    pub(crate) fn tell_owner(&self, figures: &Figures) {
-        if let (Some(local), Some(report)) = (self.0.local.get(), &figures.health) {
-            let message = crate::agent::actor::Message::Checked {
-                report: report.clone(),
-                failures: figures.failures,
-            };
-            local.agents.tell_active(figures.agent.into(), message);
-        }
-    }
-
-    /// Tells an agent's entity on this node that another one hosts it unasked.
-    pub(crate) fn tell_stray(&self, agent: AgentId, node: NodeId) {
-        if let Some(local) = self.0.local.get() {
-            let message = crate::agent::actor::Message::Stray(node);
-            local.agents.tell_active(agent.into(), message);
-        }
-    }
-
-    /// How this machine stands, as measured.
-    pub(crate) fn observe(&self, load: NodeLoad) {
-        *self.0.load.lock().unwrap_or_else(PoisonError::into_inner) = Some(load);
-    }
-
-    pub(super) fn node_load(&self) -> Option<NodeLoad> {
-        let mut load = (*self.0.load.lock().unwrap_or_else(PoisonError::into_inner))?;
-        for hosted in &self.0.hosted {
-            let running = hosted.gate.taken();
-            if running > 0
-                && let Some(post) = hosted.post()
-            {
-                let each = post.order.spec.resources;
-                load.taken.cpu += each.cpu * f64::from(running);
-                let memory = each.memory.saturating_mul(u64::from(running));
-                load.taken.memory = load.taken.memory.saturating_add(memory);
-            }
-        }
-        Some(load)
-    }
-
     /// Asks proxies for a check whose last one is older than an interval and the time that a check may
     /// take: they lost their timers, in a restart say.
     pub(crate) fn check_overdue(&self) {
@@ -468,25 +381,6 @@ impl Hosts {
             let kept = self.bookings().drain();
             drop(kept);
         }
-    }
-
-    /// Figures of all that is hosted here which differ from those that were `sent`.
-    pub(super) fn news(&self, sent: &mut HashMap<AgentId, Figures>) -> Vec<Figures> {
-        sent.retain(|id, _| self.0.hosted.contains_key(id));
-        let mut news = Vec::new();
-        for hosted in self.all() {
-            if hosted.post().is_none() {
-                sent.remove(&hosted.id);
-                continue;
-            }
-            let figures = hosted.figures();
-            let told = sent.get(&hosted.id);
-            if told.is_none_or(|told| !told.says_the_same(&figures)) {
-                sent.insert(hosted.id, figures.clone());
-                news.push(figures);
-            }
-        }
-        news
     }
 }
 
