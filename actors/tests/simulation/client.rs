@@ -26,8 +26,8 @@ struct Placed {
     order: Rc<Order>,
     made: Option<EntityId>,
     watch: Watch,
-    /// The last question, and what was seen before it.
-    asked: u64,
+    /// What had been seen when each question was asked, and what has been now.
+    asked: Vec<(u8, u64)>,
     seen: (u8, u64),
     over: bool,
 }
@@ -71,7 +71,7 @@ pub(crate) fn begin(world: &mut World) {
                 order: Rc::new(order),
                 made: None,
                 watch,
-                asked: 0,
+                asked: Vec::new(),
                 seen: (0, 0),
                 over: false,
             });
@@ -149,10 +149,10 @@ impl World {
                 if let Some(stream) = placed.made
                     && !placed.over
                 {
-                    placed.asked += 1;
+                    placed.asked.push(placed.seen);
                     let read = Message::Read {
                         order: number,
-                        ask: placed.asked,
+                        ask: placed.asked.len() - 1,
                         client,
                         stream,
                     };
@@ -215,24 +215,19 @@ impl World {
         }
     }
 
-    fn shown(&mut self, client: usize, number: usize, ask: u64, shown: (TaskStatus, u64)) {
+    /// An answer shows at least what its client had seen when it asked.
+    fn shown(&mut self, client: usize, number: usize, ask: usize, shown: (TaskStatus, u64)) {
         let placed = &mut self.clients[client].orders[number];
-        if ask != placed.asked {
-            // The answer to an earlier question.
-            return;
-        }
         let (status, head) = shown;
-        let seen = (rank(status), head);
-        if seen.0 < placed.seen.0 || seen.1 < placed.seen.1 {
-            let why = format!(
-                "P3: client {client} saw {} at {head} after {:?}",
-                placed.order.key, placed.seen
-            );
+        let (now, then) = ((rank(status), head), placed.asked[ask]);
+        if now.0 < then.0 || now.1 < then.1 {
+            let key = &placed.order.key;
+            let why = format!("P3: client {client} saw {key} at {now:?} after {then:?}");
             self.oracle.object(why);
             return;
         }
-        placed.seen = seen;
-        placed.over = status.is_terminal();
+        placed.seen = placed.seen.max(now);
+        placed.over |= status.is_terminal();
     }
 }
 

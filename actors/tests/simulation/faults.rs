@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     AnswerLost,
     /// A question took longer than a renewal may.
     SlowStore,
+    /// A change was made after the one who asked for it had given up.
+    CameLate,
     /// An append of a deposed owner arrived at the store.
     DeposedAppend,
     /// An owner noticed by its own clock that it may not append any more.
@@ -39,7 +41,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Crash,
         Self::Freeze,
         Self::Zombie,
@@ -53,6 +55,7 @@ impl Fault {
         Self::StoreCut,
         Self::AnswerLost,
         Self::SlowStore,
+        Self::CameLate,
         Self::DeposedAppend,
         Self::SelfFenced,
     ];
@@ -71,6 +74,8 @@ pub(crate) struct StoreFaults {
 #[derive(Debug, Clone)]
 pub(crate) enum Turn {
     Crash(usize, u64),
+    /// A node that is busy dies or stands still, as soon as there is one.
+    Provoke(u64),
     Start(usize),
     Pause(usize),
     Resume(usize),
@@ -88,10 +93,16 @@ pub(crate) enum Turn {
     Mindful,
 }
 
+/// Until when a run waits for a node that is busy.
+const PROVOKED: u64 = 22 * SECOND;
+
 /// Chooses the faults of a run; all of them are over at the moment that is answered.
 pub(crate) fn plan(world: &mut World) -> u64 {
     let count = world.chance.between(3, 7);
-    let mut over = 0;
+    let lasts = world.chance.between(500 * MS, 9 * SECOND);
+    let begins = world.chance.between(SECOND, 8 * SECOND);
+    world.at(begins, Event::Turn(Turn::Provoke(lasts)));
+    let mut over = PROVOKED + lasts;
     for _ in 0..count {
         let begins = world.chance.between(2 * SECOND, 22 * SECOND);
         let lasts = world.chance.between(200 * MS, 12 * SECOND);
@@ -151,9 +162,12 @@ impl World {
     }
 
     pub(crate) fn turn(&mut self, turn: Turn) {
-        self.trace(format_args!("-- {turn:?}"));
+        if !matches!(turn, Turn::Provoke(_)) {
+            self.trace(format_args!("-- {turn:?}"));
+        }
         match turn {
             Turn::Crash(node, lasts) => self.crash(node, lasts),
+            Turn::Provoke(lasts) => self.provoke(lasts),
             Turn::Start(node) => self.start(node),
             Turn::Pause(node) => self.pause(node),
             Turn::Resume(node) => self.resume(node),
@@ -185,6 +199,25 @@ impl World {
             Turn::Fast => self.troubles.slow -= 1,
             Turn::Forgetful => self.troubles.forgetful += 1,
             Turn::Mindful => self.troubles.forgetful -= 1,
+        }
+    }
+
+    fn provoke(&mut self, lasts: u64) {
+        let up = self.nodes.iter().filter(|node| node.power == Power::Up);
+        let busy: Vec<_> = up.filter(|node| node.is_busy()).map(|node| node.index).collect();
+        let busy = self.chance.pick(&busy).copied();
+        match busy {
+            Some(node) if self.chance.percent(50) => self.crash(node, lasts),
+            Some(node) => {
+                self.pause(node);
+                let over = self.now + lasts;
+                self.at(over, Event::Turn(Turn::Resume(node)));
+            }
+            None if self.now < PROVOKED => {
+                let again = self.now + 20 * MS;
+                self.at(again, Event::Turn(Turn::Provoke(lasts)));
+            }
+            None => {}
         }
     }
 

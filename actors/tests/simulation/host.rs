@@ -23,6 +23,8 @@ pub(crate) struct Hosted {
     run: Rc<Run>,
     /// What its tool will say.
     fate: Outcome,
+    /// Whether its tool is yet to take effect.
+    takes: bool,
     /// What it said.
     outcome: Option<Rc<Outcome>>,
 }
@@ -47,14 +49,18 @@ impl World {
             self.begun(n, owner, &run);
             return;
         }
-        if node.closed.contains(&run.token) || !node.fence.holds() {
+        if node.closed.contains(&run.token) {
+            self.queried(n, owner, &run);
+            return;
+        }
+        if !node.fence.holds() {
             return;
         }
         let token = run.token.clone();
         let doubt = Duration::from_micros(2 * WALL_ERROR);
         if node.anew.is_some_and(|anew| run.since < anew.plus(doubt)) {
-            // Meant for this node's membership before: its owner may have given it up.
-            self.keep(n, &run, failed("not_started", true));
+            // Recorded before this node was fenced: its owner may have given it up since.
+            self.keep(n, &run, failed("not_started", true), false);
             self.over(n, &token, failed("not_started", true));
             return;
         }
@@ -72,20 +78,21 @@ impl World {
             92..96 => (failed("connect", true), false),
             _ => (failed("input", false), false),
         };
-        self.keep(n, &run, fate);
+        self.keep(n, &run, fate, takes);
         let lasts = self.chance.between(20 * MS, 6 * SECOND);
         if takes {
-            let at = self.chance.between(0, lasts);
-            self.after(n, Duration::from_micros(at), Notice::Takes(token.clone()));
+            let at = Duration::from_micros(self.chance.between(0, lasts));
+            self.after(n, at, Notice::Takes(token.clone()));
         }
         self.after(n, Duration::from_micros(lasts), Notice::Ends(token));
         self.begun(n, owner, &run);
     }
 
-    fn keep(&mut self, n: usize, run: &Rc<Run>, fate: Outcome) {
+    fn keep(&mut self, n: usize, run: &Rc<Run>, fate: Outcome, takes: bool) {
         let hosted = Hosted {
             run: run.clone(),
             fate,
+            takes,
             outcome: None,
         };
         self.nodes[n].hosted.insert(run.token.clone(), hosted);
@@ -98,19 +105,25 @@ impl World {
 
     /// The moment at which the world outside changes: the witness writes it down.
     pub(crate) fn takes_effect(&mut self, n: usize, token: &str) {
-        let node = &self.nodes[n];
-        let Some(hosted) = node.hosted.get(token) else {
+        let node = &mut self.nodes[n];
+        let Some(hosted) = node.hosted.get_mut(token) else {
             return;
         };
-        // Its process is killed when the lease is over.
-        if hosted.outcome.is_none() && node.fence.holds() {
-            let run = hosted.run.clone();
+        if hosted.outcome.is_some() || !std::mem::take(&mut hosted.takes) {
+            return;
+        }
+        let run = hosted.run.clone();
+        if node.fence.holds() {
             self.trace(format_args!("effect of {} {}", run.stream, run.token));
             self.oracle.effect(&run);
+        } else {
+            // Its process is killed when the lease is over.
+            self.over(n, token, lost());
         }
     }
 
     pub(crate) fn attempt_over(&mut self, n: usize, token: &str) {
+        self.takes_effect(n, token);
         let node = &self.nodes[n];
         if let Some(hosted) = node.hosted.get(token) {
             let outcome = if node.fence.holds() {
@@ -148,11 +161,11 @@ impl World {
         self.nodes[n].closed.insert(token);
     }
 
-    pub(crate) fn stopped(&mut self, n: usize, token: String) {
-        if self.nodes[n].hosted.contains_key(&token) {
-            self.over(n, &token, Outcome::Cancelled);
+    pub(crate) fn stopped(&mut self, n: usize, owner: usize, run: &Run) {
+        if self.nodes[n].hosted.contains_key(&run.token) {
+            self.over(n, &run.token, Outcome::Cancelled);
         } else {
-            self.nodes[n].closed.insert(token);
+            self.queried(n, owner, run);
         }
     }
 

@@ -55,13 +55,13 @@ pub(crate) enum Message {
     Accepted(usize, EntityId),
     Read {
         order: usize,
-        ask: u64,
+        ask: usize,
         client: usize,
         stream: EntityId,
     },
     Status {
         order: usize,
-        ask: u64,
+        ask: usize,
         status: TaskStatus,
         head: u64,
     },
@@ -75,7 +75,7 @@ pub(crate) enum Message {
     Unknown(EntityId, String),
     Result(usize, Rc<Run>, Rc<Outcome>),
     Recorded(String),
-    Stop(String),
+    Stop(usize, Rc<Run>),
     Probe(usize, Rc<Run>),
     Found(EntityId, String, u32, Rc<Finding>),
 }

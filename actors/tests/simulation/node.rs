@@ -119,7 +119,7 @@ pub(crate) struct Node {
     pub(crate) hosted: BTreeMap<String, Hosted>,
     /// Attempts that never begin here any more.
     pub(crate) closed: BTreeSet<String>,
-    /// When it became a member anew, by its wall clock.
+    /// When it might act again after it was fenced, by its wall clock.
     pub(crate) anew: Option<Timestamp>,
 }
 
@@ -352,6 +352,10 @@ impl World {
             Some(_) | None => sent,
         };
         node.steady = Some((since, sent));
+        // Those that held an attempt of this node for lost while its lease was over were right.
+        if node.standing == Standing::Fenced && node.former == Some(node.id()) {
+            node.anew = Some(node.wall());
+        }
         let until = match self.bug {
             Some(Bug::NoMargin) => sent + timing.ttl,
             _ => timing.acts_until(sent),
@@ -401,9 +405,7 @@ impl World {
                 self.enter(n);
             }
             Ok(Answer::Entered(Ok(()))) => {
-                let node = &mut self.nodes[n];
-                if node.former == Some(node.id()) {
-                    node.anew = Some(node.wall());
+                if self.nodes[n].former == Some(self.nodes[n].id()) {
                     self.lost(n);
                 }
                 self.confirmed(n, sent);

@@ -74,8 +74,9 @@ impl Oracle {
 
     /// A stream was read by its owner: no earlier one may append any more.
     pub(crate) fn loaded(&mut self, stream: EntityId, epoch: Epoch) {
-        let shadow = self.tasks.entry(stream).or_default();
-        shadow.floor = shadow.floor.max(epoch);
+        if let Some(shadow) = self.tasks.get_mut(&stream) {
+            shadow.floor = shadow.floor.max(epoch);
+        }
     }
 
     pub(crate) fn committed(&mut self, append: &Append, now: u64) {
@@ -189,7 +190,10 @@ impl Oracle {
             Event::Settled { status, .. } => {
                 let mut steps = task.steps.iter();
                 let all = steps.all(|step| step.status == StepStatus::Completed);
-                self.hold((*status == TaskStatus::Completed) == all, || {
+                // One that was cancelled may have completed its last step before it stopped.
+                let lawful = *status == TaskStatus::Cancelled
+                    || (*status == TaskStatus::Completed) == all;
+                self.hold(lawful, || {
                     format!("P5: {stream} is {} and should not", status.as_str())
                 });
                 self.hold(task.running() == 0, || {
@@ -281,6 +285,15 @@ impl Oracle {
         {
             *times += 1;
         }
+    }
+
+    /// A reminder leaves the store.
+    pub(crate) fn forgotten(&mut self, stream: EntityId, name: &str, due: Timestamp) {
+        let kept = self.reminders.get(&(stream, name.to_owned()));
+        let told = kept.is_none_or(|(set, times)| *set != due || *times > 0);
+        self.hold(told, || {
+            format!("P10: {name} of {stream}, due {due}, was forgotten before it came")
+        });
     }
 
     /// A client was told that its order made a task.

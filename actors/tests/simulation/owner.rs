@@ -52,7 +52,7 @@ pub(crate) enum Mail {
     Confirm(Rc<Order>),
     Read {
         order: usize,
-        ask: u64,
+        ask: usize,
         client: usize,
     },
     Cancel,
@@ -73,7 +73,7 @@ pub(crate) enum Effect {
     Accept(Rc<Order>),
     Status {
         order: usize,
-        ask: u64,
+        ask: usize,
         client: usize,
     },
     Recorded(usize, String),
@@ -99,6 +99,8 @@ pub(crate) struct Entity {
     pub(crate) unsure: BTreeMap<String, Rc<Run>>,
     /// Of those, the ones that were found on loading: they are asked for, not handed over.
     pub(crate) found: Vec<String>,
+    /// When all was looked at last: what comes due while a commit is written has its timer too.
+    pub(crate) looked: Timestamp,
     pub(crate) timer: Option<Timestamp>,
     pub(crate) nagging: bool,
 }
@@ -121,6 +123,7 @@ impl Entity {
             leaving: false,
             unsure: BTreeMap::new(),
             found: Vec::new(),
+            looked: Timestamp::default(),
             timer: None,
             nagging: false,
         }

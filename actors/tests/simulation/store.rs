@@ -173,10 +173,6 @@ impl Store {
         ready(self.memory.read(stream, 0, u32::MAX))
     }
 
-    pub(crate) fn survey(&self) -> Survey {
-        ready(self.memory.survey())
-    }
-
     /// Under which epoch a stream was appended or claimed last.
     pub(crate) fn epoch_of(&self, stream: EntityId) -> Option<Epoch> {
         ready(self.memory.stream(stream)).map(|row| row.epoch)

@@ -62,7 +62,7 @@ impl World {
             Message::Dispatch(owner, run) => self.dispatched(n, owner, run),
             Message::Query(owner, run) => self.queried(n, owner, &run),
             Message::Probe(owner, run) => self.probed(n, owner, &run),
-            Message::Stop(token) => self.stopped(n, token),
+            Message::Stop(owner, run) => self.stopped(n, owner, &run),
             Message::Recorded(token) => self.recorded(n, token),
             Message::Result(host, run, outcome) => {
                 self.tell(n, run.stream, Mail::Result(host, run.clone(), outcome));
@@ -191,6 +191,7 @@ impl World {
     pub(crate) fn flush(&mut self, n: usize, stream: EntityId) {
         let now = self.nodes[n].wall();
         if let Some(entity) = self.nodes[n].entities.get_mut(&stream) {
+            entity.looked = now;
             let expired = entity.task.expire(now);
             entity.stage_all(expired, now);
         }
@@ -412,8 +413,7 @@ impl World {
             }
         }
         for token in running.into_iter().filter(|_| cancelling) {
-            let stop = Message::Stop(token.clone());
-            self.to_host(n, stream, &token, |_| stop);
+            self.to_host(n, stream, &token, |run| Message::Stop(n, run));
         }
         for run in probes {
             let living = self.nodes[n].roster.living();
@@ -432,7 +432,7 @@ impl World {
         let Some(entity) = self.nodes[n].entities.get_mut(&stream) else {
             return;
         };
-        let Some(due) = entity.task.wake_at(now) else {
+        let Some(due) = entity.task.wake_at(entity.looked) else {
             return;
         };
         if entity.timer.is_none_or(|earlier| due < earlier || earlier <= now) {

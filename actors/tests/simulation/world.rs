@@ -33,10 +33,18 @@ pub(crate) enum Event {
     /// To one start of a node.
     Node(usize, NodeId, Notice),
     Arrives(End, End, Option<NodeId>, Message),
-    AtStore(usize, NodeId, Rc<Ask>),
+    AtStore(usize, NodeId, Rc<Ask>, Listens),
     Client(usize, client::Notice),
     Turn(Turn),
     Check,
+}
+
+/// Whether anybody waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listens {
+    Asker,
+    /// It gave up; what it asked for is under way all the same.
+    Nobody,
 }
 
 /// What a run came to.
@@ -130,7 +138,9 @@ impl World {
                 }
                 Event::Turn(turn) => self.turn(turn),
                 Event::Client(client, notice) => self.client(client, notice),
-                Event::AtStore(node, id, ask) => self.at_store(node, id, &ask),
+                Event::AtStore(node, id, ask, listens) => {
+                    self.at_store(node, id, &ask, listens);
+                }
                 Event::Arrives(from, to, id, message) => self.arrives(from, to, id, message),
                 Event::Node(node, id, notice) => self.notice(node, id, notice),
             }
@@ -225,18 +235,30 @@ impl World {
                 self.met(Fault::SlowStore);
             }
         }
-        self.at(self.now + wait, Event::AtStore(node, id, Rc::new(ask)));
+        let ask = Rc::new(ask);
+        let mut listens = Listens::Asker;
+        let changes = !matches!(*ask, Ask::Survey | Ask::Due(..) | Ask::Open(_));
+        if changes && wait > SECOND && self.chance.percent(50) {
+            self.met(Fault::CameLate);
+            listens = Listens::Nobody;
+            let gives_up = self.now + self.chance.between(200 * MS, wait);
+            let notice = Notice::Answered(ask.clone(), Err(Away));
+            self.at(gives_up, Event::Node(node, id, notice));
+        }
+        self.at(self.now + wait, Event::AtStore(node, id, ask, listens));
     }
 
-    fn at_store(&mut self, node: usize, id: NodeId, ask: &Rc<Ask>) {
+    fn at_store(&mut self, node: usize, id: NodeId, ask: &Rc<Ask>, listens: Listens) {
         let cut = self.troubles.cut.contains(&node);
         let wait = self.chance.between(MS / 4, 3 * MS);
         let answer = if self.troubles.away > 0 || cut {
-            self.met(if cut {
-                Fault::StoreCut
-            } else {
-                Fault::StoreAway
-            });
+            if !matches!(**ask, Ask::Survey | Ask::Due(..)) {
+                self.met(if cut {
+                    Fault::StoreCut
+                } else {
+                    Fault::StoreAway
+                });
+            }
             Err(Away)
         } else {
             self.store.pass(self.now);
@@ -252,8 +274,10 @@ impl World {
                 Ok(Rc::new(answer))
             }
         };
-        let notice = Notice::Answered(ask.clone(), answer);
-        self.at(self.now + wait, Event::Node(node, id, notice));
+        if listens == Listens::Asker {
+            let notice = Notice::Answered(ask.clone(), answer);
+            self.at(self.now + wait, Event::Node(node, id, notice));
+        }
     }
 
     /// What is not as it must be in the end.
@@ -319,6 +343,7 @@ impl World {
             }
             (Ask::Delivered { stream, name, due }, _) => {
                 self.trace(format_args!("delivered {stream} {name} {due}"));
+                self.oracle.forgotten(*stream, name, *due);
             }
             _ => {}
         }
