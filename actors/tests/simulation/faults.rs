@@ -252,14 +252,16 @@ impl World {
             });
         }
         self.nodes[node].power = Power::Up;
-        // What waited is handled in any order: timers, sockets and mailboxes are different queues.
+        // Timers, sockets and mailboxes are different queues: at times what waited is handled in any
+        // order.
+        let in_order = if self.chance.percent(60) { 90 } else { 0 };
         let mut held = std::mem::take(&mut self.nodes[node].held);
         let mut later = self.now;
         while !held.is_empty() {
-            let next = if self.chance.percent(70) {
+            let next = if self.chance.percent(in_order) {
                 0
             } else {
-                self.chance.below(held.len().min(8))
+                self.chance.below(held.len())
             };
             later += 1;
             let event = held.remove(next);

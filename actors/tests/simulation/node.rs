@@ -441,7 +441,7 @@ impl World {
         let node = &mut self.nodes[n];
         let stood = std::mem::replace(&mut node.stood, node.standing);
         if node.standing != Standing::Member {
-            if stood != node.standing {
+            if stood != node.standing && self.bug != Some(Bug::NoFence) {
                 self.evict_at_once(n, &Scope::All);
             }
             return;
@@ -467,15 +467,19 @@ impl World {
             self.evict_at_once(n, &scope);
         }
         let node = &mut self.nodes[n];
+        let mut back = plan.give_back;
+        if !node.taking {
+            back.extend(plan.stray);
+        }
         let mut take = plan.take;
         take.retain(|shard| !node.leaving.contains(shard));
         if !take.is_empty() && !std::mem::replace(&mut node.taking, true) {
             self.ask(n, Ask::Take(take));
         }
         let node = &mut self.nodes[n];
-        if node.leaving.is_empty() && !plan.give_back.is_empty() {
-            node.leaving.extend(&plan.give_back);
-            self.leave(n, plan.give_back);
+        if node.leaving.is_empty() && !back.is_empty() {
+            node.leaving.extend(&back);
+            self.leave(n, back);
         }
     }
 

@@ -122,8 +122,7 @@ impl State {
         taken.dedup();
         taken.retain(|shard| {
             let row = self.shards.get(usize::from(shard.0));
-            // Its own it takes anew: the answer to an earlier taking was lost.
-            row.is_some_and(|row| row.owner.is_none_or(|owner| owner == taker || !lives(owner)))
+            row.is_some_and(|row| row.owner.is_none_or(|owner| !lives(owner)))
         });
         if taken.is_empty() {
             return None;
@@ -131,7 +130,7 @@ impl State {
         let epoch = self.next_epoch();
         for shard in &taken {
             let row = &mut self.shards[usize::from(shard.0)];
-            let former = row.owner.replace(taker).filter(|former| *former != taker);
+            let former = row.owner.replace(taker);
             row.epoch = epoch;
             if let Some(seat) = former.and_then(|former| self.members.get_mut(&former)) {
                 seat.lost = true;
