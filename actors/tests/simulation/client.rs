@@ -57,8 +57,8 @@ pub(crate) fn begin(world: &mut World) {
             let at = world.chance.between(SECOND, 20 * SECOND);
             world.at(at, Event::Client(client, Notice::Submit(number)));
             let watch = match world.chance.below(10) {
-                0..4 => Watch::No,
-                4..9 => Watch::Yes,
+                0..3 => Watch::No,
+                3..9 => Watch::Yes,
                 _ => Watch::Cancel(world.chance.between(MS, 8 * SECOND)),
             };
             let order = Order {
@@ -158,7 +158,7 @@ impl World {
                     };
                     self.send(end, node, None, read);
                     let again = Event::Client(client, Notice::Look(number));
-                    self.at(now + 1_000 * MS, again);
+                    self.at(now + 500 * MS, again);
                 }
             }
             Notice::Cancel(number) => {

@@ -99,7 +99,12 @@ const PROVOKED: u64 = 22 * SECOND;
 /// Chooses the faults of a run; all of them are over at the moment that is answered.
 pub(crate) fn plan(world: &mut World) -> u64 {
     let count = world.chance.between(3, 7);
-    let lasts = world.chance.between(500 * MS, 9 * SECOND);
+    let lasts = if world.chance.percent(60) {
+        // Long enough for others to take over, and to get on with the work.
+        world.chance.between(7 * SECOND, 13 * SECOND)
+    } else {
+        world.chance.between(500 * MS, 6 * SECOND)
+    };
     let begins = world.chance.between(SECOND, 8 * SECOND);
     world.at(begins, Event::Turn(Turn::Provoke(lasts)));
     let mut over = PROVOKED + lasts;
@@ -207,7 +212,7 @@ impl World {
         let busy: Vec<_> = up.filter(|node| node.is_busy()).map(|node| node.index).collect();
         let busy = self.chance.pick(&busy).copied();
         match busy {
-            Some(node) if self.chance.percent(50) => self.crash(node, lasts),
+            Some(node) if self.chance.percent(30) => self.crash(node, lasts),
             Some(node) => {
                 self.pause(node);
                 let over = self.now + lasts;

@@ -24,7 +24,11 @@ use faults::Fault;
 use trace::Keep;
 use world::{Outcome, run};
 
+/// Runs of the system as it is.
 const SEEDS: u64 = 2_000;
+
+/// Runs in which a planted bug must be found.
+const HUNT: u64 = 400;
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -84,7 +88,7 @@ fn every_promise_holds_whatever_the_seed() {
 fn each_planted_bug_is_found() {
     let mut missed = Vec::new();
     for bug in Bug::ALL {
-        let found = (0..400).find_map(|seed| {
+        let found = (0..HUNT).find_map(|seed| {
             let why = run(seed, Some(bug), Keep::Hash).violation?;
             Some((seed, why))
         });
