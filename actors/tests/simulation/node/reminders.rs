@@ -1,0 +1,66 @@
+//! Wakes entities when their reminders are due.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
+
+use protocol::{
+    entity::EntityId,
+    epoch::Epoch,
+    id::NodeId,
+    member::{Member, Roles},
+    shard::Shard,
+    time::Timestamp,
+};
+use runtime::{
+    clock::TestClock,
+    membership::{Fence, Roster},
+    placement::{
+        Holdings,
+        plan::{Takeover, plan},
+    },
+    store::{Scope, Survey},
+};
+use uuid::Uuid;
+
+use crate::{
+    bug::Bug,
+    chance::Chance,
+    host::Hosted,
+    link::{End, Message},
+    owner::Entity,
+    store::{Answer, Ask, Away, START},
+    world::{Event, World},
+};
+
+use super::*;
+
+impl World {
+    pub(crate) fn remind(&mut self, n: usize) {
+        let node = &self.nodes[n];
+        let ask = Ask::Due(node.holdings.scope(), node.wall());
+        self.ask(n, ask);
+    }
+
+    pub(crate) fn due(&mut self, n: usize, answer: Result<Rc<Answer>, Away>) {
+        if let Ok(Answer::Due(due)) = answer.as_deref() {
+            for (stream, name, due) in due {
+                if self.bug == Some(Bug::ReminderForgottenFirst) {
+                    let (stream, name, due) = (*stream, name.clone(), *due);
+                    self.ask(n, Ask::Delivered { stream, name, due });
+                } else {
+                    self.wake(n, *stream, name, *due);
+                }
+            }
+        }
+        self.after(n, REMIND, Notice::Remind);
+    }
+
+    pub(crate) fn forgotten(&mut self, n: usize, stream: EntityId, name: &str, due: Timestamp) {
+        if self.bug == Some(Bug::ReminderForgottenFirst) {
+            self.wake(n, stream, name, due);
+        }
+    }
+}
