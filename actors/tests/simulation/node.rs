@@ -35,7 +35,7 @@ use crate::{
     host::Hosted,
     link::{End, Message},
     owner::Entity,
-    store::{Answer, Ask, Away, START},
+    store::{Answer, Ask, START, Told},
     world::{Event, World},
 };
 
@@ -72,7 +72,7 @@ pub(crate) enum Notice {
     Look,
     Tick,
     Remind,
-    Answered(Rc<Ask>, Result<Rc<Answer>, Away>),
+    Answered(Rc<Ask>, Told),
     /// Asks again what could not be asked.
     Again(Rc<Ask>),
     /// Entities had long enough to leave.
@@ -91,6 +91,10 @@ pub(crate) enum Notice {
     Report(String),
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what is under way, as membership and placer keep it"
+)]
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) index: usize,
@@ -274,7 +278,7 @@ impl World {
                 self.after(n, TICK, Notice::Tick);
             }
             Notice::Remind => self.remind(n),
-            Notice::Answered(ask, answer) => self.answered(n, &ask, answer),
+            Notice::Answered(ask, answer) => self.answered(n, &ask, &answer),
             Notice::Again(ask) => self.ask(n, (*ask).clone()),
             Notice::Hurry(wait) => self.hurry(n, wait),
             Notice::Wake(stream, life) => self.timer(n, stream, life),
@@ -287,7 +291,7 @@ impl World {
         }
     }
 
-    fn answered(&mut self, n: usize, ask: &Rc<Ask>, answer: Result<Rc<Answer>, Away>) {
+    fn answered(&mut self, n: usize, ask: &Rc<Ask>, answer: &Told) {
         match &**ask {
             Ask::Renew { sent } | Ask::Enter { sent, .. } => self.renewed(n, *sent, answer),
             Ask::Survey => self.surveyed(n, answer),
@@ -321,5 +325,4 @@ impl World {
             self.send(End::Node(n), End::Node(place), Some(owner), message);
         }
     }
-
 }

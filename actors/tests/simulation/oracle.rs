@@ -1,9 +1,9 @@
 //! What was promised, checked against what is on disk and what the world outside saw.
 
-mod single_writer;
-mod lawful;
 mod effects;
+mod lawful;
 mod reminders;
+mod single_writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ use runtime::{
 };
 use serde_json::json;
 
-use crate::{link::Run, node::WALL_ERROR, store::START};
+use crate::{link::Run, store::START};
 
 /// Everything that the promises compare with.
 #[derive(Debug, Default)]

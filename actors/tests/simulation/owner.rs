@@ -21,8 +21,7 @@ use protocol::{
 use runtime::{
     journal::{EventSourced as _, decode},
     membership::Roster,
-    placement::Evict,
-    store::{Append, Appended, Idempotency, Refusal, ReminderChange, Scope},
+    store::{Append, Appended, Idempotency, Refusal, ReminderChange},
 };
 
 use crate::{
@@ -30,7 +29,7 @@ use crate::{
     faults::Fault,
     link::{End, Message, Order, Run},
     node::Notice,
-    store::{Answer, Ask, Away},
+    store::{Answer, Ask, Told},
     world::World,
 };
 
@@ -243,7 +242,7 @@ impl World {
         stream: EntityId,
         life: u64,
         epoch: Epoch,
-        answer: Result<Rc<Answer>, Away>,
+        answer: &Told,
     ) {
         if self.entity(n, stream, life).is_none() {
             return;
@@ -259,7 +258,7 @@ impl World {
             }
             // There is none, or a later owner has it.
             Ok(_) => self.gone(n, stream),
-            Err(Away) => self.failed(n, stream),
+            Err(_) => self.failed(n, stream),
         }
     }
 
@@ -268,7 +267,7 @@ impl World {
         n: usize,
         stream: EntityId,
         life: u64,
-        answer: Result<Rc<Answer>, Away>,
+        answer: &Told,
     ) {
         if self.entity(n, stream, life).is_none() {
             return;
@@ -278,7 +277,7 @@ impl World {
                 self.replay(n, stream, life, records);
             }
             Ok(_) => self.gone(n, stream),
-            Err(Away) => self.failed(n, stream),
+            Err(_) => self.failed(n, stream),
         }
     }
 
@@ -334,7 +333,13 @@ impl World {
         }
     }
 
-    pub(crate) fn remember(&mut self, n: usize, stream: EntityId, command: CommandId, order: Rc<Order>) {
+    pub(crate) fn remember(
+        &mut self,
+        n: usize,
+        stream: EntityId,
+        command: CommandId,
+        order: Rc<Order>,
+    ) {
         if let Some(entity) = self.nodes[n].entities.get_mut(&stream) {
             entity.command = Some((command, order));
         }

@@ -161,9 +161,9 @@ impl World {
                 entity.effects.push(told);
             }
             Mail::NotThere(token) => {
-                let events = entity.task.lose(&node_lost(), moment, |attempt| {
-                    attempt.token == token
-                });
+                let events = entity
+                    .task
+                    .lose(&node_lost(), moment, |attempt| attempt.token == token);
                 entity.stage_all(events, now);
             }
             Mail::Found(step, number, finding) => {
@@ -268,7 +268,6 @@ impl World {
             }
         }
     }
-
 }
 
 fn made_of(order: &Order) -> [Event; 2] {

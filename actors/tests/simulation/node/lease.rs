@@ -1,6 +1,17 @@
 //! Renews the node's lease and keeps its roster, as membership does.
 
-use super::*;
+use std::time::Duration;
+
+use runtime::membership::Roster;
+use runtime::store::Survey;
+
+use super::Standing;
+
+use crate::bug::Bug;
+use crate::store::Answer;
+use crate::store::Ask;
+use crate::store::Told;
+use crate::world::World;
 
 impl World {
     pub(crate) fn enter(&mut self, n: usize) {
@@ -87,7 +98,7 @@ impl World {
         self.place(n);
     }
 
-    pub(crate) fn renewed(&mut self, n: usize, sent: Duration, answer: Result<Rc<Answer>, Away>) {
+    pub(crate) fn renewed(&mut self, n: usize, sent: Duration, answer: &Told) {
         self.nodes[n].renewing = false;
         match answer.as_deref() {
             Ok(Answer::Renewed(true)) => self.confirmed(n, sent),
@@ -114,7 +125,7 @@ impl World {
         }
     }
 
-    pub(crate) fn surveyed(&mut self, n: usize, answer: Result<Rc<Answer>, Away>) {
+    pub(crate) fn surveyed(&mut self, n: usize, answer: &Told) {
         let node = &mut self.nodes[n];
         node.surveying = false;
         if let Ok(Answer::Survey(survey)) = answer.as_deref() {

@@ -1,6 +1,26 @@
 //! Takes shards and gives them back, as a placer does.
 
-use super::*;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use protocol::epoch::Epoch;
+use protocol::shard::Shard;
+use runtime::placement::plan::Takeover;
+use runtime::placement::plan::plan;
+use runtime::store::Scope;
+
+use super::Notice;
+use super::PAUSE;
+use super::POLITE;
+use super::Power;
+use super::SHARDS;
+use super::Standing;
+
+use crate::bug::Bug;
+use crate::store::Answer;
+use crate::store::Ask;
+use crate::store::Told;
+use crate::world::World;
 
 impl World {
     /// As a placer looks.
@@ -66,7 +86,7 @@ impl World {
     }
 
     /// Streams with unfinished work come to life.
-    pub(crate) fn opened(&mut self, n: usize, scope: &Scope, answer: Result<Rc<Answer>, Away>) {
+    pub(crate) fn opened(&mut self, n: usize, scope: &Scope, answer: &Told) {
         let Ok(Answer::Open(streams)) = answer.as_deref() else {
             let again = Rc::new(Ask::Open(scope.clone()));
             self.after(n, PAUSE, Notice::Again(again));
@@ -110,10 +130,17 @@ impl World {
             return;
         }
         if let Some((shards, _)) = node.departing.take() {
+            let held = node.holdings.held();
+            let epoch = |shard: &Shard| {
+                let row = node.roster.shards().get(usize::from(shard.0));
+                let strays = || row.map(|row| row.epoch).unwrap_or_default();
+                held.get(shard).copied().unwrap_or_else(strays)
+            };
+            let back: Vec<_> = shards.iter().map(|shard| (*shard, epoch(shard))).collect();
             for shard in &shards {
                 node.holdings.drop(*shard);
             }
-            self.ask(n, Ask::GiveBack(shards));
+            self.ask(n, Ask::GiveBack(back));
         }
     }
 

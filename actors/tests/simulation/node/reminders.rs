@@ -1,41 +1,16 @@
 //! Wakes entities when their reminders are due.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-    time::Duration,
-};
+use protocol::entity::EntityId;
+use protocol::time::Timestamp;
 
-use protocol::{
-    entity::EntityId,
-    epoch::Epoch,
-    id::NodeId,
-    member::{Member, Roles},
-    shard::Shard,
-    time::Timestamp,
-};
-use runtime::{
-    clock::TestClock,
-    membership::{Fence, Roster},
-    placement::{
-        Holdings,
-        plan::{Takeover, plan},
-    },
-    store::{Scope, Survey},
-};
-use uuid::Uuid;
+use super::Notice;
+use super::REMIND;
 
-use crate::{
-    bug::Bug,
-    chance::Chance,
-    host::Hosted,
-    link::{End, Message},
-    owner::Entity,
-    store::{Answer, Ask, Away, START},
-    world::{Event, World},
-};
-
-use super::*;
+use crate::bug::Bug;
+use crate::store::Answer;
+use crate::store::Ask;
+use crate::store::Told;
+use crate::world::World;
 
 impl World {
     pub(crate) fn remind(&mut self, n: usize) {
@@ -44,7 +19,7 @@ impl World {
         self.ask(n, ask);
     }
 
-    pub(crate) fn due(&mut self, n: usize, answer: Result<Rc<Answer>, Away>) {
+    pub(crate) fn due(&mut self, n: usize, answer: &Told) {
         if let Ok(Answer::Due(due)) = answer.as_deref() {
             for (stream, name, due) in due {
                 if self.bug == Some(Bug::ReminderForgottenFirst) {

@@ -1,6 +1,13 @@
 //! P4: what the world outside saw.
 
-use super::*;
+use protocol::plan::Effect;
+use protocol::task::Finding;
+use serde_json::json;
+
+use super::Oracle;
+use super::needs_met;
+
+use crate::link::Run;
 
 impl Oracle {
     /// An attempt begins on its host.

@@ -1,6 +1,18 @@
 //! P2 to P7: which event may follow what was committed.
 
-use super::*;
+use actors::task::state::Ending;
+use protocol::entity::EntityId;
+use protocol::plan::Effect;
+use protocol::task::Event;
+use protocol::task::Finding;
+use protocol::task::Outcome;
+use protocol::task::StepStatus;
+use protocol::task::TaskStatus;
+use serde_json::json;
+
+use super::Oracle;
+use super::Shadow;
+use super::needs_met;
 
 impl Oracle {
     /// Whether an event may follow what was committed before it.
@@ -41,9 +53,10 @@ impl Oracle {
                     matches!(&attempt.ended, Some((_, Ending::Failed(why)))
                         if why.code == "connect" || why.code == "not_started")
                 });
-                self.hold(step.spec.effect != Effect::Irreversible || never_ran, || {
-                    format!("P4: {id} may have run and is irreversible")
-                });
+                self.hold(
+                    step.spec.effect != Effect::Irreversible || never_ran,
+                    || format!("P4: {id} may have run and is irreversible"),
+                );
             }
             Event::AttemptEnded {
                 step,
@@ -73,8 +86,8 @@ impl Oracle {
                 let mut steps = task.steps.iter();
                 let all = steps.all(|step| step.status == StepStatus::Completed);
                 // One that was cancelled may have completed its last step before it stopped.
-                let lawful = *status == TaskStatus::Cancelled
-                    || (*status == TaskStatus::Completed) == all;
+                let lawful =
+                    *status == TaskStatus::Cancelled || (*status == TaskStatus::Completed) == all;
                 self.hold(lawful, || {
                     format!("P5: {stream} is {} and should not", status.as_str())
                 });

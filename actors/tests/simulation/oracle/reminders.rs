@@ -1,27 +1,12 @@
 //! P10: reminders are never early, and never forgotten before they came.
 
-use std::collections::{BTreeMap, BTreeSet};
+use protocol::entity::EntityId;
+use protocol::time::Timestamp;
 
-use actors::task::{Task, state::Ending};
-use protocol::{
-    entity::EntityId,
-    epoch::Epoch,
-    id::NodeId,
-    plan::Effect,
-    record::ChainHash,
-    shard::Shard,
-    task::{Event, Finding, Outcome, StepStatus, TaskStatus},
-    time::Timestamp,
-};
-use runtime::{
-    journal::{EventSourced as _, decode},
-    store::{Append, ReminderChange},
-};
-use serde_json::json;
+use super::Oracle;
 
-use crate::{link::Run, node::WALL_ERROR, store::START};
-
-use super::*;
+use crate::node::WALL_ERROR;
+use crate::store::START;
 
 impl Oracle {
     pub(crate) fn reminded(
@@ -34,7 +19,9 @@ impl Oracle {
     ) {
         let true_now = START + i64::try_from(now + WALL_ERROR).unwrap();
         let early = due > wall || due.as_micros() > true_now;
-        self.hold(!early, || format!("P10: {name} of {stream} came before {due}"));
+        self.hold(!early, || {
+            format!("P10: {name} of {stream} came before {due}")
+        });
         if let Some((set, times)) = self.reminders.get_mut(&(stream, name.to_owned()))
             && *set == due
         {

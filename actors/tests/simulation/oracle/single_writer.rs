@@ -1,11 +1,23 @@
 //! P8: one writer a stream, and epochs that grow.
 
-use super::*;
+use protocol::entity::EntityId;
+use protocol::epoch::Epoch;
+use protocol::id::NodeId;
+use protocol::shard::Shard;
+use protocol::task::Event;
+use runtime::journal::EventSourced as _;
+use runtime::journal::decode;
+use runtime::store::Append;
+use runtime::store::ReminderChange;
+
+use super::Oracle;
 
 impl Oracle {
     pub(crate) fn taken(&mut self, by: NodeId, epoch: Epoch, shards: &[Shard]) {
         let before = self.epochs.insert(epoch, by);
-        self.hold(before.is_none(), || format!("P8: {epoch} was handed out twice"));
+        self.hold(before.is_none(), || {
+            format!("P8: {epoch} was handed out twice")
+        });
         for shard in shards {
             let last = self.shards.insert(*shard, epoch);
             self.hold(last.is_none_or(|last| last < epoch), || {

@@ -1,6 +1,34 @@
 //! Writes what was decided, and settles answers that were lost.
 
-use super::*;
+use std::rc::Rc;
+use std::time::Duration;
+
+use protocol::entity::EntityId;
+use protocol::id::CommandId;
+use protocol::record::ChainHash;
+use protocol::record::Record;
+use protocol::time::Timestamp;
+use runtime::journal::EventSourced as _;
+use runtime::store::Append;
+use runtime::store::Appended;
+use runtime::store::Idempotency;
+use runtime::store::Refusal;
+use runtime::store::ReminderChange;
+
+use super::Effect;
+use super::Phase;
+use super::REPEATS;
+use super::WAKE;
+
+use crate::bug::Bug;
+use crate::faults::Fault;
+use crate::link::Message;
+use crate::node::Notice;
+use crate::store::Answer;
+use crate::store::Ask;
+use crate::store::Away;
+use crate::store::Told;
+use crate::world::World;
 
 impl World {
     /// Writes what is staged, or goes on at once when nothing is.
@@ -62,17 +90,17 @@ impl World {
         };
         self.ask(n, ask);
         match self.bug {
-            Some(Bug::EarlyAck) => self.carry_out_some(n, stream, |effect| {
-                matches!(effect, Effect::Accept(_))
-            }),
-            Some(Bug::DispatchBeforeCommit) => self.carry_out_some(n, stream, |effect| {
-                matches!(effect, Effect::Dispatch(_))
-            }),
+            Some(Bug::EarlyAck) => {
+                self.carry_out_some(n, stream, |effect| matches!(effect, Effect::Accept(_)));
+            }
+            Some(Bug::DispatchBeforeCommit) => {
+                self.carry_out_some(n, stream, |effect| matches!(effect, Effect::Dispatch(_)));
+            }
             Some(_) | None => {}
         }
     }
 
-    pub(crate) fn appended(&mut self, n: usize, ask: &Rc<Ask>, answer: Result<Rc<Answer>, Away>) {
+    pub(crate) fn appended(&mut self, n: usize, ask: &Rc<Ask>, answer: &Told) {
         let Ask::Append {
             life,
             append,
@@ -105,11 +133,11 @@ impl World {
                     }
                 }
             }
-            Err(Away) if *repeats < REPEATS => {
+            Err(_) if *repeats < REPEATS => {
                 let wait = Duration::from_millis(20 << (repeats + 1));
                 self.after(n, wait, Notice::Repeat(ask.clone()));
             }
-            Ok(_) | Err(Away) => self.failed(n, stream),
+            Ok(_) | Err(_) => self.failed(n, stream),
         }
     }
 

@@ -1,37 +1,15 @@
 //! How an activation ends: done, idle, failed, or sent away.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    rc::Rc,
-    time::Duration,
-};
+use std::time::Duration;
 
-use actors::task::{Attempt, Task, rules::Moment};
-use protocol::{
-    entity::EntityId,
-    epoch::Epoch,
-    id::{CommandId, NodeId},
-    record::{ChainHash, Record},
-    task::{Event, Failure, Outcome},
-    time::Timestamp,
-};
-use runtime::{
-    journal::{EventSourced as _, decode},
-    membership::Roster,
-    placement::Evict,
-    store::{Append, Appended, Idempotency, Refusal, ReminderChange, Scope},
-};
+use protocol::entity::EntityId;
+use runtime::placement::Evict;
+use runtime::store::Scope;
 
-use crate::{
-    bug::Bug,
-    faults::Fault,
-    link::{End, Message, Order, Run},
-    node::Notice,
-    store::{Answer, Ask, Away},
-    world::World,
-};
+use super::Phase;
 
-use super::*;
+use crate::node::Notice;
+use crate::world::World;
 
 impl World {
     /// After what is on disk was acted on: leave memory, or go on.

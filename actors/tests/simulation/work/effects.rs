@@ -1,6 +1,14 @@
 //! What a task does once its decisions are on disk.
 
-use super::*;
+use protocol::entity::EntityId;
+
+use crate::bug::Bug;
+use crate::link::End;
+use crate::link::Message;
+use crate::node::Notice;
+use crate::owner::Effect;
+use crate::owner::Mail;
+use crate::world::World;
 
 impl World {
     /// Whether an entity's node still owns it under the epoch that it was loaded under.
@@ -43,11 +51,16 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Accept(order) => self.accept(n, &order, stream),
-                Effect::Dispatch(run) => self.to_host(n, stream, &run.token, |run| {
-                    Message::Dispatch(n, run)
-                }),
+                Effect::Dispatch(run) => {
+                    self.to_host(n, stream, &run.token, |run| Message::Dispatch(n, run));
+                }
                 Effect::Recorded(host, token) => {
-                    self.send(End::Node(n), End::Node(host), None, Message::Recorded(token));
+                    self.send(
+                        End::Node(n),
+                        End::Node(host),
+                        None,
+                        Message::Recorded(token),
+                    );
                 }
                 Effect::Status { order, ask, client } => {
                     let Some(entity) = self.nodes[n].entities.get(&stream) else {
@@ -73,7 +86,10 @@ impl World {
         let Some(due) = entity.task.wake_at(entity.looked) else {
             return;
         };
-        if entity.timer.is_none_or(|earlier| due < earlier || earlier <= now) {
+        if entity
+            .timer
+            .is_none_or(|earlier| due < earlier || earlier <= now)
+        {
             entity.timer = Some(due);
             let life = entity.life;
             self.after(n, due.since(now), Notice::Wake(stream, life));

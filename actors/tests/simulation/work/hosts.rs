@@ -1,28 +1,18 @@
 //! What a task tells the hosts of its attempts, until they answer.
 
-use std::{rc::Rc, time::Duration};
+use std::rc::Rc;
+use std::time::Duration;
 
-use actors::task::rules::{Assignee, Moment, Received};
-use protocol::{
-    allocation::ScoreCard,
-    entity::EntityId,
-    id::{AgentId, CommandId},
-    plan::Plan,
-    plan::PlanSource,
-    task::{Event, StepStatus, TaskSpec},
-    time::Timestamp,
-};
-use uuid::Uuid;
+use protocol::entity::EntityId;
 
-use crate::{
-    bug::Bug,
-    link::{End, Message, Order},
-    node::Notice,
-    owner::{Effect, Mail, Phase, node_lost, run_of},
-    world::World,
-};
+use super::AGAIN;
 
-use super::*;
+use crate::link::End;
+use crate::link::Message;
+use crate::node::Notice;
+use crate::owner::Phase;
+use crate::owner::run_of;
+use crate::world::World;
 
 impl World {
     /// Sends something about a running attempt to its host.
