@@ -21,16 +21,12 @@ pub(crate) enum Bug {
     DispatchBeforeCommit,
     /// An entity acts and answers without asking whether its node still owns it.
     UnfencedEffects,
-    /// An append that was there before the first try is taken for one's own.
-    BelievesBefore,
     /// A node that the store calls the owner of what it does not hold leaves it at that.
     StrayShards,
-    /// A host that was fenced begins attempts from before.
-    ForgetfulHost,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::NoFence,
         Self::EarlyAck,
         Self::ForgottenLostAttempt,
@@ -40,8 +36,6 @@ impl Bug {
         Self::NoClaim,
         Self::DispatchBeforeCommit,
         Self::UnfencedEffects,
-        Self::BelievesBefore,
         Self::StrayShards,
-        Self::ForgetfulHost,
     ];
 }

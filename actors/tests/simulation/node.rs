@@ -12,7 +12,6 @@ use std::{
 
 use protocol::{
     entity::EntityId,
-    epoch::Epoch,
     id::NodeId,
     member::{Member, Roles},
     shard::Shard,
@@ -21,16 +20,12 @@ use protocol::{
 use runtime::{
     clock::TestClock,
     membership::{Fence, Roster},
-    placement::{
-        Holdings,
-        plan::{Takeover, plan},
-    },
-    store::{Scope, Survey},
+    placement::Holdings,
+    store::Scope,
 };
 use uuid::Uuid;
 
 use crate::{
-    bug::Bug,
     chance::Chance,
     host::Hosted,
     link::{End, Message},

@@ -7,24 +7,13 @@ mod single_writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use actors::task::{Task, state::Ending};
+use actors::task::Task;
 use protocol::{
-    entity::EntityId,
-    epoch::Epoch,
-    id::NodeId,
-    plan::Effect,
-    record::ChainHash,
-    shard::Shard,
-    task::{Event, Finding, Outcome, StepStatus, TaskStatus},
+    entity::EntityId, epoch::Epoch, id::NodeId, record::ChainHash, shard::Shard, task::StepStatus,
     time::Timestamp,
 };
-use runtime::{
-    journal::{EventSourced as _, decode},
-    store::{Append, ReminderChange},
-};
-use serde_json::json;
 
-use crate::{link::Run, store::START};
+use crate::store::START;
 
 /// Everything that the promises compare with.
 #[derive(Debug, Default)]

@@ -6,7 +6,6 @@ mod ending;
 use std::{
     collections::{BTreeMap, VecDeque},
     rc::Rc,
-    time::Duration,
 };
 
 use actors::task::{Attempt, Task, rules::Moment};
@@ -21,14 +20,11 @@ use protocol::{
 use runtime::{
     journal::{EventSourced as _, decode},
     membership::Roster,
-    store::{Append, Appended, Idempotency, Refusal, ReminderChange},
 };
 
 use crate::{
     bug::Bug,
-    faults::Fault,
     link::{End, Message, Order, Run},
-    node::Notice,
     store::{Answer, Ask, Told},
     world::World,
 };
@@ -262,13 +258,7 @@ impl World {
         }
     }
 
-    pub(crate) fn read(
-        &mut self,
-        n: usize,
-        stream: EntityId,
-        life: u64,
-        answer: &Told,
-    ) {
+    pub(crate) fn read(&mut self, n: usize, stream: EntityId, life: u64, answer: &Told) {
         if self.entity(n, stream, life).is_none() {
             return;
         }

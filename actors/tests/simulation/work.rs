@@ -20,7 +20,6 @@ use uuid::Uuid;
 use crate::{
     bug::Bug,
     link::{End, Message, Order},
-    node::Notice,
     owner::{Effect, Mail, Phase, node_lost, run_of},
     world::World,
 };
@@ -62,7 +61,7 @@ impl World {
                     self.send_to_owner(n, stream, Message::Cancel(stream));
                 }
             }
-            Message::Dispatch(owner, run) => self.dispatched(n, owner, run),
+            Message::Dispatch(owner, run) => self.dispatched(n, owner, &run),
             Message::Query(owner, run) => self.queried(n, owner, &run),
             Message::Probe(owner, run) => self.probed(n, owner, &run),
             Message::Stop(owner, run) => self.stopped(n, owner, &run),

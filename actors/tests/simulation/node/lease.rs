@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use runtime::membership::Roster;
-use runtime::store::Survey;
+use runtime::{membership::Roster, store::Survey};
 
 use super::Standing;
 
-use crate::bug::Bug;
-use crate::store::Answer;
-use crate::store::Ask;
-use crate::store::Told;
-use crate::world::World;
+use crate::{
+    bug::Bug,
+    store::{Answer, Ask, Told},
+    world::World,
+};
 
 impl World {
     pub(crate) fn enter(&mut self, n: usize) {

@@ -1,26 +1,20 @@
 //! Takes shards and gives them back, as a placer does.
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 
-use protocol::epoch::Epoch;
-use protocol::shard::Shard;
-use runtime::placement::plan::Takeover;
-use runtime::placement::plan::plan;
-use runtime::store::Scope;
+use protocol::{epoch::Epoch, shard::Shard};
+use runtime::{
+    placement::plan::{Takeover, plan},
+    store::Scope,
+};
 
-use super::Notice;
-use super::PAUSE;
-use super::POLITE;
-use super::Power;
-use super::SHARDS;
-use super::Standing;
+use super::{Notice, PAUSE, POLITE, Power, SHARDS, Standing};
 
-use crate::bug::Bug;
-use crate::store::Answer;
-use crate::store::Ask;
-use crate::store::Told;
-use crate::world::World;
+use crate::{
+    bug::Bug,
+    store::{Answer, Ask, Told},
+    world::World,
+};
 
 impl World {
     /// As a placer looks.

@@ -1,16 +1,14 @@
 //! Wakes entities when their reminders are due.
 
-use protocol::entity::EntityId;
-use protocol::time::Timestamp;
+use protocol::{entity::EntityId, time::Timestamp};
 
-use super::Notice;
-use super::REMIND;
+use super::{Notice, REMIND};
 
-use crate::bug::Bug;
-use crate::store::Answer;
-use crate::store::Ask;
-use crate::store::Told;
-use crate::world::World;
+use crate::{
+    bug::Bug,
+    store::{Answer, Ask, Told},
+    world::World,
+};
 
 impl World {
     pub(crate) fn remind(&mut self, n: usize) {

@@ -1,11 +1,9 @@
 //! P4: what the world outside saw.
 
-use protocol::plan::Effect;
-use protocol::task::Finding;
+use protocol::{plan::Effect, task::Finding};
 use serde_json::json;
 
-use super::Oracle;
-use super::needs_met;
+use super::{Oracle, needs_met};
 
 use crate::link::Run;
 

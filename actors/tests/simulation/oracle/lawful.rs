@@ -1,18 +1,14 @@
 //! P2 to P7: which event may follow what was committed.
 
 use actors::task::state::Ending;
-use protocol::entity::EntityId;
-use protocol::plan::Effect;
-use protocol::task::Event;
-use protocol::task::Finding;
-use protocol::task::Outcome;
-use protocol::task::StepStatus;
-use protocol::task::TaskStatus;
+use protocol::{
+    entity::EntityId,
+    plan::Effect,
+    task::{Event, Finding, Outcome, StepStatus, TaskStatus},
+};
 use serde_json::json;
 
-use super::Oracle;
-use super::Shadow;
-use super::needs_met;
+use super::{Oracle, Shadow, needs_met};
 
 impl Oracle {
     /// Whether an event may follow what was committed before it.

@@ -1,12 +1,10 @@
 //! P10: reminders are never early, and never forgotten before they came.
 
-use protocol::entity::EntityId;
-use protocol::time::Timestamp;
+use protocol::{entity::EntityId, time::Timestamp};
 
 use super::Oracle;
 
-use crate::node::WALL_ERROR;
-use crate::store::START;
+use crate::{node::WALL_ERROR, store::START};
 
 impl Oracle {
     pub(crate) fn reminded(

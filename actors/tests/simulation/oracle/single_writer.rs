@@ -1,14 +1,10 @@
 //! P8: one writer a stream, and epochs that grow.
 
-use protocol::entity::EntityId;
-use protocol::epoch::Epoch;
-use protocol::id::NodeId;
-use protocol::shard::Shard;
-use protocol::task::Event;
-use runtime::journal::EventSourced as _;
-use runtime::journal::decode;
-use runtime::store::Append;
-use runtime::store::ReminderChange;
+use protocol::{entity::EntityId, epoch::Epoch, id::NodeId, shard::Shard, task::Event};
+use runtime::{
+    journal::{EventSourced as _, decode},
+    store::{Append, ReminderChange},
+};
 
 use super::Oracle;
 

@@ -1,34 +1,28 @@
 //! Writes what was decided, and settles answers that were lost.
 
-use std::rc::Rc;
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
-use protocol::entity::EntityId;
-use protocol::id::CommandId;
-use protocol::record::ChainHash;
-use protocol::record::Record;
-use protocol::time::Timestamp;
-use runtime::journal::EventSourced as _;
-use runtime::store::Append;
-use runtime::store::Appended;
-use runtime::store::Idempotency;
-use runtime::store::Refusal;
-use runtime::store::ReminderChange;
+use protocol::{
+    entity::EntityId,
+    id::CommandId,
+    record::{ChainHash, Record},
+    time::Timestamp,
+};
+use runtime::{
+    journal::EventSourced as _,
+    store::{Append, Appended, Idempotency, Refusal, ReminderChange},
+};
 
-use super::Effect;
-use super::Phase;
-use super::REPEATS;
-use super::WAKE;
+use super::{Effect, Phase, REPEATS, WAKE};
 
-use crate::bug::Bug;
-use crate::faults::Fault;
-use crate::link::Message;
-use crate::node::Notice;
-use crate::store::Answer;
-use crate::store::Ask;
-use crate::store::Away;
-use crate::store::Told;
-use crate::world::World;
+use crate::{
+    bug::Bug,
+    faults::Fault,
+    link::Message,
+    node::Notice,
+    store::{Answer, Ask, Told},
+    world::World,
+};
 
 impl World {
     /// Writes what is staged, or goes on at once when nothing is.
@@ -116,11 +110,7 @@ impl World {
         let order = entity.command.clone().map(|(_, order)| order);
         match answer.as_deref() {
             // Somebody else made it with the same command: what is staged here never was.
-            Ok(Answer::Appended(Ok(Appended::Before)))
-                if *repeats == 0 && self.bug != Some(Bug::BelievesBefore) =>
-            {
-                self.failed(n, stream);
-            }
+            Ok(Answer::Appended(Ok(Appended::Before))) if *repeats == 0 => self.failed(n, stream),
             Ok(Answer::Appended(Ok(_))) => self.believe(n, stream, &append.record),
             Ok(Answer::Appended(Err(Refusal::Repeated { stream: made, .. }))) => {
                 if *made == stream {

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use protocol::entity::EntityId;
-use runtime::placement::Evict;
-use runtime::store::Scope;
+use runtime::{placement::Evict, store::Scope};
 
 use super::Phase;
 
-use crate::node::Notice;
-use crate::world::World;
+use crate::{node::Notice, world::World};
 
 impl World {
     /// After what is on disk was acted on: leave memory, or go on.

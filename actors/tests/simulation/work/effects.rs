@@ -2,13 +2,13 @@
 
 use protocol::entity::EntityId;
 
-use crate::bug::Bug;
-use crate::link::End;
-use crate::link::Message;
-use crate::node::Notice;
-use crate::owner::Effect;
-use crate::owner::Mail;
-use crate::world::World;
+use crate::{
+    bug::Bug,
+    link::{End, Message},
+    node::Notice,
+    owner::{Effect, Mail},
+    world::World,
+};
 
 impl World {
     /// Whether an entity's node still owns it under the epoch that it was loaded under.
@@ -52,7 +52,7 @@ impl World {
             match effect {
                 Effect::Accept(order) => self.accept(n, &order, stream),
                 Effect::Dispatch(run) => {
-                    self.to_host(n, stream, &run.token, |run| Message::Dispatch(n, run));
+                    self.tell_host(n, stream, &run.token, |run| Message::Dispatch(n, run));
                 }
                 Effect::Recorded(host, token) => {
                     self.send(

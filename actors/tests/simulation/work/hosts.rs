@@ -1,22 +1,21 @@
 //! What a task tells the hosts of its attempts, until they answer.
 
-use std::rc::Rc;
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use protocol::entity::EntityId;
 
 use super::AGAIN;
 
-use crate::link::End;
-use crate::link::Message;
-use crate::node::Notice;
-use crate::owner::Phase;
-use crate::owner::run_of;
-use crate::world::World;
+use crate::{
+    link::{End, Message},
+    node::Notice,
+    owner::{Phase, run_of},
+    world::World,
+};
 
 impl World {
     /// Sends something about a running attempt to its host.
-    pub(crate) fn to_host(
+    pub(crate) fn tell_host(
         &mut self,
         n: usize,
         stream: EntityId,
@@ -94,13 +93,13 @@ impl World {
             .collect();
         for token in unsure {
             if found.contains(&token) {
-                self.to_host(n, stream, &token, |run| Message::Query(n, run));
+                self.tell_host(n, stream, &token, |run| Message::Query(n, run));
             } else {
-                self.to_host(n, stream, &token, |run| Message::Dispatch(n, run));
+                self.tell_host(n, stream, &token, |run| Message::Dispatch(n, run));
             }
         }
         for token in running.into_iter().filter(|_| cancelling) {
-            self.to_host(n, stream, &token, |run| Message::Stop(n, run));
+            self.tell_host(n, stream, &token, |run| Message::Stop(n, run));
         }
         for run in probes {
             let living = self.nodes[n].roster.living();
