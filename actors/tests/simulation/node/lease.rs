@@ -5,7 +5,6 @@ use std::time::Duration;
 use runtime::{membership::Roster, store::Survey};
 
 use super::Standing;
-
 use crate::{
     bug::Bug,
     store::{Answer, Ask, Told},

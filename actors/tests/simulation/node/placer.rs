@@ -9,7 +9,6 @@ use runtime::{
 };
 
 use super::{Notice, PAUSE, POLITE, Power, SHARDS, Standing};
-
 use crate::{
     bug::Bug,
     store::{Answer, Ask, Told},

@@ -3,7 +3,6 @@
 use protocol::{entity::EntityId, time::Timestamp};
 
 use super::{Notice, REMIND};
-
 use crate::{
     bug::Bug,
     store::{Answer, Ask, Told},

@@ -4,7 +4,6 @@ use protocol::{plan::Effect, task::Finding};
 use serde_json::json;
 
 use super::{Oracle, needs_met};
-
 use crate::link::Run;
 
 impl Oracle {

@@ -3,7 +3,6 @@
 use protocol::{entity::EntityId, time::Timestamp};
 
 use super::Oracle;
-
 use crate::{node::WALL_ERROR, store::START};
 
 impl Oracle {

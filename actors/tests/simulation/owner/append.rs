@@ -14,7 +14,6 @@ use runtime::{
 };
 
 use super::{Effect, Phase, REPEATS, WAKE};
-
 use crate::{
     bug::Bug,
     faults::Fault,

@@ -6,7 +6,6 @@ use protocol::entity::EntityId;
 use runtime::{placement::Evict, store::Scope};
 
 use super::Phase;
-
 use crate::{node::Notice, world::World};
 
 impl World {

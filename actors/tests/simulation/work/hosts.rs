@@ -5,7 +5,6 @@ use std::{rc::Rc, time::Duration};
 use protocol::entity::EntityId;
 
 use super::AGAIN;
-
 use crate::{
     link::{End, Message},
     node::Notice,
