@@ -3,6 +3,11 @@
 //!
 //! `TROUPE_SIM_SEEDS` sets how many runs there are, `TROUPE_SIM_SEED` plays one and prints it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which the lint does not recognise outside a test function"
+)]
+
 mod bug;
 mod chance;
 mod client;
