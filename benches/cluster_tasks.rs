@@ -113,7 +113,7 @@ async fn start(program: &Path, folder: &Path, server: &PrivatePostgres) -> Resul
                 Node::start_with(program, &data, &variables).await?
             }
             Some(member) => {
-                let (address, token) = member.join_line()?;
+                let (address, token) = member.join_line().await?;
                 let variables = [("TROUPE_NODE__NAME", name.as_str())];
                 let watch = stopwatch();
                 let arguments = ["--join", &address, "--token", &token];

@@ -128,8 +128,16 @@ impl Node {
     /// # Errors
     ///
     /// When it did not say.
-    pub fn join_line(&self) -> io::Result<(String, String)> {
-        let log = fs::read_to_string(self.data.with_extension("log"))?;
+    pub async fn join_line(&self) -> io::Result<(String, String)> {
+        let said = |log: &str| log.contains("Ctrl-C stops it");
+        let mut log = String::new();
+        for _ in 0..5_000 {
+            log = fs::read_to_string(self.data.with_extension("log"))?;
+            if said(&log) {
+                break;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
         let line = log.lines().find(|line| line.starts_with("join "));
         let mut words = line.unwrap_or_default().split_whitespace();
         let mut after = |flag: &str| {

@@ -211,8 +211,19 @@ impl World {
             .filter(|(_, entity)| entity.has_lost(&node.roster))
             .map(|(stream, _)| *stream)
             .collect();
+        let now = node.wall();
+        // Steps for which there was no host wait for one, as in the allocator's room.
+        let waiting: Vec<EntityId> = node
+            .entities
+            .iter()
+            .filter(|(_, entity)| entity.task.ready(now).next().is_some())
+            .map(|(stream, _)| *stream)
+            .collect();
         for stream in mourning {
             self.tell(n, stream, crate::owner::Mail::HostsGone);
+        }
+        for stream in waiting {
+            self.tell(n, stream, crate::owner::Mail::Look);
         }
     }
 }

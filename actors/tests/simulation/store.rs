@@ -146,7 +146,7 @@ impl Store {
             Ask::Survey => Answer::Survey(Box::new(ready(memory.survey()))),
             Ask::Take(shards) => Answer::Taken(ready(memory.take(from, shards))),
             Ask::GiveBack(shards) => {
-                self.give_back(from, shards);
+                ready(memory.give_back(from, shards));
                 Answer::Done
             }
             Ask::Open(scope) => {
@@ -164,18 +164,6 @@ impl Store {
                 Answer::Done
             }
         }
-    }
-
-    /// Frees what is still owned under the epoch that the asker means. The store's own method names
-    /// none: a request that comes late would free what its sender has taken again since.
-    fn give_back(&self, from: NodeId, shards: &[(Shard, Epoch)]) {
-        let rows = ready(self.memory.survey()).shards;
-        let meant = shards.iter().filter(|(shard, epoch)| {
-            let row = rows.get(usize::from(shard.0));
-            row.is_some_and(|row| row.epoch == *epoch)
-        });
-        let meant: Vec<_> = meant.map(|(shard, _)| *shard).collect();
-        ready(self.memory.give_back(from, &meant));
     }
 
     fn claim(&self, stream: EntityId, epoch: Epoch, owner: NodeId) -> Option<bool> {

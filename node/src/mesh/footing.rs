@@ -76,12 +76,16 @@ pub(crate) async fn stand(
         Some(store) => Arc::new(StoreRegistrar(store.clone())),
         None => Arc::new(SponsorRegistrar::new(mesh.clone())),
     };
+    let sent = clock.boot();
     let roster = match &enrolled.store {
         Some(store) => enter(config, enrolled, &me, store, sole).await?,
         None => Roster::empty(enrolled.founding.shards),
     };
     let timing = config.cluster.timing();
     let membership = Membership::new(me.clone(), roster, timing, clock.clone(), fence.clone());
+    if enrolled.store.is_some() {
+        membership.confirmed(sent);
+    }
     let holdings = Holdings::none(enrolled.founding.shards, fence);
     if let Some(store) = enrolled.store.as_ref().filter(|_| sole) {
         take_all(store, me.node, &holdings).await?;

@@ -180,8 +180,9 @@ impl Membership {
         &self.0.clock
     }
 
-    /// The store confirmed the lease by an answer to what was sent at `sent`.
-    pub(super) fn confirmed(&self, sent: Duration) {
+    /// The store confirmed the lease by an answer to what was sent at `sent`, a moment of
+    /// [`Clock::boot`].
+    pub fn confirmed(&self, sent: Duration) {
         let mut steady = lock(&self.0.steady);
         let gap = |steady: &Steady| sent.saturating_sub(steady.last) > self.0.timing.ttl / 2;
         let since = match *steady {

@@ -18,10 +18,10 @@ pub struct Plan {
     /// Free, or its owner's lease is over, and this node is to have them.
     pub take: Vec<Shard>,
     /// Held here, and another is to have them.
-    pub give_back: Vec<Shard>,
+    pub give_back: Vec<(Shard, Epoch)>,
     /// Owned here by the store's word, and not held: the answer to a taking was lost. They go back,
     /// so that whoever is to have them can take them, unless that taking is still under way.
-    pub stray: Vec<Shard>,
+    pub stray: Vec<(Shard, Epoch)>,
 }
 
 /// Whether shards of owners whose lease is over may be taken. After the store was away, and at the
@@ -63,13 +63,13 @@ pub fn plan(
             Some(_) | None => {}
         }
         if mine && !held.contains_key(&shard) {
-            plan.stray.push(shard);
+            plan.stray.push((shard, row.epoch));
             continue;
         }
         let wanted = rendezvous::owner(shard, &candidates);
-        if held.contains_key(&shard) {
+        if let Some(epoch) = held.get(&shard) {
             if (wanted.is_some() || leaving) && wanted != Some(me) && plan.give_back.len() < STEP {
-                plan.give_back.push(shard);
+                plan.give_back.push((shard, *epoch));
             }
         } else if wanted == Some(me) {
             let free = match row.owner {

@@ -51,6 +51,7 @@ impl World {
         if !node.taking && self.bug != Some(Bug::StrayShards) {
             back.extend(plan.stray);
         }
+        let back: Vec<Shard> = back.into_iter().map(|(shard, _)| shard).collect();
         let mut take = plan.take;
         take.retain(|shard| !node.leaving.contains(shard));
         if !take.is_empty() && !std::mem::replace(&mut node.taking, true) {
