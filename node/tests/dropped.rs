@@ -49,7 +49,11 @@ async fn its_actors_end_with_it_and_the_next_start_goes_on() {
 async fn the_others_count_it_as_lost_when_its_lease_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
-    let first = node(folder.path(), "first").mesh(any).start().await.unwrap();
+    let first = node(folder.path(), "first")
+        .mesh(any)
+        .start()
+        .await
+        .unwrap();
     let token = first.join_token().await.unwrap();
     let mesh = first.member().mesh.clone().unwrap();
     let second = node(folder.path(), "second")
@@ -63,7 +67,10 @@ async fn the_others_count_it_as_lost_when_its_lease_is_over() {
     let store = first.store().unwrap().clone();
     let lives = async || {
         let survey = store.survey().await.unwrap();
-        let row = survey.members.into_iter().find(|row| row.member.node == lost);
+        let row = survey
+            .members
+            .into_iter()
+            .find(|row| row.member.node == lost);
         row.is_some_and(|row| row.lives())
     };
     assert!(lives().await);

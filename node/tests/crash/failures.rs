@@ -163,7 +163,12 @@ async fn what_clients_are_shown_is_on_disk() {
             shown.push(node.orchestrator().task(&caller, id).await.unwrap());
         }
         looks += shown.len();
-        let records = node.store().unwrap().read(id.into(), 0, 1000).await.unwrap();
+        let records = node
+            .store()
+            .unwrap()
+            .read(id.into(), 0, 1000)
+            .await
+            .unwrap();
         for task in shown {
             let written = records
                 .iter()
