@@ -1,6 +1,6 @@
 //! `troupe demo`: shows on this machine, and offline, what is promised.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use futures_util::{StreamExt, stream};
@@ -77,8 +77,8 @@ enum Engine {
     Postgres,
 }
 
-/// The share of all effects after which the node is killed: one in five.
-const EARLY: usize = 5;
+/// The part of all effects after which the node is killed: half of them, so that steps of every class run.
+const PART: usize = 2;
 
 /// Attempts that must run where the kill is to meet them.
 const ENOUGH: u32 = 3;
@@ -155,11 +155,19 @@ impl Chaos {
         let bar = self.bar(output);
         let clients = watch::Sender::new(cluster.clients());
         let at = clients.subscribe();
-        let (tasks, kill) = tokio::try_join!(
-            self.submit_all(at, &ledger, until),
-            self.kill(cluster, &clients, &ledger, engine, until, output)
-        )?;
-        let seen = await_all(&clients.borrow().clone(), tasks, until, &bar).await;
+        let work = async {
+            let (tasks, kill) = tokio::try_join!(
+                self.submit_all(at, &ledger, until),
+                self.kill(cluster, &clients, &ledger, engine, until)
+            )?;
+            bar.suspend(|| output.note(&told(&kill)));
+            let clients = clients.borrow().clone();
+            Ok::<_, Failure>((await_all(&clients, tasks, until).await, kill))
+        };
+        let (seen, kill) = tokio::select! {
+            done = work => done?,
+            never = follow(&ledger, &bar) => match never {},
+        };
         bar.finish_and_clear();
 
         let verdict = Verdict::of(&seen, &ledger.lines(), &kill);
@@ -265,25 +273,24 @@ impl Chaos {
         ledger: &Ledger,
         engine: Engine,
         until: Instant,
-        output: &Output,
     ) -> Result<Kill, Failure> {
         let role = match self.kill {
             Victim::Worker => NodeRole::Worker,
             Victim::Control => NodeRole::Control,
         };
         let alone = engine == Engine::Sqlite && self.kill == Victim::Control;
-        let early = self.tasks as usize * load::STEPS / EARLY;
-        let (node, running) = loop {
+        let half = self.tasks as usize * load::STEPS / PART;
+        let node = loop {
             let client = clients.borrow().first().cloned();
             let running = match client {
                 Some((_, client)) => load::running(&client).await,
                 None => Vec::new(),
             };
             let chosen = choose(&cluster.nodes, role, alone, &running);
-            if let Some((node, running)) = chosen.filter(|(_, running)| *running >= ENOUGH)
-                && ledger.lines().len() >= early
+            if let Some((node, _)) = chosen.filter(|(_, running)| *running >= ENOUGH)
+                && ledger.lines().len() >= half
             {
-                break (node, running);
+                break node;
             }
             if Instant::now() > until || ledger.lines().len() >= self.tasks as usize * load::STEPS {
                 return Err(unmet());
@@ -299,11 +306,6 @@ impl Chaos {
             None
         };
         clients.send_replace(cluster.clients());
-        let what = if alone { "ran for" } else { "ran on" };
-        output.note(&format!(
-            "{node} was killed: {running} attempts {what} it{}",
-            back.map_or("", |_| ", and it was started again")
-        ));
         Ok(Kill { node, at, back })
     }
 
@@ -313,9 +315,9 @@ impl Chaos {
         let bar = if quiet {
             ProgressBar::hidden()
         } else {
-            ProgressBar::new(u64::from(self.tasks))
+            ProgressBar::new(u64::from(self.tasks) * load::STEPS as u64)
         };
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} tasks  {elapsed}");
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} effects  {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
@@ -347,15 +349,32 @@ fn choose(
     counted.max_by_key(|(_, count)| *count)
 }
 
+/// Shows how many effects there are.
+async fn follow(ledger: &Ledger, bar: &ProgressBar) -> Infallible {
+    loop {
+        bar.set_position(ledger.lines().len() as u64);
+        tokio::time::sleep(LOOK * 4).await;
+    }
+}
+
+fn told(kill: &Kill) -> String {
+    match kill.back {
+        None => format!("{} was killed", kill.node),
+        Some(back) => format!(
+            "{} was killed, and serves again after {:.1} s",
+            kill.node,
+            back.since(kill.at).as_secs_f64()
+        ),
+    }
+}
+
 async fn await_all(
     clients: &[(String, Client)],
     tasks: Vec<Acknowledged>,
     until: Instant,
-    bar: &ProgressBar,
 ) -> Vec<Kept> {
     let ends = stream::iter(tasks).map(async |asked| {
         let seen = load::settled(clients, &asked, until).await;
-        bar.inc(1);
         Kept {
             id: asked.task.id,
             owner: asked.owner,
