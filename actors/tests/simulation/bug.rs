@@ -21,10 +21,12 @@ pub(crate) enum Bug {
     DispatchBeforeCommit,
     /// An entity acts and answers without asking whether its node still owns it.
     UnfencedEffects,
+    /// A node that the store calls the owner of what it does not hold leaves it at that.
+    StrayShards,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::NoFence,
         Self::EarlyAck,
         Self::ForgottenLostAttempt,
@@ -34,5 +36,6 @@ impl Bug {
         Self::NoClaim,
         Self::DispatchBeforeCommit,
         Self::UnfencedEffects,
+        Self::StrayShards,
     ];
 }

@@ -43,14 +43,14 @@ pub(crate) fn lost() -> Outcome {
 }
 
 impl World {
-    pub(crate) fn dispatched(&mut self, n: usize, owner: usize, run: Rc<Run>) {
+    pub(crate) fn dispatched(&mut self, n: usize, owner: usize, run: &Rc<Run>) {
         let node = &self.nodes[n];
         if node.hosted.contains_key(&run.token) {
-            self.begun(n, owner, &run);
+            self.begun(n, owner, run);
             return;
         }
         if node.closed.contains(&run.token) {
-            self.queried(n, owner, &run);
+            self.queried(n, owner, run);
             return;
         }
         if !node.fence.holds() {
@@ -58,13 +58,14 @@ impl World {
         }
         let token = run.token.clone();
         let doubt = Duration::from_micros(2 * WALL_ERROR);
-        if node.anew.is_some_and(|anew| run.since < anew.plus(doubt)) {
+        let earlier = node.anew.is_some_and(|anew| run.since < anew.plus(doubt));
+        if earlier {
             // Recorded before this node was fenced: its owner may have given it up since.
-            self.keep(n, &run, failed("not_started", true), false);
+            self.keep(n, run, failed("not_started", true), false);
             self.over(n, &token, failed("not_started", true));
             return;
         }
-        self.oracle.begins(&run);
+        self.oracle.begins(run);
         let draw = self.chance.below(100);
         let (fate, takes) = match draw {
             0..78 => (
@@ -78,14 +79,14 @@ impl World {
             92..96 => (failed("connect", true), false),
             _ => (failed("input", false), false),
         };
-        self.keep(n, &run, fate, takes);
+        self.keep(n, run, fate, takes);
         let lasts = self.chance.between(20 * MS, 6 * SECOND);
         if takes {
             let at = Duration::from_micros(self.chance.between(0, lasts));
             self.after(n, at, Notice::Takes(token.clone()));
         }
         self.after(n, Duration::from_micros(lasts), Notice::Ends(token));
-        self.begun(n, owner, &run);
+        self.begun(n, owner, run);
     }
 
     fn keep(&mut self, n: usize, run: &Rc<Run>, fate: Outcome, takes: bool) {
@@ -189,12 +190,7 @@ impl World {
         } else {
             self.oracle.find(run)
         };
-        let found = Message::Found(
-            run.stream,
-            run.step.clone(),
-            run.number,
-            Rc::new(finding),
-        );
+        let found = Message::Found(run.stream, run.step.clone(), run.number, Rc::new(finding));
         self.send(End::Node(n), End::Node(owner), None, found);
     }
 

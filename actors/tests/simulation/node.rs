@@ -1,5 +1,9 @@
 //! One node: its clock, its lease, the shards it owns; driven as `membership` and `placement` drive.
 
+mod lease;
+mod placer;
+mod reminders;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
@@ -8,7 +12,6 @@ use std::{
 
 use protocol::{
     entity::EntityId,
-    epoch::Epoch,
     id::NodeId,
     member::{Member, Roles},
     shard::Shard,
@@ -17,21 +20,17 @@ use protocol::{
 use runtime::{
     clock::TestClock,
     membership::{Fence, Roster},
-    placement::{
-        Holdings,
-        plan::{Takeover, plan},
-    },
-    store::{Scope, Survey},
+    placement::Holdings,
+    store::Scope,
 };
 use uuid::Uuid;
 
 use crate::{
-    bug::Bug,
     chance::Chance,
     host::Hosted,
     link::{End, Message},
     owner::Entity,
-    store::{Answer, Ask, Away, START},
+    store::{Answer, Ask, START, Told},
     world::{Event, World},
 };
 
@@ -68,7 +67,7 @@ pub(crate) enum Notice {
     Look,
     Tick,
     Remind,
-    Answered(Rc<Ask>, Result<Rc<Answer>, Away>),
+    Answered(Rc<Ask>, Told),
     /// Asks again what could not be asked.
     Again(Rc<Ask>),
     /// Entities had long enough to leave.
@@ -87,6 +86,10 @@ pub(crate) enum Notice {
     Report(String),
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what is under way, as membership and placer keep it"
+)]
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) index: usize,
@@ -259,22 +262,6 @@ impl World {
         self.after(index, REMIND, Notice::Remind);
     }
 
-    fn enter(&mut self, n: usize) {
-        let node = &mut self.nodes[n];
-        node.renewing = true;
-        let member = Box::new(node.member.clone());
-        let former = node.former;
-        let sent = node.boot();
-        self.ask(
-            n,
-            Ask::Enter {
-                member,
-                former,
-                sent,
-            },
-        );
-    }
-
     pub(crate) fn handle(&mut self, n: usize, notice: Notice) {
         match notice {
             Notice::Look => {
@@ -286,7 +273,7 @@ impl World {
                 self.after(n, TICK, Notice::Tick);
             }
             Notice::Remind => self.remind(n),
-            Notice::Answered(ask, answer) => self.answered(n, &ask, answer),
+            Notice::Answered(ask, answer) => self.answered(n, &ask, &answer),
             Notice::Again(ask) => self.ask(n, (*ask).clone()),
             Notice::Hurry(wait) => self.hurry(n, wait),
             Notice::Wake(stream, life) => self.timer(n, stream, life),
@@ -299,75 +286,7 @@ impl World {
         }
     }
 
-    fn look(&mut self, n: usize) {
-        self.check_fence(n);
-        let node = &mut self.nodes[n];
-        let now = node.boot();
-        let due = node.sent.is_none_or(|sent| now >= sent + self.timing.renew);
-        if due && !node.renewing {
-            node.sent = Some(now);
-            if node.fence.left() == Some(Duration::ZERO) && node.former != Some(node.id()) {
-                // It never became a member.
-                self.enter(n);
-            } else {
-                node.renewing = true;
-                self.ask(n, Ask::Renew { sent: now });
-            }
-        }
-        self.survey(n);
-    }
-
-    fn check_fence(&mut self, n: usize) {
-        let node = &self.nodes[n];
-        if node.fence.left() == Some(Duration::ZERO) && node.standing == Standing::Member {
-            self.fenced(n);
-        }
-    }
-
-    fn survey(&mut self, n: usize) {
-        if std::mem::replace(&mut self.nodes[n].surveying, true) {
-            self.nodes[n].again = true;
-        } else {
-            self.ask(n, Ask::Survey);
-        }
-    }
-
-    /// The lease is over: known, or by this node's own clock.
-    fn fenced(&mut self, n: usize) {
-        self.trace(format_args!("node {n} is fenced"));
-        let node = &mut self.nodes[n];
-        node.fence.lower();
-        node.steady = None;
-        node.standing = Standing::Fenced;
-        self.abandon_attempts(n);
-        self.place(n);
-    }
-
-    /// The store confirmed the lease by an answer to what was sent at `sent`.
-    fn confirmed(&mut self, n: usize, sent: Duration) {
-        let timing = self.timing;
-        let node = &mut self.nodes[n];
-        let since = match node.steady {
-            Some((since, last)) if sent.saturating_sub(last) <= timing.ttl / 2 => since,
-            Some(_) | None => sent,
-        };
-        node.steady = Some((since, sent));
-        // Those that held an attempt of this node for lost while its lease was over were right.
-        if node.standing == Standing::Fenced && node.former == Some(node.id()) {
-            node.anew = Some(node.wall());
-        }
-        let until = match self.bug {
-            Some(Bug::NoMargin) => sent + timing.ttl,
-            _ => timing.acts_until(sent),
-        };
-        node.fence.extend(until);
-        node.standing = Standing::Member;
-        // From now on it renews.
-        node.former = Some(node.id());
-        self.place(n);
-    }
-
-    fn answered(&mut self, n: usize, ask: &Rc<Ask>, answer: Result<Rc<Answer>, Away>) {
+    fn answered(&mut self, n: usize, ask: &Rc<Ask>, answer: &Told) {
         match &**ask {
             Ask::Renew { sent } | Ask::Enter { sent, .. } => self.renewed(n, *sent, answer),
             Ask::Survey => self.surveyed(n, answer),
@@ -396,208 +315,9 @@ impl World {
         }
     }
 
-    fn renewed(&mut self, n: usize, sent: Duration, answer: Result<Rc<Answer>, Away>) {
-        self.nodes[n].renewing = false;
-        match answer.as_deref() {
-            Ok(Answer::Renewed(true)) => self.confirmed(n, sent),
-            Ok(Answer::Renewed(false)) => {
-                self.fenced(n);
-                self.enter(n);
-            }
-            Ok(Answer::Entered(Ok(()))) => {
-                if self.nodes[n].former == Some(self.nodes[n].id()) {
-                    self.lost(n);
-                }
-                self.confirmed(n, sent);
-            }
-            // A namesake's lease still runs.
-            Ok(_) | Err(_) => {}
-        }
-    }
-
-    /// What the lease stood for is gone.
-    fn lost(&mut self, n: usize) {
-        let holdings = &self.nodes[n].holdings;
-        for shard in holdings.held().into_keys() {
-            holdings.drop(shard);
-        }
-    }
-
-    fn surveyed(&mut self, n: usize, answer: Result<Rc<Answer>, Away>) {
-        let node = &mut self.nodes[n];
-        node.surveying = false;
-        if let Ok(Answer::Survey(survey)) = answer.as_deref() {
-            node.roster = Roster::new(Survey::clone(survey));
-            self.place(n);
-            self.watch_hosts(n);
-        }
-        if std::mem::take(&mut self.nodes[n].again) {
-            self.survey(n);
-        }
-    }
-
-    /// As a placer looks.
-    fn place(&mut self, n: usize) {
-        let node = &mut self.nodes[n];
-        let stood = std::mem::replace(&mut node.stood, node.standing);
-        if node.standing != Standing::Member {
-            if stood != node.standing && self.bug != Some(Bug::NoFence) {
-                self.evict_at_once(n, &Scope::All);
-            }
-            return;
-        }
-        let held = node.holdings.held();
-        if stood == Standing::Fenced && !held.is_empty() {
-            let scope = node.holdings.scope();
-            self.ask(n, Ask::Open(scope));
-        }
-        let node = &self.nodes[n];
-        let takeover = if node.is_steady(self.timing.ttl) {
-            Takeover::Allowed
-        } else {
-            Takeover::FreeOnly
-        };
-        let plan = plan(&node.roster, node.id(), &held, takeover);
-        if !plan.lost.is_empty() {
-            self.trace(format_args!("node {n} lost {:?}", plan.lost));
-            for shard in &plan.lost {
-                self.nodes[n].holdings.drop(*shard);
-            }
-            let scope = self.nodes[n].scope(&plan.lost);
-            self.evict_at_once(n, &scope);
-        }
-        let node = &mut self.nodes[n];
-        let mut back = plan.give_back;
-        if !node.taking {
-            back.extend(plan.stray);
-        }
-        let mut take = plan.take;
-        take.retain(|shard| !node.leaving.contains(shard));
-        if !take.is_empty() && !std::mem::replace(&mut node.taking, true) {
-            self.ask(n, Ask::Take(take));
-        }
-        let node = &mut self.nodes[n];
-        if node.leaving.is_empty() && !back.is_empty() {
-            node.leaving.extend(&back);
-            self.leave(n, back);
-        }
-    }
-
-    fn taken(&mut self, n: usize, taken: Option<&(Epoch, Vec<Shard>)>) {
-        let node = &mut self.nodes[n];
-        node.taking = false;
-        if let Some((epoch, shards)) = taken {
-            for shard in shards {
-                node.holdings.hold(*shard, *epoch);
-            }
-            let scope = node.scope(shards);
-            self.trace(format_args!("node {n} holds {epoch} {shards:?}"));
-            self.ask(n, Ask::Open(scope));
-            self.one_believes();
-        }
-        self.survey(n);
-    }
-
-    /// Streams with unfinished work come to life.
-    fn opened(&mut self, n: usize, scope: &Scope, answer: Result<Rc<Answer>, Away>) {
-        let Ok(Answer::Open(streams)) = answer.as_deref() else {
-            let again = Rc::new(Ask::Open(scope.clone()));
-            self.after(n, PAUSE, Notice::Again(again));
-            return;
-        };
-        for stream in streams {
-            self.activate(n, *stream);
-        }
-    }
-
-    fn leave(&mut self, n: usize, shards: Vec<Shard>) {
-        let wait = self.number();
-        for shard in &shards {
-            self.nodes[n].holdings.leave(*shard);
-        }
-        let scope = self.nodes[n].scope(&shards);
-        self.trace(format_args!("node {n} leaves {shards:?}"));
-        self.nodes[n].departing = Some((shards, wait));
-        self.dismiss(n, &scope);
-        self.after(n, POLITE, Notice::Hurry(wait));
-        self.departed(n);
-    }
-
-    fn hurry(&mut self, n: usize, wait: u64) {
-        if let Some((shards, of)) = &self.nodes[n].departing
-            && *of == wait
-        {
-            let scope = self.nodes[n].scope(shards);
-            self.evict_at_once(n, &scope);
-        }
-    }
-
-    /// Gives shards back once their entities are gone.
-    pub(crate) fn departed(&mut self, n: usize) {
-        let node = &mut self.nodes[n];
-        let Some((shards, _)) = &node.departing else {
-            return;
-        };
-        let scope = node.scope(shards);
-        if node.entities.keys().any(|stream| scope.holds(*stream)) {
-            return;
-        }
-        if let Some((shards, _)) = node.departing.take() {
-            for shard in &shards {
-                node.holdings.drop(*shard);
-            }
-            self.ask(n, Ask::GiveBack(shards));
-        }
-    }
-
-    /// At most one node believes that it may act for a shard.
-    pub(crate) fn one_believes(&mut self) {
-        let mut owners: BTreeMap<Shard, usize> = BTreeMap::new();
-        for n in 0..self.nodes.len() {
-            if self.nodes[n].power != Power::Up {
-                continue;
-            }
-            self.nodes[n].pass(self.now);
-            for shard in (0..SHARDS).map(Shard) {
-                if self.nodes[n].holdings.owns(shard)
-                    && let Some(other) = owners.insert(shard, n)
-                {
-                    let why = format!("P8: nodes {other} and {n} both believe to own {shard}");
-                    self.oracle.object(why);
-                }
-            }
-        }
-    }
-
     pub(crate) fn send_to_owner(&mut self, n: usize, stream: EntityId, message: Message) {
         if let Some((place, owner)) = self.nodes[n].owner_of(stream) {
             self.send(End::Node(n), End::Node(place), Some(owner), message);
-        }
-    }
-
-    fn remind(&mut self, n: usize) {
-        let node = &self.nodes[n];
-        let ask = Ask::Due(node.holdings.scope(), node.wall());
-        self.ask(n, ask);
-    }
-
-    fn due(&mut self, n: usize, answer: Result<Rc<Answer>, Away>) {
-        if let Ok(Answer::Due(due)) = answer.as_deref() {
-            for (stream, name, due) in due {
-                if self.bug == Some(Bug::ReminderForgottenFirst) {
-                    let (stream, name, due) = (*stream, name.clone(), *due);
-                    self.ask(n, Ask::Delivered { stream, name, due });
-                } else {
-                    self.wake(n, *stream, name, *due);
-                }
-            }
-        }
-        self.after(n, REMIND, Notice::Remind);
-    }
-
-    fn forgotten(&mut self, n: usize, stream: EntityId, name: &str, due: Timestamp) {
-        if self.bug == Some(Bug::ReminderForgottenFirst) {
-            self.wake(n, stream, name, due);
         }
     }
 }

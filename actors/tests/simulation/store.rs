@@ -2,6 +2,7 @@
 
 use std::{
     pin::pin,
+    rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -18,9 +19,9 @@ use protocol::{
 use runtime::{
     clock::TestClock,
     store::{
-        Answer as StoreAnswer, Append, Appended, EntryRefusal, EventLog as _, Founding, Memory,
-        Members as _, Ownership as _, Refusal, Reminders as _, Renewal, Scope, Streams as _,
-        Survey,
+        Answer as StoreAnswer, Append, Appended, EntryRefusal, EventLog as _, Founding,
+        Members as _, Memory, Ownership as _, Refusal, Reminders as _, Renewal, Scope,
+        Streams as _, Survey,
     },
 };
 use uuid::Uuid;
@@ -43,7 +44,8 @@ pub(crate) enum Ask {
     },
     Survey,
     Take(Vec<Shard>),
-    GiveBack(Vec<Shard>),
+    /// With the epochs under which they were taken.
+    GiveBack(Vec<(Shard, Epoch)>),
     Open(Scope),
     Claim {
         stream: EntityId,
@@ -87,6 +89,9 @@ pub(crate) enum Answer {
 /// No answer came; it may have happened all the same.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Away;
+
+/// What reaches the asker.
+pub(crate) type Told = Result<Rc<Answer>, Away>;
 
 /// The store and its clock.
 #[derive(Debug)]
@@ -141,7 +146,7 @@ impl Store {
             Ask::Survey => Answer::Survey(Box::new(ready(memory.survey()))),
             Ask::Take(shards) => Answer::Taken(ready(memory.take(from, shards))),
             Ask::GiveBack(shards) => {
-                ready(memory.give_back(from, shards));
+                self.give_back(from, shards);
                 Answer::Done
             }
             Ask::Open(scope) => {
@@ -159,6 +164,18 @@ impl Store {
                 Answer::Done
             }
         }
+    }
+
+    /// Frees what is still owned under the epoch that the asker means. The store's own method names
+    /// none: a request that comes late would free what its sender has taken again since.
+    fn give_back(&self, from: NodeId, shards: &[(Shard, Epoch)]) {
+        let rows = ready(self.memory.survey()).shards;
+        let meant = shards.iter().filter(|(shard, epoch)| {
+            let row = rows.get(usize::from(shard.0));
+            row.is_some_and(|row| row.epoch == *epoch)
+        });
+        let meant: Vec<_> = meant.map(|(shard, _)| *shard).collect();
+        ready(self.memory.give_back(from, &meant));
     }
 
     fn claim(&self, stream: EntityId, epoch: Epoch, owner: NodeId) -> Option<bool> {

@@ -1,5 +1,8 @@
 //! What an active task does: takes mail, decides by the task's rules, gives steps to hosts.
 
+mod effects;
+mod hosts;
+
 use std::{rc::Rc, time::Duration};
 
 use actors::task::rules::{Assignee, Moment, Received};
@@ -17,7 +20,6 @@ use uuid::Uuid;
 use crate::{
     bug::Bug,
     link::{End, Message, Order},
-    node::Notice,
     owner::{Effect, Mail, Phase, node_lost, run_of},
     world::World,
 };
@@ -59,7 +61,7 @@ impl World {
                     self.send_to_owner(n, stream, Message::Cancel(stream));
                 }
             }
-            Message::Dispatch(owner, run) => self.dispatched(n, owner, run),
+            Message::Dispatch(owner, run) => self.dispatched(n, owner, &run),
             Message::Query(owner, run) => self.queried(n, owner, &run),
             Message::Probe(owner, run) => self.probed(n, owner, &run),
             Message::Stop(owner, run) => self.stopped(n, owner, &run),
@@ -158,9 +160,9 @@ impl World {
                 entity.effects.push(told);
             }
             Mail::NotThere(token) => {
-                let events = entity.task.lose(&node_lost(), moment, |attempt| {
-                    attempt.token == token
-                });
+                let events = entity
+                    .task
+                    .lose(&node_lost(), moment, |attempt| attempt.token == token);
                 entity.stage_all(events, now);
             }
             Mail::Found(step, number, finding) => {
@@ -263,189 +265,6 @@ impl World {
                 entity.unsure.insert(token, run.clone());
                 entity.effects.push(Effect::Dispatch(run));
             }
-        }
-    }
-
-    /// Whether an entity's node still owns it under the epoch that it was loaded under.
-    fn is_owned(&self, n: usize, stream: EntityId) -> bool {
-        let node = &self.nodes[n];
-        let epoch = node.entities.get(&stream).map(|entity| entity.epoch);
-        self.bug == Some(Bug::UnfencedEffects)
-            || self.bug == Some(Bug::NoFence)
-            || (epoch.is_some() && node.holdings.appends(stream) == epoch)
-    }
-
-    pub(crate) fn carry_out_some(
-        &mut self,
-        n: usize,
-        stream: EntityId,
-        which: impl Fn(&Effect) -> bool,
-    ) {
-        let Some(entity) = self.nodes[n].entities.get_mut(&stream) else {
-            return;
-        };
-        let all = std::mem::take(&mut entity.effects);
-        let (now, later) = all.into_iter().partition(|effect| which(effect));
-        entity.effects = later;
-        self.effects(n, stream, now);
-    }
-
-    /// Does what waited for the commit.
-    pub(crate) fn carry_out(&mut self, n: usize, stream: EntityId) {
-        if !self.is_owned(n, stream) {
-            self.failed(n, stream);
-            return;
-        }
-        self.carry_out_some(n, stream, |_| true);
-        self.nag_later(n, stream);
-        self.set_timer(n, stream);
-        self.settle_down(n, stream);
-    }
-
-    fn effects(&mut self, n: usize, stream: EntityId, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Accept(order) => self.accept(n, &order, stream),
-                Effect::Dispatch(run) => self.to_host(n, stream, &run.token, |run| {
-                    Message::Dispatch(n, run)
-                }),
-                Effect::Recorded(host, token) => {
-                    self.send(End::Node(n), End::Node(host), None, Message::Recorded(token));
-                }
-                Effect::Status { order, ask, client } => {
-                    let Some(entity) = self.nodes[n].entities.get(&stream) else {
-                        continue;
-                    };
-                    let status = Message::Status {
-                        order,
-                        ask,
-                        status: entity.task.status,
-                        head: entity.head,
-                    };
-                    self.send(End::Node(n), End::Client(client), None, status);
-                }
-            }
-        }
-    }
-
-    /// Sends something about a running attempt to its host.
-    fn to_host(
-        &mut self,
-        n: usize,
-        stream: EntityId,
-        token: &str,
-        message: impl FnOnce(Rc<crate::link::Run>) -> Message,
-    ) {
-        let node = &self.nodes[n];
-        let Some(entity) = node.entities.get(&stream) else {
-            return;
-        };
-        let running = entity.task.steps.iter().find_map(|step| {
-            let attempt = step.running().filter(|attempt| attempt.token == token)?;
-            Some((run_of(stream, step, attempt), attempt.node))
-        });
-        if let Some((run, host)) = running
-            && let Some(place) = node.place_of(host)
-        {
-            self.send(End::Node(n), End::Node(place), Some(host), message(run));
-        }
-    }
-
-    fn nag_later(&mut self, n: usize, stream: EntityId) {
-        let Some(entity) = self.nodes[n].entities.get_mut(&stream) else {
-            return;
-        };
-        let task = &entity.task;
-        let open = !entity.unsure.is_empty()
-            || task.to_probe().next().is_some()
-            || (task.cancelling && task.running() > 0);
-        if open && !std::mem::replace(&mut entity.nagging, true) {
-            let life = entity.life;
-            self.after(n, Duration::from_millis(5), Notice::Nag(stream, life));
-        }
-    }
-
-    /// Tries again to get across what nobody answered.
-    pub(crate) fn nag(&mut self, n: usize, stream: EntityId, life: u64) {
-        let Some(entity) = self.entity(n, stream, life) else {
-            return;
-        };
-        entity.nagging = false;
-        if entity.phase == Phase::Loading {
-            return;
-        }
-        if entity.phase == Phase::Resting && self.is_owned(n, stream) {
-            self.nag_hosts(n, stream);
-        }
-        if let Some(entity) = self.entity(n, stream, life) {
-            let task = &entity.task;
-            let open = !entity.unsure.is_empty()
-                || task.to_probe().next().is_some()
-                || (task.cancelling && task.running() > 0);
-            if open {
-                entity.nagging = true;
-                self.after(n, AGAIN, Notice::Nag(stream, life));
-            }
-        }
-    }
-
-    fn nag_hosts(&mut self, n: usize, stream: EntityId) {
-        let Some(entity) = self.nodes[n].entities.get_mut(&stream) else {
-            return;
-        };
-        let steps = &entity.task.steps;
-        let running: Vec<_> = steps.iter().filter_map(|step| step.running()).collect();
-        let running: Vec<_> = running.iter().map(|run| run.token.clone()).collect();
-        entity.unsure.retain(|token, _| running.contains(token));
-        let unsure: Vec<_> = entity.unsure.keys().cloned().collect();
-        let found = entity.found.clone();
-        let cancelling = entity.task.cancelling;
-        let probes: Vec<_> = entity
-            .task
-            .to_probe()
-            .map(|(step, attempt)| run_of(stream, step, attempt))
-            .collect();
-        for token in unsure {
-            if found.contains(&token) {
-                self.to_host(n, stream, &token, |run| Message::Query(n, run));
-            } else {
-                self.to_host(n, stream, &token, |run| Message::Dispatch(n, run));
-            }
-        }
-        for token in running.into_iter().filter(|_| cancelling) {
-            self.to_host(n, stream, &token, |run| Message::Stop(n, run));
-        }
-        for run in probes {
-            let living = self.nodes[n].roster.living();
-            let hosts: Vec<_> = living.map(|row| row.member.node).collect();
-            if let Some(host) = self.chance.pick(&hosts).copied()
-                && let Some(place) = self.nodes[n].place_of(host)
-            {
-                let probe = Message::Probe(n, run);
-                self.send(End::Node(n), End::Node(place), Some(host), probe);
-            }
-        }
-    }
-
-    fn set_timer(&mut self, n: usize, stream: EntityId) {
-        let now = self.nodes[n].wall();
-        let Some(entity) = self.nodes[n].entities.get_mut(&stream) else {
-            return;
-        };
-        let Some(due) = entity.task.wake_at(entity.looked) else {
-            return;
-        };
-        if entity.timer.is_none_or(|earlier| due < earlier || earlier <= now) {
-            entity.timer = Some(due);
-            let life = entity.life;
-            self.after(n, due.since(now), Notice::Wake(stream, life));
-        }
-    }
-
-    pub(crate) fn timer(&mut self, n: usize, stream: EntityId, life: u64) {
-        if let Some(entity) = self.entity(n, stream, life) {
-            entity.timer = None;
-            self.tell(n, stream, Mail::Look);
         }
     }
 }
