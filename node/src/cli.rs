@@ -15,6 +15,7 @@ use crate::{client::Client, config::Config};
 mod agent;
 mod config;
 mod db;
+mod demo;
 mod exit;
 mod output;
 mod run;
@@ -139,6 +140,9 @@ enum Command {
     /// Look after the database
     #[command(subcommand)]
     Db(db::Db),
+    /// Show on this machine what is promised
+    #[command(subcommand)]
+    Demo(demo::Demo),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -175,6 +179,7 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         }),
         Command::Config(command) => command.run(&global, output),
         Command::Db(db) => threads()?.block_on(db.run(&global, output)),
+        Command::Demo(demo) => threads()?.block_on(demo.run(&global, output)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "troupe", &mut script);

@@ -401,6 +401,19 @@ impl Node {
     }
 }
 
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Whoever watches would call this a failure.
+        self.watching.clear();
+        // What runs ends, and nothing of it is recorded here any more.
+        self.place.membership.abandon();
+        if let Some(links) = &mut self.links {
+            links.cut();
+        }
+        self.engine.kill();
+    }
+}
+
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

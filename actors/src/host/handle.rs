@@ -366,8 +366,9 @@ impl Hosts {
         if self.0.fenced.swap(lost, Ordering::SeqCst) == lost {
             return;
         }
-        if lost {
-            tracing::warn!("the node's lease is gone: all that it runs ends");
+        let running = self.running();
+        if lost && running > 0 {
+            tracing::warn!(running, "the node's lease is gone: all that it runs ends");
         }
         for hosted in self.all() {
             let limit = hosted.post().map_or(0, |post| post.order.spec.max_tasks);

@@ -23,7 +23,7 @@ use runtime::{
     store,
     supervision::ChildSpec,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -189,6 +189,17 @@ impl Links {
             }
         }
         homes.push(Arc::downgrade(&self.home));
+    }
+
+    /// Breaks every link off.
+    pub(crate) fn cut(&mut self) {
+        const REASON: &str = "the node was dropped";
+        self.tasks.clear();
+        self.home.mesh.leave(REASON);
+        // Outside of a runtime nothing of the network runs any more.
+        if let (Some(network), Ok(runtime)) = (self.network.take(), Handle::try_current()) {
+            runtime.spawn(async move { network.stop(REASON).await });
+        }
     }
 
     /// Closes every link.

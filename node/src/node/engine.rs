@@ -89,6 +89,14 @@ impl Engine {
         }
     }
 
+    /// Kills everything.
+    pub(super) fn kill(&self) {
+        match &self.worker {
+            Some(worker) => worker.kill(),
+            None => self.orchestrator.kill(),
+        }
+    }
+
     pub(super) async fn escalated(&self) -> String {
         match &self.worker {
             Some(worker) => worker.escalated().await,

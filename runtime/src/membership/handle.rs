@@ -168,6 +168,11 @@ impl Membership {
         })
     }
 
+    /// Stops acting at once and for good, and tells nobody, as the end of the process would.
+    pub fn abandon(&self) {
+        self.ended("the node was dropped".to_owned());
+    }
+
     pub(super) async fn hurried(&self) {
         self.0.hurry.notified().await;
     }

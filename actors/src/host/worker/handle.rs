@@ -153,6 +153,11 @@ impl Worker {
         }
     }
 
+    /// Kills every actor at once, as the end of the process would.
+    pub fn kill(&self) {
+        self.root.kill();
+    }
+
     async fn attempts_end(&self, limit: Duration) {
         let deadline = tokio::time::Instant::now() + limit;
         while self.hosts.running() > 0 && tokio::time::Instant::now() < deadline {

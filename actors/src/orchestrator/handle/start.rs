@@ -174,6 +174,13 @@ impl Orchestrator {
         }
     }
 
+    /// Kills every actor at once, as the end of the process would.
+    pub fn kill(&self) {
+        if let Some(own) = &self.0.own {
+            own.root.kill();
+        }
+    }
+
     /// Takes no new work, lets running attempts end for `grace` at most, stops everything.
     pub async fn stop(&self, grace: Duration) {
         if let Some(own) = &self.0.own {
