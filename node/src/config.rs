@@ -90,7 +90,8 @@ impl Default for NodeSection {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSection {
-    /// `sqlite:FILE`; the file `troupe.db` in the data directory when absent.
+    /// `sqlite:FILE` or `postgres://…`; when absent what `DATABASE_URL` says, else the file
+    /// `troupe.db` in the data directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }

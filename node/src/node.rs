@@ -20,7 +20,7 @@ use runtime::{
         identity::{Authority, Fingerprint},
         transport::NetworkError,
     },
-    store,
+    store::{self, Address, InvalidAddress},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -206,21 +206,27 @@ impl Builder {
 
 /// Opens the database that the configuration names.
 pub(crate) async fn open_store(config: &Config, dir: &Path) -> Result<store::Shared, StartError> {
-    let path = store_path(config, dir);
-    // The engine gives the files beside it the same mode.
-    if let Err(source) = dir::make_private(&path) {
-        return Err(DirError::Io { path, source }.into());
+    let address = store_address(config, dir)?;
+    if let Address::Sqlite(path) = &address {
+        // The engine gives the files beside it the same mode.
+        dir::make_private(path).map_err(|source| DirError::Io {
+            path: path.clone(),
+            source,
+        })?;
     }
-    let store = store::Sqlite::open(&path).await?;
-    Ok(std::sync::Arc::new(store))
+    Ok(store::open(&address).await?)
 }
 
 /// Where the database lies.
-pub(crate) fn store_path(config: &Config, dir: &Path) -> PathBuf {
-    let named = config.store.url.as_deref();
-    match named.and_then(|url| url.strip_prefix("sqlite:")) {
-        Some(file) => PathBuf::from(file),
-        None => dir.join("troupe.db"),
+pub(crate) fn store_address(config: &Config, dir: &Path) -> Result<Address, StartError> {
+    match &config.store.url {
+        None => Ok(Address::Sqlite(dir.join("troupe.db"))),
+        Some(url) => url.parse().map_err(|error: InvalidAddress| {
+            StartError::Config(vec![Finding {
+                key: "store.url",
+                message: error.to_string(),
+            }])
+        }),
     }
 }
 

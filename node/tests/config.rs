@@ -93,10 +93,10 @@ fn a_bad_variable_and_a_broken_rule_are_refused_by_name() {
     assert_eq!(code, Some(78));
     assert!(error.contains("TROUPE_TASKS__MAX_STEPZ"), "{error}");
 
-    let (code, _, error) = check("[store]\nurl = \"postgres://db/troupe\"\n", &[]);
+    let (code, _, error) = check("[store]\nurl = \"mysql://db/troupe\"\n", &[]);
     assert_eq!(code, Some(78));
     assert!(
-        error.contains("store.url") && error.contains("one node"),
+        error.contains("store.url") && error.contains("postgres://"),
         "{error}"
     );
 }

@@ -3,6 +3,7 @@
 //! One trait a concern, [`Store`] for all of them together, one `conformance` suite that every
 //! engine passes. Nothing above this folder knows which engine it is, and nothing else names sqlx.
 
+mod address;
 mod admissions;
 mod batch;
 #[cfg(any(test, feature = "testkit"))]
@@ -16,6 +17,7 @@ mod postgres;
 mod rows;
 mod scope;
 mod sqlite;
+mod transfer;
 mod writer;
 
 use std::{fmt, pin::Pin, sync::Arc};
@@ -28,12 +30,14 @@ use protocol::{
     time::Timestamp,
 };
 
+pub use address::{Address, InvalidAddress, open};
 pub use admissions::{Admissions, IdentityRow, JoinToken, TokenRefusal};
 pub use members::{EntryRefusal, Founding, MemberRow, Members, Renewal, ShardRow, Survey};
 pub use memory::Memory;
 pub use postgres::Postgres;
 pub use scope::Scope;
 pub use sqlite::Sqlite;
+pub use transfer::{Moved, TransferError, transfer};
 pub use writer::{AppendError, Writer};
 
 /// What every store method answers: a future that may be sent between threads.

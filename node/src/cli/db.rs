@@ -8,7 +8,7 @@ use std::{
 use actors::orchestrator;
 use clap::Subcommand;
 use protocol::{api::StoreView, entity::EntityId};
-use runtime::store;
+use runtime::store::{self, Address, Shared};
 use serde_json::json;
 
 use super::{
@@ -18,9 +18,10 @@ use super::{
 };
 use crate::{
     config::Config,
-    node::{DataDir, DirError, open_store, store_path},
+    node::{DataDir, DirError, open_store, store_address},
 };
 
+mod moving;
 mod verify;
 
 use verify::Chains;
@@ -40,6 +41,15 @@ pub(super) enum Db {
     Verify,
     /// Make the index and all views again from the journal; the node must not run
     Rebuild,
+    /// Copy everything into another, empty database; no node may use either
+    ///
+    /// A copy that was interrupted is gone on with. The store itself is left as it is: point
+    /// `store.url` at the copy when it is done.
+    Move {
+        /// Where to: `sqlite:FILE` or `postgres://…`
+        #[arg(long, value_name = "URL")]
+        to: Address,
+    },
     /// Put a parked task or agent back into service at the next start; the node must not run
     Release {
         /// Its id, `task_…` or `agent_…`
@@ -55,14 +65,15 @@ impl Db {
         global.start_logging()?;
         let config = global.checked()?;
         match self {
-            Self::Path => output.text(&format!(
-                "{}\n",
-                store_path(&config, &config.node.data_dir).display()
-            )),
+            Self::Path => output.text(&match address(&config)? {
+                Address::Sqlite(file) => format!("{}\n", file.display()),
+                other @ Address::Postgres(_) => format!("{other}\n"),
+            }),
             Self::Status => status(global, &config, output).await,
             Self::Backup { file } => backup(&config, &file, output).await,
             Self::Verify => verify(&config, output).await,
             Self::Rebuild => rebuild(&config, output).await,
+            Self::Move { to } => moving::run(&config, &to, output).await,
             Self::Release { id } => release(&config, id, output).await,
         }
     }
@@ -96,21 +107,46 @@ async fn status(global: &Global, config: &Config, output: &Output) -> Outcome {
     output.show(&view)
 }
 
-/// The database at rest, kept from any node while the directory is held.
-async fn open(config: &Config) -> Result<(DataDir, store::Shared), Failure> {
+/// Where the database lies.
+fn address(config: &Config) -> Result<Address, Failure> {
+    Ok(store_address(config, &config.node.data_dir)?)
+}
+
+/// Keeps nodes of this machine from the database while the directory is held.
+fn hold(config: &Config) -> Result<DataDir, Failure> {
     let path = &config.node.data_dir;
-    if !store_path(config, path).exists() {
+    if let Address::Sqlite(file) = address(config)?
+        && !file.exists()
+    {
         let message = format!("there is no database in {}", path.display());
         return Err(
             Failure::new(Exit::NotFound, message).help("name the directory with --data-dir")
         );
     }
-    let dir = DataDir::lock(path).map_err(|error| match error {
+    DataDir::lock(path).map_err(|error| match error {
         DirError::Locked { .. } => Failure::from(error).help("stop the node first"),
         DirError::Io { .. } => error.into(),
-    })?;
+    })
+}
+
+/// The database, which a node of another machine may be using.
+async fn open(config: &Config) -> Result<(DataDir, Shared), Failure> {
+    let dir = hold(config)?;
     let store = open_store(config, dir.path()).await?;
     Ok((dir, store))
+}
+
+/// The database at rest: no node anywhere uses it.
+async fn open_alone(config: &Config) -> Result<(DataDir, Shared), Failure> {
+    let (dir, store) = open(config).await?;
+    let survey = store.survey().await.map_err(unreadable)?;
+    let living = survey.members.iter().filter(|row| row.lives());
+    let names: Vec<_> = living.map(|row| row.member.name.as_str()).collect();
+    if names.is_empty() {
+        return Ok((dir, store));
+    }
+    let message = format!("the database is in use by {}", names.join(", "));
+    Err(Failure::new(Exit::Busy, message).help("stop the nodes first"))
 }
 
 async fn backup(config: &Config, file: &Path, output: &Output) -> Outcome {
@@ -118,10 +154,16 @@ async fn backup(config: &Config, file: &Path, output: &Output) -> Outcome {
         let message = format!("{} is there already", file.display());
         return Err(Failure::new(Exit::Conflict, message).help("name another file"));
     }
-    let (dir, store) = open(config).await?;
+    let Address::Sqlite(source) = address(config)? else {
+        return Err(Failure::new(
+            Exit::Usage,
+            "this database is not a file that can be copied",
+        )
+        .help("use pg_dump, or `troupe db move --to sqlite:FILE`"));
+    };
+    let (_dir, store) = open(config).await?;
     // Closing writes everything into the one file.
     store.close().await.map_err(unreadable)?;
-    let source = store_path(config, dir.path());
     let mut log = source.clone().into_os_string();
     log.push("-wal");
     if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
@@ -150,16 +192,7 @@ async fn backup(config: &Config, file: &Path, output: &Output) -> Outcome {
 
 async fn verify(config: &Config, output: &Output) -> Outcome {
     let (_dir, store) = open(config).await?;
-    let mut chains = Chains::default();
-    let mut after = 0;
-    loop {
-        let batch = store.journal(after, BATCH).await.map_err(unreadable)?;
-        let Some((last, _)) = batch.last() else { break };
-        after = *last;
-        for (_, record) in &batch {
-            chains.check(record);
-        }
-    }
+    let chains = chains(&store).await?;
     store.close().await.map_err(unreadable)?;
     let (streams, records) = (chains.streams(), chains.records());
     let faults = chains.into_faults();
@@ -183,7 +216,7 @@ async fn verify(config: &Config, output: &Output) -> Outcome {
 }
 
 async fn rebuild(config: &Config, output: &Output) -> Outcome {
-    let (_dir, store) = open(config).await?;
+    let (_dir, store) = open_alone(config).await?;
     let rebuilt = orchestrator::rebuild(&store).await;
     let closed = store.close().await;
     let rebuilt = rebuilt.map_err(unreadable)?;
@@ -209,7 +242,7 @@ async fn rebuild(config: &Config, output: &Output) -> Outcome {
 }
 
 async fn release(config: &Config, id: EntityId, output: &Output) -> Outcome {
-    let (_dir, store) = open(config).await?;
+    let (_dir, store) = open_alone(config).await?;
     let row = store.stream(id).await.map_err(unreadable)?;
     let outcome = match row.map(|row| row.parked) {
         None => Err(Failure::new(Exit::NotFound, format!("{id} was not found"))),
@@ -226,6 +259,22 @@ async fn release(config: &Config, id: EntityId, output: &Output) -> Outcome {
         "{id} goes on at the next start; it was parked after:\n{errors}"
     ));
     Ok(Exit::Ok)
+}
+
+/// Follows every stream of a store from its first record to its last.
+async fn chains(store: &Shared) -> Result<Chains, Failure> {
+    let mut chains = Chains::default();
+    let mut after = 0;
+    loop {
+        let batch = store.journal(after, BATCH).await.map_err(unreadable)?;
+        let Some((last, _)) = batch.last() else {
+            return Ok(chains);
+        };
+        after = *last;
+        for (_, record) in &batch {
+            chains.check(record);
+        }
+    }
 }
 
 fn unreadable(error: store::Error) -> Failure {

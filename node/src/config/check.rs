@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use protocol::time::Span;
+use runtime::store::Address;
 
 use super::Config;
 
@@ -56,19 +57,10 @@ impl Config {
         if let Err(reason) = crate::telemetry::check_level(&self.log.level) {
             require(false, "log.level", &reason);
         }
-        if let Some(url) = &self.store.url {
-            let postgres = url.starts_with("postgres:") || url.starts_with("postgresql:");
-            require(
-                !postgres,
-                "store.url",
-                "this build serves one node and keeps it in SQLite; PostgreSQL, which several nodes \
-                 share, comes with clusters. Use `sqlite:FILE`, or leave the key out",
-            );
-            require(
-                postgres || url.strip_prefix("sqlite:").is_some_and(|f| !f.is_empty()),
-                "store.url",
-                "must have the form `sqlite:FILE`",
-            );
+        if let Some(url) = &self.store.url
+            && let Err(error) = url.parse::<Address>()
+        {
+            require(false, "store.url", &error.to_string());
         }
     }
 
@@ -208,8 +200,8 @@ mod tests {
             (|c| c.node.name = "a b".into(), "node.name: "),
             (|c| c.egress.ports = vec![0], "egress.ports: "),
             (
-                |c| c.store.url = Some("postgres://db/x".into()),
-                "store.url: this build serves one node",
+                |c| c.store.url = Some("mysql://db/x".into()),
+                "store.url: must have the form",
             ),
         ];
         for (change, expected) in table {

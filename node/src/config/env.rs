@@ -9,6 +9,9 @@ use super::{Config, Error};
 
 const PREFIX: &str = "TROUPE_";
 
+/// Names the store for many programs, so it only fills in what nothing of ours says.
+const DATABASE: &str = "DATABASE_URL";
+
 /// `config` with every `TROUPE_SECTION__KEY` of `variables` put over it.
 ///
 /// The value is read as TOML where it is TOML (`5`, `true`, `["a", "b"]`) and as a text otherwise
@@ -17,15 +20,20 @@ pub(super) fn overlay(
     config: &Config,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Config, Error> {
-    let mut named: Vec<(String, OsString)> = variables
+    let variables = variables
         .into_iter()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, _)| path(name).is_some())
-        .collect();
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let (mut named, others): (Vec<_>, Vec<_>) =
+        variables.partition(|(name, _)| path(name).is_some());
     named.sort();
     let mut config = config.clone();
     for (name, value) in named {
         config = put(&config, &name, value).map_err(|detail| Error::Variable { name, detail })?;
+    }
+    if config.store.url.is_none()
+        && let Some((_, url)) = others.into_iter().find(|(name, _)| name == DATABASE)
+    {
+        config.store.url = url.into_string().ok().filter(|url| !url.is_empty());
     }
     Ok(config)
 }
@@ -106,6 +114,16 @@ mod tests {
         assert_eq!(config.node.name, "7");
         assert_eq!(config.log.format, super::super::LogFormat::Json);
         assert_eq!(config.store.url.as_deref(), Some("sqlite:x.db"));
+    }
+
+    #[test]
+    fn the_database_of_other_programs_fills_in_what_nothing_of_ours_says() {
+        let url = |variables: &[(&str, &str)]| with_variables(variables).unwrap().store.url;
+        let theirs = ("DATABASE_URL", "postgres://db/theirs");
+        assert_eq!(url(&[theirs]).as_deref(), Some(theirs.1));
+        let ours = ("TROUPE_STORE__URL", "sqlite:x.db");
+        assert_eq!(url(&[theirs, ours]).as_deref(), Some(ours.1));
+        assert_eq!(url(&[("DATABASE_URL", "")]), None);
     }
 
     #[test]

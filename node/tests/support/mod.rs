@@ -22,16 +22,27 @@ pub(crate) const ADMIN_SHA256: &str =
 
 /// The system behind the edge.
 pub(crate) async fn orchestrator(data_dir: &Path) -> Orchestrator {
-    let database = data_dir.join("troupe.db");
+    let store = store::open(&store_of(data_dir)).await.unwrap();
     Orchestrator::start(Setup {
         config: actors::Config::default(),
         node: "testnode".to_owned(),
-        store: Arc::new(store::Sqlite::open(&database).await.unwrap()),
+        store,
         data_dir: data_dir.to_owned(),
         natives: HashMap::new(),
     })
     .await
     .unwrap()
+}
+
+/// A file in the directory, or a schema named after it in the database of `TROUPE_STORE__URL`.
+fn store_of(data_dir: &Path) -> store::Address {
+    let Ok(url) = std::env::var("TROUPE_STORE__URL") else {
+        return store::Address::Sqlite(data_dir.join("troupe.db"));
+    };
+    let name = data_dir.to_string_lossy().replace(['/', '.'], "_");
+    let sign = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{sign}options[search_path]=\"{name}\"");
+    url.parse().unwrap()
 }
 
 /// A node that is served.

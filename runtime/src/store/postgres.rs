@@ -14,11 +14,10 @@ mod migrate;
 mod streams;
 mod tables;
 
-use std::str::FromStr;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgConnectOptions};
 
-use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
-
-use self::gateway::{Cut, Gateway, Purpose, Setback};
+pub(super) use self::gateway::{Cut, Setback};
+use self::gateway::{Gateway, Purpose};
 use super::Error;
 
 /// Everything the nodes of a cluster keep, in one PostgreSQL database.
@@ -29,17 +28,12 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Connects to the database at `url` and brings its schema up to date.
+    /// Connects to a database and brings its schema up to date.
     ///
     /// Fails with [`Error::Unusable`] when a newer build wrote it, or when the server is set to
     /// lose what it acknowledged.
-    pub async fn open(url: &str) -> Result<Self, Error> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|error| Error::Unusable(format!("its address is wrong: {error}")))?;
-        Self::connect(options.application_name("troupe")).await
-    }
-
-    async fn connect(options: PgConnectOptions) -> Result<Self, Error> {
+    pub async fn connect(options: &PgConnectOptions) -> Result<Self, Error> {
+        let options = options.clone().application_name("troupe");
         let store = Self {
             work: Gateway::connect(options.clone(), Purpose::Work),
             leases: Gateway::connect(options, Purpose::Leases),
@@ -49,6 +43,7 @@ impl Postgres {
             .transact(Cut::Repeat, |connection| {
                 Box::pin(async move {
                     refuse_forgetful(connection).await?;
+                    make_schema(connection).await?;
                     lock(connection).await?;
                     migrate::up(connection).await?;
                     life::notice(connection).await
@@ -58,12 +53,33 @@ impl Postgres {
         Ok(store)
     }
 
-    fn reading(&self) -> Result<&PgPool, Error> {
+    pub(super) fn reading(&self) -> Result<&PgPool, Error> {
         self.work.reading()
+    }
+
+    pub(super) const fn work(&self) -> &Gateway {
+        &self.work
     }
 }
 
-/// Lets one transaction at a time append to the journal, until it ends.
+/// Makes the schema that the address names (`options[search_path]=NAME`), if it is not there.
+async fn make_schema(connection: &mut PgConnection) -> Result<(), Setback> {
+    let missing: Option<String> = sqlx::query_scalar(
+        "SELECT 'CREATE SCHEMA IF NOT EXISTS '
+             || quote_ident(trim(split_part(current_setting('search_path'), ',', 1), ' \"'))
+         WHERE current_schema() IS NULL",
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(create) = missing {
+        sqlx::query(AssertSqlSafe(create))
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Lets one transaction at a time change the schema, or give streams names.
 async fn lock(connection: &mut PgConnection) -> Result<(), Setback> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 0))")
         .execute(connection)

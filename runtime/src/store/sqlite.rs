@@ -90,6 +90,20 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "the other engine's pool may be closed"
+    )]
+    pub(super) const fn reading(&self) -> Result<&SqlitePool, Error> {
+        Ok(&self.readers)
+    }
+
+    pub(super) const fn writer(&self) -> &Gateway {
+        &self.writer
+    }
+}
+
 fn unusable(path: &Path) -> impl Fn(sqlx::Error) -> Error {
     move |error| match Error::from(error) {
         Error::Unavailable(reason) => Error::Unusable(format!("{}: {reason}", path.display())),

@@ -42,6 +42,11 @@ impl Chains {
         self.records
     }
 
+    /// Whether both followed the same streams to the same last records.
+    pub(super) fn ends_like(&self, other: &Self) -> bool {
+        self.records == other.records && self.heads == other.heads
+    }
+
     /// Each stream that is not whole, and why.
     pub(super) fn into_faults(self) -> Vec<String> {
         self.faults

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Postgres,
-    gateway::{Cut, Setback},
+    gateway::{Cut, Setback, asked},
     members::now,
 };
 use crate::store::{Admissions, Answer, IdentityRow, JoinToken, TokenRefusal, rows};
@@ -40,7 +40,7 @@ impl Admissions for Postgres {
     }
 
     fn tokens(&self) -> Answer<'_, Vec<JoinToken>> {
-        Box::pin(async move {
+        asked(async move {
             let tokens = sqlx::query("SELECT * FROM token ORDER BY made_at DESC, id DESC")
                 .fetch_all(self.reading()?)
                 .await?;
@@ -96,7 +96,7 @@ impl Admissions for Postgres {
     }
 
     fn identity(&self, id: Uuid) -> Answer<'_, Option<IdentityRow>> {
-        Box::pin(async move {
+        asked(async move {
             let row = sqlx::query("SELECT * FROM identity WHERE id = $1")
                 .bind(id.as_bytes().to_vec())
                 .fetch_optional(self.reading()?)

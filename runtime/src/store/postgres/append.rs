@@ -23,10 +23,11 @@ const ROUNDS: usize = 5;
 
 /// Everything that a run of appends changes; answers the streams that moved.
 ///
-/// Positions in the journal are handed out before the commit. Two transactions at once could
-/// commit in the other order, and a reader that had seen the later position would never see the
-/// earlier. So each takes its turn, as late as it can, from its first position to its commit; and
-/// because the statement is all of the transaction, a node that freezes keeps nobody waiting.
+/// Positions in the journal are handed out before the commit, and two transactions at once may
+/// commit in the other order. So each says first, by a shared lock that names the last position of
+/// before, that it is under way: readers stop there (see [`horizon`]). A stream's row is locked
+/// before its positions are drawn, so these are in the stream's order. The statement is all of the
+/// transaction: a node that freezes keeps nobody waiting.
 const COMMIT: &str = "
     WITH new AS MATERIALIZED (
         SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
@@ -60,13 +61,16 @@ const COMMIT: &str = "
         RETURNING stream.stream
     ), moved AS MATERIALIZED (
         SELECT stream FROM made UNION ALL SELECT stream FROM extended
-    ), turn AS MATERIALIZED (
-        SELECT count(*), pg_advisory_xact_lock(hashtextextended(current_schema(), 0)) FROM moved
+    ), under_way AS MATERIALIZED (
+        SELECT count(*), (
+            SELECT pg_advisory_xact_lock_shared(hashtext(current_schema()),
+                (CASE WHEN is_called THEN last_value ELSE 0 END)::bit(32)::int)
+            FROM event_position_seq) FROM moved
     ), recorded AS (
         INSERT INTO event (stream, seq, count, epoch, owner, cmd_id, tenant, actor, at, version,
             data, hash)
         SELECT stream, seq, new.count, epoch, owner, cmd_id, tenant, actor, at, version, data, hash
-        FROM turn CROSS JOIN new JOIN moved USING (stream) ORDER BY place
+        FROM under_way CROSS JOIN new JOIN moved USING (stream) ORDER BY place
     ), reminded AS (
         INSERT INTO reminder (stream, slot, name, due)
         SELECT * FROM unnest($25::bytea[], $26::bigint[], $27::text[], $28::bigint[])
@@ -86,6 +90,28 @@ const COMMIT: &str = "
         ON CONFLICT DO NOTHING
     )
     SELECT stream FROM moved";
+
+/// The last position to which the journal is whole: every record up to there is committed, or will
+/// never be.
+///
+/// The counter is read first. Who drew a position up to there before that said so before, and is
+/// either seen under way now, or has ended and is seen by the next statement.
+const HORIZON: &str = "
+    SELECT least(last, last + under_way.before)
+    FROM (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last FROM event_position_seq
+          OFFSET 0) AS counter
+    LEFT JOIN LATERAL (
+        SELECT min((objid::bigint - (last & 4294967295))::bit(32)::int)::bigint AS before
+        FROM pg_locks
+        WHERE locktype = 'advisory' AND objsubid = 2
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND classid = hashtext(current_schema())::bit(32)::bigint::oid
+    ) AS under_way ON true";
+
+pub(super) async fn horizon(connection: &mut PgConnection) -> Result<i64, Error> {
+    let horizon = sqlx::query_scalar(HORIZON);
+    Ok(horizon.fetch_one(connection).await?)
+}
 
 impl Postgres {
     pub(super) async fn commit(&self, batch: Vec<Append>) -> Result<Vec<Verdict>, Error> {

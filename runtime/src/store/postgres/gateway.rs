@@ -7,13 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::store::{Error, fault};
-
-/// How long a caller waits for a connection.
-const WAIT: Duration = Duration::from_secs(5);
-
-/// A connection that rested for longer is asked for a sign of life before it is used.
-const TRUSTED: Duration = Duration::from_secs(1);
+use crate::store::{Answer, Error, fault};
 
 /// How often work is begun anew, at most.
 const REPEATS: u32 = 5;
@@ -35,6 +29,17 @@ impl Purpose {
         }
     }
 
+    /// How long a caller waits for a connection, and then for the end of its work.
+    ///
+    /// The server's own limits come first. This is for a server that says nothing more, as one
+    /// that is frozen.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Work => Duration::from_secs(8),
+            Self::Leases => Duration::from_secs(3),
+        }
+    }
+
     /// No statement, lock or forgotten transaction holds others up for long, whatever happens
     /// here: a frozen node must not make the others wait for a lease's length.
     const fn limits(self) -> &'static str {
@@ -52,11 +57,12 @@ impl Purpose {
 }
 
 /// What work does with its connection.
-pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Setback>> + Send + 'c>>;
+pub(in crate::store) type Work<'c, T> =
+    Pin<Box<dyn Future<Output = Result<T, Setback>> + Send + 'c>>;
 
 /// Why work did not come to its end.
 #[derive(Debug)]
-pub(super) enum Setback {
+pub(in crate::store) enum Setback {
     /// It met other work and nothing of it was kept: it can begin anew.
     Met(Error),
     /// The connection broke, and nobody knows whether it was committed.
@@ -96,7 +102,7 @@ impl From<sqlx::Error> for Setback {
 
 /// What happens to work whose connection broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(in crate::store) enum Cut {
     /// It is told: only the caller knows how to find out whether it was committed.
     Tell,
     /// It is done again, because doing it twice is the same as once.
@@ -105,24 +111,19 @@ pub(super) enum Cut {
 
 /// A pool of connections.
 #[derive(Debug, Clone)]
-pub(super) struct Gateway {
+pub(in crate::store) struct Gateway {
     pool: PgPool,
+    purpose: Purpose,
 }
 
 impl Gateway {
     pub(super) fn connect(options: PgConnectOptions, purpose: Purpose) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(purpose.connections())
-            .acquire_timeout(WAIT)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > TRUSTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
+            .acquire_timeout(purpose.patience())
+            // A server that restarted leaves dead connections; without a sign of life, each of them
+            // would cost a caller an error.
+            .test_before_acquire(true)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     connection.execute(purpose.limits()).await?;
@@ -134,7 +135,7 @@ impl Gateway {
                 Box::pin(async move { Ok(!connection.is_in_transaction()) })
             })
             .connect_lazy_with(options.disable_statement_logging());
-        Self { pool }
+        Self { pool, purpose }
     }
 
     /// For statements that only read.
@@ -172,16 +173,17 @@ impl Gateway {
     ///
     /// It runs to its end in a task of its own: a caller that goes away in the middle would leave a
     /// connection in doubt.
-    pub(super) async fn write<T, W>(&self, cut: Cut, work: W) -> Result<T, Error>
+    pub(in crate::store) async fn write<T, W>(&self, cut: Cut, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
     {
         let pool = self.reading()?.clone();
+        let patience = self.purpose.patience();
         let writing = tokio::spawn(async move {
             let mut repeats = 0;
             loop {
-                let setback = match once(&pool, &work).await {
+                let setback = match once(&pool, patience, &work).await {
                     Ok(answer) => return Ok(answer),
                     Err(setback) => setback,
                 };
@@ -204,17 +206,32 @@ impl Gateway {
     }
 }
 
-async fn once<T, W>(pool: &PgPool, work: &W) -> Result<T, Setback>
+async fn once<T, W>(pool: &PgPool, patience: Duration, work: &W) -> Result<T, Setback>
 where
     W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T>,
 {
     let mut connection = pool.acquire().await?;
-    let outcome = work(&mut connection).await;
-    if let Err(Setback::Cut(_)) = outcome {
-        // It would be handed out again before anybody asked it for a sign of life.
+    let outcome = tokio::time::timeout(patience, work(&mut connection)).await;
+    if let Err(_) | Ok(Err(Setback::Cut(_))) = outcome {
+        // What it would still say is not waited for.
         drop(connection.detach());
     }
-    outcome
+    outcome.unwrap_or_else(|_| Err(Setback::Final(silent(patience))))
+}
+
+/// Waits for something that only reads as long as for anything else.
+pub(super) fn asked<'a, T: Send + 'a>(
+    question: impl Future<Output = Result<T, Error>> + Send + 'a,
+) -> Answer<'a, T> {
+    let patience = Purpose::Work.patience();
+    Box::pin(async move {
+        let answer = tokio::time::timeout(patience, question).await;
+        answer.unwrap_or_else(|_| Err(silent(patience)))
+    })
+}
+
+fn silent(patience: Duration) -> Error {
+    Error::Unavailable(format!("no answer within {} s", patience.as_secs()))
 }
 
 /// Longer with each repeat, and not the same for all that met.

@@ -7,7 +7,11 @@ use protocol::{
 };
 use sqlx::QueryBuilder;
 
-use super::{Postgres, gateway::Cut};
+use super::{
+    Postgres,
+    append::horizon,
+    gateway::{Cut, asked},
+};
 use crate::store::{
     Answer, Append, Appended, Error, EventLog, Refusal, Scope, StreamQuery, StreamRow, Streams,
     batch::holding,
@@ -21,7 +25,7 @@ impl EventLog for Postgres {
     }
 
     fn read(&self, stream: EntityId, after: u64, limit: u32) -> Answer<'_, Vec<Record>> {
-        Box::pin(async move {
+        asked(async move {
             let rows = sqlx::query(
                 "SELECT * FROM event WHERE stream = $1 AND seq + count - 1 > $2
                  ORDER BY seq LIMIT $3",
@@ -36,13 +40,19 @@ impl EventLog for Postgres {
     }
 
     fn journal(&self, after: i64, limit: u32) -> Answer<'_, Vec<(i64, Record)>> {
-        Box::pin(async move {
-            let rows =
-                sqlx::query("SELECT * FROM event WHERE position > $1 ORDER BY position LIMIT $2")
-                    .bind(after)
-                    .bind(i64::from(limit))
-                    .fetch_all(self.reading()?)
-                    .await?;
+        asked(async move {
+            let mut connection = self.reading()?.acquire().await?;
+            // A statement of its own: what follows must see all that ended before it.
+            let horizon = horizon(&mut connection).await?;
+            let rows = sqlx::query(
+                "SELECT * FROM event WHERE position > $1 AND position <= $3
+                 ORDER BY position LIMIT $2",
+            )
+            .bind(after)
+            .bind(i64::from(limit))
+            .bind(horizon)
+            .fetch_all(&mut *connection)
+            .await?;
             rows.iter()
                 .map(|row| Ok((row.number("position")?, record(row)?)))
                 .collect()
@@ -52,7 +62,7 @@ impl EventLog for Postgres {
 
 impl Streams for Postgres {
     fn stream(&self, stream: EntityId) -> Answer<'_, Option<StreamRow>> {
-        Box::pin(async move {
+        asked(async move {
             let row = sqlx::query("SELECT * FROM stream WHERE stream = $1")
                 .bind(key::pack(stream))
                 .fetch_optional(self.reading()?)
@@ -66,7 +76,7 @@ impl Streams for Postgres {
         tenant: &'a str,
         key: &'a str,
     ) -> Answer<'a, Option<(EntityId, ChainHash)>> {
-        Box::pin(async move {
+        asked(async move {
             let made: Option<(Vec<u8>, Vec<u8>)> =
                 sqlx::query_as("SELECT stream, body_hash FROM idem WHERE tenant = $1 AND key = $2")
                     .bind(tenant)
@@ -84,7 +94,7 @@ impl Streams for Postgres {
     }
 
     fn list<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>> {
-        Box::pin(async move {
+        asked(async move {
             let mut sql = listing(query);
             let mut rows = sql.build().fetch(self.reading()?);
             let mut found = Vec::new();
@@ -102,7 +112,7 @@ impl Streams for Postgres {
     }
 
     fn count<'a>(&'a self, tenant: &'a str, kind: EntityKind) -> Answer<'a, Vec<(String, u64)>> {
-        Box::pin(async move {
+        asked(async move {
             let counts: Vec<(String, i64)> = sqlx::query_as(
                 "SELECT status, count(*) FROM stream
                  WHERE tenant = $1 AND kind = $2 AND NOT hidden GROUP BY status ORDER BY status",
@@ -125,7 +135,7 @@ impl Streams for Postgres {
         after: Option<EntityId>,
         limit: u32,
     ) -> Answer<'a, Vec<EntityId>> {
-        Box::pin(async move {
+        asked(async move {
             let (least, greatest) = key::bounds(kind);
             let (count, shards) = within(scope);
             let streams = sqlx::query(

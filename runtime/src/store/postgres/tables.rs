@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Postgres,
-    gateway::{Cut, Setback},
+    gateway::{Cut, Setback, asked},
     migrate,
     streams::within,
 };
@@ -17,7 +17,7 @@ use crate::store::{
 
 impl Snapshots for Postgres {
     fn snapshot(&self, stream: EntityId) -> Answer<'_, Option<Snapshot>> {
-        Box::pin(async move {
+        asked(async move {
             let row = sqlx::query("SELECT * FROM snapshot WHERE stream = $1")
                 .bind(key::pack(stream))
                 .fetch_optional(self.reading()?)
@@ -124,7 +124,7 @@ impl Reminders for Postgres {
         now: Timestamp,
         limit: u32,
     ) -> Answer<'a, Vec<(EntityId, String, Timestamp)>> {
-        Box::pin(async move {
+        asked(async move {
             let (count, shards) = within(scope);
             let rows = sqlx::query(
                 "SELECT * FROM reminder
@@ -142,7 +142,7 @@ impl Reminders for Postgres {
     }
 
     fn next_due<'a>(&'a self, scope: &'a Scope) -> Answer<'a, Option<Timestamp>> {
-        Box::pin(async move {
+        asked(async move {
             let (count, shards) = within(scope);
             let due: Option<i64> = sqlx::query_scalar(
                 "SELECT due FROM reminder WHERE $1 = 0 OR slot % nullif($1, 0) = ANY($2)
@@ -224,7 +224,7 @@ impl Outbox for Postgres {
 
 impl Views for Postgres {
     fn row<'a>(&'a self, view: &'a str, key: &'a str) -> Answer<'a, Option<String>> {
-        Box::pin(async move {
+        asked(async move {
             let body = sqlx::query_scalar("SELECT body FROM view_row WHERE view = $1 AND key = $2")
                 .bind(view)
                 .bind(key)
@@ -235,7 +235,7 @@ impl Views for Postgres {
     }
 
     fn rows<'a>(&'a self, view: &'a str) -> Answer<'a, Vec<(String, String)>> {
-        Box::pin(async move {
+        asked(async move {
             let rows =
                 sqlx::query_as("SELECT key, body FROM view_row WHERE view = $1 ORDER BY key")
                     .bind(view)
@@ -246,7 +246,7 @@ impl Views for Postgres {
     }
 
     fn cursor<'a>(&'a self, view: &'a str) -> Answer<'a, i64> {
-        Box::pin(async move {
+        asked(async move {
             let position: Option<i64> =
                 sqlx::query_scalar("SELECT position FROM view_cursor WHERE view = $1")
                     .bind(view)
@@ -313,7 +313,7 @@ impl Admin for Postgres {
     }
 
     fn census(&self) -> Answer<'_, Census> {
-        Box::pin(async move {
+        asked(async move {
             let (streams, open, records, bytes): (i64, i64, i64, i64) = sqlx::query_as(
                 "SELECT (SELECT count(*) FROM stream), (SELECT count(*) FROM stream WHERE open),
                      (SELECT count(*) FROM event), pg_database_size(current_database())",

@@ -1,14 +1,14 @@
 //! The conformance suite against a real server.
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use super::*;
 use crate::{
     store::{
-        Admin, EventLog, Shared,
-        conformance::{all, append, task},
+        Admin, Appended, EventLog, Members, Ownership, Shared,
+        conformance::{self, all, alone, append, task},
     },
     testkit::postgres::PrivatePostgres,
 };
@@ -20,7 +20,7 @@ fn options() -> PgConnectOptions {
 }
 
 async fn fresh() -> (Shared, ()) {
-    let store = Postgres::connect(options()).await.unwrap();
+    let store = Postgres::connect(&options()).await.unwrap();
     (Arc::new(store), ())
 }
 
@@ -28,7 +28,7 @@ crate::store_conformance!(fresh);
 
 #[tokio::test]
 async fn the_journal_refuses_to_be_changed() {
-    let store = Arc::new(Postgres::connect(options()).await.unwrap());
+    let store = Arc::new(Postgres::connect(&options()).await.unwrap());
     let shared: Shared = store.clone();
     all(&shared, &[append(task(1), 1)]).await.unwrap();
     for sql in [
@@ -51,11 +51,11 @@ async fn the_journal_refuses_to_be_changed() {
 #[tokio::test]
 async fn a_schema_of_a_newer_build_is_refused() {
     let options = options();
-    let store = Postgres::connect(options.clone()).await.unwrap();
+    let store = Postgres::connect(&options).await.unwrap();
     let later = "INSERT INTO migration VALUES (7, 'later', 0)";
     store.work.reading().unwrap().execute(later).await.unwrap();
     store.close().await.unwrap();
-    let error = Postgres::connect(options).await.map(drop).unwrap_err();
+    let error = Postgres::connect(&options).await.map(drop).unwrap_err();
     let text = error.to_string();
     assert!(
         text.contains("version 7") && text.contains("knows 1"),
@@ -68,7 +68,7 @@ async fn a_reader_of_the_journal_misses_nothing_while_several_nodes_append() {
     let options = options();
     let mut appending = Vec::new();
     for node in 0..3 {
-        let store: Shared = Arc::new(Postgres::connect(options.clone()).await.unwrap());
+        let store: Shared = Arc::new(Postgres::connect(&options).await.unwrap());
         appending.push(tokio::spawn(async move {
             for round in 0..150 {
                 let first = node * 1000 + round * 5;
@@ -79,7 +79,7 @@ async fn a_reader_of_the_journal_misses_nothing_while_several_nodes_append() {
             }
         }));
     }
-    let store = Postgres::connect(options).await.unwrap();
+    let store = Postgres::connect(&options).await.unwrap();
     let mut seen = Vec::new();
     let mut after = 0;
     loop {
@@ -99,7 +99,7 @@ async fn a_reader_of_the_journal_misses_nothing_while_several_nodes_append() {
 
 #[tokio::test]
 async fn the_promised_views_can_be_read() {
-    let store = Arc::new(Postgres::connect(options()).await.unwrap());
+    let store = Arc::new(Postgres::connect(&options()).await.unwrap());
     let shared: Shared = store.clone();
     all(&shared, &[append(task(1), 1)]).await.unwrap();
     for (view, rows) in [
@@ -116,5 +116,184 @@ async fn the_promised_views_can_be_read() {
             .await
             .unwrap();
         assert_eq!(found.len(), rows, "{view}");
+    }
+}
+
+/// An append to a stream of its own, whose command the caller knows.
+async fn settled(store: &Shared, number: u128) -> Appended {
+    alone(store, append(task(number), 1))
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_reader_stops_before_what_is_not_committed_yet() {
+    let options = options();
+    let store: Shared = Arc::new(Postgres::connect(&options).await.unwrap());
+    settled(&store, 1).await;
+    // Another node is in the middle of an append, when a third one commits a later position.
+    let mut slow = options.connect().await.unwrap();
+    sqlx::raw_sql(
+        "BEGIN; SELECT pg_advisory_xact_lock_shared(hashtext(current_schema()),
+             (SELECT last_value FROM event_position_seq)::bit(32)::int);
+         SELECT nextval('event_position_seq')",
+    )
+    .execute(&mut slow)
+    .await
+    .unwrap();
+    settled(&store, 2).await;
+    assert_eq!(store.journal(0, 9).await.unwrap().len(), 1);
+    slow.close().await.unwrap();
+    let seen = async {
+        while store.journal(0, 9).await.unwrap().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(10);
+    tokio::time::timeout(patience, seen).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appends_survive_the_end_of_their_connections_and_are_committed_once() {
+    let server = PrivatePostgres::start().unwrap();
+    let options = PgConnectOptions::from_str(&server.url()).unwrap();
+    let store: Shared = Arc::new(Postgres::connect(&options).await.unwrap());
+    let appending: Vec<_> = (0..4)
+        .map(|writer| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut unclear = 0;
+                for number in 0..60 {
+                    let one = append(task(writer * 1000 + number), 1);
+                    // A caller whose append is unclear asks again with the same command.
+                    while alone(&store, one.clone()).await.is_err() {
+                        unclear += 1;
+                        assert!(unclear < 100, "it never comes back");
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut ended = 0;
+    while appending.iter().any(|writer| !writer.is_finished()) {
+        ended += tokio::task::block_in_place(|| server.disconnect_all().unwrap());
+        tokio::task::yield_now().await;
+    }
+    for writer in appending {
+        writer.await.unwrap();
+    }
+    assert!(ended > 0, "nothing was disturbed");
+    let journal = store.journal(0, 1000).await.unwrap();
+    assert_eq!(journal.len(), 240, "each once");
+}
+
+#[tokio::test]
+async fn callers_that_go_away_leave_no_connection_in_a_transaction() {
+    let server = PrivatePostgres::start().unwrap();
+    let options = PgConnectOptions::from_str(&server.url()).unwrap();
+    let store: Shared = Arc::new(Postgres::connect(&options).await.unwrap());
+    for number in 0..1000 {
+        let named = [conformance::named(task(number), &format!("n{number}"))];
+        let mut asking = store.append(&named);
+        let mut reading = store.survey();
+        // Polled once, so that they are on their way, then dropped.
+        let _ = futures_util::poll!(&mut asking);
+        let _ = futures_util::poll!(&mut reading);
+        drop((asking, reading));
+        if number % 50 == 0 {
+            settled(&store, 10_000 + number).await;
+        }
+    }
+    let all_ended = async {
+        while store.census().await.unwrap().streams < 1020 {
+            tokio::task::yield_now().await;
+        }
+        // Whoever is between two statements goes on; whoever was left there would stay.
+        while server.idle_in_transaction().unwrap() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(60);
+    tokio::time::timeout(patience, all_ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_unavailable_and_heals() {
+    let server = PrivatePostgres::start().unwrap();
+    let options = PgConnectOptions::from_str(&server.url()).unwrap();
+    let store: Shared = Arc::new(Postgres::connect(&options).await.unwrap());
+    settled(&store, 1).await;
+    server.stop().unwrap();
+    let away = store.append(&[append(task(2), 1)]).await;
+    assert!(matches!(away, Err(Error::Unavailable(_))), "{away:?}");
+    server.restart().unwrap();
+    settled(&store, 2).await;
+    store.probe().await.unwrap();
+    assert_eq!(store.survey().await.unwrap().incarnation, 1);
+    assert_eq!(store.journal(0, 9).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_frozen_server_keeps_nobody_waiting_for_ever() {
+    let server = PrivatePostgres::start().unwrap();
+    let options = PgConnectOptions::from_str(&server.url()).unwrap();
+    let store: Shared = Arc::new(Postgres::connect(&options).await.unwrap());
+    settled(&store, 1).await;
+    store.survey().await.unwrap();
+    server.freeze().unwrap();
+    let batch = [append(task(2), 1)];
+    let (append, read, survey) = tokio::join!(
+        store.append(&batch),
+        store.read(task(1), 0, 9),
+        store.survey()
+    );
+    assert!(matches!(append, Err(Error::Unavailable(_))), "{append:?}");
+    assert!(matches!(read, Err(Error::Unavailable(_))), "{read:?}");
+    assert!(matches!(survey, Err(Error::Unavailable(_))), "{survey:?}");
+    server.thaw().unwrap();
+    settled(&store, 2).await;
+    store.survey().await.unwrap();
+}
+
+#[tokio::test]
+async fn another_life_of_the_database_voids_leases_and_raises_epochs() {
+    let options = options();
+    let store = Arc::new(Postgres::connect(&options).await.unwrap());
+    let node = protocol::id::NodeId::from_uuid(uuid::Uuid::from_u128(1));
+    let before = store.begin(node, "one").await.unwrap();
+    store.close().await.unwrap();
+    let mut connection = options.connect().await.unwrap();
+    // As if the database had been restored into another cluster of files.
+    connection
+        .execute("UPDATE meta SET value = value + 1 WHERE key = 'system'")
+        .await
+        .unwrap();
+    let store: Shared = Arc::new(Postgres::connect(&options).await.unwrap());
+    assert_eq!(store.survey().await.unwrap().incarnation, 2);
+    let after = store.begin(node, "one").await.unwrap();
+    assert!(after > before && after > protocol::epoch::Epoch::new(2, 0));
+    let again = Postgres::connect(&options).await.unwrap();
+    assert_eq!(Members::survey(&again).await.unwrap().incarnation, 2);
+}
+
+#[tokio::test]
+async fn a_server_that_may_forget_is_refused() {
+    let server = PrivatePostgres::start().unwrap();
+    for (forget, again) in [
+        (
+            "ALTER SYSTEM SET synchronous_commit = off",
+            "synchronous_commit",
+        ),
+        ("ALTER SYSTEM SET fsync = off", "fsync"),
+    ] {
+        server.sql(forget).unwrap();
+        server.stop().unwrap();
+        server.restart().unwrap();
+        let options = PgConnectOptions::from_str(&server.url()).unwrap();
+        let error = Postgres::connect(&options).await.map(drop).unwrap_err();
+        assert!(matches!(error, Error::Unusable(_)), "{error}");
+        assert!(error.to_string().contains("off"), "{error}");
+        server.sql(&format!("ALTER SYSTEM RESET {again}")).unwrap();
     }
 }

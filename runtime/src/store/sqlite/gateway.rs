@@ -11,11 +11,11 @@ use crate::store::{Error, fault};
 const SPARE_BYTES: u64 = 1 << 20;
 
 /// What a transaction does with the connection.
-pub(super) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
+pub(in crate::store) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
 
 /// Runs one transaction at a time, each to its end even when its caller is gone.
 #[derive(Debug)]
-pub(super) struct Gateway {
+pub(in crate::store) struct Gateway {
     options: SqliteConnectOptions,
     folder: PathBuf,
     slot: Arc<Mutex<Slot>>,
@@ -43,7 +43,7 @@ impl Gateway {
     }
 
     /// Does `work` in a transaction: committed when it answers, undone when it fails.
-    pub(super) async fn write<T, W>(&self, work: W) -> Result<T, Error>
+    pub(in crate::store) async fn write<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,

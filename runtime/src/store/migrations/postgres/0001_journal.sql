@@ -4,12 +4,13 @@
 -- Texts that are looked up or sorted compare by their bytes.
 
 -- What the database says of itself; db_incarnation is raised when it was restored or failed over,
--- and epoch is the last that was handed out.
+-- epoch is the last that was handed out, store tells it from every other.
 CREATE TABLE meta (
     key   text COLLATE "C" PRIMARY KEY,
     value bigint NOT NULL
 );
-INSERT INTO meta (key, value) VALUES ('db_incarnation', 1), ('epoch', 0), ('probe', 0);
+INSERT INTO meta (key, value) VALUES ('db_incarnation', 1), ('epoch', 0), ('probe', 0),
+    ('store', ('x' || substr(md5(gen_random_uuid()::text), 1, 15))::bit(60)::bigint);
 
 -- One row a start of a process.
 CREATE TABLE node (
@@ -94,7 +95,8 @@ CREATE INDEX stream_status ON stream (tenant, status, stream) WHERE status <> 'c
 CREATE INDEX stream_parent ON stream (parent, stream) WHERE parent IS NOT NULL;
 CREATE UNIQUE INDEX stream_name ON stream (tenant, kind, name) WHERE name IS NOT NULL AND NOT hidden;
 
--- The journal: one row a record; its position is the order of commits.
+-- The journal: one row a record. Positions are in the order of each stream; whoever reads along stops
+-- at the lowest that is not committed yet.
 CREATE TABLE event (
     position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stream   bytea NOT NULL,

@@ -3,12 +3,13 @@
 -- Moments are microseconds since 1970, UTC. The views at the end read all of it as text.
 
 -- What the database says of itself; db_incarnation is raised when it was restored or failed over,
--- and epoch is the last that was handed out.
+-- epoch is the last that was handed out, store tells it from every other.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO meta (key, value) VALUES ('db_incarnation', 1), ('epoch', 0), ('clean', 1), ('probe', 0);
+INSERT INTO meta (key, value) VALUES ('db_incarnation', 1), ('epoch', 0), ('clean', 1), ('probe', 0),
+    ('store', random() & 0x7fffffffffffffff);
 
 -- One row a start of a process.
 CREATE TABLE node (

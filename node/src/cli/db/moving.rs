@@ -1,0 +1,72 @@
+//! `troupe db move`: the whole store into another database, and the proof that it arrived.
+
+use runtime::store::{self, Address, TransferError};
+use serde_json::json;
+
+use super::{
+    super::{
+        exit::{Exit, Failure, Outcome},
+        output::Output,
+    },
+    chains, hold, unreadable,
+};
+use crate::{config::Config, node::store_address};
+
+pub(super) async fn run(config: &Config, target: &Address, output: &Output) -> Outcome {
+    let dir = hold(config)?;
+    let source = store_address(config, dir.path())?;
+    let progress = |table: &'static str, rows: u64| {
+        tracing::debug!(table, rows, "copied");
+    };
+    let moved = store::transfer(&source, target, progress)
+        .await
+        .map_err(|error| refused(&error))?;
+    let (sent, arrived) = (
+        store::open(&source).await.map_err(unreadable)?,
+        store::open(target).await.map_err(unreadable)?,
+    );
+    let (before, after) = (chains(&sent).await?, chains(&arrived).await?);
+    sent.close().await.map_err(unreadable)?;
+    arrived.close().await.map_err(unreadable)?;
+    let (streams, records) = (after.streams(), after.records());
+    let same = before.ends_like(&after);
+    let faults = after.into_faults();
+    if let Some(first) = faults.first() {
+        return Err(Failure::new(Exit::Failed, "the copy is not whole")
+            .because(first)
+            .help("keep the source; `troupe db verify` tells whether it is whole itself"));
+    }
+    if !same {
+        return Err(
+            Failure::new(Exit::Failed, "the copy ends elsewhere than the source")
+                .help("keep the source, and name an empty database"),
+        );
+    }
+    if output.is_for_programs() {
+        let rows: serde_json::Map<_, _> = moved
+            .rows
+            .iter()
+            .map(|(table, rows)| ((*table).to_owned(), json!(rows)))
+            .collect();
+        output.data(&json!({
+            "to": target.to_string(), "streams": streams, "records": records, "rows": rows,
+        }))?;
+    }
+    output.note(&format!(
+        "{records} records in {streams} streams are in {target} and whole; set store.url to it"
+    ));
+    Ok(Exit::Ok)
+}
+
+fn refused(error: &TransferError) -> Failure {
+    let (exit, help) = match error {
+        TransferError::Store(_) => (Exit::Failed, "run it again: it goes on where it stopped"),
+        TransferError::Same => (Exit::Usage, "name another database"),
+        TransferError::InUse { .. } => (Exit::Busy, "stop the nodes first"),
+        TransferError::Occupied(_) => (Exit::Conflict, "name an empty database"),
+        TransferError::Incomplete { .. } | TransferError::Crooked(_) => {
+            (Exit::Failed, "keep the source, and name an empty database")
+        }
+    };
+    Failure::new(exit, error.to_string()).help(help)
+}

@@ -1,0 +1,220 @@
+//! Moves a whole store from one database to another, whatever engine each is.
+//!
+//! - `tables`: what is moved, and how both engines read and write it.
+//!
+//! Records keep their positions, so what was folded up to one stays so. Members and the shards
+//! they own are not moved: nobody is in a cluster whose store was just made.
+
+mod tables;
+
+use self::tables::{COPY_OF, Cell, JOURNAL, MOVING, Port, STORE, TABLES, Table};
+use super::{Address, Error, Postgres, Sqlite};
+
+/// Rows moved in one transaction.
+const BATCH: u32 = 500;
+
+/// Numbers of which the target must have the greater one.
+const COUNTERS: [&str; 2] = ["db_incarnation", "epoch"];
+
+/// Why a store was not moved.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// A database failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// Source and target are one database.
+    #[error("source and target are the same store")]
+    Same,
+    /// Nodes are in the cluster of that store.
+    #[error("{store} is in use by {nodes}")]
+    InUse {
+        /// The store.
+        store: Address,
+        /// Their names.
+        nodes: String,
+    },
+    /// There is something in the target that is no earlier copy of the source.
+    #[error("{0} holds another store, or was used since it was copied")]
+    Occupied(Address),
+    /// What arrived is not what was sent.
+    #[error("{table} has {found} rows in the target and {expected} in the source")]
+    Incomplete {
+        /// Which table.
+        table: &'static str,
+        /// Rows in the target.
+        found: u64,
+        /// Rows in the source.
+        expected: u64,
+    },
+    /// The index and the journal of the target disagree.
+    #[error("{0} streams end elsewhere in the target's index than in its journal")]
+    Crooked(u64),
+}
+
+/// What was moved.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Rows now in the target, by table.
+    pub rows: Vec<(&'static str, u64)>,
+    /// Records that an earlier, interrupted move had brought over.
+    pub found: u64,
+}
+
+/// Copies the store at `source` into the empty database at `target`, or goes on with a copy that was
+/// interrupted; tells `progress` how many rows of a table are there.
+///
+/// The caller sees to it that no process outside of a cluster uses either. Until it is done, the
+/// target cannot be opened as a store.
+pub async fn transfer(
+    source: &Address,
+    target: &Address,
+    mut progress: impl FnMut(&'static str, u64) + Send,
+) -> Result<Moved, TransferError> {
+    let from = port(source).await?;
+    let to = port(target).await?;
+    let outcome = copy((source, &*from), (target, &*to), &mut progress).await;
+    let closed = (from.close().await, to.close().await);
+    let moved = outcome?;
+    closed.0?;
+    closed.1?;
+    Ok(moved)
+}
+
+/// Why the store must not be served: a move into it has not ended.
+pub(super) async fn refuse_half_moved(port: &dyn Port) -> Result<(), Error> {
+    if port.known(MOVING).await? == Some(1) {
+        return Err(Error::Unusable(
+            "moving another store into it was interrupted; run `troupe db move` again".into(),
+        ));
+    }
+    Ok(())
+}
+
+async fn port(address: &Address) -> Result<Box<dyn Port>, Error> {
+    Ok(match address {
+        Address::Sqlite(file) => Box::new(Sqlite::open(file).await?),
+        Address::Postgres(options) => Box::new(Postgres::connect(options).await?),
+    })
+}
+
+async fn copy(
+    (source, from): (&Address, &dyn Port),
+    (target, to): (&Address, &dyn Port),
+    progress: &mut (impl FnMut(&'static str, u64) + Send),
+) -> Result<Moved, TransferError> {
+    let store = from.known(STORE).await?.unwrap_or_default();
+    if to.known(STORE).await? == Some(store) {
+        return Err(TransferError::Same);
+    }
+    for (address, port) in [(source, from), (target, to)] {
+        refuse_in_use(address, port).await?;
+    }
+    refuse_half_moved(from).await?;
+    if !is_copy(from, to, store).await? && !is_empty(to).await? {
+        return Err(TransferError::Occupied(target.clone()));
+    }
+    to.know(COPY_OF, store).await?;
+    to.know(MOVING, 1).await?;
+    for table in TABLES {
+        to.clear(table).await?;
+    }
+    let mut moved = Moved {
+        found: to.count(&JOURNAL).await?,
+        rows: Vec::new(),
+    };
+    let last = last_position(to).await?;
+    for (table, after) in [(&JOURNAL, last)]
+        .into_iter()
+        .chain(TABLES.iter().map(|table| (table, None)))
+    {
+        let count = copy_table(from, to, table, after, progress).await?;
+        moved.rows.push((table.name, count));
+    }
+    for counter in COUNTERS {
+        let known = (from.known(counter).await?, to.known(counter).await?);
+        let greater = known.0.max(known.1).unwrap_or_default();
+        to.know(counter, greater).await?;
+    }
+    to.go_on_from_last_position().await?;
+    let crooked = to.crooked_streams().await?;
+    if crooked > 0 {
+        return Err(TransferError::Crooked(crooked));
+    }
+    to.know(MOVING, 0).await?;
+    Ok(moved)
+}
+
+async fn refuse_in_use(address: &Address, port: &dyn Port) -> Result<(), TransferError> {
+    let survey = port.survey().await?;
+    let living = survey.members.iter().filter(|row| row.lives());
+    let names: Vec<_> = living.map(|row| row.member.name.as_str()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(TransferError::InUse {
+        store: address.clone(),
+        nodes: names.join(", "),
+    })
+}
+
+/// Whether the target is what a move from this source left, and nobody used it since.
+async fn is_copy(from: &dyn Port, to: &dyn Port, store: i64) -> Result<bool, Error> {
+    if to.known(COPY_OF).await? != Some(store)
+        || to.known("epoch").await? > from.known("epoch").await?
+    {
+        return Ok(false);
+    }
+    let Some(last) = last_position(to).await? else {
+        return Ok(true);
+    };
+    let before = vec![Cell::Number(Some(last - 1))];
+    let sent = from.rows(&JOURNAL, before.clone(), 1).await?;
+    Ok(sent == to.rows(&JOURNAL, before, 1).await?)
+}
+
+async fn is_empty(port: &dyn Port) -> Result<bool, Error> {
+    for table in [&JOURNAL].into_iter().chain(TABLES) {
+        if port.count(table).await? > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn last_position(port: &dyn Port) -> Result<Option<i64>, Error> {
+    port.last_position().await
+}
+
+async fn copy_table(
+    from: &dyn Port,
+    to: &dyn Port,
+    table: &'static Table,
+    after: Option<i64>,
+    progress: &mut (impl FnMut(&'static str, u64) + Send),
+) -> Result<u64, TransferError> {
+    let mut after: Vec<_> = after
+        .map(|last| Cell::Number(Some(last)))
+        .into_iter()
+        .collect();
+    let mut there = to.count(table).await?;
+    loop {
+        let rows = from.rows(table, after, BATCH).await?;
+        let Some(last) = rows.last() else { break };
+        after = last[..table.key].to_vec();
+        there += rows.len() as u64;
+        to.put(table, rows).await?;
+        progress(table.name, there);
+    }
+    let (found, expected) = (to.count(table).await?, from.count(table).await?);
+    if found != expected {
+        return Err(TransferError::Incomplete {
+            table: table.name,
+            found,
+            expected,
+        });
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;
