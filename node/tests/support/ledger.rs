@@ -1,10 +1,9 @@
 //! The witness: a program that writes down each time it is run, and never forgets or merges one.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use serde_json::{Value, json};
-
-use super::process::Place;
 
 /// Appends one line, makes it durable, waits a moment so that a kill can fall between the effect
 /// and its receipt, and answers the line.
@@ -33,8 +32,8 @@ pub(crate) struct Entry {
 pub(crate) type Entries = BTreeMap<(String, String), Vec<Entry>>;
 
 impl Ledger {
-    pub(crate) fn new(place: &Place) -> Self {
-        let file = place.path("ledger");
+    /// An empty one.
+    pub(crate) fn new(file: PathBuf) -> Self {
         fs::write(&file, "").unwrap();
         Self { file }
     }
