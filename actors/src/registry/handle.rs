@@ -156,7 +156,7 @@ impl Directory {
             }
             Notice::List { after } => {
                 only_control()?;
-                return Ok(write(&self.page(after)));
+                return Ok(write(&self.page(after)?));
             }
         }
         Ok(Vec::new())
@@ -248,14 +248,21 @@ impl Directory {
         self.0.allocator.changed();
     }
 
-    /// What this node owns, after an agent, in order of their ids.
-    fn page(&self, after: Option<AgentId>) -> Page {
+    /// What this node owns, after an agent, in order of their ids. Nothing while an agent has no owner:
+    /// it may be this node, whose lease is in doubt, and what is not listed is forgotten.
+    fn page(&self, after: Option<AgentId>) -> Result<Page, Fault> {
         let as_of = u64::try_from(self.0.hosts.clock.now().as_micros()).unwrap_or(0);
-        let mut own: Vec<_> = self.0.registry.all();
-        own.retain(|agent| {
-            after.is_none_or(|after| agent.id > after)
-                && self.0.hosts.owner(agent.id) == Owner::Here
-        });
+        let mut own = Vec::new();
+        for agent in self.0.registry.all() {
+            match self.0.hosts.owner(agent.id) {
+                Owner::Here if after.is_none_or(|after| agent.id > after) => own.push(agent),
+                Owner::Here | Owner::There(_) => {}
+                Owner::Nobody => {
+                    let name = agent.facts().spec.name.clone();
+                    return Err(Fault::Refused(format!("nobody owns agent `{name}` now")));
+                }
+            }
+        }
         own.sort_unstable_by_key(|agent| agent.id);
         let (mut facts, mut size) = (Vec::new(), 0);
         for agent in &own {
@@ -268,7 +275,7 @@ impl Directory {
         }
         let more = facts.len() < own.len();
         let next = facts.last().filter(|_| more).map(|fact: &Fact| fact.agent);
-        Page { facts, next, as_of }
+        Ok(Page { facts, next, as_of })
     }
 
     /// Asks another node for all that it owns, beside everything else, one time at a time.
