@@ -22,3 +22,5 @@ mod machines;
 mod orders;
 #[path = "support/process.rs"]
 mod process;
+#[path = "cluster/strangers.rs"]
+mod strangers;

@@ -1,7 +1,6 @@
 //! Clients that want tasks done, of any node, whatever happens to the nodes meanwhile.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -19,13 +18,16 @@ use tokio::task::JoinHandle;
 
 use super::{
     ledger::Ledger,
-    machines::Cluster,
+    machines::{Cluster, OUTER},
     orders::{Chance, Order, judge_orders, list, steps},
-    process::{Client, PATIENCE, pause},
+    process::{Client, PATIENCE, pause, until},
 };
 
 /// Agents that write to the ledger; enough for each node to host one.
 const WITNESSES: usize = 8;
+
+/// An agent whose first attempt takes longer than a node may be silent.
+const STRAGGLER: &str = "witness-straggler";
 
 /// Clients at once.
 const CLIENTS: usize = 4;
@@ -61,6 +63,8 @@ pub(crate) struct Trouble {
     pub(crate) refused: usize,
     /// The request was taken, and no answer came.
     pub(crate) cut: usize,
+    /// The longest time until an answer that was no refusal.
+    pub(crate) slowest: Duration,
     /// Why, the last time.
     pub(crate) last: String,
 }
@@ -83,8 +87,15 @@ impl Load {
         let (_, client) = &cluster.clients()[0];
         for (number, name) in (0..).zip(&witnesses) {
             let seconds = if number % 2 == 0 { "0.1" } else { "0.8" };
-            client.register(&ledger.agent(name, seconds)).await.unwrap();
+            let mut agent = ledger.agent(name, seconds);
+            if number % 4 > 1 {
+                agent["placement"] = json!({ "region": OUTER });
+            }
+            client.register(&agent).await.unwrap();
         }
+        let mut straggler = ledger.straggler(STRAGGLER, "25", "0.1");
+        straggler["placement"] = json!({ "region": OUTER });
+        client.register(&straggler).await.unwrap();
         let echo = json!({ "name": "echo", "agent_type": "echo", "capabilities": ["echo"] });
         client.register(&echo).await.unwrap();
         Self {
@@ -205,18 +216,63 @@ impl Load {
         }
     }
 
-    /// Attempts of the tasks since the clients began, by the node that ran them.
-    pub(crate) fn attempts(&self) -> BTreeMap<String, Vec<AttemptView>> {
+    /// A node's attempts among those of the tasks since the clients began.
+    pub(crate) fn attempts(&self, node: &str) -> Vec<AttemptView> {
         let orders = self.orders.lock().unwrap();
         let tasks = orders[self.begun..]
             .iter()
             .filter_map(|order| order.seen.as_ref());
-        let mut attempts = BTreeMap::<_, Vec<_>>::new();
-        for attempt in tasks.flat_map(steps).flat_map(|step| &step.attempts) {
-            let of = attempts.entry(attempt.node.clone()).or_default();
-            of.push(attempt.clone());
+        let attempts = tasks.flat_map(steps).flat_map(|step| &step.attempts);
+        let there = attempts.filter(|attempt| attempt.node == node);
+        there.cloned().collect()
+    }
+
+    /// Sends requests whose clients leave before they are answered, and later sends each again until
+    /// it is; answers how many were left.
+    pub(crate) async fn hang_up(&self, cluster: &Cluster, requests: usize) -> usize {
+        let doors = cluster.clients();
+        let mut chance = Chance::seeded();
+        let mut left = 0;
+        for _ in 0..requests {
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            let order = Order::single(&format!("order-{number}"), "echo");
+            let (_, client) = &doors[number % doors.len()];
+            let (key, body) = (Some(&*order.key), Some(&order.body));
+            let sent = client.send(Method::POST, "/api/v1/tasks", key, body);
+            let patience = Duration::from_micros(500 + chance.below(12_000));
+            left += usize::from(tokio::time::timeout(patience, sent).await.is_err());
+            self.orders.lock().unwrap().push(order);
         }
-        attempts
+        let mut unanswered = self.orders.lock().unwrap().split_off(self.begun);
+        for order in unanswered.iter_mut().filter(|order| order.id.is_none()) {
+            let (_, client) = &doors[0];
+            let (key, body) = (Some(&*order.key), Some(&order.body));
+            let sent = client.send(Method::POST, "/api/v1/tasks", key, body).await;
+            let answer = sent.unwrap();
+            order.replayed = answer.replayed;
+            order.id = Some(answer.task().id.to_string());
+        }
+        self.orders.lock().unwrap().append(&mut unanswered);
+        left
+    }
+
+    /// Lets a straggler begin, and answers the name of the node that runs its first attempt.
+    pub(crate) async fn straggle(&self, cluster: &Cluster, key: &str) -> String {
+        let mut order = Order::single(key, STRAGGLER);
+        let (_, client) = &cluster.clients()[0];
+        let (key, body) = (Some(&*order.key), Some(&order.body));
+        let sent = client.send(Method::POST, "/api/v1/tasks", key, body).await;
+        let task = sent.unwrap().task();
+        let path = format!("/api/v1/tasks/{}", task.id);
+        order.id = Some(task.id.to_string());
+        self.orders.lock().unwrap().push(order);
+        until("the straggler runs", PATIENCE, async || {
+            let task = client.get(&path).await.ok()?.task();
+            let attempt = steps(&task).first()?.attempts.first()?;
+            let runs = self.ledger.read().keys().any(|(id, _)| *id == task.id.to_string());
+            runs.then(|| attempt.node.clone())
+        })
+        .await
     }
 
     /// Holds everything against the witness, on each node's word.
@@ -270,7 +326,7 @@ impl Buyer {
         let Some((name, client)) = door else {
             return pause(AGAIN).await;
         };
-        let (key, body) = (Some(&*order.key), Some(&order.body));
+        let (key, body, since) = (Some(&*order.key), Some(&order.body), Instant::now());
         let sent = client.send(Method::POST, "/api/v1/tasks", key, body).await;
         match sent {
             Ok(answer) if matches!(answer.status, 429 | 503) => {
@@ -284,6 +340,8 @@ impl Buyer {
                 order.id = Some(task.id.to_string());
                 order.replayed |= answer.replayed;
                 order.observe(task);
+                let mut trouble = self.trouble.lock().unwrap();
+                trouble.slowest = trouble.slowest.max(since.elapsed());
                 return;
             }
             Err(error) => {

@@ -17,7 +17,7 @@ use protocol::{
 use runtime::{
     clock::{Clock, Dice},
     cluster::{identity::Fingerprint, join::Token},
-    store::{self, JoinToken, MemberRow, Survey},
+    store::{self, IdentityRow, JoinToken, Survey},
     testkit::postgres::PrivatePostgres,
 };
 use rustix::process::Signal;
@@ -35,6 +35,9 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 const CONFIG: &str = "[cluster]\nlease = \"4s\"\n[tasks]\nmax_backoff = \"200ms\"\n\
     [log]\nlevel = \"info,runtime=debug\"\n";
 
+/// Where nodes stand that only host agents.
+pub(crate) const OUTER: &str = "outer";
+
 /// The last line of what a node says when it has started.
 const STARTED: &str = "Ctrl-C stops it";
 
@@ -49,6 +52,7 @@ pub(crate) struct Machine {
     mesh: String,
     process: Option<Process>,
     client: Option<Client>,
+    frozen: bool,
 }
 
 impl Machine {
@@ -61,15 +65,12 @@ impl Machine {
             mesh: mesh.to_owned(),
             process: None,
             client: None,
+            frozen: false,
         }
     }
 
-    pub(crate) fn controls(&self) -> bool {
-        self.roles.contains("control")
-    }
-
-    pub(crate) fn runs(&self) -> bool {
-        self.process.is_some()
+    pub(crate) const fn runs(&self) -> bool {
+        self.process.is_some() && !self.frozen
     }
 
     /// A client of its edge, if it has one.
@@ -89,10 +90,6 @@ impl Machine {
         self.place.tools()
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.as_ref().unwrap().0.id()
-    }
-
     /// Starts it, as a member already or with whom to join and a token; answers when it has said
     /// that it runs.
     async fn start(&mut self, join: Option<(&str, &str)>) -> Duration {
@@ -102,6 +99,9 @@ impl Machine {
         let mut start = self.place.troupe(&["start", "--name", &self.name]);
         start.args(["--roles", self.roles, "--listen", "127.0.0.1:0"]);
         start.args(["--mesh", &self.mesh]);
+        if !self.roles.contains("control") {
+            start.args(["--region", OUTER]);
+        }
         if let Some((address, token)) = join {
             start.args(["--join", address, "--token", token]);
         }
@@ -153,8 +153,20 @@ impl Machine {
         self.start(None).await
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) {
         self.process.as_ref().unwrap().signal(signal);
+    }
+
+    /// Stops its clock, as it were: its connections stay open and it does nothing.
+    pub(crate) fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+        self.frozen = true;
+    }
+
+    /// Lets it go on where it was.
+    pub(crate) fn thaw(&mut self) {
+        self.signal(Signal::CONT);
+        self.frozen = false;
     }
 
     /// Ends it as a power cut would end its process.
@@ -264,6 +276,21 @@ impl Cluster {
         token.to_string()
     }
 
+    /// Uses a token up, as a machine that joined with it.
+    pub(crate) async fn spend(&self, token: &str) {
+        let token: Token = token.parse().unwrap();
+        let (clock, dice) = (Clock::system(), Dice::system());
+        let row = IdentityRow {
+            id: dice.uuid_v7(clock.now()),
+            name: "spender".to_owned(),
+            roles: Roles::all(),
+            admitted_at: clock.now(),
+            revoked: false,
+        };
+        let hash = ChainHash(Sha256::digest(token.secret().as_bytes()).into());
+        self.store.admit(&row, Some(hash)).await.unwrap().unwrap();
+    }
+
     pub(crate) fn machine(&mut self, name: &str) -> &mut Machine {
         let found = self.machines.iter_mut().find(|of| of.name == name);
         found.unwrap()
@@ -283,13 +310,6 @@ impl Cluster {
     /// Members and shards as the database has them.
     pub(crate) async fn survey(&self) -> Option<Survey> {
         self.store.survey().await.ok()
-    }
-
-    /// The member of a name that lives.
-    pub(crate) async fn member(&self, name: &str) -> Option<MemberRow> {
-        let survey = self.survey().await?;
-        let mut rows = survey.members.into_iter();
-        rows.find(|row| row.member.name == name && row.lives())
     }
 
     /// Waits until exactly the machines that run are members, and all shards have an owner among

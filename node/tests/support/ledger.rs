@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const SCRIPT: &str = r#"
 line="$TROUPE_TASK_ID $TROUPE_STEP $TROUPE_ATTEMPT $TROUPE_IDEMPOTENCY_KEY"
 printf '%s\n' "$line" | dd of="$1" oflag=append conv=notrunc,fsync status=none || exit 1
-sleep "$2"
+if [ "$TROUPE_ATTEMPT" = 1 ]; then sleep "$2"; else sleep "$3"; fi
 printf '%s' "$line"
 "#;
 
@@ -40,10 +40,15 @@ impl Ledger {
 
     /// The agent whose effect is one line; it answers `seconds` after that.
     pub(crate) fn agent(&self, name: &str, seconds: &str) -> Value {
+        self.straggler(name, seconds, seconds)
+    }
+
+    /// One whose first attempts take another time than later ones.
+    pub(crate) fn straggler(&self, name: &str, first: &str, later: &str) -> Value {
         json!({
             "name": name, "agent_type": "command", "capabilities": [name],
             "config": {
-                "argv": ["/bin/sh", "-c", SCRIPT, "witness", self.file, seconds],
+                "argv": ["/bin/sh", "-c", SCRIPT, "witness", self.file, first, later],
                 "stdin": "none", "timeout": "30s",
             },
         })

@@ -83,6 +83,20 @@ impl Order {
         }
     }
 
+    /// One step by one agent, which may be done again.
+    pub(crate) fn single(key: &str, agent: &str) -> Self {
+        let step = json!({ "id": "only", "agent": agent, "effect": "idempotent", "input": {} });
+        Self {
+            key: key.to_owned(),
+            body: json!({ "description": key, "steps": [step] }),
+            waits: false,
+            unanswered: 0,
+            id: None,
+            replayed: false,
+            seen: None,
+        }
+    }
+
     /// What the node said of the task now must follow from what it said before.
     pub(crate) fn observe(&mut self, task: TaskView) {
         if let Some(seen) = &self.seen {
