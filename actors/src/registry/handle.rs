@@ -7,6 +7,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use dashmap::{DashMap, DashSet};
+use futures_util::future::join_all;
 use protocol::{
     id::{AgentId, NodeId},
     member::NodeRole,
@@ -26,6 +27,9 @@ const PAGE: usize = 96 * 1024;
 
 /// Agents of which figures are kept that nobody can place yet.
 const EARLY: usize = 100_000;
+
+/// The pause before a node that did not list its agents is asked anew.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// How long a page may take.
 const LISTED_WITHIN: Duration = Duration::from_secs(5);
@@ -66,6 +70,19 @@ impl Directory {
                 Box::pin(async move { directory.answer(&incoming) })
             }),
         );
+    }
+
+    /// Hears of the agents of all other nodes, as far as they tell within this time.
+    pub(crate) async fn meet(&self, within: Duration) {
+        let others = self.0.hosts.others().into_iter().map(|node| async move {
+            while self.list(node).await.is_err() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+        let met = tokio::time::timeout(within, join_all(others)).await;
+        if met.is_err() {
+            tracing::warn!("not every node told of its agents in time; digests make up for it");
+        }
     }
 
     /// An agent that this node owns is as `fact` says: every control node hears of it.
