@@ -47,6 +47,9 @@ pub(crate) use served::{prepare_process, random_hex};
 /// How long a join token counts.
 const TOKEN_LIFE: Duration = Duration::from_secs(60 * 60);
 
+/// How long the other nodes may take to tell a new one of their agents.
+const MEET: Duration = Duration::from_secs(3);
+
 /// What the store may take to write everything out.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -188,6 +191,7 @@ impl Builder {
             node.stop(Duration::ZERO).await;
             return Err(error.into());
         }
+        node.engine.orchestrator.meet_agents(MEET).await;
         #[cfg(feature = "edge")]
         if serves {
             match Served::start_near(&config.edge, &node, &company).await {

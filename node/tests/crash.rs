@@ -16,9 +16,11 @@ mod disk;
 mod ends;
 #[path = "crash/failures.rs"]
 mod failures;
-#[path = "crash/ledger.rs"]
+#[path = "support/ledger.rs"]
 mod ledger;
-#[path = "crash/process.rs"]
+#[path = "support/orders.rs"]
+mod orders;
+#[path = "support/process.rs"]
 mod process;
 #[path = "crash/witness.rs"]
 mod witness;

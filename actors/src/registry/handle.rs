@@ -7,6 +7,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use dashmap::{DashMap, DashSet};
+use futures_util::future::join_all;
 use protocol::{
     id::{AgentId, NodeId},
     member::NodeRole,
@@ -26,6 +27,9 @@ const PAGE: usize = 96 * 1024;
 
 /// Agents of which figures are kept that nobody can place yet.
 const EARLY: usize = 100_000;
+
+/// The pause before a node that did not list its agents is asked anew.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// How long a page may take.
 const LISTED_WITHIN: Duration = Duration::from_secs(5);
@@ -66,6 +70,19 @@ impl Directory {
                 Box::pin(async move { directory.answer(&incoming) })
             }),
         );
+    }
+
+    /// Hears of the agents of all other nodes, as far as they tell within this time.
+    pub(crate) async fn meet(&self, within: Duration) {
+        let others = self.0.hosts.others().into_iter().map(|node| async move {
+            while self.list(node).await.is_err() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+        let met = tokio::time::timeout(within, join_all(others)).await;
+        if met.is_err() {
+            tracing::warn!("not every node told of its agents in time; digests make up for it");
+        }
     }
 
     /// An agent that this node owns is as `fact` says: every control node hears of it.
@@ -156,7 +173,7 @@ impl Directory {
             }
             Notice::List { after } => {
                 only_control()?;
-                return Ok(write(&self.page(after)));
+                return Ok(write(&self.page(after)?));
             }
         }
         Ok(Vec::new())
@@ -248,14 +265,21 @@ impl Directory {
         self.0.allocator.changed();
     }
 
-    /// What this node owns, after an agent, in order of their ids.
-    fn page(&self, after: Option<AgentId>) -> Page {
+    /// What this node owns, after an agent, in order of their ids. Nothing while an agent has no owner:
+    /// it may be this node, whose lease is in doubt, and what is not listed is forgotten.
+    fn page(&self, after: Option<AgentId>) -> Result<Page, Fault> {
         let as_of = u64::try_from(self.0.hosts.clock.now().as_micros()).unwrap_or(0);
-        let mut own: Vec<_> = self.0.registry.all();
-        own.retain(|agent| {
-            after.is_none_or(|after| agent.id > after)
-                && self.0.hosts.owner(agent.id) == Owner::Here
-        });
+        let mut own = Vec::new();
+        for agent in self.0.registry.all() {
+            match self.0.hosts.owner(agent.id) {
+                Owner::Here if after.is_none_or(|after| agent.id > after) => own.push(agent),
+                Owner::Here | Owner::There(_) => {}
+                Owner::Nobody => {
+                    let name = agent.facts().spec.name.clone();
+                    return Err(Fault::Refused(format!("nobody owns agent `{name}` now")));
+                }
+            }
+        }
         own.sort_unstable_by_key(|agent| agent.id);
         let (mut facts, mut size) = (Vec::new(), 0);
         for agent in &own {
@@ -268,7 +292,7 @@ impl Directory {
         }
         let more = facts.len() < own.len();
         let next = facts.last().filter(|_| more).map(|fact: &Fact| fact.agent);
-        Page { facts, next, as_of }
+        Ok(Page { facts, next, as_of })
     }
 
     /// Asks another node for all that it owns, beside everything else, one time at a time.

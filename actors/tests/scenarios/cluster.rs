@@ -353,6 +353,19 @@ async fn a_word_on_an_agent_that_was_lost_is_made_good() {
 }
 
 #[tokio::test]
+async fn what_an_owner_without_its_lease_does_not_list_is_not_forgotten() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let lists = || town.board.sent(Service::AGENT, "\"list\"");
+    let before = lists();
+    town.fence(town["a"].id);
+    // The second list is asked for when the first was taken in.
+    until(async || (lists() > before + 1).then_some(())).await;
+    let known = town["b"].agent(&Caller::admin(), "one").await;
+    assert_eq!(known.map(|agent| agent.name).unwrap(), "one");
+}
+
+#[tokio::test]
 async fn what_a_host_says_before_its_owner_does_is_not_forgotten() {
     let town = Town::of(&["a", "b", "c"]).await;
     // C hears from the owner only by digest, long after the host told how the agent does.

@@ -337,10 +337,10 @@ impl Desk<'_> {
             config.store.url = told.map(str::to_owned);
         }
         let store = crate::node::open_store(&config, self.dir).await?;
-        let url = config.store.url.clone().unwrap_or_else(|| {
-            let path = self.dir.join("troupe.db");
-            format!("sqlite:{}", path.display())
-        });
+        let url = match config.store.url.clone() {
+            Some(url) => url,
+            None => crate::node::store_address(&config, self.dir)?.to_string(),
+        };
         Ok((store, url))
     }
 

@@ -83,7 +83,14 @@ pub(crate) async fn stand(
     };
     let timing = config.cluster.timing();
     let membership = Membership::new(me.clone(), roster, timing, clock.clone(), fence.clone());
-    if enrolled.store.is_some() {
+    if enrolled.store.is_none() {
+        // Who enters through another node tells of its earlier start with the first word.
+        let papers = &enrolled.papers;
+        if let Some(former) = papers.former().map_err(EnrolError::from)? {
+            membership.replaces(former);
+        }
+        papers.starts(me.node).map_err(EnrolError::from)?;
+    } else {
         membership.confirmed(sent);
     }
     let holdings = Holdings::none(enrolled.founding.shards, fence);

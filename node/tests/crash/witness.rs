@@ -1,14 +1,10 @@
 //! A node is killed again and again under load; a witness that forgets nothing judges it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 use protocol::{
-    api::{StepView, TaskView},
-    plan::Effect,
-    task::{AttemptStatus, StepStatus, TaskStatus},
+    api::TaskView,
+    task::{AttemptStatus, StepStatus},
     time::Timestamp,
 };
 use reqwest::Method;
@@ -16,7 +12,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{
-    ledger::{Entries, Ledger},
+    ledger::Ledger,
+    orders::{Chance, Order, judge_orders, list, steps},
     process::{Answer, Client, PATIENCE, Place, now, pause, until},
 };
 
@@ -28,99 +25,6 @@ const TASKS: u64 = 5;
 
 /// Short waits, so that what was lost is tried again before the next kill.
 const CONFIG: &str = "[tasks]\nmax_backoff = \"100ms\"\n[log]\nlevel = \"warn\"\n";
-
-/// Chance that can be repeated: SplitMix64.
-struct Chance(u64);
-
-impl Chance {
-    /// From `TROUPE_TEST_SEED`, or another one each time; printed either way.
-    fn seeded() -> Self {
-        let seed = std::env::var("TROUPE_TEST_SEED").ok();
-        let seed = seed.map_or_else(|| now().as_micros() as u64, |seed| seed.parse().unwrap());
-        println!("TROUPE_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    /// A number below `end`.
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
-}
-
-/// A task that a client wants done, and what it knows of it.
-struct Order {
-    key: String,
-    body: Value,
-    /// Whether the first request asks for the end of the task, so that a kill cuts off the answer.
-    waits: bool,
-    unanswered: u32,
-    /// Set when the node acknowledged it.
-    id: Option<String>,
-    replayed: bool,
-    seen: Option<TaskView>,
-}
-
-impl Order {
-    fn new(number: usize, chance: &mut Chance) -> Self {
-        let steps = match chance.below(4) {
-            0 => json!([step("only", "witness", &[], chance)]),
-            1 => json!([
-                step("one", "echo", &[], chance),
-                step("two", "witness", &["one"], chance)
-            ]),
-            2 => json!([
-                step("one", "witness", &[], chance),
-                step("two", "witness", &["one"], chance),
-                step("three", "echo", &["two"], chance),
-            ]),
-            _ => json!([
-                step("top", "echo", &[], chance),
-                step("left", "witness", &["top"], chance),
-                step("right", "witness", &["top"], chance),
-                step("bottom", "witness", &["left", "right"], chance),
-            ]),
-        };
-        Self {
-            key: format!("order-{number}"),
-            body: json!({ "description": format!("order {number}"), "steps": steps }),
-            waits: chance.below(3) == 0,
-            unanswered: 0,
-            id: None,
-            replayed: false,
-            seen: None,
-        }
-    }
-
-    /// What the node said of the task now must follow from what it said before.
-    fn observe(&mut self, task: TaskView) {
-        if let Some(seen) = &self.seen {
-            assert!(task.version >= seen.version, "{}: went back", task.id);
-            if seen.status.is_terminal() {
-                assert_eq!(task.status, seen.status, "{} changed its end", task.id);
-            }
-            for (then, now) in steps(seen).iter().zip(steps(&task)) {
-                if then.status.is_settled() {
-                    assert_eq!(then, now, "{}: a settled step changed", task.id);
-                }
-            }
-        }
-        self.seen = Some(task);
-    }
-}
-
-fn step(id: &str, agent: &str, needs: &[&str], chance: &mut Chance) -> Value {
-    let effects = ["pure", "idempotent", "irreversible"];
-    let effect = effects[chance.below(3) as usize];
-    json!({ "id": id, "agent": agent, "needs": needs, "effect": effect, "input": { "from": id } })
-}
-
-fn steps(task: &TaskView) -> &[StepView] {
-    task.plan.as_ref().map_or(&[], |plan| &plan.steps)
-}
 
 /// What a client learnt from one request.
 struct Learnt {
@@ -147,11 +51,12 @@ async fn submit(client: Client, number: usize, key: String, body: Value, waits: 
 async fn nothing_acknowledged_is_lost_and_no_effect_doubled_by_kills_at_any_moment() {
     let mut chance = Chance::seeded();
     let place = Place::new(CONFIG);
-    let ledger = Ledger::new(&place);
+    let ledger = Ledger::new(place.path("ledger"));
     let agents = [
         ledger.agent("witness", "0.1"),
         json!({ "name": "echo", "agent_type": "echo", "capabilities": ["echo"] }),
     ];
+    let witnesses = ["witness".to_owned()];
     let mut orders: Vec<Order> = Vec::new();
     let mut kills: Vec<Timestamp> = vec![now()];
     for round in 0..KILLS {
@@ -162,7 +67,7 @@ async fn nothing_acknowledged_is_lost_and_no_effect_doubled_by_kills_at_any_mome
             }
         }
         for _ in 0..TASKS {
-            orders.push(Order::new(orders.len(), &mut chance));
+            orders.push(Order::new(orders.len(), &witnesses, &mut chance));
         }
         let mut requests = place_orders(&orders, &node.client);
         let again = node.client.clone();
@@ -263,26 +168,6 @@ fn watch(
     })
 }
 
-/// The ids of all tasks.
-async fn list(client: &Client) -> Vec<String> {
-    let mut ids = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let path = format!("/api/v1/tasks?limit=200{cursor}");
-        let page = client.get(&path).await.unwrap().body;
-        let items = page["items"].as_array().unwrap();
-        ids.extend(
-            items
-                .iter()
-                .map(|task| task["id"].as_str().unwrap().to_owned()),
-        );
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return ids,
-        }
-    }
-}
-
 fn verify_chains(place: &Place) {
     let verified = place
         .troupe(&["db", "verify", "-o", "json"])
@@ -292,104 +177,6 @@ fn verify_chains(place: &Place) {
     assert!(verified.status.success(), "{text}");
     let found: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(found["faults"], json!([]));
-}
-
-/// Holds every task against what the witness saw.
-fn judge_orders(orders: &[Order], listed: &[String], entries: &Entries) {
-    let ids: BTreeMap<&String, &String> = orders
-        .iter()
-        .filter_map(|order| Some((order.id.as_ref()?, &order.key)))
-        .collect();
-    assert_eq!(ids.len(), orders.len(), "two keys made one task");
-    let known: BTreeSet<&String> = ids.keys().copied().collect();
-    let there: BTreeSet<&String> = listed.iter().collect();
-    let lost: Vec<_> = known.difference(&there).collect();
-    assert!(lost.is_empty(), "acknowledged, but not there: {lost:?}");
-    let extra: Vec<_> = there.difference(&known).collect();
-    assert!(extra.is_empty(), "one key made two tasks: {extra:?}");
-    assert_eq!(listed.len(), there.len(), "the list repeats itself");
-    for (task, step) in entries.keys() {
-        assert!(ids.contains_key(task), "{task} {step}: nobody asked for it");
-    }
-    for task in orders.iter().filter_map(|order| order.seen.as_ref()) {
-        assert!(task.status.is_terminal(), "{task:?}");
-        let completed = steps(task)
-            .iter()
-            .all(|step| step.status == StepStatus::Completed);
-        assert_eq!(completed, task.status == TaskStatus::Completed, "{task:?}");
-        for step in steps(task) {
-            judge_step(task, step, entries);
-        }
-    }
-}
-
-fn judge_step(task: &TaskView, step: &StepView, entries: &Entries) {
-    let of = |step: &str| entries.get(&(task.id.to_string(), step.to_owned()));
-    let lines = of(&step.id).map_or(&[][..], Vec::as_slice);
-    let shown = || format!("{} {step:?}\n{lines:?}", task.id);
-    let numbers: Vec<u32> = step.attempts.iter().map(|attempt| attempt.number).collect();
-    let expected: Vec<u32> = (1..=numbers.len() as u32).collect();
-    assert_eq!(numbers, expected, "{}", shown());
-
-    let key = format!("{}/{}", task.id, step.id);
-    assert!(lines.iter().all(|line| line.key == key), "{}", shown());
-    // Each attempt took effect once at most, and never after a later one had begun.
-    let rising = lines.windows(2).all(|two| two[0].attempt < two[1].attempt);
-    assert!(rising, "{}", shown());
-    let last = numbers.last().copied().unwrap_or(0);
-    assert!(lines.iter().all(|line| line.attempt <= last), "{}", shown());
-
-    let succeeded: Vec<u32> = step
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.status == AttemptStatus::Succeeded)
-        .map(|attempt| attempt.number)
-        .collect();
-    let lost = step
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.status == AttemptStatus::Lost)
-        .count();
-    match step.status {
-        StepStatus::Completed => {
-            // The attempt that counts is the last one: nothing ran after its receipt.
-            assert_eq!(succeeded, [last], "{}", shown());
-            assert_eq!(lost + 1, numbers.len(), "{}", shown());
-            if step.agent.as_deref() == Some("witness") {
-                let line = format!("{} {} {last} {key}", task.id, step.id);
-                assert_eq!(step.output["stdout"].as_str(), Some(&*line), "{}", shown());
-                assert_eq!(
-                    lines.last().map(|line| line.attempt),
-                    Some(last),
-                    "{}",
-                    shown()
-                );
-            }
-        }
-        StepStatus::Unknown => {
-            assert_eq!(step.effect, Effect::Irreversible, "{}", shown());
-            assert_eq!((lost, numbers.len()), (1, 1), "{}", shown());
-        }
-        // Given up after as many losses as the configuration allows.
-        StepStatus::Failed => {
-            assert_ne!(step.effect, Effect::Irreversible, "{}", shown());
-            assert_eq!(lost, 10, "{}", shown());
-        }
-        StepStatus::Skipped => assert_eq!(succeeded, [0; 0], "{}", shown()),
-        StepStatus::Pending | StepStatus::Queued | StepStatus::Running | StepStatus::Cancelled => {
-            panic!("{}", shown())
-        }
-    }
-    if step.effect == Effect::Irreversible {
-        assert!(lines.len() <= 1 && numbers.len() <= 1, "{}", shown());
-    }
-    // A step begins after all that it needs were completed.
-    if let Some(first) = lines.first() {
-        for need in step.needs.iter().filter_map(|need| of(need)) {
-            let done = need.last().map(|line| line.place);
-            assert!(done < Some(first.place), "{} {need:?}", shown());
-        }
-    }
 }
 
 /// The test proves something only if the kills hurt.

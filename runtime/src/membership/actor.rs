@@ -270,8 +270,12 @@ async fn renew(registrar: &dyn Registrar, membership: &Membership) -> Result<Lea
     }
     // Whatever it owned, it lets go first: it may not act on it any more.
     membership.fenced();
-    match registrar.enter(membership.me(), ttl, Some(node)).await? {
-        Ok(()) => Ok(Lease::Anew),
+    let former = membership.former();
+    match registrar.enter(membership.me(), ttl, Some(former)).await? {
+        Ok(()) => {
+            membership.entered();
+            Ok(Lease::Anew)
+        }
         Err(refusal) => Ok(Lease::Refused(refusal)),
     }
 }

@@ -45,6 +45,8 @@ struct Inner {
     /// Since when the store has been heard of without a gap; microseconds of the boot clock.
     steady: Mutex<Option<Steady>>,
     hurry: Notify,
+    /// An earlier start of this node that is proved dead and may be a member still.
+    former: Mutex<Option<NodeId>>,
     health: RwLock<Health>,
     on_loss: RwLock<Vec<Box<dyn Fn() + Send + Sync>>>,
 }
@@ -80,6 +82,7 @@ impl Membership {
             standing: watch::channel(standing).0,
             steady: Mutex::new(None),
             hurry: Notify::new(),
+            former: Mutex::new(None),
             health: RwLock::new(Box::new(|| "{}".to_owned())),
             on_loss: RwLock::new(Vec::new()),
         }))
@@ -136,6 +139,21 @@ impl Membership {
     /// Asks for a look at the store now: something has changed.
     pub fn hurry(&self) {
         self.0.hurry.notify_one();
+    }
+
+    /// This process takes the place of an earlier start of its node, which is proved dead.
+    pub fn replaces(&self, former: NodeId) {
+        *lock(&self.0.former) = Some(former);
+    }
+
+    /// Who leaves when this node enters: what it replaces, after that only itself.
+    pub(super) fn former(&self) -> NodeId {
+        lock(&self.0.former).unwrap_or(self.0.me.node)
+    }
+
+    /// This node is a member in place of its earlier start.
+    pub(super) fn entered(&self) {
+        *lock(&self.0.former) = None;
     }
 
     /// What this node says of itself with each renewal.

@@ -48,6 +48,9 @@ pub fn plan(
         return plan;
     };
     let leaving = own.state != MemberState::Up;
+    // Who asks has a lease. A picture from before its renewal has no place for it, so by that one it
+    // would give away what it is to keep.
+    let outdated = !leaving && !own.lives();
     let candidates = roster.owners_to_be();
     for (number, row) in (0..).zip(roster.shards()) {
         let shard = Shard(number);
@@ -61,6 +64,9 @@ pub fn plan(
                 continue;
             }
             Some(_) | None => {}
+        }
+        if outdated {
+            continue;
         }
         if mine && !held.contains_key(&shard) {
             plan.stray.push((shard, row.epoch));
@@ -211,6 +217,16 @@ mod tests {
         assert_eq!((moves.take.len(), moves.give_back.len()), (0, 0));
         let others = plan(&ours, node(2), &BTreeMap::new(), Takeover::Allowed);
         assert_eq!(others, Plan::default());
+    }
+
+    #[test]
+    fn a_picture_from_before_the_own_renewal_moves_nothing() {
+        let up = |n, left| member(n, MemberState::Up, left);
+        let lapsed = roster(vec![up(1, Duration::ZERO), up(2, ALIVE)], Some(1));
+        assert_eq!(
+            plan(&lapsed, node(1), &all(1), Takeover::Allowed),
+            Plan::default()
+        );
     }
 
     #[test]

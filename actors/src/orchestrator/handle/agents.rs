@@ -1,5 +1,7 @@
 //! Agents.
 
+use std::time::Duration;
+
 use futures_util::future;
 use protocol::{
     access::Caller,
@@ -18,6 +20,14 @@ use super::{
 };
 
 impl Orchestrator {
+    /// Hears of the agents that other nodes own, for a node that is about to take requests; what it
+    /// has not heard within this time it hears later.
+    pub async fn meet_agents(&self, within: Duration) {
+        if let Some(own) = &self.0.own {
+            own.services.directory.meet(within).await;
+        }
+    }
+
     /// Registers an agent; `spec.verify` checks it first.
     ///
     /// # Errors

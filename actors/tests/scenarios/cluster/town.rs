@@ -45,6 +45,7 @@ struct Map {
     memory: Arc<Memory>,
     sites: Mutex<Vec<Site>>,
     dead: Mutex<HashSet<NodeId>>,
+    fenced: Mutex<HashSet<NodeId>>,
     owners: Mutex<HashMap<EntityId, NodeId>>,
     changes: watch::Sender<u64>,
 }
@@ -66,6 +67,9 @@ impl Cluster for View {
             first.first().map(|record| record.owner)
         };
         match moved.or_else(made) {
+            Some(node) if node == self.me && self.map.fenced.lock().unwrap().contains(&node) => {
+                Owner::Nobody
+            }
             Some(node) if node == self.me => Owner::Here,
             Some(node) => Owner::There(node),
             None => Owner::Nobody,
@@ -236,6 +240,11 @@ impl Town {
     pub(crate) fn vanish(&self, node: &Node) {
         self.board.cut(node.id);
         node.life.end();
+    }
+
+    /// It does not know any more whether it owns what it owned; the others do not know that yet.
+    pub(crate) fn fence(&self, node: NodeId) {
+        self.map.fenced.lock().unwrap().insert(node);
     }
 
     /// Everybody learns that it is dead.

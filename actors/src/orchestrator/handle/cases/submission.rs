@@ -71,7 +71,7 @@ impl UseCase for SubmitTask {
             body_hash: ChainHash(body),
         });
         let id = TaskId::from_uuid(at.fresh_id()?);
-        let plan = match at.admit(caller, &spec).await {
+        let plan = match at.admit_when_heard(caller, &spec).await {
             Ok(plan) => plan,
             Err(rejection) => return at.made_before(caller, key, rejection, wait).await,
         };
@@ -126,7 +126,45 @@ impl UseCase for SubmitTask {
     }
 }
 
+/// How long word of an agent may take from the node where it was registered.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+
+/// The pause before a plan is looked at anew.
+const AGAIN: Duration = Duration::from_millis(50);
+
 impl Orchestrator {
+    /// As [`admit`](Self::admit), but waits for word of an agent that the store has and this node has
+    /// not heard of.
+    async fn admit_when_heard(&self, caller: &Caller, spec: &TaskSpec) -> Answer<Plan> {
+        let deadline = tokio::time::Instant::now() + HEARD_WITHIN;
+        loop {
+            let rejection = match self.admit(caller, spec).await {
+                Ok(plan) => return Ok(plan),
+                Err(rejection) => rejection,
+            };
+            let Some(agent) = self.unheard(caller, spec).await? else {
+                return Err(rejection);
+            };
+            if tokio::time::Instant::now() > deadline {
+                return Err(Rejection::Unavailable {
+                    message: format!("this node has not heard of agent `{agent}` yet"),
+                    retry_after: Duration::from_secs(1),
+                });
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// The first agent that a step names and this node does not know, if it is in the store.
+    async fn unheard<'a>(&self, caller: &Caller, spec: &'a TaskSpec) -> Answer<Option<&'a str>> {
+        let known = self.own()?.services.registry.tenant(&caller.tenant);
+        let named = spec.steps.iter().filter_map(|step| step.agent.as_deref());
+        let Some(agent) = named.into_iter().find(|agent| known.agent(agent).is_none()) else {
+            return Ok(None);
+        };
+        Ok(self.agent_id(caller, agent).await?.map(|_| agent))
+    }
+
     /// Plans a task and lets it in; who is let in must leave.
     async fn admit(&self, caller: &Caller, spec: &TaskSpec) -> Answer<Plan> {
         let services = &self.own()?.services;

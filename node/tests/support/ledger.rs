@@ -1,17 +1,16 @@
 //! The witness: a program that writes down each time it is run, and never forgets or merges one.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use serde_json::{Value, json};
-
-use super::process::Place;
 
 /// Appends one line, makes it durable, waits a moment so that a kill can fall between the effect
 /// and its receipt, and answers the line.
 const SCRIPT: &str = r#"
 line="$TROUPE_TASK_ID $TROUPE_STEP $TROUPE_ATTEMPT $TROUPE_IDEMPOTENCY_KEY"
 printf '%s\n' "$line" | dd of="$1" oflag=append conv=notrunc,fsync status=none || exit 1
-sleep "$2"
+if [ "$TROUPE_ATTEMPT" = 1 ]; then sleep "$2"; else sleep "$3"; fi
 printf '%s' "$line"
 "#;
 
@@ -33,18 +32,23 @@ pub(crate) struct Entry {
 pub(crate) type Entries = BTreeMap<(String, String), Vec<Entry>>;
 
 impl Ledger {
-    pub(crate) fn new(place: &Place) -> Self {
-        let file = place.path("ledger");
+    /// An empty one.
+    pub(crate) fn new(file: PathBuf) -> Self {
         fs::write(&file, "").unwrap();
         Self { file }
     }
 
     /// The agent whose effect is one line; it answers `seconds` after that.
     pub(crate) fn agent(&self, name: &str, seconds: &str) -> Value {
+        self.straggler(name, seconds, seconds)
+    }
+
+    /// One whose first attempts take another time than later ones.
+    pub(crate) fn straggler(&self, name: &str, first: &str, later: &str) -> Value {
         json!({
             "name": name, "agent_type": "command", "capabilities": [name],
             "config": {
-                "argv": ["/bin/sh", "-c", SCRIPT, "witness", self.file, seconds],
+                "argv": ["/bin/sh", "-c", SCRIPT, "witness", self.file, first, later],
                 "stdin": "none", "timeout": "30s",
             },
         })

@@ -1,4 +1,5 @@
 //! A node in a process of its own, which can be killed, and a client of it.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::{
     fs,
@@ -83,7 +84,7 @@ impl Place {
         })
         .await;
         let token = fs::read_to_string(data.join("admin.token")).unwrap();
-        let client = Client::new(url, token);
+        let client = Client::new(url, token, PATIENCE * 2);
         let ready = async || client.get("/health/ready").await.ok();
         until("the node is ready", PATIENCE, async || {
             ready().await.filter(|answer| answer.status == 200)
@@ -197,8 +198,10 @@ impl Answer {
 }
 
 impl Client {
-    fn new(url: String, token: String) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    /// A client of the node at `url`, which gives up on an answer after `patience`.
+    pub(crate) fn new(url: String, token: String, patience: Duration) -> Self {
+        let http = reqwest::Client::builder().no_proxy().timeout(patience);
+        let http = http.build().unwrap();
         Self { url, token, http }
     }
 

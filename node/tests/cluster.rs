@@ -1,0 +1,26 @@
+//! What kills, freezes, restarts and cut links do to a cluster of real processes on PostgreSQL.
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "other processes live by the machine's clock"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "what a fault hit belongs to the result"
+)]
+
+#[path = "cluster/faults.rs"]
+mod faults;
+#[path = "support/ledger.rs"]
+mod ledger;
+#[path = "cluster/load.rs"]
+mod load;
+#[path = "cluster/machines.rs"]
+mod machines;
+#[path = "support/orders.rs"]
+mod orders;
+#[path = "support/process.rs"]
+mod process;
+#[path = "cluster/strangers.rs"]
+mod strangers;
