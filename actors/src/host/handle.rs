@@ -174,6 +174,12 @@ impl Hosts {
         self.0.hosted.iter().map(|hosted| busy(&hosted)).sum()
     }
 
+    /// Agents that are hosted here.
+    pub(crate) fn hosting(&self) -> usize {
+        let hosted = self.0.hosted.iter();
+        hosted.filter(|hosted| hosted.post().is_some()).count()
+    }
+
     /// Ends everything that runs here.
     pub(crate) fn stop_all(&self) {
         for hosted in &self.0.hosted {

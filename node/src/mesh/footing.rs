@@ -2,10 +2,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use actors::cluster::Part;
+use actors::cluster::{Gatekeeper, Part};
 use protocol::{
     id::NodeId,
-    member::{Member, MemberState, NodeRole},
+    member::{Member, MemberState, NodeRole, Roles},
     shard::Shard,
     wire::hello::PROTOCOL,
 };
@@ -90,6 +90,7 @@ pub(crate) async fn stand(
     if enrolled.store.is_some() {
         sponsor(&mesh, &membership, registrar.clone());
     }
+    let admission = gatekeeper(enrolled, &me, sole);
     let (mut children, mut opened) = (Vec::new(), None);
     if let Some((identity, listener)) = enrolled.identity.clone().zip(listener) {
         let start = links::Start {
@@ -120,8 +121,23 @@ pub(crate) async fn stand(
             holdings,
             mesh,
             children,
+            admission,
         },
         links: opened,
+    })
+}
+
+/// What this node needs for letting others in, if it can. A store in a file has one control node.
+fn gatekeeper(enrolled: &Enrolled, me: &Member, sole: bool) -> Option<Gatekeeper> {
+    let (authority, mesh) = enrolled.authority.as_ref().zip(me.mesh.clone())?;
+    enrolled.store.as_ref().map(|_| Gatekeeper {
+        authority: authority.fingerprint(),
+        mesh,
+        roles: if sole {
+            [NodeRole::Worker, NodeRole::Edge].into_iter().collect()
+        } else {
+            Roles::all()
+        },
     })
 }
 
