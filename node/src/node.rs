@@ -165,7 +165,7 @@ impl Builder {
             part,
             mut links,
             place,
-        } = stand(&config, &enrolled, &company, &clock, &dice).await?;
+        } = stand(&config, &enrolled, &clock, &dice).await?;
         let engine = Engine::start(&config, &enrolled, &dir, self.natives, part).await?;
         if let Some(links) = &mut links {
             links.open();

@@ -300,12 +300,8 @@ fn started(node: NodeId) -> Timestamp {
 }
 
 impl Placement for Known {
-    fn owner(&self, id: EntityId) -> orchestrator::Owner {
-        match self.owner_of(id) {
-            Owner::Here => orchestrator::Owner::Here,
-            Owner::There(node) => orchestrator::Owner::There(node),
-            Owner::Nobody => orchestrator::Owner::Nobody,
-        }
+    fn owner(&self, id: EntityId) -> Owner {
+        self.owner_of(id)
     }
 
     fn controls(&self) -> Vec<NodeId> {

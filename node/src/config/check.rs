@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use protocol::time::Span;
-use runtime::store::Address;
+use runtime::{cluster::identity::is_name, store::Address};
 
 use super::Config;
 
@@ -171,14 +171,6 @@ impl Config {
             );
         }
     }
-}
-
-fn is_name(text: &str) -> bool {
-    // What a certificate can carry as the name of a host.
-    (1..=63).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 /// Whether other nodes can dial it.

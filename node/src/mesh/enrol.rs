@@ -338,7 +338,7 @@ impl Desk<'_> {
         }
         let store = crate::node::open_store(&config, self.dir).await?;
         let url = config.store.url.clone().unwrap_or_else(|| {
-            let path = crate::node::store_path(&config, self.dir);
+            let path = self.dir.join("troupe.db");
             format!("sqlite:{}", path.display())
         });
         Ok((store, url))

@@ -20,7 +20,7 @@ use runtime::{
 };
 use tokio::net::TcpListener;
 
-use super::{EnrolError, Enrolled, Links, enrol::Company, links};
+use super::{EnrolError, Enrolled, Links, links};
 use crate::{Config, node::StartError};
 
 /// How long a node without a store may take to reach one that has it.
@@ -54,12 +54,11 @@ pub(crate) struct Place {
 pub(crate) async fn stand(
     config: &Config,
     enrolled: &Enrolled,
-    company: &Company,
     clock: &Clock,
     dice: &Dice,
 ) -> Result<Footing, StartError> {
     let listener = match &enrolled.identity {
-        Some(_) => Some(bind(config, company).await?),
+        Some(_) => Some(bind(config).await?),
         None => None,
     };
     let me = member(config, enrolled, listener.as_ref(), clock, dice)?;
@@ -141,8 +140,9 @@ fn gatekeeper(enrolled: &Enrolled, me: &Member, sole: bool) -> Option<Gatekeeper
     })
 }
 
-/// Where others reach this node. One that joins without saying where takes what is free.
-async fn bind(config: &Config, company: &Company) -> Result<TcpListener, StartError> {
+/// Where others reach this node. One that was not told where takes a free port when the usual one is
+/// taken: the roster says which.
+async fn bind(config: &Config) -> Result<TcpListener, StartError> {
     let wanted = config.cluster.listen;
     let refused = |source: io::Error| {
         StartError::from(EnrolError::Refused(format!(
@@ -152,7 +152,6 @@ async fn bind(config: &Config, company: &Company) -> Result<TcpListener, StartEr
     match TcpListener::bind(wanted).await {
         Err(error)
             if error.kind() == io::ErrorKind::AddrInUse
-                && matches!(company, Company::Sought(_))
                 && wanted == crate::config::ClusterSection::default().listen =>
         {
             TcpListener::bind((wanted.ip(), 0)).await.map_err(refused)

@@ -229,6 +229,10 @@ impl Placer {
             }
             self.evict_at_once(&self.scope(&plan.lost));
         }
+        let mut back = plan.give_back;
+        if !state.taking {
+            back.extend(plan.stray);
+        }
         let take: Vec<_> = plan
             .take
             .into_iter()
@@ -237,9 +241,9 @@ impl Placer {
         if !take.is_empty() && !std::mem::replace(&mut state.taking, true) {
             self.take(myself, take);
         }
-        if state.leaving.is_empty() && !plan.give_back.is_empty() {
-            state.leaving.extend(&plan.give_back);
-            self.leave(myself, plan.give_back);
+        if state.leaving.is_empty() && !back.is_empty() {
+            state.leaving.extend(&back);
+            self.leave(myself, back);
         }
     }
 

@@ -144,8 +144,9 @@ impl Worker {
         });
     }
 
-    /// Lets running attempts end for `grace` at most, then stops them.
+    /// Takes nothing new, lets running attempts end for `grace` at most, then stops them.
     pub async fn end(&self, grace: Duration) {
+        self.hosts.close();
         self.attempts_end(grace).await;
         self.hosts.stop_all();
         self.attempts_end(STOPPED_WITHIN).await;

@@ -236,6 +236,7 @@ impl Own {
     async fn end(&self, grace: Duration) {
         self.services.admission.close();
         self.services.allocator.close();
+        self.services.hosts.close();
         self.attempts_end(grace).await;
         self.services.hosts.stop_all();
         // What was stopped is gone, and its end on disk, before this process is.
