@@ -12,7 +12,7 @@ mod tokens;
 mod tracker;
 
 pub use handle::{
-    Asked, Cancel, Cluster, Duty, EventFeed, Orchestrator, Outpost, Peers, Rebuilt, Setup, Submission,
-    rebuild,
+    Asked, Cancel, Cluster, Duty, EventFeed, Orchestrator, Outpost, Peers, Rebuilt, Setup,
+    Submission, rebuild,
 };
 pub use placement::{Owner, Placement};

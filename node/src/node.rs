@@ -184,7 +184,7 @@ impl Builder {
             #[cfg(feature = "edge")]
             served: None,
         };
-        if let Err(error) = node.place.settle().await {
+        if let Err(error) = node.place.settle(|| node.links.as_ref()?.failure()).await {
             node.stop(Duration::ZERO).await;
             return Err(error.into());
         }
@@ -310,6 +310,13 @@ impl Node {
     ///
     /// When this node cannot let others in, or the store fails.
     pub async fn join_token(&self) -> Result<String, StartError> {
+        if self.store.is_none() {
+            return Err(EnrolError::Refused(
+                "this node cannot let others in; ask one that has the role `control` and a mesh"
+                    .to_owned(),
+            )
+            .into());
+        }
         let by = Caller {
             user: "node".to_owned(),
             ..Caller::admin()

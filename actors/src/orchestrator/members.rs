@@ -36,7 +36,12 @@ pub(super) fn no_node(name: &str) -> Rejection {
 }
 
 /// How a member stands, seen from a node with `links` to others.
-fn status(row: &MemberRow, renew: Duration, ttl: Duration, link: Option<&PeerView>) -> MemberStatus {
+fn status(
+    row: &MemberRow,
+    renew: Duration,
+    ttl: Duration,
+    link: Option<&PeerView>,
+) -> MemberStatus {
     match row.state {
         MemberState::Left => MemberStatus::Left,
         MemberState::Removed => MemberStatus::Removed,
@@ -93,8 +98,7 @@ pub(super) fn view(
         rtt_ms: link
             .and_then(|link| link.rtt)
             .map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3),
-        lease_left_ms: lives
-            .then(|| u64::try_from(row.lease_left.as_millis()).unwrap_or(u64::MAX)),
+        lease_left_ms: lives.then(|| u64::try_from(row.lease_left.as_millis()).unwrap_or(u64::MAX)),
         shards: member
             .roles
             .has(NodeRole::Control)
@@ -199,7 +203,13 @@ mod tests {
         NodeId::from_uuid(Uuid::from_u128(number))
     }
 
-    fn row(number: u128, name: &str, roles: &[NodeRole], state: MemberState, left: u64) -> MemberRow {
+    fn row(
+        number: u128,
+        name: &str,
+        roles: &[NodeRole],
+        state: MemberState,
+        left: u64,
+    ) -> MemberRow {
         MemberRow {
             member: Member {
                 node: node(number),

@@ -8,7 +8,7 @@ use protocol::{
     member::NodeRole,
     time::Span,
 };
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval_at};
 
 use super::{
     exit::{Exit, Failure, Outcome},
@@ -86,7 +86,8 @@ impl Drain {
             return output.show(&node);
         }
         let until = self.timeout.map(|Span(limit)| Instant::now() + limit);
-        let (mut looks, mut quiet, mut told) = (interval(LOOK), 0, String::new());
+        let (mut quiet, mut told) = (0, String::new());
+        let mut looks = interval_at(Instant::now() + LOOK, LOOK);
         loop {
             let progress = progress(&node);
             if progress != told {
@@ -106,14 +107,17 @@ impl Drain {
                 }
             }
             if quiet >= QUIET {
+                output.note(&format!(
+                    "{} has nothing left; stop it, or `troupe node resume {}`",
+                    self.name, self.name
+                ));
                 return output.show(&node);
             }
             if until.is_some_and(|until| Instant::now() >= until) {
-                return Err(Failure::new(
-                    Exit::Usage,
-                    format!("the time to wait is over: {told}"),
-                )
-                .help("the node goes on draining; wait again with the same command"));
+                return Err(
+                    Failure::new(Exit::Usage, format!("the time to wait is over: {told}"))
+                        .help("the node goes on draining; wait again with the same command"),
+                );
             }
             looks.tick().await;
             node = client.member(&self.name).await?;

@@ -11,7 +11,7 @@ use super::{
     exit::{Exit, Failure, Outcome},
 };
 use crate::{
-    config::LogFormat,
+    config::{LogFormat, is_address},
     node::{Node, TOKEN_FILE},
     telemetry,
 };
@@ -29,7 +29,7 @@ pub(super) struct Start {
     #[arg(long)]
     name: Option<String>,
     /// Joins the cluster of the node whose mesh is there; the first time with --token
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     join: Option<String>,
     /// The one-time token that `troupe token create`, or the first node's start, printed
     #[arg(
@@ -111,6 +111,15 @@ pub(super) fn gave_up(reason: String) -> Failure {
     Failure::new(Exit::GaveUp, "the node gave up")
         .because(reason)
         .help("start it again: nothing acknowledged is lost; `--log info` shows what fails")
+}
+
+/// An address that can be dialled.
+fn address(text: &str) -> Result<String, String> {
+    if is_address(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("not of the form HOST:PORT; copy it from the other node's `mesh` line".to_owned())
+    }
 }
 
 /// A process that is a member of its cluster no more; the next one would not be let in either.

@@ -37,7 +37,8 @@ impl Client {
 
     /// Makes a token with which one node can join.
     pub async fn create_token(&self, request: &TokenRequest) -> Answer<NewToken> {
-        self.send(Method::POST, Route::to(["tokens"]), request).await
+        self.send(Method::POST, Route::to(["tokens"]), request)
+            .await
     }
 
     /// Join tokens, the newest first.

@@ -174,7 +174,7 @@ impl Config {
 }
 
 /// Whether other nodes can dial it.
-fn is_address(text: &str) -> bool {
+pub(crate) fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else {
         return false;
     };
@@ -208,10 +208,25 @@ mod tests {
 
     #[test]
     fn an_advertised_address_is_one_that_can_be_dialled() {
-        for good in ["node-1:4697", "10.0.0.7:1", "[fd00::1]:4697", "a.example:65535"] {
+        for good in [
+            "node-1:4697",
+            "10.0.0.7:1",
+            "[fd00::1]:4697",
+            "a.example:65535",
+        ] {
             assert!(is_address(good), "{good}");
         }
-        for wrong in ["", ":1", "a", "a:0", "a:x", "a:65536", "fd00::1:4697", "[a]:1", "http://a:1"] {
+        for wrong in [
+            "",
+            ":1",
+            "a",
+            "a:0",
+            "a:x",
+            "a:65536",
+            "fd00::1:4697",
+            "[a]:1",
+            "http://a:1",
+        ] {
             assert!(!is_address(wrong), "{wrong}");
         }
         let open = |c: &mut Config| {
@@ -225,7 +240,10 @@ mod tests {
     fn each_broken_rule_names_its_key() {
         type Change = fn(&mut Config);
         let table: [(Change, &str); 13] = [
-            (|c| c.node.name = "n".repeat(64), "node.name: must be 1 to 63"),
+            (
+                |c| c.node.name = "n".repeat(64),
+                "node.name: must be 1 to 63",
+            ),
             (
                 |c| c.cluster.advertise = Some("node-1".into()),
                 "cluster.advertise: must have the form",

@@ -5,8 +5,8 @@ use http::StatusCode;
 use protocol::api::{HealthView, TreeQuery};
 
 use super::{
-    Readiness, answer::Answer, dispatch::fenced, openapi, problem::Refused, request::Call, shared::Shared,
-    table::SystemOp,
+    Readiness, answer::Answer, dispatch::fenced, openapi, problem::Refused, request::Call,
+    shared::Shared, table::SystemOp,
 };
 
 pub(super) async fn handle(

@@ -142,7 +142,8 @@ pub(super) fn seats(roster: &Roster) -> Vec<Seat> {
 
 fn refused(refusal: &TokenRefusal, asked: &Roles) -> JoinRefusal {
     match refusal {
-        TokenRefusal::Unknown | TokenRefusal::Revoked => JoinRefusal::UnknownToken,
+        TokenRefusal::Unknown => JoinRefusal::UnknownToken,
+        TokenRefusal::Revoked => JoinRefusal::RevokedToken,
         TokenRefusal::Used { .. } => JoinRefusal::UsedToken,
         TokenRefusal::Expired { .. } => JoinRefusal::ExpiredToken,
         TokenRefusal::Roles { .. } => JoinRefusal::Role {

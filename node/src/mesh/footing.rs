@@ -237,8 +237,12 @@ async fn take_all(
 }
 
 impl Place {
-    /// Waits until this node is a member that can do something.
-    pub(crate) async fn settle(&self) -> Result<(), EnrolError> {
+    /// Waits until this node is a member that can do something; `failure` says why no other was
+    /// reached.
+    pub(crate) async fn settle(
+        &self,
+        failure: impl Fn() -> Option<String>,
+    ) -> Result<(), EnrolError> {
         let mut standing = self.membership.watch_standing();
         let member = standing.wait_for(|standing| *standing != Standing::Fenced);
         match tokio::time::timeout(REACH, member).await {
@@ -248,9 +252,9 @@ impl Place {
                 }
             }
             Ok(Err(_)) | Err(_) => {
-                return Err(EnrolError::Refused(format!(
+                return Err(EnrolError::Refused(failure().unwrap_or_else(|| format!(
                     "no control node could be reached within {REACH:?}; see whether one runs, and whether its mesh address is the one that this node was told"
-                )));
+                ))));
             }
         }
         let controls = self.membership.me().roles.has(NodeRole::Control);

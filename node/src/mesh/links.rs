@@ -191,6 +191,11 @@ impl Links {
         homes.push(Arc::downgrade(&self.home));
     }
 
+    /// Why no node could be reached lately, if none could.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.network.as_ref().and_then(Network::failure)
+    }
+
     /// Closes every link.
     pub(crate) async fn close(&mut self) {
         self.tasks.clear();

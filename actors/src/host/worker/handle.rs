@@ -1,6 +1,12 @@
 //! [`Worker`]: starts and stops the hosting part of a node alone.
 
-use std::{collections::HashMap, io, path::{Path, PathBuf}, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use protocol::{
     agent::Resources,

@@ -11,7 +11,9 @@ use runtime::membership::Standing;
 
 use super::{
     Answer, Orchestrator,
-    cases::{CreateToken, ListNodes, ListTokens, RemoveNode, RevokeToken, ShowNode, Turn, TurnNode},
+    cases::{
+        CreateToken, ListNodes, ListTokens, RemoveNode, RevokeToken, ShowNode, Turn, TurnNode,
+    },
 };
 
 /// Whether this node takes work, as its cluster sees it.

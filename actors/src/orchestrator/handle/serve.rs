@@ -11,7 +11,8 @@ use super::{
     cases::{
         AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
         CheckAgent, CheckpointTask, CountAgents, CreateToken, DeleteTask, EventsAfter, ListAgents,
-        ListNodes, ListTasks, ListTokens, RegisterAgent, RemoveNode, RevokeToken, ShowAgent, ShowAllocation, ShowNode, ShowResult, ShowVitals, ShowTask, ShowTaskTree, ShowTree,
+        ListNodes, ListTasks, ListTokens, RegisterAgent, RemoveNode, RevokeToken, ShowAgent,
+        ShowAllocation, ShowNode, ShowResult, ShowTask, ShowTaskTree, ShowTree, ShowVitals,
         ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnNode, UpdateAgent, UseCase,
     },
 };

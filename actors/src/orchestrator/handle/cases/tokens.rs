@@ -131,7 +131,11 @@ impl UseCase for RevokeToken {
 
 impl Orchestrator {
     fn gatekeeper(&self) -> Answer<&Gatekeeper> {
-        let admission = self.0.roll.as_ref().and_then(|roll| roll.admission.as_ref());
+        let admission = self
+            .0
+            .roll
+            .as_ref()
+            .and_then(|roll| roll.admission.as_ref());
         admission.ok_or_else(|| Rejection::Conflict {
             code: "no_mesh",
             message: format!(
