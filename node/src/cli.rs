@@ -13,6 +13,7 @@ use tokio::runtime;
 use crate::{client::Client, config::Config};
 
 mod agent;
+mod cluster;
 mod config;
 mod db;
 mod demo;
@@ -128,6 +129,14 @@ enum Command {
     /// Agents: register, change, start, stop
     #[command(subcommand, visible_alias = "agents")]
     Agent(agent::Agent),
+    /// List the nodes of the cluster
+    Nodes,
+    /// Nodes: show, drain, remove
+    #[command(subcommand)]
+    Node(cluster::Node),
+    /// Tokens with which nodes join: create, list, revoke
+    #[command(subcommand, visible_alias = "tokens")]
+    Token(cluster::Token),
     /// Show the supervision tree
     Tree(system::Tree),
     /// Say what each unfinished step of a task waits for
@@ -172,6 +181,11 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         Command::Run(run) => threads()?.block_on(run.run(&global, output)),
         Command::Task(task) => remote(&global, async |client| task.run(&client, output).await),
         Command::Agent(agent) => remote(&global, async |client| agent.run(&client, output).await),
+        Command::Nodes => remote(&global, async |client| {
+            cluster::nodes(&client, output).await
+        }),
+        Command::Node(node) => remote(&global, async |client| node.run(&client, output).await),
+        Command::Token(token) => remote(&global, async |client| token.run(&client, output).await),
         Command::Tree(tree) => remote(&global, async |client| tree.run(&client, output).await),
         Command::Why(why) => remote(&global, async |client| why.run(&client, output).await),
         Command::Status => remote(&global, async |client| {

@@ -175,6 +175,12 @@ impl Hosts {
         self.0.hosted.iter().map(|hosted| busy(&hosted)).sum()
     }
 
+    /// Agents that are hosted here.
+    pub(crate) fn hosting(&self) -> usize {
+        let hosted = self.0.hosted.iter();
+        hosted.filter(|hosted| hosted.post().is_some()).count()
+    }
+
     /// Takes nothing any more: the node is about to stop. What runs goes on.
     pub(crate) fn close(&self) {
         self.0.closed.store(true, Ordering::SeqCst);

@@ -2,10 +2,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use actors::cluster::Part;
+use actors::cluster::{Gatekeeper, Part};
 use protocol::{
     id::NodeId,
-    member::{Member, MemberState, NodeRole},
+    member::{Member, MemberState, NodeRole, Roles},
     shard::Shard,
     wire::hello::PROTOCOL,
 };
@@ -100,6 +100,7 @@ pub(crate) async fn stand(
     if enrolled.store.is_some() {
         sponsor(&mesh, &membership, registrar.clone());
     }
+    let admission = gatekeeper(enrolled, &me, sole);
     let (mut children, mut opened) = (Vec::new(), None);
     if let Some((identity, listener)) = enrolled.identity.clone().zip(listener) {
         let start = links::Start {
@@ -130,8 +131,23 @@ pub(crate) async fn stand(
             holdings,
             mesh,
             children,
+            admission,
         },
         links: opened,
+    })
+}
+
+/// What this node needs for letting others in, if it can. A store in a file has one control node.
+fn gatekeeper(enrolled: &Enrolled, me: &Member, sole: bool) -> Option<Gatekeeper> {
+    let (authority, mesh) = enrolled.authority.as_ref().zip(me.mesh.clone())?;
+    enrolled.store.as_ref().map(|_| Gatekeeper {
+        authority: authority.fingerprint(),
+        mesh,
+        roles: if sole {
+            [NodeRole::Worker, NodeRole::Edge].into_iter().collect()
+        } else {
+            Roles::all()
+        },
     })
 }
 
@@ -232,8 +248,12 @@ async fn take_all(
 }
 
 impl Place {
-    /// Waits until this node is a member that can do something.
-    pub(crate) async fn settle(&self) -> Result<(), EnrolError> {
+    /// Waits until this node is a member that can do something; `failure` says why no other was
+    /// reached.
+    pub(crate) async fn settle(
+        &self,
+        failure: impl Fn() -> Option<String>,
+    ) -> Result<(), EnrolError> {
         let mut standing = self.membership.watch_standing();
         let member = standing.wait_for(|standing| *standing != Standing::Fenced);
         match tokio::time::timeout(REACH, member).await {
@@ -243,9 +263,9 @@ impl Place {
                 }
             }
             Ok(Err(_)) | Err(_) => {
-                return Err(EnrolError::Refused(format!(
+                return Err(EnrolError::Refused(failure().unwrap_or_else(|| format!(
                     "no control node could be reached within {REACH:?}; see whether one runs, and whether its mesh address is the one that this node was told"
-                )));
+                ))));
             }
         }
         let controls = self.membership.me().roles.has(NodeRole::Control);

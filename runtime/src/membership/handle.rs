@@ -195,7 +195,9 @@ impl Membership {
         self.0.hurry.notified().await;
     }
 
-    pub(super) fn health(&self) -> String {
+    /// That, as it would be said now.
+    #[must_use]
+    pub fn health(&self) -> String {
         self.0.health.read().unwrap_or_else(PoisonError::into_inner)()
     }
 

@@ -111,6 +111,9 @@ pub enum EntryRefusal {
         /// Who has it.
         by: NodeId,
     },
+    /// This start of the node was removed, and never comes back.
+    #[error("an operator removed this node from the cluster")]
+    Removed,
 }
 
 /// The cluster's members and the shards they own.

@@ -325,6 +325,8 @@ pub async fn who_left_frees_its_shards_and_does_not_come_back(store: Shared) -> 
     );
     assert!(!row(&survey, 1).lives() && row(&survey, 3).lives());
     assert!(survey.shards.iter().all(|row| row.owner.is_none()));
+    let again = store.enter(&member(2, "n2"), LONG, Some(node(2))).await?;
+    assert_eq!(again, Err(EntryRefusal::Removed));
     store.set_state(node(3), MemberState::Up).await?;
     assert!(store.take(node(3), &shards(0..8)).await?.is_some());
     Ok(())

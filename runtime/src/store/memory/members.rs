@@ -78,6 +78,10 @@ impl State {
         former: Option<NodeId>,
         now: Timestamp,
     ) -> Result<(), EntryRefusal> {
+        let earlier = self.members.get(&member.node);
+        if earlier.is_some_and(|seat| seat.state == MemberState::Removed) {
+            return Err(EntryRefusal::Removed);
+        }
         let namesakes = self.members.iter().filter(|(node, seat)| {
             **node != member.node && seat.sits() && seat.member.name == member.name
         });

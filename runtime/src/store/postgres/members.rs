@@ -212,6 +212,13 @@ async fn enter(
     former: Option<NodeId>,
 ) -> Result<Result<(), EntryRefusal>, Setback> {
     one_at_a_time(connection).await?;
+    let removed = sqlx::query("SELECT 1 FROM member WHERE node = $1 AND state = 'removed'")
+        .bind(bytes(member.node))
+        .fetch_optional(&mut *connection)
+        .await?;
+    if removed.is_some() {
+        return Ok(Err(EntryRefusal::Removed));
+    }
     let held = sqlx::query(concat!(
         "SELECT node FROM member
          WHERE name = $1 AND node <> $2 AND node IS DISTINCT FROM $3 AND lease_until > ",

@@ -208,6 +208,13 @@ async fn enter(
     former: Option<NodeId>,
     now: Timestamp,
 ) -> Result<Result<(), EntryRefusal>, Error> {
+    let removed = sqlx::query("SELECT 1 FROM member WHERE node = ? AND state = 'removed'")
+        .bind(bytes(member.node))
+        .fetch_optional(&mut *connection)
+        .await?;
+    if removed.is_some() {
+        return Ok(Err(EntryRefusal::Removed));
+    }
     let held = sqlx::query(concat!(
         "SELECT node FROM member WHERE name = ? AND node <> ? AND node IS NOT ? AND lease_until > ?
          AND ",
