@@ -152,10 +152,6 @@ fn refused(refusal: &TokenRefusal, asked: &Roles) -> JoinRefusal {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it stands where `map_err` hands an error over"
-)]
 fn unable(error: impl std::fmt::Display) -> JoinRefusal {
     JoinRefusal::Unable {
         reason: error.to_string(),

@@ -330,7 +330,7 @@ impl Place {
         match tokio::time::timeout(Duration::from_secs(5), left).await {
             Ok(Ok(())) => runtime::membership::announce(&self.mesh),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the others were not told that this node left")
+                tracing::warn!(%error, "the others were not told that this node left");
             }
             Err(_) => tracing::warn!("the others were not told that this node left in time"),
         }

@@ -1,12 +1,15 @@
 //! Nodes and tokens, over HTTP. A process has one mesh, so one test of this file has a cluster.
 
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
 use std::time::Duration;
 
 use protocol::member::NodeRole;
 use serde_json::{Value, json};
 use troupe::Node;
-
-use super::support;
 
 /// A node of a cluster, reached as its administrator.
 struct Member {
