@@ -86,6 +86,14 @@ pub fn membership(membership: Membership, registrar: Arc<dyn Registrar>) -> Chil
     .0
 }
 
+/// Nothing is amiss with a node that is no member yet.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Was {
+    #[default]
+    Nobody,
+    Member,
+}
+
 /// What is under way, so that nothing is asked twice at once.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -95,8 +103,7 @@ pub(super) struct State {
     again: bool,
     /// When the last renewal was sent.
     sent: Option<Duration>,
-    /// Nothing is amiss with a node that is no member yet.
-    was_member: bool,
+    was: Was,
     _hurried: Option<AbortOnDropHandle<()>>,
 }
 
@@ -198,11 +205,11 @@ impl Keeper {
     fn renewed(&self, sent: Duration, outcome: Result<Lease, Error>, state: &mut State) {
         match outcome {
             Ok(Lease::Runs) => {
-                state.was_member = true;
+                state.was = Was::Member;
                 self.membership.confirmed(sent);
             }
             Ok(Lease::Anew) => {
-                if std::mem::replace(&mut state.was_member, true) {
+                if std::mem::replace(&mut state.was, Was::Member) == Was::Member {
                     tracing::warn!("the lease was lost; this node is a member anew, with nothing");
                 }
                 self.membership.lost();
@@ -214,7 +221,7 @@ impl Keeper {
             }
             Err(error) => {
                 ::metrics::counter!(metrics::LEASE_FAILURES).increment(1);
-                if state.was_member {
+                if state.was == Was::Member {
                     tracing::warn!(%error, "the lease was not renewed");
                 } else {
                     tracing::info!(%error, "this node is no member yet");
@@ -252,7 +259,7 @@ impl Keeper {
                 }
                 self.membership.learn(roster);
             }
-            Err(error) if state.was_member => {
+            Err(error) if state.was == Was::Member => {
                 tracing::warn!(%error, "the cluster could not be looked at");
             }
             // The renewal says so.

@@ -69,6 +69,8 @@ pub(super) struct Verdict {
     pub(super) running_at_kill: usize,
     /// Of these, without a receipt.
     pub(super) attempts_lost: usize,
+    /// Of these, the ones that ran on other nodes, which had their results.
+    pub(super) lost_elsewhere: usize,
     /// From the kill until the first of them was counted as lost, or the node was back.
     pub(super) detection_ms: Option<u64>,
     /// From the kill until the last of them had moved on.
@@ -128,6 +130,7 @@ impl Verdict {
                     verdict.running_at_kill += 1;
                     if hit.status == AttemptStatus::Lost {
                         verdict.attempts_lost += 1;
+                        verdict.lost_elsewhere += usize::from(hit.node != kill.node);
                         found.extend(hit.ended_at);
                     }
                     moved.push(moved_on(step, hit));
