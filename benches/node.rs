@@ -63,10 +63,26 @@ impl Node {
         data: &Path,
         variables: &[(&str, &str)],
     ) -> io::Result<Self> {
+        Self::start_so(program, data, variables, &[]).await
+    }
+
+    /// The same, with arguments behind `troupe start`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub async fn start_so(
+        program: &Path,
+        data: &Path,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> io::Result<Self> {
         fs::create_dir_all(data)?;
         let log = fs::File::create(data.with_extension("log"))?;
         let mut child = Command::new(program)
-            .args(["start", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["start", "--listen", "127.0.0.1:0", "--mesh", "127.0.0.1:0"])
+            .args(arguments)
+            .arg("--data-dir")
             .arg(data)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
@@ -105,6 +121,50 @@ impl Node {
     /// When it does not listen any more.
     pub async fn connect(&self) -> io::Result<Connection> {
         Connection::open(&self.address, &self.token).await
+    }
+
+    /// Where another node joins it, and with which token; once.
+    ///
+    /// # Errors
+    ///
+    /// When it did not say.
+    pub async fn join_line(&self) -> io::Result<(String, String)> {
+        let said = |log: &str| log.contains("Ctrl-C stops it");
+        let mut log = String::new();
+        for _ in 0..5_000 {
+            log = fs::read_to_string(self.data.with_extension("log"))?;
+            if said(&log) {
+                break;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        let line = log.lines().find(|line| line.starts_with("join "));
+        let mut words = line.unwrap_or_default().split_whitespace();
+        let mut after = |flag: &str| {
+            words.by_ref().find(|word| *word == flag)?;
+            words.next().map(str::to_owned)
+        };
+        let said = after("--join").zip(after("--token"));
+        said.ok_or_else(|| io::Error::other(format!("no line to join by:\n{log}")))
+    }
+
+    /// Processor time that it has used, in seconds.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn processor_seconds(&self) -> io::Result<f64> {
+        let id = self
+            .child
+            .id()
+            .ok_or_else(|| io::Error::other("the node ended"))?;
+        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // The name, in parentheses, may hold blanks; utime and stime are the 14th and 15th field.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: f64 = ticks.filter_map(|text| text.parse::<f64>().ok()).sum();
+        // Linux counts them in hundredths of a second, whatever the kernel's own clock.
+        Ok(ticks / 100.0)
     }
 
     /// Memory that it has in use, in mebibytes.

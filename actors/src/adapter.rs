@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 pub use doors::Doors;
-pub use factory::for_agent;
+pub use factory::{for_agent, for_another_host};
 pub use verify::{Stage, verify};
 
 /// What every adapter method answers.

@@ -9,6 +9,7 @@ mod matching;
 mod requirement;
 mod waiting;
 
+pub(crate) use handle::disk_used;
 pub use handle::{Allocator, Ask, Grant, machine};
 pub use matching::{AgentSnapshot, Circuit, NodeLoad, Ranking, Terms, eligible, evaluate};
 pub use requirement::{Pin, Request, Requirement};

@@ -5,7 +5,8 @@
 
 mod handle;
 
-pub use handle::Part;
+pub(crate) use handle::Roll;
+pub use handle::{Gatekeeper, Part};
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 

@@ -5,12 +5,14 @@
 pub mod admission;
 mod call;
 mod handle;
+mod members;
 pub mod parcel;
 mod placement;
+mod tokens;
 mod tracker;
 
 pub use handle::{
-    Asked, Cancel, Cluster, EventFeed, Orchestrator, Outpost, Peers, Rebuilt, Setup, Submission,
-    rebuild,
+    Asked, Cancel, Cluster, Duty, EventFeed, Orchestrator, Outpost, Peers, Rebuilt, Setup,
+    Submission, rebuild,
 };
 pub use placement::{Owner, Placement};

@@ -13,8 +13,10 @@ use tokio::runtime;
 use crate::{client::Client, config::Config};
 
 mod agent;
+mod cluster;
 mod config;
 mod db;
+mod demo;
 mod exit;
 mod output;
 mod run;
@@ -127,6 +129,14 @@ enum Command {
     /// Agents: register, change, start, stop
     #[command(subcommand, visible_alias = "agents")]
     Agent(agent::Agent),
+    /// List the nodes of the cluster
+    Nodes,
+    /// Nodes: show, drain, remove
+    #[command(subcommand)]
+    Node(cluster::Node),
+    /// Tokens with which nodes join: create, list, revoke
+    #[command(subcommand, visible_alias = "tokens")]
+    Token(cluster::Token),
     /// Show the supervision tree
     Tree(system::Tree),
     /// Say what each unfinished step of a task waits for
@@ -139,6 +149,9 @@ enum Command {
     /// Look after the database
     #[command(subcommand)]
     Db(db::Db),
+    /// Show on this machine what is promised
+    #[command(subcommand)]
+    Demo(demo::Demo),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -168,6 +181,11 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         Command::Run(run) => threads()?.block_on(run.run(&global, output)),
         Command::Task(task) => remote(&global, async |client| task.run(&client, output).await),
         Command::Agent(agent) => remote(&global, async |client| agent.run(&client, output).await),
+        Command::Nodes => remote(&global, async |client| {
+            cluster::nodes(&client, output).await
+        }),
+        Command::Node(node) => remote(&global, async |client| node.run(&client, output).await),
+        Command::Token(token) => remote(&global, async |client| token.run(&client, output).await),
         Command::Tree(tree) => remote(&global, async |client| tree.run(&client, output).await),
         Command::Why(why) => remote(&global, async |client| why.run(&client, output).await),
         Command::Status => remote(&global, async |client| {
@@ -175,6 +193,7 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         }),
         Command::Config(command) => command.run(&global, output),
         Command::Db(db) => threads()?.block_on(db.run(&global, output)),
+        Command::Demo(demo) => threads()?.block_on(demo.run(&global, output)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "troupe", &mut script);

@@ -25,6 +25,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::node::{TOKEN_FILE, URL_FILE};
 
+mod cluster;
 mod events;
 mod route;
 

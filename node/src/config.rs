@@ -17,6 +17,8 @@ mod env;
 mod file;
 
 pub use check::Finding;
+#[cfg(feature = "cli")]
+pub(crate) use check::is_address;
 pub use cluster::ClusterSection;
 #[cfg(feature = "cli")]
 pub use edit::set;

@@ -2,7 +2,7 @@
 //!
 //! A request comes through `listener` (connections, limits, TLS), the `gate` (host, token,
 //! route, role) and `dispatch` (body, idempotency key, time limit) to one of the handlers
-//! (`system`, `agents`, `tasks`), which know the system only through
+//! (`system`, `agents`, `tasks`, `cluster`), which know the system only through
 //! [`actors::Orchestrator`]. All routes stand in one [`table`].
 
 pub mod access;
@@ -11,6 +11,7 @@ mod answer;
 mod artifact;
 mod auth;
 mod body;
+mod cluster;
 pub mod config;
 mod dispatch;
 mod gate;

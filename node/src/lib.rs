@@ -42,6 +42,43 @@
 //! # }
 //! ```
 //!
+//! # In a cluster
+//!
+//! One call more lets others in, or joins them. A node that joins hosts agents, also those written in Rust
+//! of this very program, and takes requests for the whole cluster.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! use protocol::member::NodeRole;
+//! use troupe::Node;
+//!
+//! # async fn example(clerk: Arc<dyn actors::adapter::Adapter>) -> Result<(), Box<dyn std::error::Error>> {
+//! let first = Node::builder()
+//!     .data_dir("./first")
+//!     .mesh("127.0.0.1:0".parse()?)
+//!     .start()
+//!     .await?;
+//! let token = first.join_token().await?; // or from `troupe token create`
+//! let address = first.member().mesh.clone().unwrap_or_default();
+//!
+//! let second = Node::builder()
+//!     .data_dir("./second")
+//!     .name("billing")
+//!     .roles([NodeRole::Worker, NodeRole::Edge])
+//!     .mesh("127.0.0.1:0".parse()?)
+//!     .join(address, Some(token))
+//!     .native("clerk", clerk)
+//!     .start()
+//!     .await?;
+//! # drop((first, second));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An agent of type `native` is to be registered with `"placement": {"node": "billing"}`: other programs do
+//! not have the code. The next start of a node that joined needs no token. Two nodes of one process are
+//! linked in memory. A [`Node`] that is dropped ends as by a crash; [`Node::stop`] hands over first.
+//!
 //! - [`Config`] is `cluster.toml`: every key, its default, and what must hold.
 //! - [`client`] calls a node from elsewhere; [`job`] reads the files of `troupe run`.
 //! - Feature `edge` serves HTTP, feature `cli` adds the command line; without both, only [`Node`] stays.

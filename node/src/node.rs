@@ -10,18 +10,21 @@ use std::{
 };
 
 use actors::{Orchestrator, adapter::Adapter, host::WorkerError};
+#[cfg(feature = "edge")]
+use protocol::member::Vitals;
 use protocol::{
     access::Caller,
-    member::{Member, NodeRole, Roles},
+    api::TokenRequest,
+    member::{Member, NodeRole},
 };
 use runtime::{
     clock::{Clock, Dice},
-    cluster::{
-        identity::{Authority, Fingerprint},
-        transport::NetworkError,
-    },
+    cluster::transport::NetworkError,
+    membership::Standing,
     store::{self, Address, InvalidAddress},
 };
+#[cfg(feature = "edge")]
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::engine::Engine;
@@ -37,15 +40,13 @@ mod served;
 
 pub(crate) use dir::write_atomically;
 pub use dir::{DataDir, DirError, TOKEN_FILE, URL_FILE};
-pub(crate) use engine::new_token;
 
+#[cfg(feature = "edge")]
+use crate::telemetry::Used;
 #[cfg(feature = "edge")]
 use served::Served;
 #[cfg(feature = "cli")]
 pub(crate) use served::{prepare_process, random_hex};
-
-/// How long a join token counts.
-const TOKEN_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// How long the other nodes may take to tell a new one of their agents.
 const MEET: Duration = Duration::from_secs(3);
@@ -167,7 +168,7 @@ impl Builder {
             part,
             mut links,
             place,
-        } = stand(&config, &enrolled, &company, &clock, &dice).await?;
+        } = stand(&config, &enrolled, &clock, &dice).await?;
         let engine = Engine::start(&config, &enrolled, &dir, self.natives, part).await?;
         if let Some(links) = &mut links {
             links.open();
@@ -180,14 +181,13 @@ impl Builder {
             links,
             store: enrolled.store,
             store_url: enrolled.store_url,
-            authority: enrolled.authority.as_ref().map(Authority::fingerprint),
             dir,
             name: enrolled.name,
             watching: Vec::new(),
             #[cfg(feature = "edge")]
             served: None,
         };
-        if let Err(error) = node.place.settle().await {
+        if let Err(error) = node.place.settle(|| node.links.as_ref()?.failure()).await {
             node.stop(Duration::ZERO).await;
             return Err(error.into());
         }
@@ -242,7 +242,6 @@ pub struct Node {
     links: Option<Links>,
     store: Option<store::Shared>,
     store_url: Option<String>,
-    authority: Option<Fingerprint>,
     dir: DataDir,
     name: String,
     watching: Vec<AbortOnDropHandle<()>>,
@@ -315,19 +314,23 @@ impl Node {
     ///
     /// When this node cannot let others in, or the store fails.
     pub async fn join_token(&self) -> Result<String, StartError> {
-        let (Some(store), Some(authority)) = (&self.store, self.authority) else {
+        if self.store.is_none() {
             return Err(EnrolError::Refused(
                 "this node cannot let others in; ask one that has the role `control` and a mesh"
                     .to_owned(),
             )
             .into());
+        }
+        let by = Caller {
+            user: "node".to_owned(),
+            ..Caller::admin()
         };
-        let roles = match store.engine() {
-            "postgres" => Roles::all(),
-            _ => [NodeRole::Worker, NodeRole::Edge].into_iter().collect(),
-        };
-        let token = new_token(store, authority, roles, "node", TOKEN_LIFE).await?;
-        Ok(token.to_string())
+        let request = TokenRequest::default();
+        let made = self.engine.orchestrator.create_token(&by, request).await;
+        match made {
+            Ok(made) => Ok(made.token),
+            Err(rejection) => Err(EnrolError::Refused(rejection.to_string()).into()),
+        }
     }
 
     /// Where HTTP is served, such as `http://127.0.0.1:8000`.
@@ -353,6 +356,16 @@ impl Node {
         }
     }
 
+    /// Why this process is a member of its cluster no more, if it is none: starting it again is of no
+    /// use then.
+    #[must_use]
+    pub fn expelled(&self) -> Option<String> {
+        match self.place.membership.standing() {
+            Standing::Ended(why) => Some(why),
+            Standing::Member | Standing::Fenced => None,
+        }
+    }
+
     /// Says in the log when supervision gives up, and measures the machine for whom steps are given to.
     fn watch(&mut self) {
         let (orchestrator, name) = (self.engine.orchestrator.clone(), self.name.clone());
@@ -363,10 +376,24 @@ impl Node {
             })));
         #[cfg(feature = "edge")]
         {
-            let sampling = crate::telemetry::sample_for_ever(self.engine.orchestrator.clone());
+            let (measured, machine) = watch::channel(None);
+            let sampling =
+                crate::telemetry::sample_for_ever(self.engine.orchestrator.clone(), measured);
             self.watching
                 .push(AbortOnDropHandle::new(tokio::spawn(sampling)));
+            let edge = self.url().map(str::to_owned);
+            self.engine.orchestrator.tell_vitals(move |vitals| {
+                let used = *machine.borrow();
+                Vitals {
+                    edge: edge.clone(),
+                    cpu: used.map(|used: Used| used.cpu),
+                    memory: used.map(|used| used.memory),
+                    ..vitals
+                }
+            });
         }
+        #[cfg(not(feature = "edge"))]
+        self.engine.orchestrator.tell_vitals(|vitals| vitals);
     }
 
     /// Takes nothing new, lets requests and attempts end for `grace` at most, and stops. What has not
@@ -402,6 +429,19 @@ impl Node {
             Ok(Err(error)) => tracing::warn!(node = self.name, %error, "the store closed badly"),
             Err(_) => tracing::warn!(node = self.name, "the store did not close in time"),
         }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Whoever watches would call this a failure.
+        self.watching.clear();
+        // What runs ends, and nothing of it is recorded here any more.
+        self.place.membership.abandon();
+        if let Some(links) = &mut self.links {
+            links.cut();
+        }
+        self.engine.kill();
     }
 }
 

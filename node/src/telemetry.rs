@@ -10,4 +10,4 @@ mod metrics;
 #[cfg(feature = "cli")]
 pub(crate) use log::{check_level, start_logging};
 #[cfg(feature = "edge")]
-pub(crate) use metrics::{install_recorder, render, sample_for_ever};
+pub(crate) use metrics::{Used, install_recorder, render, sample_for_ever};

@@ -62,7 +62,10 @@ fn names(text: &str, before: &str) -> BTreeSet<String> {
 
 fn is_metric(name: &str) -> bool {
     let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    plain && (name.starts_with("troupe_") || ["agent_health", "queue_depth"].contains(&name))
+    let whole = !name.ends_with('_');
+    plain
+        && whole
+        && (name.starts_with("troupe_") || ["agent_health", "queue_depth"].contains(&name))
 }
 
 fn root() -> PathBuf {

@@ -130,6 +130,7 @@ async fn each_route_is_answered_with_a_status_that_it_documents() {
             .replace("{task}", "task_01980000000070008000000000000001");
         let path = path.replace("{agent}", "nobody").replace("{step}", "s");
         let path = path.replace("{attempt}", "1").replace("{name}", "n");
+        let path = path.replace("{node}", "nowhere").replace("{token}", "t");
         let answer = node.send(route.method.as_str(), &path, &[], "").await;
         assert_ne!(answer.status, 405, "{}", route.id);
         let named = operation(&document, route)["responses"].get(answer.status.to_string());

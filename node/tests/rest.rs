@@ -8,6 +8,8 @@ mod support;
 mod access;
 #[path = "rest/agents.rs"]
 mod agents;
+#[path = "rest/cluster.rs"]
+mod cluster;
 #[path = "rest/connections.rs"]
 mod connections;
 #[path = "rest/requests.rs"]

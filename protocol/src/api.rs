@@ -19,7 +19,7 @@ pub use page::Page;
 pub use problem::{FieldError, Problem};
 pub use system::{
     Check, HealthView, MemberStatus, MemberView, NewToken, NodeView, StoreView, TokenRequest,
-    TokenView, TreeNode, TreeQuery, TreeView,
+    TokenState, TokenView, TreeNode, TreeQuery, TreeView,
 };
 pub use task::{
     AllocationView, Assignment, AttemptView, CancelRequest, PlanView, Provenance, ResultView,

@@ -153,9 +153,44 @@ pub struct Member {
     pub started_at: Timestamp,
 }
 
+/// What a node says of itself with each renewal of its lease; whatever is absent it did not say.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Vitals {
+    /// Where it serves HTTP, as a URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edge: Option<String>,
+    /// Actors that it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actors: Option<u64>,
+    /// Tasks that it has in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<u64>,
+    /// Agents that it hosts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agents: Option<u64>,
+    /// Attempts that run on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<u64>,
+    /// Share of its processors in use, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    /// Share of its memory in use, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<f64>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn vitals_of_an_earlier_and_of_a_later_release_are_read() {
+        let nothing: Vitals = serde_json::from_str("{}").unwrap();
+        assert_eq!(nothing, Vitals::default());
+        let more: Vitals = serde_json::from_str(r#"{"actors":7,"mood":"good"}"#).unwrap();
+        assert_eq!(more.actors, Some(7));
+    }
 
     #[test]
     fn roles_are_a_sorted_set_however_they_were_written() {

@@ -1,6 +1,7 @@
 //! [`Allocator`]: gives a step to an agent at once, or lets it wait for one.
 
 use std::{
+    path::Path,
     sync::{
         Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -374,6 +375,17 @@ pub(super) fn candidates<'a>(tenant: &'a Tenant, requirement: &Requirement) -> V
         (None, Some(capability)) => tenant.able(capability).iter().collect(),
         (None, None) => tenant.agents.values().collect(),
     }
+}
+
+/// The share in use of the disk that holds a directory, as far as other users may fill it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share needs no more digits than a float has"
+)]
+pub(crate) fn disk_used(directory: &Path) -> Option<f64> {
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    let (all, free) = (disk.f_blocks as f64, disk.f_bavail as f64);
+    (all > 0.0).then(|| 1.0 - free / all)
 }
 
 /// What the machine offers to work that declares what it takes.

@@ -5,13 +5,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use protocol::{
     entity::{EntityId, EntityKind},
     id::NodeId,
-    member::{MemberState, NodeRole},
+    member::{MemberState, NodeRole, Roles},
     time::Timestamp,
 };
 use runtime::{
-    cluster::Mesh,
+    cluster::{Mesh, identity::Fingerprint},
     membership::{self, Membership, Registrar, Roster},
     placement::Holdings,
+    store,
     supervision::ChildSpec,
 };
 use tokio::sync::watch;
@@ -22,6 +23,9 @@ use crate::orchestrator::{self, Placement};
 
 /// Draws after which a node that owns something gives up finding an id of its own.
 const DRAWS: u32 = 100_000;
+
+/// How long the store may take to tell who is there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a process put together before its orchestrator or worker starts.
 #[derive(Debug)]
@@ -36,6 +40,50 @@ pub struct Part {
     pub mesh: Mesh,
     /// What else runs under `/system`: the network.
     pub children: Vec<ChildSpec>,
+    /// What it takes to let others in, on a node that can.
+    pub admission: Option<Gatekeeper>,
+}
+
+/// What tokens of a cluster say, and where nodes join with them.
+#[derive(Debug, Clone)]
+pub struct Gatekeeper {
+    /// Whose certificates count.
+    pub authority: Fingerprint,
+    /// Where this node's mesh is, as `HOST:PORT`.
+    pub mesh: String,
+    /// Roles that others can have beside this node, at most.
+    pub roles: Roles,
+}
+
+/// The members of a cluster, and how what an operator says of them is written down.
+#[derive(Debug, Clone)]
+pub(crate) struct Roll {
+    pub(crate) membership: Membership,
+    pub(crate) registrar: Arc<dyn Registrar>,
+    pub(crate) mesh: Mesh,
+    pub(crate) admission: Option<Gatekeeper>,
+}
+
+impl Roll {
+    /// The cluster as the store tells it now; as this node heard last while the store does not answer.
+    pub(crate) async fn look(&self) -> Arc<Roster> {
+        match tokio::time::timeout(LOOK, self.registrar.survey()).await {
+            Ok(Ok(survey)) => Arc::new(Roster::new(survey)),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "members are told from memory");
+                self.membership.roster()
+            }
+            Err(_) => self.membership.roster(),
+        }
+    }
+
+    /// Says where a member stands, and lets everybody look.
+    pub(crate) async fn set(&self, node: NodeId, state: MemberState) -> Result<(), store::Error> {
+        self.registrar.set_state(node, state).await?;
+        self.membership.hurry();
+        membership::announce(&self.mesh);
+        Ok(())
+    }
 }
 
 impl Part {
@@ -61,6 +109,15 @@ impl Part {
             cluster: Arc::new(known),
             net: Arc::new(self.mesh.clone()),
             lease: lease(&self.membership),
+        }
+    }
+
+    pub(crate) fn roll(&self) -> Roll {
+        Roll {
+            membership: self.membership.clone(),
+            registrar: self.registrar.clone(),
+            mesh: self.mesh.clone(),
+            admission: self.admission.clone(),
         }
     }
 
@@ -243,12 +300,8 @@ fn started(node: NodeId) -> Timestamp {
 }
 
 impl Placement for Known {
-    fn owner(&self, id: EntityId) -> orchestrator::Owner {
-        match self.owner_of(id) {
-            Owner::Here => orchestrator::Owner::Here,
-            Owner::There(node) => orchestrator::Owner::There(node),
-            Owner::Nobody => orchestrator::Owner::Nobody,
-        }
+    fn owner(&self, id: EntityId) -> Owner {
+        self.owner_of(id)
     }
 
     fn controls(&self) -> Vec<NodeId> {

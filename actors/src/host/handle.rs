@@ -4,9 +4,9 @@ mod hosted;
 mod reach;
 mod report;
 mod serve;
+mod tell;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -20,7 +20,6 @@ use protocol::{
     id::{AgentId, NodeId},
     task::TokenHash,
     time::Timestamp,
-    wire::Service,
 };
 use runtime::{
     clock::Clock,
@@ -36,7 +35,7 @@ use super::{
     Run,
     actor::{self, proxy},
     booking::{Bookings, Tokens},
-    message::{Figures, Notice, Order, Retire, Running, write},
+    message::{Order, Retire, Running},
     store::Ledger,
 };
 use crate::{
@@ -74,6 +73,7 @@ pub(crate) struct Inner {
     /// Whether `tokens` holds any: attempts of this node look no further.
     has_tokens: AtomicBool,
     fenced: AtomicBool,
+    closed: AtomicBool,
     local: OnceLock<Local>,
     load: Mutex<Option<NodeLoad>>,
     address: Address<actor::Message>,
@@ -109,6 +109,7 @@ impl Hosts {
             tokens: Mutex::default(),
             has_tokens: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             local: OnceLock::new(),
             load: Mutex::default(),
             address: Address::vacant(),
@@ -174,6 +175,20 @@ impl Hosts {
         self.0.hosted.iter().map(|hosted| busy(&hosted)).sum()
     }
 
+    /// Agents that are hosted here.
+    pub(crate) fn hosting(&self) -> usize {
+        let hosted = self.0.hosted.iter();
+        hosted.filter(|hosted| hosted.post().is_some()).count()
+    }
+
+    /// Takes nothing any more: the node is about to stop. What runs goes on.
+    pub(crate) fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        for hosted in self.all() {
+            hosted.gate.set_limit(0);
+        }
+    }
+
     /// Ends everything that runs here.
     pub(crate) fn stop_all(&self) {
         for hosted in &self.0.hosted {
@@ -183,7 +198,7 @@ impl Hosts {
 
     /// Hosts an agent from now on, as its owner says.
     pub(crate) fn host(&self, order: Order) -> Result<(), Outranked> {
-        if self.is_fenced() {
+        if self.is_fenced() || self.0.closed.load(Ordering::SeqCst) {
             return Err(Outranked);
         }
         let id = order.agent;
@@ -196,23 +211,12 @@ impl Hosts {
             None => self.adapter(&order),
         };
         let (limit, running) = (order.spec.max_tasks, order.running);
-        let rank = (order.epoch, order.version);
-        let changed = same.is_none();
-        let outranked = |former: Option<&Post>| {
-            let former = former.map(|post| (post.order.epoch, post.order.version));
-            former
-                .is_some_and(|former| former > rank)
-                .then_some(Outranked)
-        };
+        let (stamp, changed) = (order.stamp, same.is_none());
         if is_new {
-            let known = order.health;
             hosted.change(|vitals| *vitals = Vitals::default());
-            tracing::debug!(agent = %id, ?known, "hosted here from now on");
         }
         let post = Arc::new(Post { order, adapter });
-        if let Some(refusal) = hosted.take_post(outranked, Some(post)) {
-            return Err(refusal);
-        }
+        hosted.obey(stamp, Some(post))?;
         hosted.gate.set_limit(limit);
         if running == Running::Ends {
             hosted.stop_all();
@@ -243,13 +247,7 @@ impl Hosts {
         let Some(hosted) = self.known(retire.agent) else {
             return Ok(());
         };
-        let outranked = |former: Option<&Post>| {
-            let later = former.is_some_and(|post| post.order.epoch > retire.epoch);
-            later.then_some(Outranked)
-        };
-        if let Some(refusal) = hosted.take_post(outranked, None) {
-            return Err(refusal);
-        }
+        hosted.obey(retire.stamp, None)?;
         hosted.gate.set_limit(0);
         if retire.running == Running::Ends {
             hosted.stop_all();
@@ -336,92 +334,6 @@ impl Hosts {
         });
     }
 
-    /// A slot is free: this node's allocator hears of it, and others that were refused one.
-    fn freed(&self, id: AgentId) {
-        if let Some(local) = self.0.local.get() {
-            local.allocator.freed(id);
-        }
-        let Some(hosted) = self.known(id) else {
-            return;
-        };
-        let refused = hosted.refused();
-        if !refused.is_empty() && hosted.gate.free() > 0 {
-            let figures = hosted.figures();
-            for node in refused {
-                self.tell_loads(node, vec![figures.clone()], None);
-            }
-        }
-    }
-
-    /// Tells a control node figures; answers whether they are on their way.
-    pub(super) fn tell_loads(
-        &self,
-        to: NodeId,
-        agents: Vec<Figures>,
-        node: Option<NodeLoad>,
-    ) -> bool {
-        let notice = write(&Notice::Loads { agents, node });
-        self.around.net.tell(to, Service::AGENT, notice).is_ok()
-    }
-
-    /// The proxy found something: this node's registry hears of it, and the agent's owner.
-    pub(super) fn publish(&self, hosted: &Hosted) {
-        let figures = hosted.figures();
-        if let Some(local) = self.0.local.get() {
-            if let Some(agent) = local.registry.get(hosted.id) {
-                agent.report(self.me(), &figures);
-            }
-            local.allocator.changed();
-        }
-        match self.owner(hosted.id) {
-            Owner::Here => self.tell_owner(&figures),
-            Owner::There(node) => {
-                self.tell_loads(node, vec![figures], None);
-            }
-            Owner::Nobody => {}
-        }
-    }
-
-    /// Tells an agent's entity on this node what its host found.
-    pub(crate) fn tell_owner(&self, figures: &Figures) {
-        if let (Some(local), Some(report)) = (self.0.local.get(), &figures.health) {
-            let message = crate::agent::actor::Message::Checked {
-                report: report.clone(),
-                failures: figures.failures,
-            };
-            local.agents.tell_active(figures.agent.into(), message);
-        }
-    }
-
-    /// Tells an agent's entity on this node that another one hosts it unasked.
-    pub(crate) fn tell_stray(&self, agent: AgentId, node: NodeId) {
-        if let Some(local) = self.0.local.get() {
-            let message = crate::agent::actor::Message::Stray(node);
-            local.agents.tell_active(agent.into(), message);
-        }
-    }
-
-    /// How this machine stands, as measured.
-    pub(crate) fn observe(&self, load: NodeLoad) {
-        *self.0.load.lock().unwrap_or_else(PoisonError::into_inner) = Some(load);
-    }
-
-    pub(super) fn node_load(&self) -> Option<NodeLoad> {
-        let mut load = (*self.0.load.lock().unwrap_or_else(PoisonError::into_inner))?;
-        for hosted in &self.0.hosted {
-            let running = hosted.gate.taken();
-            if running > 0
-                && let Some(post) = hosted.post()
-            {
-                let each = post.order.spec.resources;
-                load.taken.cpu += each.cpu * f64::from(running);
-                let memory = each.memory.saturating_mul(u64::from(running));
-                load.taken.memory = load.taken.memory.saturating_add(memory);
-            }
-        }
-        Some(load)
-    }
-
     /// Asks proxies for a check whose last one is older than an interval and the time that a check may
     /// take: they lost their timers, in a restart say.
     pub(crate) fn check_overdue(&self) {
@@ -460,12 +372,14 @@ impl Hosts {
         if self.0.fenced.swap(lost, Ordering::SeqCst) == lost {
             return;
         }
-        if lost {
-            tracing::warn!("the node's lease is gone: all that it runs ends");
+        let running = self.running();
+        if lost && running > 0 {
+            tracing::warn!(running, "the node's lease is gone: all that it runs ends");
         }
         for hosted in self.all() {
             let limit = hosted.post().map_or(0, |post| post.order.spec.max_tasks);
-            hosted.gate.set_limit(if lost { 0 } else { limit });
+            let open = !lost && !self.0.closed.load(Ordering::SeqCst);
+            hosted.gate.set_limit(if open { limit } else { 0 });
             if lost {
                 hosted.stop_all();
             }
@@ -474,25 +388,6 @@ impl Hosts {
             let kept = self.bookings().drain();
             drop(kept);
         }
-    }
-
-    /// Figures of all that is hosted here which differ from those that were `sent`.
-    pub(super) fn news(&self, sent: &mut HashMap<AgentId, Figures>) -> Vec<Figures> {
-        sent.retain(|id, _| self.0.hosted.contains_key(id));
-        let mut news = Vec::new();
-        for hosted in self.all() {
-            if hosted.post().is_none() {
-                sent.remove(&hosted.id);
-                continue;
-            }
-            let figures = hosted.figures();
-            let told = sent.get(&hosted.id);
-            if told.is_none_or(|told| !told.says_the_same(&figures)) {
-                sent.insert(hosted.id, figures.clone());
-                news.push(figures);
-            }
-        }
-        news
     }
 }
 

@@ -45,13 +45,8 @@ pub(crate) struct Order {
     pub(crate) tenant: Arc<str>,
     pub(crate) spec: Arc<AgentSpec>,
     pub(crate) mode: Mode,
-    /// What the owner's record knew of its health.
-    #[serde(default)]
-    pub(crate) health: Option<Health>,
-    /// Under which the owner owns the agent; the higher one's word counts.
-    pub(crate) epoch: Epoch,
-    /// Position of the agent's last event; among orders of one epoch the higher one counts.
-    pub(crate) version: u64,
+    /// An order, to host or to retire, counts unless a later one came before it.
+    pub(crate) stamp: Stamp,
     #[serde(default)]
     pub(crate) running: Running,
 }
@@ -71,7 +66,8 @@ pub(crate) enum Running {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Retire {
     pub(crate) agent: AgentId,
-    pub(crate) epoch: Epoch,
+    /// As that of an order to host.
+    pub(crate) stamp: Stamp,
     #[serde(default)]
     pub(crate) running: Running,
 }

@@ -2,6 +2,7 @@
 
 mod agents;
 mod cases;
+mod cluster;
 mod feed;
 mod lookup;
 mod peers;
@@ -36,12 +37,15 @@ use runtime::{
 use serde::{Deserialize, Serialize};
 
 pub use cases::Cancel;
+pub use cluster::Duty;
 pub use peers::{Asked, Cluster, Peers};
 pub use rebuild::{Rebuilt, rebuild};
 
 use crate::{
     Config, Rejection,
     adapter::Adapter,
+    cluster::Roll,
+    host::Worker,
     orchestrator::{Placement, parcel::Parcels},
     services::Services,
 };
@@ -99,6 +103,10 @@ struct Inner {
     own: Option<Own>,
     /// Absent on a node that is alone; then it has a store.
     member: Option<Member>,
+    /// The cluster's members; absent where nobody keeps them.
+    roll: Option<Roll>,
+    /// What hosts agents on a node without a store.
+    worker: Option<Worker>,
 }
 
 /// What a node with a store has of its own.

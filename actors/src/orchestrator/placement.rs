@@ -3,16 +3,7 @@
 use protocol::{entity::EntityId, id::NodeId};
 use uuid::Uuid;
 
-/// Who owns an entity now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// This node.
-    Here,
-    /// Another one.
-    There(NodeId),
-    /// No node that lives, or it is not known yet.
-    Nobody,
-}
+pub use crate::cluster::Owner;
 
 /// What this node knows of ownership. Never waits; a later answer may differ from an earlier one.
 pub trait Placement: Send + Sync + std::fmt::Debug {

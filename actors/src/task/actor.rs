@@ -189,7 +189,7 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     }
     let idle_until = idle_until(cx, now);
     commit(cx, idle_until).await?;
-    effect::carry_out(cx);
+    effect::carry_out(cx)?;
     match idle_until {
         Some(_) => cx.passivate(),
         None => set_timer(cx, now),
@@ -293,7 +293,7 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
             // A client that went away finds its task by its key.
             let shown = cx.volatile.waiters.is_empty().then(|| Box::new(shown(cx)));
             let _ = submit.accepted.send(Ok(shown));
-            effect::carry_out(cx);
+            effect::carry_out(cx)?;
             set_timer(cx, now);
             retire(cx)
         }

@@ -178,33 +178,33 @@ impl Task {
         of: impl Fn(&Attempt) -> bool,
     ) -> Vec<Event> {
         let outcome = Outcome::Lost { error: why.clone() };
-        self.end_all(&outcome, moment, |_, attempt| of(attempt))
+        self.end_all(&outcome, moment, of)
     }
 
-    /// Attempts that surely never reached their tool and never will: those that `of` matches, by step
-    /// and number, failed before they started.
+    /// Attempts that surely never reached their tool and never will: those that `of` matches failed
+    /// before they started.
     #[must_use]
     pub fn never_ran(
         &self,
         why: &Failure,
         moment: Moment<'_>,
-        of: impl Fn(&Step, u32) -> bool,
+        of: impl Fn(&Attempt) -> bool,
     ) -> Vec<Event> {
         let outcome = Outcome::Failed {
             error: why.clone(),
             retryable: true,
         };
-        self.end_all(&outcome, moment, |step, attempt| of(step, attempt.number))
+        self.end_all(&outcome, moment, of)
     }
 
     fn end_all(
         &self,
         outcome: &Outcome,
         moment: Moment<'_>,
-        of: impl Fn(&Step, &Attempt) -> bool,
+        of: impl Fn(&Attempt) -> bool,
     ) -> Vec<Event> {
         let lost = self.steps.iter().filter_map(|step| {
-            let attempt = step.running().filter(|attempt| of(step, attempt))?;
+            let attempt = step.running().filter(|attempt| of(attempt))?;
             Some((step, attempt.number))
         });
         // Decided together: each one counts those before it among those that will be tried again.

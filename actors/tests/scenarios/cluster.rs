@@ -2,6 +2,7 @@
 
 mod board;
 mod town;
+mod workers;
 
 use actors::{adapter::Probe, cluster::Lease};
 use protocol::{
@@ -12,7 +13,7 @@ use protocol::{
 use serde_json::{Value, json};
 
 use self::{board::Fate, town::Town};
-use crate::support::{task, until, within};
+use crate::support::{task, until};
 
 fn by_capability() -> Value {
     json!({ "capability": "work" })
@@ -301,6 +302,27 @@ async fn an_agent_leaves_a_node_that_drains_and_what_ran_there_ends_there() {
 }
 
 #[tokio::test]
+async fn the_next_owner_of_an_agent_finds_it_where_it_was_and_its_word_counts() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    let agent = town.agent("a", "one", "c", 5).await;
+    let id = town.work("b", by("one")).await;
+    town["c"].tool.is_called(1).await;
+    town.vanish(&town["a"]);
+    town.give(agent.id, town["b"].id);
+    town.bury(town["a"].id);
+    let update = serde_json::from_value(json!({ "max_tasks": 7 })).unwrap();
+    let admin = Caller::admin();
+    let updated = town["b"].update_agent(&admin, "one", update).await.unwrap();
+    assert_eq!(updated.node, "c");
+    for name in ["b", "c"] {
+        town.knows(&town[name], "one", 6).await;
+    }
+    town["c"].tool.release(1);
+    assert_eq!(town.settled("b", id).await.status, TaskStatus::Completed);
+    town.knows(&town["b"], "one", 7).await;
+}
+
+#[tokio::test]
 async fn a_node_without_its_lease_ends_what_it_runs_and_takes_nothing() {
     let town = Town::of(&["a", "b"]).await;
     town.agent("a", "one", "b", 5).await;
@@ -394,77 +416,6 @@ async fn health_that_a_host_finds_is_recorded_by_the_owner_and_known_to_all() {
         (report.detail == "as told").then_some(())
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_worker_that_comes_back_hands_over_what_it_had_not_and_its_token_still_counts() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut town = Town::of(&["a"]).await;
-    let worker = town.hire("w", folder.path()).await;
-    town.agent("a", "one", "w", 5).await;
-    let done = town.work("a", by("one")).await;
-    worker.tool.is_called(1).await;
-    town.board.cut(worker.id);
-    worker.tool.release(1);
-    until(async || {
-        let journal = std::fs::read_to_string(folder.path().join("attempts.jsonl")).unwrap();
-        journal.contains("{\"ended\"").then_some(())
-    })
-    .await;
-    // The old process is never heard of again; the new one has its folder.
-    let _later = town.hire("w", folder.path()).await;
-    let task = town.settled("a", done).await;
-    assert_eq!(task.status, TaskStatus::Completed);
-    assert_eq!(town.attempts("a", done).await.len(), 1);
-}
-
-#[tokio::test]
-async fn a_worker_that_comes_back_tells_at_once_what_it_lost() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut town = Town::of(&["a"]).await;
-    let worker = town.hire("w", folder.path()).await;
-    town.agent("a", "one", "w", 5).await;
-    let id = town.work("a", by("one")).await;
-    worker.tool.is_called(1).await;
-    town.board.cut(worker.id);
-    let later = town.hire("w", folder.path()).await;
-    until(async || {
-        let attempts = town.attempts("a", id).await;
-        (attempts[0].status == AttemptStatus::Lost).then_some(())
-    })
-    .await;
-    town.bury(worker.id);
-    later.tool.release(1);
-    let task = town.settled("a", id).await;
-    assert_eq!(task.status, TaskStatus::Completed);
-}
-
-#[tokio::test]
-async fn a_worker_can_neither_give_orders_nor_speak_for_attempts_of_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut town = Town::of(&["a", "b"]).await;
-    let worker = town.hire("w", folder.path()).await;
-    town.agent("a", "one", "b", 5).await;
-    let id = town.work("a", by("one")).await;
-    town["b"].tool.is_called(1).await;
-    let order = json!({ "query": { "attempts": [] } });
-    let answer = within(town.ask(worker.id, "b", Service::HOST, &order)).await;
-    assert!(answer.is_err(), "{answer:?}");
-    let forged = json!({
-        "task": id, "step": "a", "number": 1, "token": "0".repeat(32), "agent": "one",
-        "outcome": { "outcome": "succeeded", "output": "mine" },
-    });
-    let _ = within(town.ask(worker.id, "a", Service::TASK, &forged)).await;
-    let removed = json!({ "removed": {
-        "agent": town["a"].agent(&Caller::admin(), "one").await.unwrap().id,
-        "stamp": { "epoch": 99, "moment": 0 },
-    } });
-    let answer = within(town.ask(worker.id, "b", Service::AGENT, &removed)).await;
-    assert!(answer.is_err(), "{answer:?}");
-    town["b"].tool.release(1);
-    let task = town.settled("a", id).await;
-    assert_eq!(task.result, json!({ "did": "a" }));
-    assert!(town["b"].agent(&Caller::admin(), "one").await.is_ok());
 }
 
 #[tokio::test]

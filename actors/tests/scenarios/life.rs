@@ -166,7 +166,7 @@ impl Members for Life {
     ) -> Answer<'a, Option<(Epoch, Vec<Shard>)>> {
         self.ask(|| self.store.take(taker, shards))
     }
-    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [Shard]) -> Answer<'a, ()> {
+    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [(Shard, Epoch)]) -> Answer<'a, ()> {
         self.ask(|| self.store.give_back(owner, shards))
     }
 }

@@ -178,7 +178,7 @@ impl Watcher {
 
 fn never_ran(ending: &Ending) -> bool {
     match ending {
-        Ending::Failed(why) => why.code == "connect",
+        Ending::Failed(why) => matches!(why.code.as_str(), "connect" | "not_started"),
         Ending::Succeeded | Ending::Lost(_) | Ending::Cancelled => false,
     }
 }

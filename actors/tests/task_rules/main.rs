@@ -11,9 +11,11 @@ mod play;
 
 use std::time::Duration;
 
+use actors::task::rules::{Sighting, sighting};
 use play::{Flush, Move, Play};
 use proptest::prelude::*;
 use protocol::{
+    id::NodeId,
     plan::{Effect, StepSpec},
     task::{Budget, StepStatus, TaskStatus},
     time::Span,
@@ -122,4 +124,14 @@ fn a_lost_guarded_step_whose_time_is_up_is_unknown() {
     assert_eq!(task.status, TaskStatus::Failed);
     assert_eq!(task.steps[0].status, StepStatus::Unknown);
     assert_eq!(task.error.as_ref().unwrap().code, "timeout");
+}
+
+#[test]
+fn an_attempt_is_looked_for_where_it_was_sent_unless_that_is_gone() {
+    let node = |number| NodeId::from_uuid(uuid::Uuid::from_u128(number));
+    let (me, alive, dead) = (node(1), node(2), node(3));
+    let gone = |node| node == dead;
+    assert_eq!(sighting(me, me, gone), Sighting::Here);
+    assert_eq!(sighting(alive, me, gone), Sighting::Elsewhere);
+    assert_eq!(sighting(dead, me, gone), Sighting::Gone);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actors::{
     config,
     task::{
-        Task,
+        Attempt, Task,
         rules::{Assignee, Moment, Received},
         state::Ending,
     },
@@ -59,6 +59,8 @@ pub(crate) enum Move {
     Pass(u32),
     Cancel,
     Lose(u16),
+    /// Hosts say that they never took these attempts over.
+    Deny(u16),
     Amend(u8),
     Assign(usize),
     Replay,
@@ -103,6 +105,7 @@ pub(crate) fn a_move() -> impl Strategy<Value = Move> {
         8 => (0_u32..6000).prop_map(Move::Pass),
         1 => Just(Move::Cancel),
         2 => any::<u16>().prop_map(Move::Lose),
+        1 => any::<u16>().prop_map(Move::Deny),
         1 => (0_u8..=9).prop_map(Move::Amend),
         1 => pick.prop_map(Move::Assign),
         1 => Just(Move::Replay),
@@ -239,6 +242,7 @@ impl Play {
                 self.record_all(event.into_iter().collect());
             }
             Move::Lose(mask) => self.lose(mask),
+            Move::Deny(mask) => self.deny(mask),
             Move::Amend(priority) => {
                 if !self.task.status.is_terminal() {
                     let priority = Priority::try_from(priority).ok();
@@ -399,10 +403,17 @@ impl Play {
 
     fn lose(&mut self, mask: u16) {
         let why = Failure::new("node_lost", "as played");
-        let events = self.task.lose(&why, self.moment(0.5), |attempt| {
-            let at = attempt.token.split('-').next().unwrap().parse::<u32>();
-            mask >> at.unwrap() & 1 == 1
-        });
+        let events = self
+            .task
+            .lose(&why, self.moment(0.5), |attempt| masked(attempt, mask));
+        self.record_all(events);
+    }
+
+    fn deny(&mut self, mask: u16) {
+        let why = Failure::new("not_started", "as played");
+        let events = self
+            .task
+            .never_ran(&why, self.moment(0.5), |attempt| masked(attempt, mask));
         self.record_all(events);
     }
 
@@ -470,4 +481,10 @@ fn assignee() -> Assignee {
         node_name: "here".to_owned(),
         card: ScoreCard::default(),
     }
+}
+
+/// Whether an attempt's place among the steps is set in `mask`.
+fn masked(attempt: &Attempt, mask: u16) -> bool {
+    let at = attempt.token.split('-').next().unwrap().parse::<u32>();
+    mask >> at.unwrap() & 1 == 1
 }

@@ -146,7 +146,7 @@ fn refused(problem: &protocol::api::Problem) -> Failure {
         ),
         404 => (
             Exit::NotFound,
-            Some("`troupe task list` and `troupe agent list` show what there is"),
+            Some("`troupe task list`, `troupe agent list` and `troupe nodes` show what there is"),
         ),
         409 | 412 => (Exit::Conflict, None),
         429 => (

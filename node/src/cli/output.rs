@@ -214,14 +214,13 @@ fn colour(column: &str, value: &str) -> Option<Color> {
         return None;
     }
     match value {
-        "completed" | "succeeded" | "active" | "healthy" | "running" | "closed" | "ok" => {
+        "completed" | "succeeded" | "active" | "healthy" | "running" | "closed" | "ok" | "up" => {
             Some(Color::Green)
         }
-        "failed" | "error" | "lost" | "unknown" | "unhealthy" | "parked" | "open" | "no" => {
-            Some(Color::Red)
-        }
+        "failed" | "error" | "lost" | "unknown" | "unhealthy" | "parked" | "open" | "no"
+        | "dead" => Some(Color::Red),
         "executing" | "planning" | "queued" | "paused" | "backing_off" | "half_open"
-        | "cancelled" | "skipped" => Some(Color::Yellow),
+        | "cancelled" | "skipped" | "suspect" | "draining" => Some(Color::Yellow),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use super::{
     exit::{Exit, Failure, Outcome},
 };
 use crate::{
-    config::LogFormat,
+    config::{LogFormat, is_address},
     node::{Node, TOKEN_FILE},
     telemetry,
 };
@@ -29,7 +29,7 @@ pub(super) struct Start {
     #[arg(long)]
     name: Option<String>,
     /// Joins the cluster of the node whose mesh is there; the first time with --token
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     join: Option<String>,
     /// The one-time token that `troupe token create`, or the first node's start, printed
     #[arg(
@@ -45,6 +45,9 @@ pub(super) struct Start {
     /// Where other nodes reach this one; port 0 picks one [default: 127.0.0.1:4697]
     #[arg(long, value_name = "ADDR:PORT")]
     mesh: Option<SocketAddr>,
+    /// Where they do, when that is another address, as behind 0.0.0.0
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<String>,
     /// Where this node stands, such as eu-west
     #[arg(long)]
     region: Option<String>,
@@ -67,6 +70,9 @@ impl Start {
         }
         if let Some(mesh) = self.mesh {
             config.cluster.listen = mesh;
+        }
+        if self.advertise.is_some() {
+            config.cluster.advertise = self.advertise;
         }
         if let Some(region) = self.region {
             config.cluster.region = region;
@@ -92,8 +98,9 @@ impl Start {
         tokio::select! {
             () = signals.next() => stop(node, GRACE, signals, Exit::Ok).await,
             reason = node.gave_up() => {
-                stop(node, Duration::ZERO, signals, Exit::GaveUp).await?;
-                Err(gave_up(reason))
+                let failure = node.expelled().map_or_else(|| gave_up(reason), expelled);
+                stop(node, Duration::ZERO, signals, failure.exit).await?;
+                Err(failure)
             }
         }
     }
@@ -104,6 +111,22 @@ pub(super) fn gave_up(reason: String) -> Failure {
     Failure::new(Exit::GaveUp, "the node gave up")
         .because(reason)
         .help("start it again: nothing acknowledged is lost; `--log info` shows what fails")
+}
+
+/// An address that can be dialled.
+fn address(text: &str) -> Result<String, String> {
+    if is_address(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("not of the form HOST:PORT; copy it from the other node's `mesh` line".to_owned())
+    }
+}
+
+/// A process that is a member of its cluster no more; the next one would not be let in either.
+fn expelled(reason: String) -> Failure {
+    Failure::new(Exit::Forbidden, "the node is a member of its cluster no more")
+        .because(reason)
+        .help("to let it in again, make a token with `troupe token create` and join from an empty data directory")
 }
 
 /// Commands run behind this very program, wherever it lies.

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::output::Detail;
 
+mod cluster;
 mod task;
 
 /// A piece of what is printed for people.

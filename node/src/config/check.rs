@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use protocol::time::Span;
-use runtime::store::Address;
+use runtime::{cluster::identity::is_name, store::Address};
 
 use super::Config;
 
@@ -46,7 +46,7 @@ impl Config {
         require(
             is_name(&self.node.name),
             "node.name",
-            "must be 1 to 64 letters, digits, `.`, `_` or `-`",
+            "must be 1 to 63 letters, digits, `.`, `_` or `-`, because certificates carry it",
         );
         require(
             !self.node.data_dir.as_os_str().is_empty(),
@@ -72,6 +72,26 @@ impl Config {
             "must name at least one of `control`, `worker` and `edge`",
         );
         require(cluster.shards > 0, "cluster.shards", "must be at least 1");
+        match &cluster.advertise {
+            Some(address) => require(
+                is_address(address),
+                "cluster.advertise",
+                "must have the form `HOST:PORT`, such as `node-1.example:4697` or `[fd00::1]:4697`",
+            ),
+            None => require(
+                !cluster.listen.ip().is_unspecified(),
+                "cluster.advertise",
+                &format!(
+                    "is missing: `cluster.listen` is {}, which no other node can dial; say here as `HOST:PORT` where they reach this one",
+                    cluster.listen
+                ),
+            ),
+        }
+        require(
+            cluster.region.is_empty() || is_name(&cluster.region),
+            "cluster.region",
+            "must be up to 63 letters, digits, `.`, `_` or `-`, such as `eu-west`, or be left out",
+        );
         require(
             (Duration::from_secs(2)..=Duration::from_secs(600)).contains(&cluster.lease.0),
             "cluster.lease",
@@ -153,11 +173,22 @@ impl Config {
     }
 }
 
-fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+/// Whether other nodes can dial it.
+pub(crate) fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host = match literal {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            (1..=253).contains(&host.len())
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+        }
+    };
+    host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 #[cfg(test)]
@@ -176,9 +207,52 @@ mod tests {
     }
 
     #[test]
+    fn an_advertised_address_is_one_that_can_be_dialled() {
+        for good in [
+            "node-1:4697",
+            "10.0.0.7:1",
+            "[fd00::1]:4697",
+            "a.example:65535",
+        ] {
+            assert!(is_address(good), "{good}");
+        }
+        for wrong in [
+            "",
+            ":1",
+            "a",
+            "a:0",
+            "a:x",
+            "a:65536",
+            "fd00::1:4697",
+            "[a]:1",
+            "http://a:1",
+        ] {
+            assert!(!is_address(wrong), "{wrong}");
+        }
+        let open = |c: &mut Config| {
+            c.cluster.listen = "0.0.0.0:4697".parse().unwrap();
+            c.cluster.advertise = Some("node-1:4697".to_owned());
+        };
+        assert_eq!(findings(open), Vec::<String>::new());
+    }
+
+    #[test]
     fn each_broken_rule_names_its_key() {
         type Change = fn(&mut Config);
-        let table: [(Change, &str); 9] = [
+        let table: [(Change, &str); 13] = [
+            (
+                |c| c.node.name = "n".repeat(64),
+                "node.name: must be 1 to 63",
+            ),
+            (
+                |c| c.cluster.advertise = Some("node-1".into()),
+                "cluster.advertise: must have the form",
+            ),
+            (
+                |c| c.cluster.listen = "0.0.0.0:4697".parse().unwrap(),
+                "cluster.advertise: is missing",
+            ),
+            (|c| c.cluster.region = "eu west".into(), "cluster.region: "),
             (
                 |c| c.allocator.weights.fit = 0.9,
                 "allocator.weights: the four",

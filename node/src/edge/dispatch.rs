@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use actors::orchestrator::Duty;
 use futures_util::Stream;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
@@ -12,7 +13,7 @@ use warp::{Buf, Filter, reply::Response};
 use super::{
     agents,
     answer::Answer,
-    body,
+    body, cluster,
     problem::Refused,
     replay::Begun,
     request::Call,
@@ -50,6 +51,11 @@ async fn run<B: Buf>(
     call: Arc<Call>,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Answer, Refused> {
+    if call.route.mutates()
+        && let Duty::Fenced(why) = shared.orchestrator.duty()
+    {
+        return Err(fenced(why));
+    }
     let bytes = match call.route.body {
         Body::None => Vec::new(),
         Body::Required(_, limit) => {
@@ -72,6 +78,11 @@ async fn run<B: Buf>(
     }
     let work = async move { once(&shared, &call, &bytes).await };
     to_the_end(work, patience).await
+}
+
+/// What may act no more must not promise anything either.
+pub(crate) fn fenced(why: String) -> Refused {
+    Refused::unavailable_for("fenced", why, Duration::from_secs(2))
 }
 
 /// Waits for a command, but not for ever. A client that goes away drops this future; the command
@@ -156,6 +167,7 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::System(operation) => system::handle(operation, shared, call).await,
         Operation::Agent(operation) => agents::handle(operation, shared, call, bytes).await,
         Operation::Task(operation) => tasks::handle(operation, shared, call, bytes).await,
+        Operation::Cluster(operation) => cluster::handle(operation, shared, call, bytes).await,
     }
 }
 

@@ -56,6 +56,7 @@ pub fn document() -> Value {
             {"name": "system", "description": "The node itself."},
             {"name": "agents", "description": "Who does the work."},
             {"name": "tasks", "description": "The work."},
+            {"name": "cluster", "description": "The nodes, and the tokens with which others join."},
         ],
         "paths": paths,
         "components": {
@@ -153,6 +154,8 @@ fn path_part(name: &str) -> &'static str {
     match name {
         "agent" => "The agent's id or name.",
         "task" => "The task's id.",
+        "node" => "The node's name.",
+        "token" => "The token's id, such as `token_0198…`; not the secret.",
         "step" => "The step's id within its task.",
         "attempt" => "The number of the attempt; the first is 1.",
         _ => "The name of the file.",

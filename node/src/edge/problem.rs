@@ -101,7 +101,16 @@ impl Refused {
 
     /// 503.
     pub(crate) fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry(Duration::from_secs(1))
+        Self::unavailable_for(code, message, Duration::from_secs(1))
+    }
+
+    /// 503 for a while.
+    pub(crate) fn unavailable_for(
+        code: &'static str,
+        message: impl Into<String>,
+        wait: Duration,
+    ) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry(wait)
     }
 
     /// Says when to try again.

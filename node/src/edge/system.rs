@@ -1,11 +1,12 @@
 //! Handlers of the node itself: health, metrics, tree, store, the document.
 
+use actors::orchestrator::Duty;
 use http::StatusCode;
 use protocol::api::{HealthView, TreeQuery};
 
 use super::{
-    Readiness, answer::Answer, openapi, problem::Refused, request::Call, shared::Shared,
-    table::SystemOp,
+    Readiness, answer::Answer, dispatch::fenced, openapi, problem::Refused, request::Call,
+    shared::Shared, table::SystemOp,
 };
 
 pub(super) async fn handle(
@@ -18,7 +19,11 @@ pub(super) async fn handle(
         SystemOp::Health => health(shared, call).await,
         SystemOp::Live => Answer::json(&view(shared, "ok")),
         SystemOp::Ready => match shared.readiness() {
-            Readiness::Ready => Answer::json(&view(shared, "ok")),
+            Readiness::Ready => match orchestrator.duty() {
+                Duty::Serving => Answer::json(&view(shared, "ok")),
+                Duty::Draining => Err(Refused::unavailable("draining", "the node is drained")),
+                Duty::Fenced(why) => Err(fenced(why)),
+            },
             Readiness::Starting => Err(Refused::unavailable("starting", "the node starts")),
             Readiness::Draining => Err(Refused::unavailable("draining", "the node stops")),
         },
@@ -51,11 +56,11 @@ pub(super) async fn handle(
 /// Strangers learn whether the node is well; callers with a token also learn what is not.
 async fn health(shared: &Shared, call: &Call) -> Result<Answer, Refused> {
     let checks = shared.health.checks(&shared.orchestrator).await;
-    let status = match shared.readiness() {
-        Readiness::Draining => "draining",
-        Readiness::Starting => "degraded",
-        Readiness::Ready if checks.iter().all(|check| check.ok) => "ok",
-        Readiness::Ready => "degraded",
+    let status = match (shared.readiness(), shared.orchestrator.duty()) {
+        (Readiness::Draining, _) | (Readiness::Ready, Duty::Draining) => "draining",
+        (Readiness::Starting, _) | (Readiness::Ready, Duty::Fenced(_)) => "degraded",
+        (Readiness::Ready, Duty::Serving) if checks.iter().all(|check| check.ok) => "ok",
+        (Readiness::Ready, Duty::Serving) => "degraded",
     };
     let mut view = view(shared, status);
     if call.caller.is_some() {

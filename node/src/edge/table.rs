@@ -5,6 +5,7 @@
 //! is listed without a handler does not compile: handlers match on `Operation`.
 
 mod agents;
+mod cluster;
 mod matching;
 mod system;
 mod tasks;
@@ -15,6 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::access::Access;
 
 pub(crate) use agents::AgentOp;
+pub(crate) use cluster::ClusterOp;
 pub(crate) use matching::{Found, find};
 pub(crate) use system::SystemOp;
 pub(crate) use tasks::{Consistency, TaskOp};
@@ -25,6 +27,7 @@ pub(crate) enum Operation {
     System(SystemOp),
     Agent(AgentOp),
     Task(TaskOp),
+    Cluster(ClusterOp),
 }
 
 /// The methods that routes have.
@@ -99,6 +102,7 @@ impl Route {
             Operation::System(_) => "system",
             Operation::Agent(_) => "agents",
             Operation::Task(_) => "tasks",
+            Operation::Cluster(_) => "cluster",
         }
     }
 
@@ -174,10 +178,12 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .iter()
         .chain(agents::ROUTES)
         .chain(tasks::ROUTES)
+        .chain(cluster::ROUTES)
 }
 
 /// How many there are.
-pub(crate) const COUNT: usize = system::ROUTES.len() + agents::ROUTES.len() + tasks::ROUTES.len();
+pub(crate) const COUNT: usize =
+    system::ROUTES.len() + agents::ROUTES.len() + tasks::ROUTES.len() + cluster::ROUTES.len();
 
 #[cfg(test)]
 mod tests {

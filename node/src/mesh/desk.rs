@@ -1,6 +1,6 @@
 //! Lets machines in: checks the token in the store, and issues the certificate.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use protocol::{
     member::{MemberState, NodeRole, Roles},
@@ -41,15 +41,22 @@ impl Doorkeeper {
         Desk::new(
             PROTOCOL,
             clock,
-            Arc::new(move |request, _| {
+            Arc::new(move |request, from| {
                 let keeper = self.clone();
-                let granting: Granting = Box::pin(async move { keeper.grant(request).await });
+                let granting: Granting = Box::pin(async move {
+                    let name = request.name.clone();
+                    let granted = keeper.grant(request, from).await;
+                    if let Err(refusal) = &granted {
+                        tracing::warn!(target: "audit", node = name, %from, "a node was not let in: {refusal}");
+                    }
+                    granted
+                });
                 granting
             }),
         )
     }
 
-    async fn grant(&self, request: JoinRequest) -> Result<JoinGrant, JoinRefusal> {
+    async fn grant(&self, request: JoinRequest, from: IpAddr) -> Result<JoinGrant, JoinRefusal> {
         let roster = self.membership.roster();
         if is_taken(&roster, &request.name) {
             return Err(JoinRefusal::NameTaken { name: request.name });
@@ -83,7 +90,7 @@ impl Doorkeeper {
             )
             .map_err(unable)?;
         let controls = subject.roles.has(NodeRole::Control);
-        tracing::info!(node = subject.name, roles = %subject.roles, "a node was let in");
+        tracing::info!(target: "audit", node = subject.name, %from, roles = %subject.roles, identity = %subject.identity, "a node was let in by its token");
         Ok(JoinGrant {
             certificate,
             authority: self.authority.certificate_pem().to_owned(),
@@ -135,7 +142,8 @@ pub(super) fn seats(roster: &Roster) -> Vec<Seat> {
 
 fn refused(refusal: &TokenRefusal, asked: &Roles) -> JoinRefusal {
     match refusal {
-        TokenRefusal::Unknown | TokenRefusal::Revoked => JoinRefusal::UnknownToken,
+        TokenRefusal::Unknown => JoinRefusal::UnknownToken,
+        TokenRefusal::Revoked => JoinRefusal::RevokedToken,
         TokenRefusal::Used { .. } => JoinRefusal::UsedToken,
         TokenRefusal::Expired { .. } => JoinRefusal::ExpiredToken,
         TokenRefusal::Roles { .. } => JoinRefusal::Role {

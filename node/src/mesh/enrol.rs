@@ -113,6 +113,17 @@ pub(crate) async fn enrol(
     }
 }
 
+/// Without others there is nobody else who could own anything.
+fn needs_control(roles: &Roles) -> Result<(), EnrolError> {
+    if roles.has(NodeRole::Control) {
+        return Ok(());
+    }
+    Err(EnrolError::Refused(
+        "a node without the role `control` needs a cluster: start it with `--join HOST:PORT --token TOKEN`"
+            .to_owned(),
+    ))
+}
+
 impl Desk<'_> {
     /// A node without others: its store may be a cluster's all the same, when that one sleeps.
     async fn alone(self, identity: Option<Identity>) -> Result<Enrolled, StartError> {
@@ -120,13 +131,7 @@ impl Desk<'_> {
             || self.config.cluster.roles.clone(),
             |of| of.subject().roles.clone(),
         );
-        if !roles.has(NodeRole::Control) {
-            return Err(EnrolError::Refused(
-                "a node without the role `control` needs a cluster: start it with `--join HOST:PORT --token TOKEN`"
-                    .to_owned(),
-            )
-            .into());
-        }
+        needs_control(&roles)?;
         let (store, url) = self.open(None).await?;
         let wanted = Founding {
             cluster: self.dice.uuid_v7(self.clock.now()),
@@ -148,6 +153,7 @@ impl Desk<'_> {
 
     /// The first node of a cluster makes its authority.
     async fn founder(self) -> Result<Enrolled, StartError> {
+        needs_control(&self.config.cluster.roles)?;
         let now = self.clock.now();
         let wanted = Founding {
             cluster: self.dice.uuid_v7(now),

@@ -2,10 +2,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use actors::cluster::Part;
+use actors::cluster::{Gatekeeper, Part};
 use protocol::{
     id::NodeId,
-    member::{Member, MemberState, NodeRole},
+    member::{Member, MemberState, NodeRole, Roles},
     shard::Shard,
     wire::hello::PROTOCOL,
 };
@@ -20,7 +20,7 @@ use runtime::{
 };
 use tokio::net::TcpListener;
 
-use super::{EnrolError, Enrolled, Links, enrol::Company, links};
+use super::{EnrolError, Enrolled, Links, links};
 use crate::{Config, node::StartError};
 
 /// How long a node without a store may take to reach one that has it.
@@ -54,12 +54,11 @@ pub(crate) struct Place {
 pub(crate) async fn stand(
     config: &Config,
     enrolled: &Enrolled,
-    company: &Company,
     clock: &Clock,
     dice: &Dice,
 ) -> Result<Footing, StartError> {
     let listener = match &enrolled.identity {
-        Some(_) => Some(bind(config, company).await?),
+        Some(_) => Some(bind(config).await?),
         None => None,
     };
     let me = member(config, enrolled, listener.as_ref(), clock, dice)?;
@@ -77,6 +76,7 @@ pub(crate) async fn stand(
         Some(store) => Arc::new(StoreRegistrar(store.clone())),
         None => Arc::new(SponsorRegistrar::new(mesh.clone())),
     };
+    let sent = clock.boot();
     let roster = match &enrolled.store {
         Some(store) => enter(config, enrolled, &me, store, sole).await?,
         None => Roster::empty(enrolled.founding.shards),
@@ -90,6 +90,8 @@ pub(crate) async fn stand(
             membership.replaces(former);
         }
         papers.starts(me.node).map_err(EnrolError::from)?;
+    } else {
+        membership.confirmed(sent);
     }
     let holdings = Holdings::none(enrolled.founding.shards, fence);
     if let Some(store) = enrolled.store.as_ref().filter(|_| sole) {
@@ -98,6 +100,7 @@ pub(crate) async fn stand(
     if enrolled.store.is_some() {
         sponsor(&mesh, &membership, registrar.clone());
     }
+    let admission = gatekeeper(enrolled, &me, sole);
     let (mut children, mut opened) = (Vec::new(), None);
     if let Some((identity, listener)) = enrolled.identity.clone().zip(listener) {
         let start = links::Start {
@@ -128,13 +131,29 @@ pub(crate) async fn stand(
             holdings,
             mesh,
             children,
+            admission,
         },
         links: opened,
     })
 }
 
-/// Where others reach this node. One that joins without saying where takes what is free.
-async fn bind(config: &Config, company: &Company) -> Result<TcpListener, StartError> {
+/// What this node needs for letting others in, if it can. A store in a file has one control node.
+fn gatekeeper(enrolled: &Enrolled, me: &Member, sole: bool) -> Option<Gatekeeper> {
+    let (authority, mesh) = enrolled.authority.as_ref().zip(me.mesh.clone())?;
+    enrolled.store.as_ref().map(|_| Gatekeeper {
+        authority: authority.fingerprint(),
+        mesh,
+        roles: if sole {
+            [NodeRole::Worker, NodeRole::Edge].into_iter().collect()
+        } else {
+            Roles::all()
+        },
+    })
+}
+
+/// Where others reach this node. One that was not told where takes a free port when the usual one is
+/// taken: the roster says which.
+async fn bind(config: &Config) -> Result<TcpListener, StartError> {
     let wanted = config.cluster.listen;
     let refused = |source: io::Error| {
         StartError::from(EnrolError::Refused(format!(
@@ -144,7 +163,6 @@ async fn bind(config: &Config, company: &Company) -> Result<TcpListener, StartEr
     match TcpListener::bind(wanted).await {
         Err(error)
             if error.kind() == io::ErrorKind::AddrInUse
-                && matches!(company, Company::Sought(_))
                 && wanted == crate::config::ClusterSection::default().listen =>
         {
             TcpListener::bind((wanted.ip(), 0)).await.map_err(refused)
@@ -230,8 +248,12 @@ async fn take_all(
 }
 
 impl Place {
-    /// Waits until this node is a member that can do something.
-    pub(crate) async fn settle(&self) -> Result<(), EnrolError> {
+    /// Waits until this node is a member that can do something; `failure` says why no other was
+    /// reached.
+    pub(crate) async fn settle(
+        &self,
+        failure: impl Fn() -> Option<String>,
+    ) -> Result<(), EnrolError> {
         let mut standing = self.membership.watch_standing();
         let member = standing.wait_for(|standing| *standing != Standing::Fenced);
         match tokio::time::timeout(REACH, member).await {
@@ -241,9 +263,9 @@ impl Place {
                 }
             }
             Ok(Err(_)) | Err(_) => {
-                return Err(EnrolError::Refused(format!(
+                return Err(EnrolError::Refused(failure().unwrap_or_else(|| format!(
                     "no control node could be reached within {REACH:?}; see whether one runs, and whether its mesh address is the one that this node was told"
-                )));
+                ))));
             }
         }
         let controls = self.membership.me().roles.has(NodeRole::Control);

@@ -8,7 +8,7 @@ use std::{
 
 use protocol::{
     id::NodeId,
-    member::{Member, NodeRole},
+    member::{Member, MemberState, NodeRole},
     wire::{hello::PROTOCOL, join::Seat},
 };
 use runtime::{
@@ -19,11 +19,11 @@ use runtime::{
         memory,
         transport::{Admit, Network, NetworkError, Settings},
     },
-    membership::Membership,
+    membership::{Membership, Roster},
     store,
     supervision::ChildSpec,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -35,6 +35,9 @@ use super::{
 
 /// How often revocations are read from the store.
 const REVOCATIONS: Duration = Duration::from_secs(2);
+
+/// How long a node that was removed may still hear that it was.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// The pause before a certificate that could not be renewed is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -174,6 +177,7 @@ impl Links {
                 store.clone(),
                 self.revoked.clone(),
                 self.network.clone(),
+                self.membership.clone(),
             )));
         }
     }
@@ -189,6 +193,22 @@ impl Links {
             }
         }
         homes.push(Arc::downgrade(&self.home));
+    }
+
+    /// Breaks every link off.
+    pub(crate) fn cut(&mut self) {
+        const REASON: &str = "the node was dropped";
+        self.tasks.clear();
+        self.home.mesh.leave(REASON);
+        // Outside of a runtime nothing of the network runs any more.
+        if let (Some(network), Ok(runtime)) = (self.network.take(), Handle::try_current()) {
+            runtime.spawn(async move { network.stop(REASON).await });
+        }
+    }
+
+    /// Why no node could be reached lately, if none could.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.network.as_ref().and_then(Network::failure)
     }
 
     /// Closes every link.
@@ -329,13 +349,17 @@ fn remember(papers: &Papers, peers: &[Seat]) {
     }
 }
 
-/// Takes in who was removed, and closes their links.
+/// Takes in who was removed: they are refused at once, and what links they have are closed when they
+/// had time to hear why.
 async fn read_revocations(
     store: store::Shared,
     revoked: Arc<RwLock<HashSet<Uuid>>>,
     network: Option<Network>,
+    membership: Membership,
 ) {
+    let mut rosters = membership.watch();
     loop {
+        let known = removed(&membership.roster());
         match store.revoked().await {
             Ok(found) => {
                 let found: HashSet<Uuid> = found.into_iter().collect();
@@ -346,13 +370,25 @@ async fn read_revocations(
                     news
                 };
                 if let Some(network) = network.as_ref().filter(|_| !news.is_empty()) {
+                    tokio::time::sleep(LAST_WORD).await;
                     network.close_identities(&news, "it was removed from the cluster");
                 }
             }
             Err(error) => tracing::warn!(%error, "revocations could not be read"),
         }
-        tokio::time::sleep(REVOCATIONS).await;
+        let another = rosters.wait_for(|roster| removed(roster) != known);
+        tokio::select! {
+            () = tokio::time::sleep(REVOCATIONS) => {}
+            _ = another => {}
+        }
     }
+}
+
+fn removed(roster: &Roster) -> HashSet<NodeId> {
+    let rows = roster.members().iter();
+    rows.filter(|row| row.state == MemberState::Removed)
+        .map(|row| row.member.node)
+        .collect()
 }
 
 /// What it takes to keep a certificate fresh.

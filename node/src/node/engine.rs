@@ -9,13 +9,7 @@ use actors::{
     host::{Worker, WorkerSetup},
     orchestrator::{Outpost, Setup},
 };
-use protocol::{member::Roles, record::ChainHash};
-use runtime::{
-    clock::{Clock, Dice},
-    cluster::{identity::Fingerprint, join::Token},
-    store::{self, JoinToken},
-};
-use sha2::{Digest, Sha256};
+use runtime::clock::Clock;
 
 use super::{DataDir, StartError};
 use crate::{Config, mesh::Enrolled};
@@ -51,7 +45,7 @@ impl Engine {
                 worker: None,
             });
         }
-        let (around, cluster) = (part.surroundings(), part.cluster());
+        let around = part.surroundings();
         let mut children = vec![part.keeper()];
         children.append(&mut part.children);
         let setup = WorkerSetup {
@@ -68,7 +62,7 @@ impl Engine {
             clock: Clock::system(),
         };
         Ok(Self {
-            orchestrator: Orchestrator::remote(outpost, cluster),
+            orchestrator: Orchestrator::remote_as(outpost, &part, worker.clone()),
             worker: Some(worker),
         })
     }
@@ -89,36 +83,18 @@ impl Engine {
         }
     }
 
+    /// Kills everything.
+    pub(super) fn kill(&self) {
+        match &self.worker {
+            Some(worker) => worker.kill(),
+            None => self.orchestrator.kill(),
+        }
+    }
+
     pub(super) async fn escalated(&self) -> String {
         match &self.worker {
             Some(worker) => worker.escalated().await,
             None => self.orchestrator.escalated().await,
         }
     }
-}
-
-/// Makes a token for one node.
-pub(crate) async fn new_token(
-    store: &store::Shared,
-    authority: Fingerprint,
-    roles: Roles,
-    made_by: &str,
-    life: Duration,
-) -> Result<Token, store::Error> {
-    let (clock, dice) = (Clock::system(), Dice::system());
-    let token = Token::create(authority, &dice);
-    let now = clock.now();
-    store
-        .add_token(&JoinToken {
-            id: dice.uuid_v7(now),
-            hash: ChainHash(Sha256::digest(token.secret().as_bytes()).into()),
-            roles,
-            made_by: made_by.to_owned(),
-            made_at: now,
-            expires_at: now.plus(life),
-            used: None,
-            revoked: false,
-        })
-        .await?;
-    Ok(token)
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::config::{LogFormat, LogSection};
 
@@ -16,16 +16,26 @@ pub(crate) fn check_level(level: &str) -> Result<(), String> {
         .map_err(|error| format!("`{level}` is not a level: {error}"))
 }
 
-/// Logs to standard error from now on, once a process.
-pub(crate) fn start_logging(log: &LogSection) {
-    let Ok(mut filter) = EnvFilter::try_new(&log.level) else {
-        return;
-    };
-    for quiet in QUIET {
-        if let Ok(directive) = quiet.parse() {
-            filter = filter.add_directive(directive);
+/// What is let through.
+fn filter(level: &str) -> Option<EnvFilter> {
+    let mut filter = EnvFilter::try_new(level).ok()?;
+    // Where nothing beyond `info` was asked for, a directive would raise what it is to hold down.
+    let most = filter.max_level_hint();
+    if most.is_none_or(|most| most > LevelFilter::INFO) {
+        for quiet in QUIET {
+            if let Ok(directive) = quiet.parse() {
+                filter = filter.add_directive(directive);
+            }
         }
     }
+    Some(filter)
+}
+
+/// Logs to standard error from now on, once a process.
+pub(crate) fn start_logging(log: &LogSection) {
+    let Some(filter) = filter(&log.level) else {
+        return;
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
@@ -36,4 +46,17 @@ pub(crate) fn start_logging(log: &LogSection) {
             .try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_held_at_info_and_never_raised_to_it() {
+        for (level, held) in [("warn", false), ("info", false), ("debug", true)] {
+            let said = filter(level).unwrap().to_string();
+            assert_eq!(said.contains("ractor_cluster=info"), held, "{said}");
+        }
+    }
 }

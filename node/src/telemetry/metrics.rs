@@ -6,7 +6,10 @@ use actors::Orchestrator;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
 
 /// The recorder is the process's, however many nodes it holds.
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -45,9 +48,12 @@ pub(crate) fn render() -> String {
     handle.map(PrometheusHandle::render).unwrap_or_default()
 }
 
-/// Keeps histograms small, samples process and machine, and tells the orchestrator how the machine
-/// stands; ends when it is dropped.
-pub(crate) async fn sample_for_ever(orchestrator: Orchestrator) {
+/// Keeps histograms small, samples process and machine, and tells the orchestrator, and who else
+/// asks, how the machine stands; ends when it is dropped.
+pub(crate) async fn sample_for_ever(
+    orchestrator: Orchestrator,
+    measured: watch::Sender<Option<Used>>,
+) {
     let mut sampler = Sampler::new();
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,6 +65,7 @@ pub(crate) async fn sample_for_ever(orchestrator: Orchestrator) {
         if let Some(sampler) = &mut sampler {
             let used = sampler.sample();
             orchestrator.observe(used.cpu, used.memory);
+            measured.send_replace(Some(used));
         }
     }
 }
@@ -90,9 +97,9 @@ fn describe() {
 
 /// Shares of the machine in use, from 0 to 1.
 #[derive(Debug, Clone, Copy)]
-struct Used {
-    cpu: f64,
-    memory: f64,
+pub(crate) struct Used {
+    pub(crate) cpu: f64,
+    pub(crate) memory: f64,
 }
 
 struct Sampler {

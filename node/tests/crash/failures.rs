@@ -163,7 +163,12 @@ async fn what_clients_are_shown_is_on_disk() {
             shown.push(node.orchestrator().task(&caller, id).await.unwrap());
         }
         looks += shown.len();
-        let records = node.store().read(id.into(), 0, 1000).await.unwrap();
+        let records = node
+            .store()
+            .unwrap()
+            .read(id.into(), 0, 1000)
+            .await
+            .unwrap();
         for task in shown {
             let written = records
                 .iter()
@@ -204,7 +209,7 @@ async fn agents_are_checked_again_after_a_restart() {
 
 /// Appends to a task's stream behind the back of its actor, whose next commit fails then.
 async fn depose(node: &Node, id: TaskId, event: Value) {
-    let store = node.store();
+    let store = node.store().unwrap();
     let stream = EntityId::from(id);
     let row = store.stream(stream).await.unwrap().unwrap();
     let last = store.read(stream, 0, 1000).await.unwrap().pop().unwrap();

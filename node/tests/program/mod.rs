@@ -66,14 +66,9 @@ impl Program {
 
     /// Starts it and lets it run.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
-        let mut child = self
-            .command(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
-        Running { child, lines }
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running::of(command.spawn().unwrap())
     }
 
     /// Starts a node and waits until it serves.
@@ -118,6 +113,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// A child whose standard error is a pipe.
+    pub(crate) fn of(mut child: Child) -> Self {
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        Self { child, lines }
+    }
+
     /// Reads standard error up to the line that contains `text`.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, text: &str) -> String {

@@ -13,6 +13,8 @@ fn path(route: &Route) -> String {
         .path
         .replace("{task}", "task_01980000000070008000000000000001");
     path.replace("{agent}", "nobody")
+        .replace("{node}", "nowhere")
+        .replace("{token}", "token_01980000000070008000000000000001")
         .replace("{step}", "s")
         .replace("{attempt}", "1")
         .replace("{name}", "n")

@@ -80,6 +80,9 @@ pub enum JoinRefusal {
         "the cluster does not know this token; make one with `troupe token create` and use it whole"
     )]
     UnknownToken,
+    /// An operator took it back.
+    #[error("the token was revoked; make another with `troupe token create`")]
+    RevokedToken,
     /// A token works once.
     #[error("the token was used before; make another with `troupe token create`")]
     UsedToken,

@@ -11,7 +11,7 @@ use super::{
     handle::{Inner, Seed, TellError},
 };
 use crate::{
-    journal::{Journal, Journaled},
+    journal::{self, Journal, Journaled},
     supervision::{Address, Message},
 };
 
@@ -34,6 +34,20 @@ impl<E: Entity> Context<E> {
     #[must_use]
     pub const fn id(&self) -> EntityId {
         self.id
+    }
+
+    /// Whether this node still owns the entity as it did when it was loaded. A node that slept may have
+    /// lost it without knowing: what it then shows or sets off would be an earlier state's.
+    ///
+    /// # Errors
+    ///
+    /// `Deposed`: the activation is to end.
+    pub fn owned(&self) -> Result<(), journal::Error> {
+        let now = self.journal().holdings().appends(self.id);
+        if now == Some(self.state.owned_under()) {
+            return Ok(());
+        }
+        Err(journal::Error::Deposed(self.id))
     }
 
     /// The journal below.
@@ -128,6 +142,7 @@ impl<E: Entity> Actor for EntityActor<E> {
         message: E::Message,
         context: &mut Context<E>,
     ) -> Result<(), ActorProcessingErr> {
+        context.owned()?;
         E::handle(context, message).await
     }
 }

@@ -95,6 +95,8 @@ pub(super) struct State {
     again: bool,
     /// When the last renewal was sent.
     sent: Option<Duration>,
+    /// Nothing is amiss with a node that is no member yet.
+    was_member: bool,
     _hurried: Option<AbortOnDropHandle<()>>,
 }
 
@@ -143,11 +145,11 @@ impl Actor for Keeper {
             Notice::Hurry => self.survey(&myself, state),
             Notice::Renewed(sent, outcome) => {
                 state.renewing = false;
-                self.renewed(sent, outcome);
+                self.renewed(sent, outcome, state);
             }
             Notice::Surveyed(outcome) => {
                 state.surveying = false;
-                self.surveyed(outcome);
+                self.surveyed(outcome, state);
                 if std::mem::take(&mut state.again) {
                     self.survey(&myself, state);
                 }
@@ -193,11 +195,16 @@ impl Keeper {
         });
     }
 
-    fn renewed(&self, sent: Duration, outcome: Result<Lease, Error>) {
+    fn renewed(&self, sent: Duration, outcome: Result<Lease, Error>, state: &mut State) {
         match outcome {
-            Ok(Lease::Runs) => self.membership.confirmed(sent),
+            Ok(Lease::Runs) => {
+                state.was_member = true;
+                self.membership.confirmed(sent);
+            }
             Ok(Lease::Anew) => {
-                tracing::warn!("the lease was lost; this node is a member anew, with nothing");
+                if std::mem::replace(&mut state.was_member, true) {
+                    tracing::warn!("the lease was lost; this node is a member anew, with nothing");
+                }
                 self.membership.lost();
                 self.membership.confirmed(sent);
             }
@@ -207,7 +214,11 @@ impl Keeper {
             }
             Err(error) => {
                 ::metrics::counter!(metrics::LEASE_FAILURES).increment(1);
-                tracing::warn!(%error, "the lease was not renewed");
+                if state.was_member {
+                    tracing::warn!(%error, "the lease was not renewed");
+                } else {
+                    tracing::info!(%error, "this node is no member yet");
+                }
             }
         }
     }
@@ -228,7 +239,7 @@ impl Keeper {
         });
     }
 
-    fn surveyed(&self, outcome: Result<Survey, Error>) {
+    fn surveyed(&self, outcome: Result<Survey, Error>, state: &State) {
         match outcome {
             Ok(survey) => {
                 let roster = Roster::new(survey);
@@ -241,7 +252,11 @@ impl Keeper {
                 }
                 self.membership.learn(roster);
             }
-            Err(error) => tracing::warn!(%error, "the cluster could not be looked at"),
+            Err(error) if state.was_member => {
+                tracing::warn!(%error, "the cluster could not be looked at");
+            }
+            // The renewal says so.
+            Err(_) => {}
         }
     }
 }

@@ -186,11 +186,18 @@ impl Membership {
         })
     }
 
+    /// Stops acting at once and for good, and tells nobody, as the end of the process would.
+    pub fn abandon(&self) {
+        self.ended("the node was dropped".to_owned());
+    }
+
     pub(super) async fn hurried(&self) {
         self.0.hurry.notified().await;
     }
 
-    pub(super) fn health(&self) -> String {
+    /// That, as it would be said now.
+    #[must_use]
+    pub fn health(&self) -> String {
         self.0.health.read().unwrap_or_else(PoisonError::into_inner)()
     }
 
@@ -198,8 +205,9 @@ impl Membership {
         &self.0.clock
     }
 
-    /// The store confirmed the lease by an answer to what was sent at `sent`.
-    pub(super) fn confirmed(&self, sent: Duration) {
+    /// The store confirmed the lease by an answer to what was sent at `sent`, a moment of
+    /// [`Clock::boot`].
+    pub fn confirmed(&self, sent: Duration) {
         let mut steady = lock(&self.0.steady);
         let gap = |steady: &Steady| sent.saturating_sub(steady.last) > self.0.timing.ttl / 2;
         let since = match *steady {

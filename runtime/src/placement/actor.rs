@@ -69,8 +69,8 @@ enum Notice {
     /// There is a new roster, or this node stands differently.
     News,
     Taken(Result<Option<(Epoch, Vec<Shard>)>, store::Error>),
-    GivenBack(Vec<Shard>, Result<(), store::Error>),
-    Evicted(Vec<Shard>),
+    GivenBack(Vec<(Shard, Epoch)>, Result<(), store::Error>),
+    Evicted(Vec<(Shard, Epoch)>),
 }
 impl ractor::Message for Notice {}
 impl Message for Notice {
@@ -209,7 +209,7 @@ impl Placer {
     fn keep(&self, state: &State, plan: &Plan, held: &BTreeMap<Shard, Epoch>) {
         for (shard, epoch) in held {
             let goes = state.leaving.contains(shard)
-                || plan.give_back.contains(shard)
+                || plan.give_back.contains(&(*shard, *epoch))
                 || plan.lost.contains(shard);
             if !goes && !self.holdings.owns(*shard) {
                 self.holdings.hold(*shard, *epoch);
@@ -229,6 +229,10 @@ impl Placer {
             }
             self.evict_at_once(&self.scope(&plan.lost));
         }
+        let mut back = plan.give_back;
+        if !state.taking {
+            back.extend(plan.stray);
+        }
         let take: Vec<_> = plan
             .take
             .into_iter()
@@ -237,9 +241,9 @@ impl Placer {
         if !take.is_empty() && !std::mem::replace(&mut state.taking, true) {
             self.take(myself, take);
         }
-        if state.leaving.is_empty() && !plan.give_back.is_empty() {
-            state.leaving.extend(&plan.give_back);
-            self.leave(myself, plan.give_back);
+        if state.leaving.is_empty() && !back.is_empty() {
+            state.leaving.extend(back.iter().map(|(shard, _)| *shard));
+            self.leave(myself, back);
         }
     }
 
@@ -305,11 +309,12 @@ impl Placer {
     }
 
     /// Puts the entities of shards away; giving the shards back follows.
-    fn leave(&self, myself: &ActorRef<Notice>, shards: Vec<Shard>) {
-        for shard in &shards {
+    fn leave(&self, myself: &ActorRef<Notice>, shards: Vec<(Shard, Epoch)>) {
+        let all: Vec<Shard> = shards.iter().map(|(shard, _)| *shard).collect();
+        for shard in &all {
             self.holdings.leave(*shard);
         }
-        let gone = (self.moves.evict)(self.scope(&shards), Evict::Politely);
+        let gone = (self.moves.evict)(self.scope(&all), Evict::Politely);
         let placer = myself.clone();
         tokio::spawn(async move {
             gone.await;
@@ -317,9 +322,9 @@ impl Placer {
         });
     }
 
-    fn give_back(&self, myself: &ActorRef<Notice>, shards: Vec<Shard>) {
+    fn give_back(&self, myself: &ActorRef<Notice>, shards: Vec<(Shard, Epoch)>) {
         let (store, me, placer) = (self.store.clone(), self.membership.node(), myself.clone());
-        for shard in &shards {
+        for (shard, _) in &shards {
             self.holdings.drop(*shard);
         }
         tokio::spawn(async move {
@@ -335,7 +340,7 @@ impl Placer {
         &self,
         myself: &ActorRef<Notice>,
         state: &mut State,
-        shards: Vec<Shard>,
+        shards: Vec<(Shard, Epoch)>,
         outcome: Result<(), store::Error>,
     ) {
         match outcome {

@@ -18,7 +18,10 @@ pub struct Plan {
     /// Free, or its owner's lease is over, and this node is to have them.
     pub take: Vec<Shard>,
     /// Held here, and another is to have them.
-    pub give_back: Vec<Shard>,
+    pub give_back: Vec<(Shard, Epoch)>,
+    /// Owned here by the store's word, and not held: the answer to a taking was lost. They go back,
+    /// so that whoever is to have them can take them, unless that taking is still under way.
+    pub stray: Vec<(Shard, Epoch)>,
 }
 
 /// Whether shards of owners whose lease is over may be taken. After the store was away, and at the
@@ -65,16 +68,18 @@ pub fn plan(
         if outdated {
             continue;
         }
+        if mine && !held.contains_key(&shard) {
+            plan.stray.push((shard, row.epoch));
+            continue;
+        }
         let wanted = rendezvous::owner(shard, &candidates);
-        if held.contains_key(&shard) {
+        if let Some(epoch) = held.get(&shard) {
             if (wanted.is_some() || leaving) && wanted != Some(me) && plan.give_back.len() < STEP {
-                plan.give_back.push(shard);
+                plan.give_back.push((shard, *epoch));
             }
         } else if wanted == Some(me) {
             let free = match row.owner {
                 None => true,
-                // From an earlier life of this very process: nobody else acts on it.
-                Some(owner) if owner == me => true,
                 Some(owner) => takeover == Takeover::Allowed && !roster.lives(owner),
             };
             if free {
@@ -201,6 +206,17 @@ mod tests {
                 .len(),
             STEP
         );
+    }
+
+    #[test]
+    fn what_the_store_says_is_ours_and_is_not_held_goes_back_whoever_is_to_have_it() {
+        let up = |n| member(n, MemberState::Up, ALIVE);
+        let ours = roster(vec![up(1), up(2)], Some(1));
+        let moves = plan(&ours, node(1), &BTreeMap::new(), Takeover::Allowed);
+        assert_eq!(moves.stray.len(), 64);
+        assert_eq!((moves.take.len(), moves.give_back.len()), (0, 0));
+        let others = plan(&ours, node(2), &BTreeMap::new(), Takeover::Allowed);
+        assert_eq!(others, Plan::default());
     }
 
     #[test]

@@ -83,6 +83,7 @@ macro_rules! store_conformance {
                 a_lapsed_lease_is_renewed_while_no_shard_was_taken,
                 only_who_is_up_and_has_a_lease_takes,
                 shards_that_were_given_back_are_free,
+                what_was_taken_again_is_not_given_back_by_a_late_word,
                 who_left_frees_its_shards_and_does_not_come_back,
                 epochs_grow_over_starts_and_takings,
                 a_claim_needs_the_shard_that_was_taken,

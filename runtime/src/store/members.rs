@@ -111,6 +111,9 @@ pub enum EntryRefusal {
         /// Who has it.
         by: NodeId,
     },
+    /// This start of the node was removed, and never comes back.
+    #[error("an operator removed this node from the cluster")]
+    Removed,
 }
 
 /// The cluster's members and the shards they own.
@@ -147,6 +150,7 @@ pub trait Members: Send + Sync {
         shards: &'a [Shard],
     ) -> Answer<'a, Option<(Epoch, Vec<Shard>)>>;
 
-    /// Frees shards that `owner` owns; others are left alone.
-    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [Shard]) -> Answer<'a, ()>;
+    /// Frees shards that `owner` owns under these epochs; others are left alone. So one that comes late
+    /// frees nothing that its sender has taken again since.
+    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [(Shard, Epoch)]) -> Answer<'a, ()>;
 }

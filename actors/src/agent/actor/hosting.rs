@@ -110,9 +110,7 @@ fn settle(cx: &mut Cx, running: Running) {
         tenant: cx.state.tenant().into(),
         spec: Arc::new(*spec),
         mode: cx.state.mode,
-        health: cx.state.health,
-        epoch: cx.state.owned_under(),
-        version: head,
+        stamp: retire.stamp,
         running,
     };
     let (own, id) = (cx.services.agents.clone(), cx.id());
@@ -181,7 +179,7 @@ fn settle(cx: &mut Cx, running: Running) {
 fn retire(cx: &Cx, running: Running) -> Retire {
     Retire {
         agent: agent_id(cx),
-        epoch: cx.state.owned_under(),
+        stamp: stamp(cx),
         running,
     }
 }
@@ -214,10 +212,9 @@ pub(super) fn placed(cx: &mut Cx, move_number: u64, hosted: Placed) {
 
 /// The agent was removed: nobody hosts it, nobody knows it.
 pub(super) fn remove(cx: &mut Cx) {
-    let stamp = stamp(cx);
-    let id = agent_id(cx);
-    cx.services.directory.remove(id, stamp);
     let retire = retire(cx, Running::Ends);
+    let id = agent_id(cx);
+    cx.services.directory.remove(id, retire.stamp);
     let hosting = &mut cx.volatile.hosting;
     if let Some((.., moving)) = hosting.under_way.take() {
         moving.abort();

@@ -143,7 +143,7 @@ fn each_filter_excludes_for_its_own_reason() {
         ),
         (changed(|a| a.running = 4), None),
         (changed(|a| a.running = 5), Some(Exclusion::Full)),
-        (changed(|a| a.slots = 0), Some(Exclusion::Full)),
+        (changed(|a| a.slots = 0), Some(Exclusion::Unhosted)),
     ] {
         assert_eq!(eligible(&all, &changed, &terms()), expected, "{changed:?}");
     }

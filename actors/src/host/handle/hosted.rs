@@ -17,13 +17,14 @@ use protocol::{
 use runtime::supervision::Address;
 use tokio_util::sync::CancellationToken;
 
+use super::Outranked;
 use crate::{
     adapter::Adapter,
     agent::breaker::Position,
     allocator::Circuit,
     host::{
         actor::proxy,
-        message::{Figures, Order},
+        message::{Figures, Order, Stamp},
     },
     registry::Gate,
 };
@@ -34,13 +35,20 @@ pub(crate) struct Hosted {
     pub(crate) gate: Arc<Gate>,
     pub(crate) proxy: Address<proxy::Message>,
     running: Mutex<HashMap<TokenHash, CancellationToken>>,
-    post: RwLock<Option<Arc<Post>>>,
+    posting: RwLock<Posting>,
     vitals: RwLock<Vitals>,
     /// Counts the figures that were given of it.
     serial: AtomicU64,
     /// Nodes that were refused a slot and wait for one.
     refused: Mutex<HashSet<NodeId>>,
     has_refused: AtomicBool,
+}
+
+/// The last word of an owner on whether it is hosted here.
+#[derive(Debug, Default)]
+struct Posting {
+    stamp: Stamp,
+    post: Option<Arc<Post>>,
 }
 
 /// What an owner told the host to be, and what the host made of it.
@@ -87,7 +95,7 @@ impl Hosted {
             gate,
             proxy: Address::vacant(),
             running: Mutex::default(),
-            post: RwLock::default(),
+            posting: RwLock::default(),
             vitals: RwLock::default(),
             serial: AtomicU64::new(0),
             refused: Mutex::default(),
@@ -97,22 +105,18 @@ impl Hosted {
 
     /// What it was told to be, while it is hosted here.
     pub(crate) fn post(&self) -> Option<Arc<Post>> {
-        let post = self.post.read().unwrap_or_else(PoisonError::into_inner);
-        post.clone()
+        let posting = self.posting.read().unwrap_or_else(PoisonError::into_inner);
+        posting.post.clone()
     }
 
-    /// Replaces what it was told to be, unless `outranks` says that the former counts.
-    pub(super) fn take_post<R>(
-        &self,
-        outranked: impl FnOnce(Option<&Post>) -> Option<R>,
-        post: Option<Arc<Post>>,
-    ) -> Option<R> {
-        let mut held = self.post.write().unwrap_or_else(PoisonError::into_inner);
-        let refusal = outranked(held.as_deref());
-        if refusal.is_none() {
-            *held = post;
+    /// Hosts it as told, or hosts it no more, unless a later word came before this one.
+    pub(super) fn obey(&self, stamp: Stamp, post: Option<Arc<Post>>) -> Result<(), Outranked> {
+        let mut posting = self.posting.write().unwrap_or_else(PoisonError::into_inner);
+        if posting.stamp > stamp {
+            return Err(Outranked);
         }
-        refusal
+        *posting = Posting { stamp, post };
+        Ok(())
     }
 
     pub(crate) fn adapter(&self) -> Option<Arc<dyn Adapter>> {
@@ -202,5 +206,44 @@ impl Hosted {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         self.has_refused.store(false, Ordering::SeqCst);
         refused.drain().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::epoch::Epoch;
+
+    use super::*;
+
+    fn stamp(epoch: u64, moment: u64) -> Stamp {
+        let epoch = Epoch::new(1, epoch);
+        Stamp { epoch, moment }
+    }
+
+    #[test]
+    fn a_word_that_was_overtaken_does_not_count_whoever_said_it_and_one_that_is_repeated_does() {
+        let id = AgentId::from_uuid(uuid::Uuid::nil());
+        let hosted = Hosted::new(id, Arc::new(Gate::new(0, || ())));
+        for (stamp, counts) in [
+            (stamp(1, 10), Ok(())),
+            (stamp(1, 10), Ok(())),
+            (stamp(2, 5), Ok(())),
+            (stamp(1, 99), Err(Outranked)),
+            (stamp(2, 4), Err(Outranked)),
+            (stamp(2, 6), Ok(())),
+        ] {
+            assert_eq!(hosted.obey(stamp, None), counts, "{stamp:?}");
+        }
+    }
+
+    #[test]
+    fn who_was_refused_a_slot_is_told_once() {
+        let id = AgentId::from_uuid(uuid::Uuid::nil());
+        let hosted = Hosted::new(id, Arc::new(Gate::new(1, || ())));
+        let node = NodeId::from_uuid(uuid::Uuid::from_u128(7));
+        hosted.refuse(node);
+        hosted.refuse(node);
+        assert_eq!(hosted.refused(), [node]);
+        assert_eq!(hosted.refused(), []);
     }
 }

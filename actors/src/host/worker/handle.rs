@@ -1,6 +1,12 @@
 //! [`Worker`]: starts and stops the hosting part of a node alone.
 
-use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use protocol::{
     agent::Resources,
@@ -16,7 +22,7 @@ use runtime::{
 use crate::{
     Config,
     adapter::{self, Adapter, Doors},
-    allocator::NodeLoad,
+    allocator::{NodeLoad, disk_used},
     cluster::Surroundings,
     host::{Hosts, Ledger, Parts, actor},
 };
@@ -45,6 +51,7 @@ pub struct Worker {
     hosts: Hosts,
     root: SupervisorRef,
     capacity: Resources,
+    data_dir: Arc<Path>,
 }
 
 /// Why a worker did not start.
@@ -96,6 +103,7 @@ impl Worker {
             hosts,
             root,
             capacity: setup.capacity,
+            data_dir: setup.data_dir.into(),
         })
     }
 
@@ -109,6 +117,12 @@ impl Worker {
     #[must_use]
     pub fn running(&self) -> usize {
         self.hosts.running()
+    }
+
+    /// Agents that it hosts.
+    #[must_use]
+    pub fn agents(&self) -> usize {
+        self.hosts.hosting()
     }
 
     /// What runs on this node.
@@ -125,19 +139,20 @@ impl Worker {
     }
 
     /// How this machine stands, as measured: shares in use from 0 to 1.
-    pub fn observe(&self, cpu_used: f64, memory_used: f64, disk_used: f64) {
+    pub fn observe(&self, cpu_used: f64, memory_used: f64) {
         self.hosts.observe(NodeLoad {
             node: self.hosts.me(),
             cpu_used,
             memory_used,
-            disk_used,
+            disk_used: disk_used(&self.data_dir).unwrap_or(0.0),
             capacity: self.capacity,
             taken: Resources::default(),
         });
     }
 
-    /// Lets running attempts end for `grace` at most, then stops them.
+    /// Takes nothing new, lets running attempts end for `grace` at most, then stops them.
     pub async fn end(&self, grace: Duration) {
+        self.hosts.close();
         self.attempts_end(grace).await;
         self.hosts.stop_all();
         self.attempts_end(STOPPED_WITHIN).await;
@@ -150,6 +165,11 @@ impl Worker {
         if self.root.shutdown(Duration::from_secs(10)).await.is_err() {
             tracing::warn!("some actors did not stop in time");
         }
+    }
+
+    /// Kills every actor at once, as the end of the process would.
+    pub fn kill(&self) {
+        self.root.kill();
     }
 
     async fn attempts_end(&self, limit: Duration) {

@@ -3,10 +3,12 @@
 mod agent_change;
 mod agents;
 mod events;
+mod nodes;
 mod submission;
 mod system;
 mod task_change;
 mod tasks;
+mod tokens;
 
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ pub(super) use agents::{
     AgentConfig, AgentEvents, CheckAgent, CountAgents, ListAgents, ShowAgent, TotalAgents,
 };
 pub(super) use events::{EventsAfter, views, visible};
+pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use submission::SubmitTask;
 pub(super) use system::{ShowTree, StoreStatus};
 pub use task_change::Cancel;
@@ -26,6 +29,7 @@ pub(super) use task_change::{AmendTask, AssignTask, CancelTask, CheckpointTask, 
 pub(super) use tasks::{
     AwaitTask, ListTasks, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,
 };
+pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
 
 use super::{Answer, Orchestrator};
 use crate::Rejection;

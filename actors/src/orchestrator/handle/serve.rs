@@ -10,9 +10,10 @@ use super::{
     Inner, Member, Orchestrator,
     cases::{
         AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CountAgents, DeleteTask, EventsAfter, ListAgents, ListTasks,
-        RegisterAgent, ShowAgent, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowTree,
-        ShowWhy, StoreStatus, SubmitTask, TotalAgents, UpdateAgent, UseCase,
+        CheckAgent, CheckpointTask, CountAgents, CreateToken, DeleteTask, EventsAfter, ListAgents,
+        ListNodes, ListTasks, ListTokens, RegisterAgent, RemoveNode, RevokeToken, ShowAgent,
+        ShowAllocation, ShowNode, ShowResult, ShowTask, ShowTaskTree, ShowTree, ShowVitals,
+        ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnNode, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -33,7 +34,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 26] = [
+const TABLE: [Entry; 34] = [
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
     entry::<AmendTask>(),
@@ -44,21 +45,29 @@ const TABLE: [Entry; 26] = [
     entry::<CheckAgent>(),
     entry::<CheckpointTask>(),
     entry::<CountAgents>(),
+    entry::<CreateToken>(),
     entry::<DeleteTask>(),
     entry::<EventsAfter>(),
     entry::<ListAgents>(),
+    entry::<ListNodes>(),
     entry::<ListTasks>(),
+    entry::<ListTokens>(),
     entry::<RegisterAgent>(),
+    entry::<RemoveNode>(),
+    entry::<RevokeToken>(),
     entry::<ShowAgent>(),
     entry::<ShowAllocation>(),
+    entry::<ShowNode>(),
     entry::<ShowResult>(),
     entry::<ShowTask>(),
     entry::<ShowTaskTree>(),
     entry::<ShowTree>(),
+    entry::<ShowVitals>(),
     entry::<ShowWhy>(),
     entry::<StoreStatus>(),
     entry::<SubmitTask>(),
     entry::<TotalAgents>(),
+    entry::<TurnNode>(),
     entry::<UpdateAgent>(),
 ];
 

@@ -21,8 +21,8 @@ use crate::{
     adapter::{self, Doors},
     agent::{actor::ALERT, view::AgentTotalsView},
     allocator::{self, Allocator},
-    cluster::{Part, Surroundings},
-    host::{self, Hosts},
+    cluster::{Part, Roll, Surroundings},
+    host::{self, Hosts, Worker},
     orchestrator::{admission::Admission, tracker::task_tracker},
     registry::{self, Directory, Registry},
     services::{Parts, Services},
@@ -124,6 +124,7 @@ impl Orchestrator {
         let services = services(setup, &journal, &tree, dice, around, open);
         // Heard from the first moment on; nobody asks before the network is there.
         serve(&services);
+        let roll = part.as_ref().map(Part::roll);
         let children = children(&services, &journal, part);
         let root = Supervisor::start(&tree, "/", Spec::root(), children, None)
             .await
@@ -146,6 +147,8 @@ impl Orchestrator {
             tree,
             own: Some(own),
             member: cluster.map(Member::new),
+            roll,
+            worker: None,
         }));
         orchestrator.serve();
         Ok(orchestrator)
@@ -154,6 +157,21 @@ impl Orchestrator {
     /// Starts on a node without a store, which passes everything on.
     #[must_use]
     pub fn remote(outpost: Outpost, cluster: Cluster) -> Self {
+        Self::outpost(outpost, cluster, None, None)
+    }
+
+    /// The same, in a cluster whose members it can tell of, beside what hosts agents there.
+    #[must_use]
+    pub fn remote_as(outpost: Outpost, part: &Part, worker: Worker) -> Self {
+        Self::outpost(outpost, part.cluster(), Some(part.roll()), Some(worker))
+    }
+
+    fn outpost(
+        outpost: Outpost,
+        cluster: Cluster,
+        roll: Option<Roll>,
+        worker: Option<Worker>,
+    ) -> Self {
         let orchestrator = Self(Arc::new(Inner {
             id: cluster.peers.me(),
             name: outpost.node.into(),
@@ -162,6 +180,8 @@ impl Orchestrator {
             tree: outpost.tree,
             own: None,
             member: Some(Member::new(cluster)),
+            roll,
+            worker,
         }));
         orchestrator.serve();
         orchestrator
@@ -171,6 +191,13 @@ impl Orchestrator {
     pub async fn end(&self, grace: Duration) {
         if let Some(own) = &self.0.own {
             own.end(grace).await;
+        }
+    }
+
+    /// Kills every actor at once, as the end of the process would.
+    pub fn kill(&self) {
+        if let Some(own) = &self.0.own {
+            own.root.kill();
         }
     }
 
@@ -216,6 +243,7 @@ impl Own {
     async fn end(&self, grace: Duration) {
         self.services.admission.close();
         self.services.allocator.close();
+        self.services.hosts.close();
         self.attempts_end(grace).await;
         self.services.hosts.stop_all();
         // What was stopped is gone, and its end on disk, before this process is.

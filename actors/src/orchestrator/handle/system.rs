@@ -1,6 +1,6 @@
 //! The node itself.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use protocol::{
     access::{Caller, Role},
@@ -11,6 +11,7 @@ use super::{
     Answer, Orchestrator,
     cases::{ShowTree, StoreStatus, at_least},
 };
+use crate::allocator::disk_used;
 
 /// How long a check of a part may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -57,6 +58,9 @@ impl Orchestrator {
         } else {
             found.push(("control", self.controls_in_reach()));
         }
+        if let Some(membership) = self.membership_check() {
+            found.push(("membership", membership));
+        }
         found
             .into_iter()
             .map(|(name, found)| Check {
@@ -95,20 +99,12 @@ impl Orchestrator {
     /// How this machine stands, as measured: shares in use from 0 to 1. The allocator gives no work
     /// with declared resources to a node that is short.
     pub fn observe(&self, cpu_used: f64, memory_used: f64) {
+        if let Some(worker) = &self.0.worker {
+            worker.observe(cpu_used, memory_used);
+        }
         let Some(own) = &self.0.own else { return };
         let disk_used = disk_used(&own.data_dir).unwrap_or(0.0);
         let allocator = &own.services.allocator;
         allocator.observe(cpu_used, memory_used, disk_used);
     }
-}
-
-/// The share in use of the disk that holds a directory, as far as other users may fill it.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a share needs no more digits than a float has"
-)]
-fn disk_used(directory: &Path) -> Option<f64> {
-    let disk = rustix::fs::statvfs(directory).ok()?;
-    let (all, free) = (disk.f_blocks as f64, disk.f_bavail as f64);
-    (all > 0.0).then(|| 1.0 - free / all)
 }

@@ -8,13 +8,7 @@ use protocol::{
 };
 
 use super::{Cx, Message, moment};
-use crate::task::{
-    Step,
-    rules::{Sighting, sighting},
-};
-
-/// An attempt by its step and number, and as its host knows it.
-type Named = ((String, u32), (AgentId, TokenHash));
+use crate::task::rules::{Sighting, sighting};
 
 /// Attempts whose node is gone, or that this node does not run though it was to, are lost. Other
 /// nodes are asked; until they answer, theirs run.
@@ -25,16 +19,13 @@ pub(super) fn settle_lost(cx: &Cx) -> Vec<Event> {
     );
     let hosts = cx.services.hosts.clone();
     let seen = |node| sighting(node, hosts.me(), |node| hosts.around.cluster.gone(node));
-    let mut elsewhere: HashMap<NodeId, Vec<Named>> = HashMap::new();
+    let mut elsewhere: HashMap<NodeId, Vec<(AgentId, TokenHash)>> = HashMap::new();
     for step in &cx.state.steps {
         let Some(attempt) = step.running() else {
             continue;
         };
         if seen(attempt.node) == Sighting::Elsewhere {
-            let named = (
-                (step.spec.id.clone(), attempt.number),
-                (attempt.agent, attempt.token.clone()),
-            );
+            let named = (attempt.agent, attempt.token.clone());
             elsewhere.entry(attempt.node).or_default().push(named);
         }
     }
@@ -51,33 +42,30 @@ pub(super) fn settle_lost(cx: &Cx) -> Vec<Event> {
 }
 
 /// Asks a node which attempts it runs, until it answers or is gone.
-fn ask(cx: &Cx, node: NodeId, attempts: Vec<Named>) {
+fn ask(cx: &Cx, node: NodeId, attempts: Vec<(AgentId, TokenHash)>) {
     let (hosts, tasks, id) = (cx.services.hosts.clone(), cx.host().clone(), cx.id());
     tokio::spawn(async move {
-        let (names, tokens): (Vec<_>, Vec<_>) = attempts.into_iter().unzip();
-        let known = hosts.query(node, tokens).await;
-        let attempts = names;
+        let tokens = attempts.iter().map(|(_, token)| token.clone()).collect();
+        let known = hosts.query(node, attempts).await;
+        let attempts = tokens;
         tasks.tell_active(id, Message::Asked { attempts, known });
     });
 }
 
 /// Attempts that their node does not know never ran: it takes them in no more.
-pub(super) fn asked(cx: &Cx, attempts: &[(String, u32)], known: Option<&[bool]>) -> Vec<Event> {
+pub(super) fn asked(cx: &Cx, attempts: &[TokenHash], known: Option<&[bool]>) -> Vec<Event> {
     let Some(known) = known else {
         return lose_gone(cx);
     };
     let unknown = attempts.iter().zip(known).filter(|(_, known)| !**known);
-    let unknown: Vec<_> = unknown.map(|(attempt, _)| attempt).collect();
+    let unknown: Vec<_> = unknown.map(|(token, _)| token).collect();
     let why = Failure::new(
         "not_started",
         "its host had not taken it over when its task moved",
     );
-    cx.state
-        .never_ran(&why, moment(&cx.services), |step: &Step, number| {
-            unknown
-                .iter()
-                .any(|(id, other)| *id == step.spec.id && *other == number)
-        })
+    cx.state.never_ran(&why, moment(&cx.services), |attempt| {
+        unknown.contains(&&attempt.token)
+    })
 }
 
 /// What ran on nodes that are gone is lost.

@@ -1,5 +1,6 @@
 //! What a task does once its decisions are on disk.
 
+use runtime::journal;
 use std::sync::Arc;
 
 use protocol::{
@@ -38,7 +39,8 @@ impl std::fmt::Debug for Effect {
 }
 
 /// Carries out everything that waited for the commit.
-pub(super) fn carry_out(cx: &mut Cx) {
+pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
+    cx.owned()?;
     for effect in std::mem::take(&mut cx.volatile.effects) {
         match effect {
             Effect::Dispatch(agent, run) => cx.services.hosts.dispatch(&agent, run),
@@ -52,4 +54,5 @@ pub(super) fn carry_out(cx: &mut Cx) {
     if cx.state.to_probe().next().is_some() {
         super::step::probe_lost(cx);
     }
+    Ok(())
 }

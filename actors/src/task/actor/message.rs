@@ -4,7 +4,7 @@ use protocol::{
     api::{TaskPatch, TaskView},
     id::CommandId,
     plan::Plan,
-    task::{Finding, Outcome, TaskSpec},
+    task::{Finding, Outcome, TaskSpec, TokenHash},
 };
 use runtime::{journal, store::Idempotency};
 use tokio::sync::oneshot;
@@ -43,9 +43,10 @@ pub(crate) enum Message {
     },
     /// Nodes came or went: what ran on those that are gone is lost.
     NodesChanged,
-    /// Another node was asked which of these attempts it runs, each by its step and number.
+    /// What another node answered that was asked which of these attempts it runs; nothing, because
+    /// it is gone.
     Asked {
-        attempts: Vec<(String, u32)>,
+        attempts: Vec<TokenHash>,
         known: Option<Vec<bool>>,
     },
     /// The allocator lost its waiting room.

@@ -268,9 +268,9 @@ impl Town {
         self.changed();
     }
 
-    /// Another node owns a task from now on.
-    pub(crate) fn give(&self, task: TaskId, to: NodeId) {
-        self.map.owners.lock().unwrap().insert(task.into(), to);
+    /// Another node owns a task or an agent from now on.
+    pub(crate) fn give(&self, entity: impl Into<EntityId>, to: NodeId) {
+        self.map.owners.lock().unwrap().insert(entity.into(), to);
         self.changed();
     }
 

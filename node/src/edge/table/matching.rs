@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Route, Verb, agents, system, tasks};
+use super::{Route, Verb, agents, cluster, system, tasks};
 use crate::edge::query::segment;
 
 /// What a request is for.
@@ -73,6 +73,7 @@ impl<'a> Group<'a> {
     fn of(path: &'a str) -> Self {
         const AGENTS: usize = system::ROUTES.len();
         const TASKS: usize = AGENTS + agents::ROUTES.len();
+        const CLUSTER: usize = TASKS + tasks::ROUTES.len();
         let system = |prefix, tail| Self {
             routes: system::ROUTES,
             first: 0,
@@ -98,6 +99,12 @@ impl<'a> Group<'a> {
                 first: TASKS,
                 prefix: "/api/v1/tasks",
                 tail,
+            },
+            "nodes" | "tokens" => Self {
+                routes: cluster::ROUTES,
+                first: CLUSTER,
+                prefix: "/api/v1/",
+                tail: rest,
             },
             _ => system("/api/v1/", rest),
         }

@@ -62,7 +62,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         access: Access::Open,
         summary: "Whether the node takes work",
-        description: "Answers 503 while the node starts or drains; for a load balancer.",
+        description: "Answers 503 while the node starts or drains, and while its lease is not renewed, and says why; for a load balancer.",
         answers: HEALTH,
         problems: &[503],
         ..get("/health/ready", "ready", SystemOp::Ready)

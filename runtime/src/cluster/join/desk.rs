@@ -122,6 +122,7 @@ impl Desk {
 fn is_suspicious(refusal: &JoinRefusal) -> bool {
     match refusal {
         JoinRefusal::UnknownToken
+        | JoinRefusal::RevokedToken
         | JoinRefusal::UsedToken
         | JoinRefusal::ExpiredToken
         | JoinRefusal::Role { .. }

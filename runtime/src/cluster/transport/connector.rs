@@ -38,11 +38,13 @@ pub(super) async fn connect(network: Arc<Inner>, node: NodeId, address: String) 
             None => match dial(&network, &address).await {
                 Ok(link) => {
                     last = None;
+                    network.dialled(None);
                     link.gone.cancelled().await;
                 }
                 Err(error) => {
                     // Said once, and again when it changes.
                     let line = error.to_string();
+                    network.dialled(Some(line.clone()));
                     if last.as_ref() != Some(&line) {
                         tracing::warn!(%node, "{line}");
                         last = Some(line);

@@ -49,6 +49,8 @@ pub(super) struct Inner {
     connectors: Mutex<HashMap<NodeId, (String, AbortHandle)>>,
     pub(super) serial: AtomicU64,
     nudge: Notify,
+    /// Why the last attempt to dial failed, unless one succeeded since.
+    failure: Mutex<Option<String>>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
     _claim: Claim,
@@ -126,6 +128,7 @@ impl Network {
             connectors: Mutex::default(),
             serial: AtomicU64::new(1),
             nudge: Notify::new(),
+            failure: Mutex::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             _claim: claim,
@@ -228,6 +231,13 @@ impl Network {
         self.0.table.open().into_iter().map(view).collect()
     }
 
+    /// Why no node was reached when one was dialled last: a line that names cause and remedy.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let failure = self.0.failure.lock();
+        failure.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Ends what accepts and dials, and then every link. The child is stopped by its supervisor.
     pub async fn stop(&self, reason: &str) {
         self.0.stop.cancel();
@@ -279,6 +289,11 @@ impl Inner {
 
     pub(super) fn dice(&self) -> &Dice {
         &self.settings.dice
+    }
+
+    pub(super) fn dialled(&self, failure: Option<String>) {
+        let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = failure;
     }
 
     pub(super) async fn nudged(&self) {

@@ -46,6 +46,11 @@ fn founding(cluster: u128, shards: u16) -> Founding {
     }
 }
 
+/// Shards as they were taken under an epoch.
+fn under(epoch: Epoch, numbers: std::ops::Range<u16>) -> Vec<(Shard, Epoch)> {
+    numbers.map(|number| (Shard(number), epoch)).collect()
+}
+
 fn shards(numbers: std::ops::Range<u16>) -> Vec<Shard> {
     numbers.map(Shard).collect()
 }
@@ -278,8 +283,9 @@ pub async fn only_who_is_up_and_has_a_lease_takes(store: Shared) -> Result<(), E
 pub async fn shards_that_were_given_back_are_free(store: Shared) -> Result<(), Error> {
     peopled(&store, 2, LONG).await?;
     let first = store.take(node(1), &shards(0..4)).await?;
-    store.give_back(node(1), &shards(0..2)).await?;
-    store.give_back(node(2), &shards(2..4)).await?;
+    let epoch = first.as_ref().map(|(epoch, _)| *epoch).unwrap_or_default();
+    store.give_back(node(1), &under(epoch, 0..2)).await?;
+    store.give_back(node(2), &under(epoch, 2..4)).await?;
     let survey = store.survey().await?;
     assert_eq!(owned(&survey, 1), [2, 3]);
     assert_eq!(
@@ -319,8 +325,24 @@ pub async fn who_left_frees_its_shards_and_does_not_come_back(store: Shared) -> 
     );
     assert!(!row(&survey, 1).lives() && row(&survey, 3).lives());
     assert!(survey.shards.iter().all(|row| row.owner.is_none()));
+    let again = store.enter(&member(2, "n2"), LONG, Some(node(2))).await?;
+    assert_eq!(again, Err(EntryRefusal::Removed));
     store.set_state(node(3), MemberState::Up).await?;
     assert!(store.take(node(3), &shards(0..8)).await?.is_some());
+    Ok(())
+}
+
+pub async fn what_was_taken_again_is_not_given_back_by_a_late_word(
+    store: Shared,
+) -> Result<(), Error> {
+    peopled(&store, 2, LONG).await?;
+    let Some((early, _)) = store.take(node(1), &shards(0..2)).await? else {
+        panic!("they were free");
+    };
+    store.give_back(node(1), &under(early, 0..2)).await?;
+    assert!(store.take(node(1), &shards(0..2)).await?.is_some());
+    store.give_back(node(1), &under(early, 0..2)).await?;
+    assert_eq!(owned(&store.survey().await?, 1), [0, 1]);
     Ok(())
 }
 
@@ -335,7 +357,8 @@ pub async fn epochs_grow_over_starts_and_takings(store: Shared) -> Result<(), Er
         assert!(taken > last);
         last = store.begin(node(7), "tool").await?;
         assert!(last > taken);
-        store.give_back(node(1 + round % 2), &shards(0..4)).await?;
+        let back = under(taken, 0..4);
+        store.give_back(node(1 + round % 2), &back).await?;
     }
     Ok(())
 }
@@ -353,7 +376,7 @@ pub async fn a_claim_needs_the_shard_that_was_taken(store: Shared) -> Result<(),
     assert_eq!(store.claim(&both, later, node(9)).await?, [task(5)]);
     assert_eq!(store.claim(&both[..1], epoch, node(2)).await?, []);
     assert_eq!(store.claim(&both[..1], epoch, node(1)).await?, [task(3)]);
-    store.give_back(node(1), &shards(3..4)).await?;
+    store.give_back(node(1), &under(epoch, 3..4)).await?;
     assert_eq!(store.claim(&both[..1], epoch, node(1)).await?, []);
     let Some((second, _)) = store.take(node(2), &shards(3..4)).await? else {
         panic!("it was given back");
@@ -361,7 +384,7 @@ pub async fn a_claim_needs_the_shard_that_was_taken(store: Shared) -> Result<(),
     assert_eq!(store.claim(&both[..1], epoch, node(1)).await?, []);
     assert_eq!(store.claim(&both[..1], second, node(2)).await?, [task(3)]);
     // What nobody owns any more, whoever began later may claim.
-    store.give_back(node(2), &shards(3..4)).await?;
+    store.give_back(node(2), &under(second, 3..4)).await?;
     let later = store.begin(node(9), "tool").await?;
     assert_eq!(store.claim(&both[..1], later, node(9)).await?, [task(3)]);
     Ok(())

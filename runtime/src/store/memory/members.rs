@@ -78,6 +78,10 @@ impl State {
         former: Option<NodeId>,
         now: Timestamp,
     ) -> Result<(), EntryRefusal> {
+        let earlier = self.members.get(&member.node);
+        if earlier.is_some_and(|seat| seat.state == MemberState::Removed) {
+            return Err(EntryRefusal::Removed);
+        }
         let namesakes = self.members.iter().filter(|(node, seat)| {
             **node != member.node && seat.sits() && seat.member.name == member.name
         });
@@ -228,11 +232,12 @@ impl Members for Memory {
         self.with(|state| state.take(taker, shards, self.clock.now()))
     }
 
-    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [Shard]) -> Answer<'a, ()> {
+    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [(Shard, Epoch)]) -> Answer<'a, ()> {
         self.with(|state| {
-            for shard in shards {
+            for (shard, epoch) in shards {
                 if let Some(row) = state.shards.get_mut(usize::from(shard.0)) {
-                    row.owner = row.owner.filter(|of| *of != owner);
+                    let meant = row.epoch == *epoch && row.owner == Some(owner);
+                    row.owner = row.owner.filter(|_| !meant);
                 }
             }
         })

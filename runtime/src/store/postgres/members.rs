@@ -172,13 +172,22 @@ impl Members for Postgres {
         }))
     }
 
-    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [Shard]) -> Answer<'a, ()> {
-        let shards = numbers(shards);
+    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [(Shard, Epoch)]) -> Answer<'a, ()> {
+        let (shards, epochs): (Vec<Shard>, Vec<i64>) = shards
+            .iter()
+            .map(|(shard, epoch)| (*shard, epoch.to_i64()))
+            .unzip();
+        let shards = numbers(&shards);
         Box::pin(self.leases.write(Cut::Repeat, move |connection| {
-            let shards = shards.clone();
+            let (shards, epochs) = (shards.clone(), epochs.clone());
             Box::pin(async move {
-                sqlx::query("UPDATE shard SET owner = NULL WHERE shard = ANY($1) AND owner = $2")
+                let give = "UPDATE shard SET owner = NULL
+                     FROM unnest($1, $2::bigint[]) AS given (shard, epoch)
+                     WHERE shard.shard = given.shard AND shard.epoch = given.epoch
+                         AND shard.owner = $3";
+                sqlx::query(give)
                     .bind(shards)
+                    .bind(epochs)
                     .bind(bytes(owner))
                     .execute(connection)
                     .await?;
@@ -203,6 +212,13 @@ async fn enter(
     former: Option<NodeId>,
 ) -> Result<Result<(), EntryRefusal>, Setback> {
     one_at_a_time(connection).await?;
+    let removed = sqlx::query("SELECT 1 FROM member WHERE node = $1 AND state = 'removed'")
+        .bind(bytes(member.node))
+        .fetch_optional(&mut *connection)
+        .await?;
+    if removed.is_some() {
+        return Ok(Err(EntryRefusal::Removed));
+    }
     let held = sqlx::query(concat!(
         "SELECT node FROM member
          WHERE name = $1 AND node <> $2 AND node IS DISTINCT FROM $3 AND lease_until > ",

@@ -60,8 +60,8 @@ static LOSE: Values = Values::new("UPDATE member SET lost = 1 FROM", 1, "WHERE n
 
 static GIVE_BACK: Values = Values::new(
     "UPDATE shard SET owner = NULL FROM",
-    2,
-    "WHERE shard = column1 AND owner = column2",
+    3,
+    "WHERE shard = column1 AND owner = column2 AND epoch = column3",
 );
 
 fn bytes(node: NodeId) -> Vec<u8> {
@@ -183,14 +183,14 @@ impl Members for Sqlite {
         }))
     }
 
-    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [Shard]) -> Answer<'a, ()> {
+    fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [(Shard, Epoch)]) -> Answer<'a, ()> {
         let shards = shards.to_vec();
         Box::pin(
             self.writer
                 .write(move |connection| -> gateway::Work<'_, ()> {
                     Box::pin(async move {
-                        let give = GIVE_BACK.over(shards, |row, shard| {
-                            row.add(shard.0)?.add(bytes(owner))?;
+                        let give = GIVE_BACK.over(shards, |row, (shard, epoch)| {
+                            row.add(shard.0)?.add(bytes(owner))?.add(epoch.to_i64())?;
                             Ok(())
                         })?;
                         give.run(connection).await?;
@@ -208,6 +208,13 @@ async fn enter(
     former: Option<NodeId>,
     now: Timestamp,
 ) -> Result<Result<(), EntryRefusal>, Error> {
+    let removed = sqlx::query("SELECT 1 FROM member WHERE node = ? AND state = 'removed'")
+        .bind(bytes(member.node))
+        .fetch_optional(&mut *connection)
+        .await?;
+    if removed.is_some() {
+        return Ok(Err(EntryRefusal::Removed));
+    }
     let held = sqlx::query(concat!(
         "SELECT node FROM member WHERE name = ? AND node <> ? AND node IS NOT ? AND lease_until > ?
          AND ",

@@ -140,6 +140,13 @@ impl SupervisorRef {
         Err(Overdue)
     }
 
+    /// Kills it and all below it at once, as the end of the process would.
+    pub fn kill(&self) {
+        if let Some(actor) = self.cell() {
+            actor.kill();
+        }
+    }
+
     /// Ends when the supervisor has given up or was killed, and says why; never after an orderly
     /// end. A node awaits this of its root, and then ends the process.
     pub async fn escalated(&self) -> String {

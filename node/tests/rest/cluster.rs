@@ -1,0 +1,165 @@
+//! Nodes and tokens, over HTTP. A process has one mesh, so one test of this file has a cluster.
+
+use std::time::Duration;
+
+use protocol::member::NodeRole;
+use serde_json::{Value, json};
+use troupe::Node;
+
+use super::support;
+
+/// A node of a cluster, reached as its administrator.
+struct Member {
+    node: Node,
+    client: reqwest::Client,
+    _dir: tempfile::TempDir,
+}
+
+impl Member {
+    async fn start(name: &str, join: Option<(&str, String)>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut node = Node::builder()
+            .data_dir(dir.path())
+            .name(name)
+            .listen(any)
+            .mesh(any);
+        if let Some((address, token)) = join {
+            node = node.roles([NodeRole::Worker, NodeRole::Edge]);
+            node = node.join(address, Some(token));
+        }
+        Self {
+            node: node.start().await.unwrap(),
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            _dir: dir,
+        }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> support::Answer {
+        let url = format!("{}{path}", self.node.url().unwrap());
+        let request = self.client.request(method.parse().unwrap(), url);
+        let request = request.bearer_auth(self.node.token().unwrap());
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        support::Answer::read(request.send().await.unwrap()).await
+    }
+
+    async fn get(&self, path: &str) -> support::Answer {
+        self.call("GET", path, None).await
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_alone_says_so() {
+    let node = support::Node::start().await;
+    let nodes = node.get("/api/v1/nodes").await.json();
+    assert_eq!(nodes["total"], 1);
+    assert_eq!(nodes["items"][0]["name"], "testnode");
+    let missing = node.get("/api/v1/nodes/nobody").await;
+    assert_eq!(
+        (missing.status, missing.problem().as_str()),
+        (404, "not_found")
+    );
+    let drain = node.post("/api/v1/nodes/testnode/drain", json!(null)).await;
+    assert_eq!((drain.status, drain.problem().as_str()), (409, "alone"));
+    let token = node.post("/api/v1/tokens", json!({})).await;
+    assert_eq!((token.status, token.problem().as_str()), (409, "no_mesh"));
+    assert_eq!(node.get("/api/v1/tokens").await.json()["total"], 0);
+}
+
+#[tokio::test]
+async fn a_token_lets_one_node_in_and_any_edge_answers_for_the_cluster() {
+    let first = Member::start("first", None).await;
+    for (request, field) in [
+        (json!({"roles": ["control"]}), "roles"),
+        (json!({"roles": []}), "roles"),
+        (json!({"ttl": "0s"}), "ttl"),
+    ] {
+        let refused = first.call("POST", "/api/v1/tokens", Some(request)).await;
+        assert_eq!((refused.status, refused.field().as_str()), (422, field));
+    }
+    let request = json!({"roles": ["worker", "edge"], "ttl": "5m"});
+    let made = first.call("POST", "/api/v1/tokens", Some(request)).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let token = made.json();
+    let (id, secret) = (
+        token["id"].as_str().unwrap(),
+        token["token"].as_str().unwrap(),
+    );
+    assert!(made.header("location").ends_with(id));
+    let mesh = first.node.member().mesh.clone().unwrap();
+    let join = token["join"].as_str().unwrap();
+    assert!(join.contains(&mesh) && join.contains(secret), "{join}");
+
+    let worker = Member::start("w1", Some((&mesh, secret.to_owned()))).await;
+    let tokens = worker.get("/api/v1/tokens").await;
+    assert!(!tokens.body.contains(secret), "{}", tokens.body);
+    let tokens = tokens.json();
+    assert_eq!(tokens["items"][0]["used_by"], "w1");
+    assert_eq!(tokens["items"][0]["state"], "used");
+    let revoked = worker
+        .call("DELETE", &format!("/api/v1/tokens/{id}"), None)
+        .await;
+    assert_eq!(
+        (revoked.status, revoked.problem().as_str()),
+        (409, "token_used")
+    );
+
+    let nodes = worker.get("/api/v1/nodes").await.json();
+    let names = nodes["items"].as_array().unwrap().iter();
+    let names: Vec<_> = names.map(|node| node["name"].clone()).collect();
+    assert_eq!(names, ["first", "w1"]);
+    assert_eq!(nodes["items"][0]["shards"], 256);
+    let live = first.get("/api/v1/nodes/w1").await.json();
+    assert_eq!(live["edge"], worker.node.url().unwrap());
+    assert_eq!(live["running"], 0);
+
+    let drained = worker.call("POST", "/api/v1/nodes/w1/drain", None).await;
+    assert_eq!(
+        (drained.status, drained.json()["state"].as_str()),
+        (202, Some("draining"))
+    );
+    unready(&worker, "draining").await;
+    let back = first.call("POST", "/api/v1/nodes/w1/resume", None).await;
+    assert_eq!(
+        (back.status, back.json()["state"].as_str()),
+        (200, Some("up"))
+    );
+
+    for (method, path) in [
+        ("POST", "/api/v1/nodes/first/drain"),
+        ("DELETE", "/api/v1/nodes/first"),
+    ] {
+        let refused = first.call(method, path, None).await;
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (409, "last_control_node")
+        );
+    }
+    let removed = first.call("DELETE", "/api/v1/nodes/w1", None).await;
+    assert_eq!(removed.status, 204);
+    let why = worker.node.gave_up().await;
+    assert!(why.contains("removed this node"), "{why}");
+    assert_eq!(worker.node.expelled(), Some(why));
+    assert_eq!(
+        first.get("/api/v1/nodes/w1").await.json()["state"],
+        "removed"
+    );
+}
+
+/// Asks until the node is not ready for this reason; each answer is a look at another moment.
+async fn unready(member: &Member, code: &str) {
+    let asking = async {
+        loop {
+            let answer = member.get("/health/ready").await;
+            if answer.status == 503 && answer.problem() == code {
+                return;
+            }
+        }
+    };
+    let limit = Duration::from_secs(20);
+    let asked = tokio::time::timeout(limit, asking).await;
+    assert!(asked.is_ok(), "{code}: it stayed ready");
+}
