@@ -180,6 +180,30 @@ impl Node {
         crate::resident_mib(id)
     }
 
+    /// What it has logged so far.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read.
+    pub fn log(&self) -> io::Result<String> {
+        fs::read_to_string(self.data.with_extension("log"))
+    }
+
+    /// Stops its clock, as it were, until it is killed.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub async fn freeze(&self) -> io::Result<()> {
+        let id = self.child.id().map(|id| id.to_string());
+        let id = id.ok_or_else(|| io::Error::other("the node ended"))?;
+        let status = Command::new("kill").args(["-STOP", &id]).status().await?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other("the node was not stopped")),
+        }
+    }
+
     /// Kills it with SIGKILL, and waits until it is gone.
     ///
     /// # Errors

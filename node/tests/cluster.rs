@@ -18,8 +18,12 @@ mod ledger;
 mod load;
 #[path = "cluster/machines.rs"]
 mod machines;
+#[path = "cluster/nets.rs"]
+mod nets;
 #[path = "support/orders.rs"]
 mod orders;
+#[path = "cluster/partitions.rs"]
+mod partitions;
 #[path = "support/process.rs"]
 mod process;
 #[path = "cluster/strangers.rs"]

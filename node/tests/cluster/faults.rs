@@ -12,8 +12,12 @@ use super::{
 /// Load before a fault, so that it meets something.
 const WARM: Duration = Duration::from_secs(1);
 
+/// Two clusters at once would take each other's processors, and leases end by the clock.
+pub(crate) static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_keeps_its_promises_whatever_happens_to_its_processes() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let begun = Instant::now();
     let mut cluster = Cluster::of_five().await;
     println!("whole after {:?}", cluster.until_whole().await);
@@ -82,7 +86,7 @@ async fn until_it_runs(cluster: &mut Cluster, name: &str) -> usize {
     .await
 }
 
-fn say(toll: &Toll) {
+pub(crate) fn say(toll: &Toll) {
     println!(
         "   {} tasks; {} attempts lost, {} steps unknown; requests: {} busy, {} refused, {} cut off, {} of \
          their keys had made a task, the slowest took {:?} ({})",
@@ -162,7 +166,10 @@ async fn a_worker_is_killed(cluster: &mut Cluster, load: &mut Load) {
         cluster.machine(&victim).tools().is_empty().then_some(())
     })
     .await;
-    println!("   {victim} and its {tools} tools were gone after {:?}", since.elapsed());
+    println!(
+        "   {victim} and its {tools} tools were gone after {:?}",
+        since.elapsed()
+    );
     pause(WARM).await;
     let toll = load.end(cluster).await;
     println!("   all is settled {:?} after the kill", since.elapsed());
@@ -174,9 +181,7 @@ async fn a_worker_is_killed(cluster: &mut Cluster, load: &mut Load) {
 
 /// Row 8: its tools go on while it is frozen; what they say later is late.
 async fn a_worker_is_frozen(cluster: &mut Cluster, load: &mut Load) {
-    let late = || {
-        cluster_late(&cluster.postgres)
-    };
+    let late = || cluster_late(&cluster.postgres);
     let before = late();
     load.begin(cluster);
     let victim = load.straggle(cluster, "straggler of a frozen worker").await;
@@ -199,7 +204,11 @@ async fn a_worker_is_frozen(cluster: &mut Cluster, load: &mut Load) {
         cluster.machine(&victim).tools().is_empty().then_some(())
     })
     .await;
-    println!("   awake, it had ended its {} tools after {:?}", tools.len(), since.elapsed());
+    println!(
+        "   awake, it had ended its {} tools after {:?}",
+        tools.len(),
+        since.elapsed()
+    );
     cluster.until_whole().await;
     let late = until("late results are recorded", PATIENCE, async || {
         let late = cluster_late(&cluster.postgres) - before;
@@ -215,7 +224,7 @@ fn cluster_late(postgres: &runtime::testkit::postgres::PrivatePostgres) -> u64 {
 }
 
 /// Whether nobody took over what another owns.
-async fn nothing_moved(cluster: &Cluster, before: &[runtime::store::ShardRow]) {
+pub(crate) async fn nothing_moved(cluster: &Cluster, before: &[runtime::store::ShardRow]) {
     cluster.until_whole().await;
     let after = cluster.survey().await.unwrap().shards;
     assert!(after == before, "shards changed hands:\n{}", cluster.logs());
@@ -273,9 +282,9 @@ async fn an_operator_locks_the_tables(cluster: &mut Cluster, load: &mut Load) {
     let before = cluster.survey().await.unwrap().shards;
     load.begin(cluster);
     pause(WARM).await;
-    let locked = cluster.postgres.sql(
-        "BEGIN; LOCK TABLE stream IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(5); COMMIT",
-    );
+    let locked = cluster
+        .postgres
+        .sql("BEGIN; LOCK TABLE stream IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(5); COMMIT");
     locked.unwrap();
     pause(WARM).await;
     let toll = load.end(cluster).await;
@@ -288,14 +297,16 @@ async fn an_operator_locks_the_tables(cluster: &mut Cluster, load: &mut Load) {
 /// Row 56.
 async fn clients_hang_up(cluster: &mut Cluster, load: &mut Load) {
     load.begin(cluster);
-    let gone = load.hang_up(cluster, 300).await;
+    let gone = load.hang_up(cluster, 100).await;
     let toll = load.end(cluster).await;
     say(&toll);
     println!("   {gone} requests were left by their clients");
-    assert!(gone > 100, "they were all answered");
-    until("no transaction is left open", Duration::from_secs(5), async || {
-        (cluster.postgres.idle_in_transaction().unwrap() == 0).then_some(())
-    })
+    assert!(gone > 30, "they were all answered");
+    until(
+        "no transaction is left open",
+        Duration::from_secs(5),
+        async || (cluster.postgres.idle_in_transaction().unwrap() == 0).then_some(()),
+    )
     .await;
 }
 

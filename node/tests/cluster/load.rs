@@ -9,7 +9,7 @@ use std::{
 };
 
 use protocol::{
-    api::{AttemptView, TaskView},
+    api::TaskView,
     task::{AttemptStatus, StepStatus},
 };
 use reqwest::Method;
@@ -80,16 +80,25 @@ pub(crate) struct Toll {
 }
 
 impl Load {
-    /// Registers the agents.
+    /// Registers agents on all nodes.
+    pub(crate) async fn within(cluster: &Cluster) -> Self {
+        Self::of(cluster, &[]).await
+    }
+
+    /// Registers agents, half of them on the nodes that only host agents.
     pub(crate) async fn new(cluster: &Cluster) -> Self {
+        Self::of(cluster, &[OUTER]).await
+    }
+
+    async fn of(cluster: &Cluster, regions: &[&str]) -> Self {
         let ledger = Ledger::new(cluster.ledger_file());
         let witnesses: Vec<String> = (0..WITNESSES).map(|n| format!("witness-{n}")).collect();
         let (_, client) = &cluster.clients()[0];
         for (number, name) in (0..).zip(&witnesses) {
             let seconds = if number % 2 == 0 { "0.1" } else { "0.8" };
             let mut agent = ledger.agent(name, seconds);
-            if number % 4 > 1 {
-                agent["placement"] = json!({ "region": OUTER });
+            if let Some(region) = regions.first().filter(|_| number % 4 > 1) {
+                agent["placement"] = json!({ "region": region });
             }
             client.register(&agent).await.unwrap();
         }
@@ -169,7 +178,11 @@ impl Load {
         }
         let orders = self.orders.lock().unwrap();
         let new = &orders[self.begun..];
-        let all = || new.iter().filter_map(|order| order.seen.as_ref()).flat_map(steps);
+        let all = || {
+            new.iter()
+                .filter_map(|order| order.seen.as_ref())
+                .flat_map(steps)
+        };
         Toll {
             tasks: new.len(),
             lost: all()
@@ -216,17 +229,6 @@ impl Load {
         }
     }
 
-    /// A node's attempts among those of the tasks since the clients began.
-    pub(crate) fn attempts(&self, node: &str) -> Vec<AttemptView> {
-        let orders = self.orders.lock().unwrap();
-        let tasks = orders[self.begun..]
-            .iter()
-            .filter_map(|order| order.seen.as_ref());
-        let attempts = tasks.flat_map(steps).flat_map(|step| &step.attempts);
-        let there = attempts.filter(|attempt| attempt.node == node);
-        there.cloned().collect()
-    }
-
     /// Sends requests whose clients leave before they are answered, and later sends each again until
     /// it is; answers how many were left.
     pub(crate) async fn hang_up(&self, cluster: &Cluster, requests: usize) -> usize {
@@ -244,14 +246,16 @@ impl Load {
             self.orders.lock().unwrap().push(order);
         }
         let mut unanswered = self.orders.lock().unwrap().split_off(self.begun);
-        for order in unanswered.iter_mut().filter(|order| order.id.is_none()) {
-            let (_, client) = &doors[0];
+        let (_, client) = &doors[0];
+        let again = unanswered.iter_mut().filter(|order| order.id.is_none());
+        futures_util::future::join_all(again.map(async |order| {
             let (key, body) = (Some(&*order.key), Some(&order.body));
             let sent = client.send(Method::POST, "/api/v1/tasks", key, body).await;
             let answer = sent.unwrap();
             order.replayed = answer.replayed;
             order.id = Some(answer.task().id.to_string());
-        }
+        }))
+        .await;
         self.orders.lock().unwrap().append(&mut unanswered);
         left
     }
@@ -269,7 +273,11 @@ impl Load {
         until("the straggler runs", PATIENCE, async || {
             let task = client.get(&path).await.ok()?.task();
             let attempt = steps(&task).first()?.attempts.first()?;
-            let runs = self.ledger.read().keys().any(|(id, _)| *id == task.id.to_string());
+            let runs = self
+                .ledger
+                .read()
+                .keys()
+                .any(|(id, _)| *id == task.id.to_string());
             runs.then(|| attempt.node.clone())
         })
         .await

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::PathBuf,
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,7 @@ use runtime::{
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 
+use super::nets::{HOME, Nets};
 use super::process::{Client, PATIENCE, Place, Process, until};
 
 /// How long a node that falls silent keeps what it owns.
@@ -41,6 +43,13 @@ pub(crate) const OUTER: &str = "outer";
 /// The last line of what a node says when it has started.
 const STARTED: &str = "Ctrl-C stops it";
 
+/// Whether a node that runs is to be a member.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Counts {
+    Here,
+    Away,
+}
+
 /// One node, running or not.
 pub(crate) struct Machine {
     pub(crate) name: String,
@@ -48,6 +57,8 @@ pub(crate) struct Machine {
     place: Place,
     /// Before the program's name, to run it elsewhere: `ip netns exec NAME`.
     prefix: Vec<String>,
+    /// From a port there to one that is reached from here.
+    door: Option<Box<dyn Fn(u16) -> u16 + Send + Sync>>,
     /// Where its mesh listens; the same after its first start.
     mesh: String,
     process: Option<Process>,
@@ -62,6 +73,7 @@ impl Machine {
             roles,
             place: Place::new(config),
             prefix: Vec::new(),
+            door: None,
             mesh: mesh.to_owned(),
             process: None,
             client: None,
@@ -129,8 +141,11 @@ impl Machine {
         .await;
         self.mesh = line(&said, "mesh").unwrap().to_owned();
         self.client = line(&said, "serving").map(|url| {
+            let (host, port) = url.rsplit_once(':').unwrap();
+            let port = self.door.as_ref().map(|door| door(port.parse().unwrap()));
+            let url = port.map_or_else(|| url.to_owned(), |port| format!("{host}:{port}"));
             let token = fs::read_to_string(self.place.data().join("admin.token")).unwrap();
-            Client::new(url.to_owned(), token, CLIENT_PATIENCE)
+            Client::new(url, token, CLIENT_PATIENCE)
         });
         self.process = Some(child);
         since.elapsed()
@@ -151,6 +166,17 @@ impl Machine {
     /// Starts it again: its papers say whose member it is.
     pub(crate) async fn restart(&mut self) -> Duration {
         self.start(None).await
+    }
+
+    /// Files and sockets that it holds.
+    pub(crate) fn handles(&self) -> usize {
+        let pid = self.process.as_ref().unwrap().0.id();
+        fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+    }
+
+    /// It runs, and is no member by an agreement of the others.
+    pub(crate) const fn counts(&mut self, counts: Counts) {
+        self.frozen = matches!(counts, Counts::Away);
     }
 
     fn signal(&self, signal: Signal) {
@@ -204,13 +230,24 @@ pub(crate) struct Cluster {
     folder: tempfile::TempDir,
     config: String,
     authority: Option<Fingerprint>,
+    pub(crate) nets: Option<Arc<Mutex<Nets>>>,
 }
 
 impl Cluster {
     /// An empty database, and nobody yet.
-    pub(crate) async fn new() -> Self {
+    pub(crate) async fn new(nets: Option<Nets>) -> Self {
         let postgres = PrivatePostgres::start().unwrap();
-        let url = postgres.url();
+        let url = match &nets {
+            None => postgres.url(),
+            Some(nets) => {
+                let address = nets.address(HOME);
+                postgres
+                    .listen_at(address.parse().unwrap(), "10.213.0.0/16")
+                    .unwrap();
+                let port = postgres.port();
+                format!("postgres://troupe@{address}:{port}/postgres?sslmode=disable")
+            }
+        };
         let store = store::open(&url.parse().unwrap()).await.unwrap();
         Self {
             postgres,
@@ -219,12 +256,29 @@ impl Cluster {
             folder: tempfile::tempdir().unwrap(),
             config: format!("{CONFIG}[store]\nurl = \"{url}\"\n"),
             authority: None,
+            nets: nets.map(|nets| Arc::new(Mutex::new(nets))),
         }
+    }
+
+    /// A node as it is before its first start, in its own network if there are several.
+    fn machine_of(&self, name: &str, roles: &'static str, config: &str) -> Machine {
+        let Some(nets) = self.nets.clone() else {
+            return Machine::new(name, roles, config, "127.0.0.1:0");
+        };
+        let (net, address) = {
+            let nets = nets.lock().unwrap();
+            (nets.net(name), nets.address(name))
+        };
+        let mut machine = Machine::new(name, roles, config, &format!("{address}:0"));
+        machine.prefix = ["ip", "netns", "exec", &net].map(str::to_owned).to_vec();
+        let name = name.to_owned();
+        machine.door = Some(Box::new(move |port| nets.lock().unwrap().door(&name, port)));
+        machine
     }
 
     /// Three that own and answer, two that only host agents.
     pub(crate) async fn of_five() -> Self {
-        let mut cluster = Self::new().await;
+        let mut cluster = Self::new(None).await;
         for name in ["c1", "c2", "c3"] {
             let took = cluster.add(name, "control,worker,edge").await;
             println!("{name} is a member after {took:?}");
@@ -239,11 +293,13 @@ impl Cluster {
     /// Starts a node that joins the others, and answers how long that took.
     pub(crate) async fn add(&mut self, name: &str, roles: &'static str) -> Duration {
         let Some(host) = self.machines.first() else {
-            let mut founder = Machine::new(name, roles, &self.config, "127.0.0.1:0");
+            let mut founder = self.machine_of(name, roles, &self.config);
             let took = founder.start(None).await;
             let log = founder.log();
             let join = line(&log, "join").unwrap();
-            let token = join.split_whitespace().skip_while(|word| *word != "--token");
+            let token = join
+                .split_whitespace()
+                .skip_while(|word| *word != "--token");
             let token: Token = token.skip(1).next().unwrap().parse().unwrap();
             self.authority = Some(token.authority());
             self.machines.push(founder);
@@ -252,7 +308,7 @@ impl Cluster {
         let host = host.mesh().to_owned();
         let token = self.token().await;
         // Where the store is, a control node is told when it joins.
-        let mut machine = Machine::new(name, roles, CONFIG, "127.0.0.1:0");
+        let mut machine = self.machine_of(name, roles, CONFIG);
         let took = machine.start(Some((&host, &token))).await;
         self.machines.push(machine);
         took
@@ -338,15 +394,18 @@ impl Cluster {
                     .collect();
                 let shares: Vec<usize> = controls.iter().map(|(_, share)| *share).collect();
                 let whole = shares.iter().sum::<usize>() == survey.shards.len();
-                let fair = shares.iter().all(|share| {
-                    share * 2 * shares.len().max(1) >= survey.shards.len()
-                });
+                let fair = shares
+                    .iter()
+                    .all(|share| share * 2 * shares.len().max(1) >= survey.shards.len());
                 if names == expected && whole && fair {
                     return since.elapsed();
                 }
                 last = format!("{names:?} own {shares:?}, expected {expected:?}");
             }
-            assert!(Instant::now() < deadline, "the cluster is not whole: {last}");
+            assert!(
+                Instant::now() < deadline,
+                "the cluster is not whole: {last}"
+            );
             super::process::pause(Duration::from_millis(50)).await;
         }
     }
@@ -381,7 +440,11 @@ impl Cluster {
             let log = machine.log();
             let lines: Vec<&str> = log.lines().collect();
             let tail = lines.len().saturating_sub(60);
-            logs.push_str(&format!("== {}\n{}\n", machine.name, lines[tail..].join("\n")));
+            logs.push_str(&format!(
+                "== {}\n{}\n",
+                machine.name,
+                lines[tail..].join("\n")
+            ));
         }
         logs
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{
-    api::{StepView, TaskView},
+    api::{AttemptView, StepView, TaskView},
     plan::Effect,
     task::{AttemptStatus, StepStatus, TaskStatus},
 };
@@ -200,12 +200,33 @@ fn judge_step(task: &TaskView, step: &StepView, entries: &Entries) {
         .iter()
         .filter(|attempt| attempt.status == AttemptStatus::Lost)
         .count();
+    // Refused by a host that was about to go: nothing ran, so whatever it does may be tried elsewhere.
+    let unrun = |attempt: &AttemptView| {
+        attempt.status == AttemptStatus::Failed
+            && attempt
+                .error
+                .as_ref()
+                .is_some_and(|error| error.code == "not_started")
+    };
+    let unrun: Vec<u32> = (step.attempts.iter().filter(|attempt| unrun(attempt)))
+        .map(|attempt| attempt.number)
+        .collect();
+    assert!(
+        lines.iter().all(|line| !unrun.contains(&line.attempt)),
+        "{}",
+        shown()
+    );
+    let ran = numbers.len() - unrun.len();
     match step.status {
         StepStatus::Completed => {
             // The attempt that counts is the last one: nothing ran after its receipt.
             assert_eq!(succeeded, [last], "{}", shown());
-            assert_eq!(lost + 1, numbers.len(), "{}", shown());
-            if step.agent.as_deref().is_some_and(|agent| agent.starts_with("witness")) {
+            assert_eq!(lost + 1, ran, "{}", shown());
+            if step
+                .agent
+                .as_deref()
+                .is_some_and(|agent| agent.starts_with("witness"))
+            {
                 let line = format!("{} {} {last} {key}", task.id, step.id);
                 assert_eq!(step.output["stdout"].as_str(), Some(&*line), "{}", shown());
                 assert_eq!(
@@ -218,7 +239,7 @@ fn judge_step(task: &TaskView, step: &StepView, entries: &Entries) {
         }
         StepStatus::Unknown => {
             assert_eq!(step.effect, Effect::Irreversible, "{}", shown());
-            assert_eq!((lost, numbers.len()), (1, 1), "{}", shown());
+            assert_eq!((lost, ran), (1, 1), "{}", shown());
         }
         // Given up after as many losses as the configuration allows.
         StepStatus::Failed => {
@@ -231,7 +252,7 @@ fn judge_step(task: &TaskView, step: &StepView, entries: &Entries) {
         }
     }
     if step.effect == Effect::Irreversible {
-        assert!(lines.len() <= 1 && numbers.len() <= 1, "{}", shown());
+        assert!(lines.len() <= 1 && ran <= 1, "{}", shown());
     }
     // A step begins after all that it needs were completed.
     if let Some(first) = lines.first() {
@@ -241,4 +262,3 @@ fn judge_step(task: &TaskView, step: &StepView, entries: &Entries) {
         }
     }
 }
-

@@ -3,6 +3,8 @@
 mod server;
 
 use std::{
+    fmt::Write,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::{ChildStdin, Command, Stdio},
     sync::{
@@ -29,6 +31,8 @@ pub struct PrivatePostgres {
     binaries: Binaries,
     folder: TempDir,
     port: RwLock<u16>,
+    /// Where it listens, parted by commas.
+    addresses: RwLock<String>,
     /// Held open: when it closes, the keeper stops the server and removes its files.
     keeper: Option<ChildStdin>,
     made: AtomicU32,
@@ -83,6 +87,7 @@ impl PrivatePostgres {
             binaries,
             folder,
             port: RwLock::new(0),
+            addresses: RwLock::new("127.0.0.1".to_owned()),
             keeper: keeper.stdin.take(),
             made: AtomicU32::new(0),
         };
@@ -186,6 +191,27 @@ impl PrivatePostgres {
         count.trim().parse().map_err(|_| Error(count))
     }
 
+    /// Lets it listen at another address of this machine, too, for clients of a network such as
+    /// `10.1.0.0/16`. It crashes for that, as far as its present clients can see.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start there.
+    pub fn listen_at(&self, address: IpAddr, network: &str) -> Result<(), Error> {
+        self.sql(&format!(
+            "COPY (SELECT 'host all all {network} trust') TO PROGRAM 'cat >> pg_hba.conf'"
+        ))?;
+        write!(
+            self.addresses
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+            ",{address}"
+        )
+        .map_err(|error| Error(error.to_string()))?;
+        self.stop()?;
+        self.restart()
+    }
+
     /// Stops it as a crash would.
     ///
     /// # Errors
@@ -207,7 +233,7 @@ impl PrivatePostgres {
         let ports = std::iter::repeat_with(|| if kept == 0 { server::free_port() } else { kept });
         let mut outcome = Ok(());
         for port in ports.take(5) {
-            let settings = settings(&folder, port);
+            let settings = self.settings(&folder, port);
             outcome = self.control(|start| {
                 start
                     .args(["start", "--log"])
@@ -239,6 +265,15 @@ impl PrivatePostgres {
     /// When they cannot be signalled.
     pub fn thaw(&self) -> Result<(), Error> {
         self.signal("-CONT")
+    }
+
+    fn settings(&self, folder: &Path, port: u16) -> String {
+        let (folder, addresses) = (folder.display(), self.addresses.read());
+        let addresses = addresses.unwrap_or_else(PoisonError::into_inner);
+        format!(
+            "-k {folder} -p {port} -c listen_addresses={addresses} -c max_connections=300 \
+             -c shared_buffers=32MB -c unix_socket_permissions=0777"
+        )
     }
 
     fn url_of(&self, database: &str) -> String {
@@ -273,14 +308,6 @@ impl PrivatePostgres {
         let _ = run(Command::new("kill").arg(signal).args(children));
         Ok(())
     }
-}
-
-fn settings(folder: &Path, port: u16) -> String {
-    let folder = folder.display();
-    format!(
-        "-k {folder} -p {port} -c listen_addresses=127.0.0.1 -c max_connections=300 \
-         -c shared_buffers=32MB -c unix_socket_permissions=0777"
-    )
 }
 
 impl Drop for PrivatePostgres {
