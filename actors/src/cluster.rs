@@ -3,8 +3,11 @@
 //! The parts that start a node implement [`Cluster`] and [`Net`]; [`Surroundings::alone`] is a node
 //! without others.
 
+mod carrier;
 mod handle;
+pub mod parcel;
 
+pub use carrier::Carrier;
 pub use handle::Part;
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};

@@ -5,7 +5,6 @@
 pub mod admission;
 mod call;
 mod handle;
-pub mod parcel;
 mod placement;
 mod tracker;
 

@@ -43,7 +43,7 @@ use crate::{
     adapter::{Adapter, Doors, for_agent},
     agent::actor::AgentEntity,
     allocator::{Allocator, NodeLoad},
-    cluster::{Lease, Owner, Surroundings},
+    cluster::{Carrier, Lease, Owner, Surroundings, parcel::Limits},
     registry::{Gate, Registry, Slot},
     task::actor::TaskEntity,
 };
@@ -101,7 +101,9 @@ impl std::ops::Deref for Hosts {
 }
 
 impl Hosts {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(mut parts: Parts) -> Self {
+        let carrier = Carrier::new(parts.around.net, Limits::WORK);
+        parts.around.net = Arc::new(carrier);
         Self(Arc::new(Inner {
             parts,
             hosted: DashMap::new(),

@@ -13,13 +13,7 @@ mod submission;
 mod system;
 mod tasks;
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
 use protocol::{
@@ -42,7 +36,8 @@ pub use rebuild::{Rebuilt, rebuild};
 use crate::{
     Config, Rejection,
     adapter::Adapter,
-    orchestrator::{Placement, parcel::Parcels},
+    cluster::{Carrier, parcel::Limits},
+    orchestrator::Placement,
     services::Services,
 };
 
@@ -93,7 +88,6 @@ struct Inner {
     id: NodeId,
     name: Arc<str>,
     started_at: Timestamp,
-    clock: Clock,
     tree: Tree,
     /// Absent on a node without a store.
     own: Option<Own>,
@@ -116,16 +110,19 @@ struct Own {
 struct Member {
     peers: Arc<dyn Peers>,
     placement: Arc<dyn Placement>,
-    parcels: Mutex<Parcels>,
+    /// For use cases, of whatever size.
+    carrier: Carrier,
     feeds: feed::Feeds,
 }
 
 impl Member {
     fn new(cluster: Cluster) -> Self {
+        let net = Arc::new(peers::Links(cluster.peers.clone()));
+        let carrier = Carrier::new(net, Limits::CALLS);
         Self {
             peers: cluster.peers,
             placement: cluster.placement,
-            parcels: Mutex::default(),
+            carrier,
             feeds: feed::Feeds::default(),
         }
     }

@@ -209,7 +209,10 @@ impl World {
 
     fn provoke(&mut self, lasts: u64) {
         let up = self.nodes.iter().filter(|node| node.power == Power::Up);
-        let busy: Vec<_> = up.filter(|node| node.is_busy()).map(|node| node.index).collect();
+        let busy: Vec<_> = up
+            .filter(|node| node.is_busy())
+            .map(|node| node.index)
+            .collect();
         let busy = self.chance.pick(&busy).copied();
         match busy {
             Some(node) if self.chance.percent(30) => self.crash(node, lasts),

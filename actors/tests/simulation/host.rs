@@ -189,12 +189,7 @@ impl World {
         } else {
             self.oracle.find(run)
         };
-        let found = Message::Found(
-            run.stream,
-            run.step.clone(),
-            run.number,
-            Rc::new(finding),
-        );
+        let found = Message::Found(run.stream, run.step.clone(), run.number, Rc::new(finding));
         self.send(End::Node(n), End::Node(owner), None, found);
     }
 

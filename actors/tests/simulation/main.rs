@@ -48,7 +48,10 @@ fn runs<T: Send>(seeds: u64, each: impl Fn(u64, Outcome) -> T + Sync) -> Vec<T> 
                 })
             })
             .collect();
-        shares.into_iter().flat_map(|share| share.join().unwrap()).collect()
+        shares
+            .into_iter()
+            .flat_map(|share| share.join().unwrap())
+            .collect()
     })
 }
 
@@ -73,7 +76,9 @@ fn every_promise_holds_whatever_the_seed() {
         tasks += outcome.tasks;
         lasted += outcome.lasted / 1_000_000;
     }
-    println!("{seeds} runs, {events} events, {tasks} tasks, {lasted} s of virtual time; met: {met:?}");
+    println!(
+        "{seeds} runs, {events} events, {tasks} tasks, {lasted} s of virtual time; met: {met:?}"
+    );
     broken.sort();
     for (seed, why) in broken.iter().take(20) {
         println!("TROUPE_SIM_SEED={seed}: {why}");
@@ -103,10 +108,7 @@ fn each_planted_bug_is_found() {
 #[test]
 fn a_seed_plays_the_same_run_each_time() {
     for seed in 0..20 {
-        let (one, other) = (
-            run(seed, None, Keep::Hash),
-            run(seed, None, Keep::Lines),
-        );
+        let (one, other) = (run(seed, None, Keep::Hash), run(seed, None, Keep::Lines));
         assert_eq!((one.hash, one.events), (other.hash, other.events));
         let another = run(seed + 1_000, None, Keep::Hash);
         assert_ne!(one.hash, another.hash);

@@ -63,7 +63,9 @@ impl Oracle {
 
     pub(crate) fn taken(&mut self, by: NodeId, epoch: Epoch, shards: &[Shard]) {
         let before = self.epochs.insert(epoch, by);
-        self.hold(before.is_none(), || format!("P8: {epoch} was handed out twice"));
+        self.hold(before.is_none(), || {
+            format!("P8: {epoch} was handed out twice")
+        });
         for shard in shards {
             let last = self.shards.insert(*shard, epoch);
             self.hold(last.is_none_or(|last| last < epoch), || {
@@ -159,9 +161,10 @@ impl Oracle {
                     matches!(&attempt.ended, Some((_, Ending::Failed(why)))
                         if why.code == "connect" || why.code == "not_started")
                 });
-                self.hold(step.spec.effect != Effect::Irreversible || never_ran, || {
-                    format!("P4: {id} may have run and is irreversible")
-                });
+                self.hold(
+                    step.spec.effect != Effect::Irreversible || never_ran,
+                    || format!("P4: {id} may have run and is irreversible"),
+                );
             }
             Event::AttemptEnded {
                 step,
@@ -191,8 +194,8 @@ impl Oracle {
                 let mut steps = task.steps.iter();
                 let all = steps.all(|step| step.status == StepStatus::Completed);
                 // One that was cancelled may have completed its last step before it stopped.
-                let lawful = *status == TaskStatus::Cancelled
-                    || (*status == TaskStatus::Completed) == all;
+                let lawful =
+                    *status == TaskStatus::Cancelled || (*status == TaskStatus::Completed) == all;
                 self.hold(lawful, || {
                     format!("P5: {stream} is {} and should not", status.as_str())
                 });
@@ -279,7 +282,9 @@ impl Oracle {
     ) {
         let true_now = START + i64::try_from(now + WALL_ERROR).unwrap();
         let early = due > wall || due.as_micros() > true_now;
-        self.hold(!early, || format!("P10: {name} of {stream} came before {due}"));
+        self.hold(!early, || {
+            format!("P10: {name} of {stream} came before {due}")
+        });
         if let Some((set, times)) = self.reminders.get_mut(&(stream, name.to_owned()))
             && *set == due
         {

@@ -390,12 +390,12 @@ impl World {
         };
         self.ask(n, ask);
         match self.bug {
-            Some(Bug::EarlyAck) => self.carry_out_some(n, stream, |effect| {
-                matches!(effect, Effect::Accept(_))
-            }),
-            Some(Bug::DispatchBeforeCommit) => self.carry_out_some(n, stream, |effect| {
-                matches!(effect, Effect::Dispatch(_))
-            }),
+            Some(Bug::EarlyAck) => {
+                self.carry_out_some(n, stream, |effect| matches!(effect, Effect::Accept(_)))
+            }
+            Some(Bug::DispatchBeforeCommit) => {
+                self.carry_out_some(n, stream, |effect| matches!(effect, Effect::Dispatch(_)))
+            }
             Some(_) | None => {}
         }
     }
@@ -558,7 +558,13 @@ impl World {
         }))
     }
 
-    pub(crate) fn remember(&mut self, n: usize, stream: EntityId, command: CommandId, order: Rc<Order>) {
+    pub(crate) fn remember(
+        &mut self,
+        n: usize,
+        stream: EntityId,
+        command: CommandId,
+        order: Rc<Order>,
+    ) {
         if let Some(entity) = self.nodes[n].entities.get_mut(&stream) {
             entity.command = Some((command, order));
         }

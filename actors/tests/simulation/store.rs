@@ -18,9 +18,9 @@ use protocol::{
 use runtime::{
     clock::TestClock,
     store::{
-        Answer as StoreAnswer, Append, Appended, EntryRefusal, EventLog as _, Founding, Memory,
-        Members as _, Ownership as _, Refusal, Reminders as _, Renewal, Scope, Streams as _,
-        Survey,
+        Answer as StoreAnswer, Append, Appended, EntryRefusal, EventLog as _, Founding,
+        Members as _, Memory, Ownership as _, Refusal, Reminders as _, Renewal, Scope,
+        Streams as _, Survey,
     },
 };
 use uuid::Uuid;

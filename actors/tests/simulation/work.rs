@@ -158,9 +158,9 @@ impl World {
                 entity.effects.push(told);
             }
             Mail::NotThere(token) => {
-                let events = entity.task.lose(&node_lost(), moment, |attempt| {
-                    attempt.token == token
-                });
+                let events = entity
+                    .task
+                    .lose(&node_lost(), moment, |attempt| attempt.token == token);
                 entity.stage_all(events, now);
             }
             Mail::Found(step, number, finding) => {
@@ -306,11 +306,16 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Accept(order) => self.accept(n, &order, stream),
-                Effect::Dispatch(run) => self.to_host(n, stream, &run.token, |run| {
-                    Message::Dispatch(n, run)
-                }),
+                Effect::Dispatch(run) => {
+                    self.to_host(n, stream, &run.token, |run| Message::Dispatch(n, run))
+                }
                 Effect::Recorded(host, token) => {
-                    self.send(End::Node(n), End::Node(host), None, Message::Recorded(token));
+                    self.send(
+                        End::Node(n),
+                        End::Node(host),
+                        None,
+                        Message::Recorded(token),
+                    );
                 }
                 Effect::Status { order, ask, client } => {
                     let Some(entity) = self.nodes[n].entities.get(&stream) else {
@@ -435,7 +440,10 @@ impl World {
         let Some(due) = entity.task.wake_at(entity.looked) else {
             return;
         };
-        if entity.timer.is_none_or(|earlier| due < earlier || earlier <= now) {
+        if entity
+            .timer
+            .is_none_or(|earlier| due < earlier || earlier <= now)
+        {
             entity.timer = Some(due);
             let life = entity.life;
             self.after(n, due.since(now), Notice::Wake(stream, life));
