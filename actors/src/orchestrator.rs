@@ -9,7 +9,7 @@ mod placement;
 mod tracker;
 
 pub use handle::{
-    Asked, Cancel, Cluster, EventFeed, Orchestrator, Outpost, Peers, Rebuilt, Setup, Submission,
-    rebuild,
+    Artifact, Asked, Cancel, Cluster, EventFeed, Orchestrator, Outpost, Peers, Pieces, Rebuilt,
+    Setup, Submission, rebuild,
 };
 pub use placement::{Owner, Placement};

@@ -65,6 +65,15 @@ struct Native {
     name: Option<String>,
 }
 
+/// The name of the Rust code that an agent asks for, if it asks for some.
+pub(crate) fn native_name(spec: &AgentSpec) -> Option<String> {
+    if spec.agent_type != AgentType::Native {
+        return None;
+    }
+    let name = config::<Native>(spec).ok()?.name;
+    Some(name.unwrap_or_else(|| spec.name.clone()))
+}
+
 fn native(spec: &AgentSpec, doors: &Doors) -> Result<Arc<dyn Adapter>, Vec<FieldError>> {
     let name = config::<Native>(spec)?.name;
     let name = name.as_deref().unwrap_or(&spec.name);

@@ -3,6 +3,7 @@
 mod agents;
 mod cases;
 mod feed;
+mod files;
 mod lookup;
 mod peers;
 mod rebuild;
@@ -30,6 +31,7 @@ use runtime::{
 use serde::{Deserialize, Serialize};
 
 pub use cases::Cancel;
+pub use files::{Artifact, Pieces};
 pub use peers::{Asked, Cluster, Peers};
 pub use rebuild::{Rebuilt, rebuild};
 

@@ -2,6 +2,7 @@
 
 mod agent_change;
 mod agents;
+mod artifacts;
 mod events;
 mod submission;
 mod system;
@@ -18,6 +19,7 @@ pub(super) use agent_change::{Action, ChangeAgent, RegisterAgent, UpdateAgent};
 pub(super) use agents::{
     AgentConfig, AgentEvents, CheckAgent, CountAgents, ListAgents, ShowAgent, TotalAgents,
 };
+pub(super) use artifacts::{FindArtifact, Found, Recorded};
 pub(super) use events::{EventsAfter, views, visible};
 pub(super) use submission::SubmitTask;
 pub(super) use system::{ShowTree, StoreStatus};

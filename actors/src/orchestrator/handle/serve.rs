@@ -10,9 +10,9 @@ use super::{
     Orchestrator,
     cases::{
         AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CountAgents, DeleteTask, EventsAfter, ListAgents, ListTasks,
-        RegisterAgent, ShowAgent, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowTree,
-        ShowWhy, StoreStatus, SubmitTask, TotalAgents, UpdateAgent, UseCase,
+        CheckAgent, CheckpointTask, CountAgents, DeleteTask, EventsAfter, FindArtifact, ListAgents,
+        ListTasks, RegisterAgent, ShowAgent, ShowAllocation, ShowResult, ShowTask, ShowTaskTree,
+        ShowTree, ShowWhy, StoreStatus, SubmitTask, TotalAgents, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -31,7 +31,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 26] = [
+const TABLE: [Entry; 27] = [
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
     entry::<AmendTask>(),
@@ -44,6 +44,7 @@ const TABLE: [Entry; 26] = [
     entry::<CountAgents>(),
     entry::<DeleteTask>(),
     entry::<EventsAfter>(),
+    entry::<FindArtifact>(),
     entry::<ListAgents>(),
     entry::<ListTasks>(),
     entry::<RegisterAgent>(),

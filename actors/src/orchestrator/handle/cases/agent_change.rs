@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least, unanswered, unreachable};
 use crate::{
     Rejection,
-    adapter::{Stage, for_agent, verify},
+    adapter::{Stage, verify},
     agent::{
         actor::{Change, Message, name_taken},
         state,
@@ -55,7 +55,7 @@ impl UseCase for RegisterAgent {
         let spec = self.spec;
         at_least(caller, Role::Operator)?;
         let services = &at.own()?.services;
-        check(&spec, |spec| for_agent(spec, &services.doors).map(drop))?;
+        check(&spec, |spec| services.hosts.check_spec(spec))?;
         // The store refuses a name twice as well; an actor of that name would take the place of the
         // first one in the tree before it is refused.
         let tenant = services.registry.tenant(&caller.tenant);
@@ -106,8 +106,8 @@ impl UseCase for UpdateAgent {
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<AgentView> {
         let found = at.find_agent(caller, &self.agent).await?;
         let spec = state::updated(&found.facts().spec, self.update.clone());
-        let doors = &at.own()?.services.doors;
-        check(&spec, |spec| for_agent(spec, doors).map(drop))?;
+        let hosts = &at.own()?.services.hosts;
+        check(&spec, |spec| hosts.check_spec(spec))?;
         let change = Change::Update(Box::new(self.update));
         at.change_agent(caller, &found, change).await?;
         let changed = at.find_agent(caller, &self.agent).await?;
