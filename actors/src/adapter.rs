@@ -3,6 +3,7 @@
 //! [`for_agent`] makes the [`Adapter`] that an agent's registration asks for, out of the [`Doors`]
 //! that all adapters of a node share.
 
+mod artifact;
 mod builtin;
 pub mod command;
 mod doors;
@@ -17,8 +18,10 @@ use protocol::{id::TaskId, task::Failure};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+pub use artifact::{ArtifactId, OpenArtifact};
 pub use doors::Doors;
-pub use factory::{for_agent, for_another_host};
+pub use factory::for_agent;
+pub(crate) use factory::native_name;
 pub use verify::{Stage, verify};
 
 /// What every adapter method answers.

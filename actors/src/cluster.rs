@@ -3,8 +3,11 @@
 //! The parts that start a node implement [`Cluster`] and [`Net`]; [`Surroundings::alone`] is a node
 //! without others.
 
+mod carrier;
 mod handle;
+pub mod parcel;
 
+pub use carrier::Carrier;
 pub(crate) use handle::Roll;
 pub use handle::{Gatekeeper, Part};
 

@@ -6,13 +6,12 @@ pub mod admission;
 mod call;
 mod handle;
 mod members;
-pub mod parcel;
 mod placement;
 mod tokens;
 mod tracker;
 
 pub use handle::{
-    Asked, Cancel, Cluster, Duty, EventFeed, Orchestrator, Outpost, Peers, Rebuilt, Setup,
-    Submission, rebuild,
+    Artifact, Asked, Cancel, Cluster, Duty, EventFeed, Orchestrator, Outpost, Peers, Pieces,
+    Rebuilt, Setup, Submission, rebuild,
 };
 pub use placement::{Owner, Placement};

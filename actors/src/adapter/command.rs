@@ -41,6 +41,11 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Below it lie working directories and artifacts.
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     pub(super) fn new(command: &crate::config::Command, data_dir: &Path) -> Self {
         let inherited = command.env.iter();
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());

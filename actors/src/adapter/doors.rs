@@ -31,6 +31,11 @@ impl Doors {
         }))
     }
 
+    /// Where artifacts lie.
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.0.commands.data_dir()
+    }
+
     /// How programs are run.
     pub(super) fn commands(&self) -> &Arc<command::Settings> {
         &self.0.commands
@@ -41,8 +46,13 @@ impl Doors {
         &self.0.connections
     }
 
+    /// The names of all agents written in Rust.
+    pub(crate) fn natives(&self) -> Vec<String> {
+        self.0.natives.keys().cloned().collect()
+    }
+
     /// The agent written in Rust that was registered under `name`.
-    pub(super) fn native(&self, name: &str) -> Option<&Arc<dyn Adapter>> {
+    pub(crate) fn native(&self, name: &str) -> Option<&Arc<dyn Adapter>> {
         self.0.natives.get(name)
     }
 }

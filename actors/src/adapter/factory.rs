@@ -28,18 +28,6 @@ pub fn for_agent(spec: &AgentSpec, doors: &Doors) -> Result<Arc<dyn Adapter>, Ve
     }
 }
 
-/// Whether `spec` makes sense for an agent that other nodes host: code in Rust is theirs alone.
-///
-/// # Errors
-///
-/// What is wrong with its endpoint or its configuration, by path.
-pub fn for_another_host(spec: &AgentSpec, doors: &Doors) -> Result<(), Vec<FieldError>> {
-    if spec.agent_type == AgentType::Native {
-        return config::<Native>(spec).map(drop);
-    }
-    for_agent(spec, doors).map(drop)
-}
-
 fn command(spec: &AgentSpec, doors: &Doors) -> Result<Arc<dyn Adapter>, Vec<FieldError>> {
     if spec.endpoint.is_some() {
         let message = "a command agent has no endpoint; `config.argv` says what is run";
@@ -75,6 +63,15 @@ pub(super) fn config<T: DeserializeOwned>(spec: &AgentSpec) -> Result<T, Vec<Fie
 #[serde(deny_unknown_fields)]
 struct Native {
     name: Option<String>,
+}
+
+/// The name of the Rust code that an agent asks for, if it asks for some.
+pub(crate) fn native_name(spec: &AgentSpec) -> Option<String> {
+    if spec.agent_type != AgentType::Native {
+        return None;
+    }
+    let name = config::<Native>(spec).ok()?.name;
+    Some(name.unwrap_or_else(|| spec.name.clone()))
 }
 
 fn native(spec: &AgentSpec, doors: &Doors) -> Result<Arc<dyn Adapter>, Vec<FieldError>> {
@@ -205,23 +202,6 @@ mod tests {
         ] {
             let spec = AgentSpec::deserialize(&agent).unwrap();
             assert!(for_agent(&spec, &doors).is_ok(), "{agent}");
-        }
-    }
-
-    #[test]
-    fn an_agent_in_rust_that_others_host_needs_no_code_here() {
-        let doors = Doors::new(&crate::Config::default(), "/nowhere", HashMap::new());
-        let checked = |agent: Value| {
-            let spec = AgentSpec::deserialize(&agent).unwrap();
-            for_another_host(&spec, &doors).map_err(|errors| errors[0].field.clone())
-        };
-        let theirs = json!({ "name": "theirs", "agent_type": "native" });
-        assert_eq!(checked(theirs), Ok(()));
-        for agent in [
-            json!({ "name": "a", "agent_type": "native", "config": { "nam": "b" } }),
-            json!({ "name": "a", "agent_type": "echo", "config": { "nam": "b" } }),
-        ] {
-            assert_eq!(checked(agent), Err("config.nam".to_owned()));
         }
     }
 }

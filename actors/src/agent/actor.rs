@@ -69,6 +69,15 @@ impl Entity for AgentEntity {
                 hosting::retake(cx, node);
                 Ok(())
             }
+            Message::Share(node) => {
+                hosting::share(cx, node);
+                Ok(())
+            }
+            Message::Ending => {
+                hosting::ending(cx);
+                Ok(())
+            }
+            Message::Lacking => health::lacking(cx).await,
             Message::Placed {
                 move_number,
                 hosted,

@@ -7,7 +7,7 @@ use protocol::{agent::Placement, id::AgentId, id::NodeId};
 use crate::cluster::{Site, Standing};
 
 /// Agents that a node may have more than its fair share before some are moved.
-const SLACK: usize = 2;
+const SLACK: usize = 1;
 
 /// The node that is to host an agent: the present one as long as it fits, else the one whose name
 /// and the agent's id draw the highest lot. So a node that leaves gives its agents to all others

@@ -308,6 +308,12 @@ impl Placement for Known {
         self.live_controls()
     }
 
+    fn lives(&self, name: &str) -> bool {
+        let roster = self.membership.roster();
+        let mut members = roster.members().iter();
+        members.any(|row| row.member.name == name && row.lives())
+    }
+
     fn own_id(&self, fresh: &mut dyn FnMut() -> Uuid) -> Option<Uuid> {
         if self.holdings.held().is_empty() {
             return None;

@@ -2,7 +2,10 @@
 
 pub(crate) mod proxy;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use protocol::id::{AgentId, NodeId};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -78,6 +81,8 @@ struct State {
     /// The rows of the tree: they stay while a proxy comes back after a failure.
     places: HashMap<AgentId, Guard>,
     failures: HashMap<AgentId, Failures>,
+    /// Control nodes that know which Rust code this node has.
+    introduced: HashSet<NodeId>,
     /// What each control node was told.
     told: HashMap<NodeId, HashMap<AgentId, Figures>>,
     /// Whether they are about to be told.
@@ -233,10 +238,14 @@ impl HostsActor {
             // What was told before a node could be reached again may not have arrived.
             changes.mark_unchanged();
             state.told.clear();
+            state.introduced.clear();
         }
         state.told.retain(|node, _| others.contains(node));
         let load = self.hosts.node_load();
         for node in others {
+            if !state.introduced.contains(&node) && self.hosts.tell_natives(node) {
+                state.introduced.insert(node);
+            }
             let told = state.told.entry(node).or_default();
             let news = self.hosts.news(told);
             let mut arrives = true;

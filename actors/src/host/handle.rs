@@ -1,12 +1,15 @@
 //! [`Hosts`]: what a node hosts, and how its tasks reach what others host.
 
+mod files;
 mod hosted;
+mod natives;
 mod reach;
 mod report;
 mod serve;
 mod tell;
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -29,6 +32,7 @@ use runtime::{
 
 pub(crate) use self::{
     hosted::{Hosted, Post, Vitals},
+    natives::Offer,
     report::{Report, record},
 };
 use super::{
@@ -43,7 +47,7 @@ use crate::{
     adapter::{Adapter, Doors, for_agent},
     agent::actor::AgentEntity,
     allocator::{Allocator, NodeLoad},
-    cluster::{Lease, Owner, Surroundings},
+    cluster::{Carrier, Lease, Owner, Surroundings, parcel::Limits},
     registry::{Gate, Registry, Slot},
     task::actor::TaskEntity,
 };
@@ -76,6 +80,8 @@ pub(crate) struct Inner {
     closed: AtomicBool,
     local: OnceLock<Local>,
     load: Mutex<Option<NodeLoad>>,
+    /// Agents written in Rust that other nodes have, as far as they told.
+    natives: DashMap<NodeId, HashSet<String>>,
     address: Address<actor::Message>,
 }
 
@@ -101,7 +107,9 @@ impl std::ops::Deref for Hosts {
 }
 
 impl Hosts {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(mut parts: Parts) -> Self {
+        let carrier = Carrier::new(parts.around.net, Limits::WORK);
+        parts.around.net = Arc::new(carrier);
         Self(Arc::new(Inner {
             parts,
             hosted: DashMap::new(),
@@ -112,6 +120,7 @@ impl Hosts {
             closed: AtomicBool::new(false),
             local: OnceLock::new(),
             load: Mutex::default(),
+            natives: DashMap::new(),
             address: Address::vacant(),
         }))
     }
@@ -210,7 +219,7 @@ impl Hosts {
             Some(post) => post.adapter.clone(),
             None => self.adapter(&order),
         };
-        let (limit, running) = (order.spec.max_tasks, order.running);
+        let (limit, running) = (order.slots(), order.running);
         let (stamp, changed) = (order.stamp, same.is_none());
         if is_new {
             hosted.change(|vitals| *vitals = Vitals::default());
@@ -242,10 +251,11 @@ impl Hosts {
             .ok()
     }
 
-    /// Hosts an agent no more: its gate is closed, what runs ends as asked.
-    pub(crate) fn retire(&self, retire: Retire) -> Result<(), Outranked> {
+    /// Hosts an agent no more: its gate is closed, what runs ends as asked. Answers how many of its
+    /// slots are taken still.
+    pub(crate) fn retire(&self, retire: Retire) -> Result<u32, Outranked> {
         let Some(hosted) = self.known(retire.agent) else {
-            return Ok(());
+            return Ok(0);
         };
         hosted.obey(retire.stamp, None)?;
         hosted.gate.set_limit(0);
@@ -253,7 +263,7 @@ impl Hosts {
             hosted.stop_all();
         }
         let _ = self.0.address.cast(actor::Message::Stop(retire.agent));
-        Ok(())
+        Ok(hosted.gate.taken())
     }
 
     /// Runs an attempt whose slot is on this node.
@@ -323,6 +333,7 @@ impl Hosts {
         // Dropped after the lock: a slot that comes free may be asked for at once.
         let lapsed = self.bookings().lapsed(now, gone);
         drop(lapsed);
+        self.0.natives.retain(|node, _| !gone(*node));
         let mut tokens = self.tokens();
         tokens.forget(now);
         let any = !tokens.is_empty();
@@ -377,7 +388,7 @@ impl Hosts {
             tracing::warn!(running, "the node's lease is gone: all that it runs ends");
         }
         for hosted in self.all() {
-            let limit = hosted.post().map_or(0, |post| post.order.spec.max_tasks);
+            let limit = hosted.post().map_or(0, |post| post.order.slots());
             let open = !lost && !self.0.closed.load(Ordering::SeqCst);
             hosted.gate.set_limit(if open { limit } else { 0 });
             if lost {

@@ -49,6 +49,16 @@ pub(crate) struct Order {
     pub(crate) stamp: Stamp,
     #[serde(default)]
     pub(crate) running: Running,
+    /// Slots that attempts on nodes which hosted it before still take.
+    #[serde(default)]
+    pub(crate) held: u32,
+}
+
+impl Order {
+    /// Slots that are open at this host.
+    pub(crate) fn slots(&self) -> u32 {
+        self.spec.max_tasks.saturating_sub(self.held)
+    }
 }
 
 /// What becomes of attempts that run when an agent is stopped or moved.
@@ -166,6 +176,8 @@ pub(crate) enum Reply {
     Done,
     /// A later owner said otherwise.
     Outranked,
+    /// It is hosted there no more; so many of its attempts go on to their end.
+    Retired { running: u32 },
     /// A slot is kept.
     Reserved {
         reservation: u64,
@@ -272,6 +284,8 @@ pub(crate) enum Notice {
         #[serde(default)]
         node: Option<NodeLoad>,
     },
+    /// Agents written in Rust that the sender has.
+    Natives(Vec<String>),
     /// Asked: a page of what the receiver owns, after this agent.
     List { after: Option<AgentId> },
 }

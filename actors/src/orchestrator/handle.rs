@@ -4,6 +4,7 @@ mod agents;
 mod cases;
 mod cluster;
 mod feed;
+mod files;
 mod lookup;
 mod peers;
 mod rebuild;
@@ -14,13 +15,7 @@ mod submission;
 mod system;
 mod tasks;
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
 use protocol::{
@@ -38,15 +33,16 @@ use serde::{Deserialize, Serialize};
 
 pub use cases::Cancel;
 pub use cluster::Duty;
+pub use files::{Artifact, Pieces};
 pub use peers::{Asked, Cluster, Peers};
 pub use rebuild::{Rebuilt, rebuild};
 
 use crate::{
     Config, Rejection,
     adapter::Adapter,
-    cluster::Roll,
+    cluster::{Carrier, Roll, parcel::Limits},
     host::Worker,
-    orchestrator::{Placement, parcel::Parcels},
+    orchestrator::Placement,
     services::Services,
 };
 
@@ -97,7 +93,6 @@ struct Inner {
     id: NodeId,
     name: Arc<str>,
     started_at: Timestamp,
-    clock: Clock,
     tree: Tree,
     /// Absent on a node without a store.
     own: Option<Own>,
@@ -124,16 +119,19 @@ struct Own {
 struct Member {
     peers: Arc<dyn Peers>,
     placement: Arc<dyn Placement>,
-    parcels: Mutex<Parcels>,
+    /// For use cases, of whatever size.
+    carrier: Carrier,
     feeds: feed::Feeds,
 }
 
 impl Member {
     fn new(cluster: Cluster) -> Self {
+        let net = Arc::new(peers::Links(cluster.peers.clone()));
+        let carrier = Carrier::new(net, Limits::CALLS);
         Self {
             peers: cluster.peers,
             placement: cluster.placement,
-            parcels: Mutex::default(),
+            carrier,
             feeds: feed::Feeds::default(),
         }
     }

@@ -3,17 +3,27 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use protocol::id::NodeId;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use runtime::supervision::{self, ChildSpec, Restart, child};
 
-use super::Registry;
-use crate::{agent::actor as agent, services::Services, task::actor as task};
+use super::{Agent, Registry};
+use crate::{
+    agent::{actor as agent, placing},
+    cluster::{Owner, Standing},
+    host::Offer,
+    services::Services,
+    task::actor as task,
+};
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Looks between two digests.
+/// Looks between two digests, and between two moves of idle agents.
 const DIGEST: u32 = 5;
+
+/// Agents that move at once.
+const MOVED: usize = 4;
 
 struct AgentManager {
     services: Services,
@@ -83,6 +93,7 @@ impl Actor for AgentManager {
                 *looks = looks.wrapping_add(1);
                 if looks.is_multiple_of(DIGEST) {
                     self.services.directory.tell_digest();
+                    rebalance(&self.services);
                 }
                 myself.send_after(PERIOD, || Message::Look);
             }
@@ -96,6 +107,45 @@ impl Actor for AgentManager {
             }
         }
         Ok(())
+    }
+}
+
+/// Lets idle agents move, a few at a time, from nodes that host many to nodes that host few. Every
+/// control node comes to the same plan, and carries out what concerns its own agents.
+fn rebalance(services: &Services) {
+    let hosts = &services.hosts;
+    let sites = hosts.around.cluster.sites();
+    let mut hosted: HashMap<NodeId, usize> = sites
+        .iter()
+        .filter(|site| site.standing == Standing::Up)
+        .map(|site| (site.node, 0))
+        .collect();
+    let mut agents = services.registry.all();
+    agents.sort_unstable_by_key(|agent| agent.id);
+    let host = |agent: &Agent| agent.facts().host.as_ref().map(|(node, _)| *node);
+    for agent in &agents {
+        if let Some(count) = host(agent).and_then(|node| hosted.get_mut(&node)) {
+            *count += 1;
+        }
+    }
+    let hosted: Vec<(NodeId, usize)> = hosted.into_iter().collect();
+    for (from, to, count) in placing::moves(&hosted, MOVED) {
+        let Some(site) = sites.iter().find(|site| site.node == to) else {
+            continue;
+        };
+        let movable = agents.iter().filter(|agent| {
+            let facts = agent.facts();
+            host(agent) == Some(from)
+                && agent.load(&facts).taken == 0
+                && placing::fits(&facts.spec.placement, site)
+                && hosts.offer(to, &facts.spec) == Offer::Made
+        });
+        for agent in movable.take(count) {
+            if hosts.owner(agent.id) == Owner::Here {
+                let share = agent::Message::Share(to);
+                services.agents.tell_active(agent.id.into(), share);
+            }
+        }
     }
 }
 

@@ -171,6 +171,7 @@ impl Directory {
                     self.catch_up(from);
                 }
             }
+            Notice::Natives(names) => self.0.hosts.learn_natives(from, names),
             Notice::List { after } => {
                 only_control()?;
                 return Ok(write(&self.page(after)?));

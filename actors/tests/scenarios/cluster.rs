@@ -1,6 +1,8 @@
 //! Agents and attempts across nodes.
 
 mod board;
+mod homes;
+mod large;
 mod town;
 mod workers;
 
@@ -13,7 +15,7 @@ use protocol::{
 use serde_json::{Value, json};
 
 use self::{board::Fate, town::Town};
-use crate::support::{task, until};
+use crate::support::until;
 
 fn by_capability() -> Value {
     json!({ "capability": "work" })
@@ -289,10 +291,16 @@ async fn an_agent_leaves_a_node_that_drains_and_what_ran_there_ends_there() {
     let admin = Caller::admin();
     until(async || {
         let now = town["a"].agent(&admin, "one").await.ok()?;
-        (now.node != agent.node && now.capacity == 5).then_some(())
+        // The slot of the attempt that goes on is not opened twice.
+        (now.node != agent.node && now.capacity == 4).then_some(())
     })
     .await;
     first.tool.release(1);
+    until(async || {
+        let now = town["a"].agent(&admin, "one").await.ok()?;
+        (now.node != agent.node && now.capacity == 5).then_some(())
+    })
+    .await;
     town.settled("a", id).await;
     let attempts = town.attempts("a", id).await;
     assert_eq!(
@@ -416,22 +424,4 @@ async fn health_that_a_host_finds_is_recorded_by_the_owner_and_known_to_all() {
         (report.detail == "as told").then_some(())
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_step_whose_input_does_not_fit_into_a_message_fails_with_a_clear_word() {
-    let town = Town::of(&["a", "b"]).await;
-    town.agent("a", "one", "b", 5).await;
-    let large = "x".repeat(200 * 1024);
-    let spec = json!({
-        "description": "large", "input": large,
-        "steps": [{ "id": "a", "agent": "one", "input": large }],
-    });
-    let admin = Caller::admin();
-    let submitted = town["a"].submit(&admin, task(spec), None, None);
-    let id = submitted.await.unwrap().task.id;
-    let task = town.settled("a", id).await;
-    let error = task.error.unwrap();
-    assert_eq!(error.code, "too_large");
-    town.knows(&town["b"], "one", 5).await;
 }

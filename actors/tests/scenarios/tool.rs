@@ -21,6 +21,7 @@ pub(crate) struct Tool {
     permits: Semaphore,
     healthy: AtomicBool,
     finding: Mutex<Probe>,
+    answer: Mutex<Option<Value>>,
     calls: Mutex<Vec<Call>>,
     begun: watch::Sender<usize>,
     running: AtomicUsize,
@@ -35,6 +36,7 @@ impl Default for Tool {
             permits: Semaphore::new(0),
             healthy: AtomicBool::new(true),
             finding: Mutex::new(Probe::Unknown("not told".to_owned())),
+            answer: Mutex::default(),
             calls: Mutex::default(),
             begun: watch::Sender::default(),
             running: AtomicUsize::new(0),
@@ -57,6 +59,11 @@ impl Tool {
 
     pub(crate) fn set_finding(&self, finding: Probe) {
         *self.finding.lock().unwrap() = finding;
+    }
+
+    /// What every call answers from now on.
+    pub(crate) fn answer(&self, answer: Value) {
+        *self.answer.lock().unwrap() = Some(answer);
     }
 
     /// Descriptions of the tasks that called, in order.
@@ -120,7 +127,8 @@ impl Adapter for Tool {
                 }
                 permit = self.permits.acquire() => {
                     permit.unwrap().forget();
-                    Ok(json!({ "did": call.step }))
+                    let told = self.answer.lock().unwrap().clone();
+                    Ok(told.unwrap_or_else(|| json!({ "did": call.step })))
                 }
             };
             self.running.fetch_sub(1, Ordering::SeqCst);

@@ -60,6 +60,24 @@ pub(super) async fn checked(
     Ok(())
 }
 
+/// Says so when the agent's code is on no node.
+pub(super) async fn lacking(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
+    let Some(detail) = hosting::lacking(cx) else {
+        return Ok(());
+    };
+    let report = HealthReport {
+        status: Health::Unhealthy,
+        latency_ms: 0,
+        detail,
+        checked_at: cx.services.clock.now(),
+    };
+    checked(cx, &report, 0).await?;
+    if let Some(entry) = &cx.volatile.entry {
+        entry.change(|facts| facts.health = Some(report));
+    }
+    Ok(())
+}
+
 /// The alert that goes out when the rechecks failed too.
 fn alert(cx: &mut Cx, name: &str, report: &HealthReport, failures: u32) -> Vec<Delivery> {
     if failures == 0 {

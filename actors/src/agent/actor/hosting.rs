@@ -11,19 +11,25 @@ use super::{
 };
 use crate::{
     agent::placing,
-    host::{Fact, Order, Retire, Running, Stamp},
+    host::{Fact, Offer, Order, Retire, Running, Stamp},
 };
 
 /// How soon a node is looked for again when the one that was chosen did not take the agent.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// How long a node is looked for that has an agent's code before operators hear of it.
+const LOOKED_FOR: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// Where the agent is hosted, and where it is on its way to.
 #[derive(Debug, Default)]
 pub(super) struct Hosting {
     /// The node that hosts it, its name, and the position of the events that it knows.
     host: Option<(NodeId, Arc<str>, u64)>,
-    /// Nodes that may host it, because they were asked to or did once.
+    /// Nodes that may host it, because they were asked to or did once, and those on which attempts
+    /// of then go on.
     maybe: Vec<NodeId>,
+    /// Where it is to go though it could stay.
+    wish: Option<NodeId>,
     /// Counts the moves; only the last one counts.
     moves: u64,
     under_way: Option<(NodeId, u64, AbortHandle)>,
@@ -84,6 +90,31 @@ pub(super) fn retake(cx: &mut Cx, node: NodeId) {
     }
 }
 
+/// Another node has fewer agents: an idle one moves there.
+pub(super) fn share(cx: &mut Cx, to: NodeId) {
+    let entry = cx.volatile.entry.as_ref();
+    let idle = entry.is_some_and(|agent| agent.load(&agent.facts()).taken == 0);
+    let hosting = &cx.volatile.hosting;
+    let settled = hosting.under_way.is_none() && hosting.maybe.len() == 1;
+    if !idle || !settled || cx.state.deleted {
+        return;
+    }
+    cx.volatile.hosting.wish = Some(to);
+    if target(cx).is_some_and(|(node, _)| node == to) {
+        show(cx, Running::GoesOn);
+    }
+    cx.volatile.hosting.wish = None;
+}
+
+/// The agent's code was on no node, and may have come since.
+pub(super) fn lacking(cx: &Cx) -> Option<String> {
+    if target(cx).is_some() {
+        return None;
+    }
+    let spec = cx.state.spec.as_ref().filter(|_| !cx.state.deleted)?;
+    cx.services.hosts.lacking(spec)
+}
+
 /// The node that is to host the agent.
 fn target(cx: &Cx) -> Option<(NodeId, Arc<str>)> {
     let spec = cx.state.spec.as_ref().filter(|_| !cx.state.deleted)?;
@@ -92,7 +123,15 @@ fn target(cx: &Cx) -> Option<(NodeId, Arc<str>)> {
         (Some((node, ..)), _) | (None, Some((node, ..))) => Some(*node),
         (None, None) => None,
     };
-    let sites = cx.services.hosts.around.cluster.sites();
+    let hosts = &cx.services.hosts;
+    let mut sites = hosts.around.cluster.sites();
+    sites.retain(|site| match hosts.offer(site.node, spec) {
+        Offer::Made => true,
+        Offer::Lacking => false,
+        // Where it is hosted it was taken in.
+        Offer::Unknown => Some(site.node) == present,
+    });
+    let present = hosting.wish.or(present);
     let site = placing::choose(agent_id(cx), &spec.placement, present, &sites)?;
     Some((site.node, site.name.clone()))
 }
@@ -105,13 +144,14 @@ fn settle(cx: &mut Cx, running: Running) {
     let target = target(cx);
     let (hosts, head) = (cx.services.hosts.clone(), cx.state.head());
     let retire = retire(cx, running);
-    let order = Order {
+    let mut order = Order {
         agent: agent_id(cx),
         tenant: cx.state.tenant().into(),
         spec: Arc::new(*spec),
         mode: cx.state.mode,
         stamp: retire.stamp,
         running,
+        held: 0,
     };
     let (own, id) = (cx.services.agents.clone(), cx.id());
     let hosting = &mut cx.volatile.hosting;
@@ -149,6 +189,10 @@ fn settle(cx: &mut Cx, running: Running) {
     hosting.maybe.extend(target.iter().map(|(node, _)| *node));
     hosting.maybe.sort_unstable();
     hosting.maybe.dedup();
+    if target.is_none() {
+        cx.tell_self_after(LOOKED_FOR, Message::Lacking);
+    }
+    let hosting = &mut cx.volatile.hosting;
     if target.is_none() && leaving.is_empty() {
         return;
     }
@@ -156,11 +200,16 @@ fn settle(cx: &mut Cx, running: Running) {
     let to = target.map(|(node, _)| node);
     let moving = tokio::spawn(async move {
         // First nobody hosts it, then one does: its slots are never open twice.
+        let mut busy = Vec::new();
         for node in leaving {
-            hosts.retire_at(node, retire).await;
+            let running = hosts.retire_at(node, retire).await;
+            order.held = order.held.saturating_add(running);
+            if running > 0 {
+                busy.push(node);
+            }
         }
         let hosted = match to {
-            Some(node) if hosts.host_at(node, &order).await => Placed::On(node),
+            Some(node) if hosts.host_at(node, &order).await => Placed::On(node, busy),
             Some(_) | None => Placed::Nowhere,
         };
         own.tell_active(
@@ -195,12 +244,16 @@ pub(super) fn placed(cx: &mut Cx, move_number: u64, hosted: Placed) {
         .take()
         .map_or(0, |(_, version, _)| version);
     match hosted {
-        Placed::On(node) => {
+        Placed::On(node, busy) => {
             let sites = cx.services.hosts.around.cluster.sites();
             let name = sites.iter().find(|site| site.node == node);
             let name = name.map_or_else(|| node.to_string().into(), |site| site.name.clone());
-            hosting.maybe = vec![node];
+            hosting.maybe = busy;
+            hosting.maybe.push(node);
             hosting.host = Some((node, name, version));
+            if hosting.maybe.len() > 1 {
+                cx.tell_self_after(AGAIN, Message::Ending);
+            }
         }
         Placed::Nowhere => {
             hosting.host = None;
@@ -208,6 +261,14 @@ pub(super) fn placed(cx: &mut Cx, move_number: u64, hosted: Placed) {
         }
     }
     announce(cx);
+}
+
+/// Attempts that went on where the agent was before may have ended: its host opens their slots.
+pub(super) fn ending(cx: &mut Cx) {
+    let hosting = &cx.volatile.hosting;
+    if hosting.under_way.is_none() && hosting.maybe.len() > 1 {
+        settle(cx, Running::GoesOn);
+    }
 }
 
 /// The agent was removed: nobody hosts it, nobody knows it.

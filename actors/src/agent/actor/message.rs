@@ -36,15 +36,21 @@ pub(crate) enum Message {
     Place,
     /// A node hosts it that should not.
     Stray(NodeId),
+    /// A node that has fewer agents is to host it if it is idle.
+    Share(NodeId),
+    /// Attempts on nodes that hosted it before may have ended.
+    Ending,
+    /// No node could host it a while ago.
+    Lacking,
     /// A node hosts it now, or does not want to.
     Placed { move_number: u64, hosted: Placed },
 }
 
 /// What became of a move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Placed {
-    /// The node hosts it.
-    On(NodeId),
+    /// The node hosts it; on those others attempts go on.
+    On(NodeId, Vec<NodeId>),
     /// It does not: it is gone, or a later owner's word counts there.
     Nowhere,
 }
@@ -70,6 +76,9 @@ impl runtime::supervision::Message for Message {
             Self::Checked { .. } => "Checked",
             Self::Place => "Place",
             Self::Stray(_) => "Stray",
+            Self::Share(_) => "Share",
+            Self::Ending => "Ending",
+            Self::Lacking => "Lacking",
             Self::Placed { .. } => "Placed",
         }
     }

@@ -78,12 +78,15 @@ impl Hosts {
         answer == Some(Reply::Done)
     }
 
-    /// Lets a node host an agent no more; answers when it does not, or is gone.
-    pub(crate) async fn retire_at(&self, node: NodeId, retire: Retire) {
+    /// Lets a node host an agent no more; answers when it does not, or is gone, and how many of its
+    /// attempts go on there.
+    pub(crate) async fn retire_at(&self, node: NodeId, retire: Retire) -> u32 {
         if node == self.me() {
-            let _ = self.retire(retire);
-        } else {
-            self.insist(node, &Request::Retire(retire)).await;
+            return self.retire(retire).unwrap_or_default();
+        }
+        match self.insist(node, &Request::Retire(retire)).await {
+            Some(Reply::Retired { running }) => running,
+            Some(_) | None => 0,
         }
     }
 

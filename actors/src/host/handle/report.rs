@@ -159,8 +159,8 @@ pub(crate) async fn record(
 /// What a message between nodes cannot hold.
 pub(super) fn too_large(size: usize, limit: usize) -> Outcome {
     let message = format!(
-        "{size} bytes do not fit into a message between nodes ({limit}); let the tool write a file \
-         and pass its name, or bind the agent to the nodes that own tasks"
+        "{size} bytes are more than nodes pass to each other ({limit}); let the tool leave a file \
+         among its artifacts and answer with its name"
     );
     Outcome::Failed {
         error: Failure::new("too_large", message),

@@ -21,6 +21,7 @@ use crate::{
 impl Hosts {
     /// Answers other nodes from now on.
     pub(crate) fn serve(&self) {
+        self.serve_files();
         let hosts = self.clone();
         self.around.net.serve(
             Service::HOST,
@@ -40,7 +41,10 @@ impl Hosts {
         let request = read(&payload).map_err(|error| Fault::Refused(error.to_string()))?;
         let reply = match request {
             Request::Host(order) => done(self.host(order)),
-            Request::Retire(retire) => done(self.retire(retire)),
+            Request::Retire(retire) => match self.retire(retire) {
+                Ok(running) => Reply::Retired { running },
+                Err(super::Outranked) => Reply::Outranked,
+            },
             Request::Reserve { agent, task, step } => self.keep(agent, (from.node, task, step)),
             Request::Release { reservation, .. } => {
                 // Dropped after the lock: a slot that comes free may be asked for at once.

@@ -44,6 +44,13 @@ impl Hosts {
         self.around.net.tell(to, Service::AGENT, notice).is_ok()
     }
 
+    /// Tells a control node which agents written in Rust this node has; answers whether it is on its
+    /// way.
+    pub(in crate::host) fn tell_natives(&self, to: NodeId) -> bool {
+        let notice = write(&Notice::Natives(self.own_natives()));
+        self.around.net.tell(to, Service::AGENT, notice).is_ok()
+    }
+
     /// The proxy found something: this node's registry hears of it, and the agent's owner.
     pub(in crate::host) fn publish(&self, hosted: &Hosted) {
         let figures = hosted.figures();

@@ -2,6 +2,7 @@
 
 mod agent_change;
 mod agents;
+mod artifacts;
 mod events;
 mod nodes;
 mod submission;
@@ -20,6 +21,7 @@ pub(super) use agent_change::{Action, ChangeAgent, RegisterAgent, UpdateAgent};
 pub(super) use agents::{
     AgentConfig, AgentEvents, CheckAgent, CountAgents, ListAgents, ShowAgent, TotalAgents,
 };
+pub(super) use artifacts::{FindArtifact, Found, Recorded};
 pub(super) use events::{EventsAfter, views, visible};
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use submission::SubmitTask;

@@ -5,7 +5,10 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 use protocol::{id::NodeId, wire::Service};
 use runtime::cluster::{Fault, Handler, Mesh, Peer};
 
-use crate::orchestrator::Placement;
+use crate::{
+    cluster::{Asking, Net},
+    orchestrator::Placement,
+};
 
 /// What a request to another node came to, in time.
 pub type Asked<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Fault>> + Send + 'a>>;
@@ -61,4 +64,23 @@ pub struct Cluster {
     pub peers: Arc<dyn Peers>,
     /// What each of them owns.
     pub placement: Arc<dyn Placement>,
+}
+
+/// Links as the rest of this crate uses them.
+#[derive(Debug)]
+pub(super) struct Links(pub(super) Arc<dyn Peers>);
+
+impl Net for Links {
+    fn ask(&self, to: NodeId, service: Service, payload: Vec<u8>, within: Duration) -> Asking {
+        let peers = self.0.clone();
+        Box::pin(async move { peers.ask(to, service, payload, within).await })
+    }
+
+    fn tell(&self, to: NodeId, service: Service, payload: Vec<u8>) -> Result<(), Fault> {
+        self.0.tell(to, service, payload)
+    }
+
+    fn serve(&self, service: Service, handler: Handler) {
+        self.0.serve(service, handler);
+    }
 }

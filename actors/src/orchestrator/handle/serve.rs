@@ -7,21 +7,20 @@ use runtime::cluster::{Fault, Handler, Incoming, Outcome, Peer};
 use serde_json::value::RawValue;
 
 use super::{
-    Inner, Member, Orchestrator,
+    Orchestrator,
     cases::{
         AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CountAgents, CreateToken, DeleteTask, EventsAfter, ListAgents,
-        ListNodes, ListTasks, ListTokens, RegisterAgent, RemoveNode, RevokeToken, ShowAgent,
-        ShowAllocation, ShowNode, ShowResult, ShowTask, ShowTaskTree, ShowTree, ShowVitals,
-        ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnNode, UpdateAgent, UseCase,
+        CheckAgent, CheckpointTask, CountAgents, CreateToken, DeleteTask, EventsAfter,
+        FindArtifact, ListAgents, ListNodes, ListTasks, ListTokens, RegisterAgent, RemoveNode,
+        RevokeToken, ShowAgent, ShowAllocation, ShowNode, ShowResult, ShowTask, ShowTaskTree,
+        ShowTree, ShowVitals, ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnNode, UpdateAgent,
+        UseCase,
     },
 };
 use crate::{
     Rejection,
-    orchestrator::{
-        call::{Call, Reply, decode, encode, unreadable},
-        parcel::{Arrived, Frame, PIECE},
-    },
+    cluster::{Net, parcel::Limits},
+    orchestrator::call::{Call, Reply, decode, encode, unreadable},
 };
 
 /// One use case of any type.
@@ -34,7 +33,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 34] = [
+const TABLE: [Entry; 35] = [
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
     entry::<AmendTask>(),
@@ -48,6 +47,7 @@ const TABLE: [Entry; 34] = [
     entry::<CreateToken>(),
     entry::<DeleteTask>(),
     entry::<EventsAfter>(),
+    entry::<FindArtifact>(),
     entry::<ListAgents>(),
     entry::<ListNodes>(),
     entry::<ListTasks>(),
@@ -85,7 +85,7 @@ impl Orchestrator {
             return;
         };
         let calls = self.handler(|at, incoming| Box::pin(at.called(incoming)));
-        member.peers.serve(Service::CALL, calls);
+        member.carrier.serve(Service::CALL, calls);
         let feeds = self.handler(|at, incoming| Box::pin(at.followed(incoming)));
         member.peers.serve(Service::FEED, feeds);
     }
@@ -100,43 +100,8 @@ impl Orchestrator {
     }
 
     async fn called(self, incoming: Incoming) -> Result<Vec<u8>, Fault> {
-        let Inner { member, clock, .. } = &*self.0;
-        let Some(member) = member else {
-            return Err(Fault::Refused("the node is alone".to_owned()));
-        };
-        let from = incoming.from.node;
-        let call = match Frame::decode(&incoming.payload) {
-            Some(Frame::Whole(call)) => call.to_vec(),
-            Some(Frame::Part {
-                parcel,
-                index,
-                of,
-                bytes,
-            }) => {
-                // Not before it may ask anything at all are its pieces kept.
-                if !may_act_for_users(&incoming.from) {
-                    return Ok(member.frame(&incoming.from, &refused(&incoming.from), clock.now()));
-                }
-                let piece = (index, of);
-                let arrived = member
-                    .parcels()
-                    .arrived((from, parcel), piece, bytes, clock.now());
-                match arrived {
-                    Arrived::Whole(call) => call,
-                    Arrived::Kept => return Ok(Frame::Kept.encode()),
-                    Arrived::Gone => return Ok(Frame::Gone.encode()),
-                }
-            }
-            Some(Frame::Next { parcel, index }) => {
-                let now = clock.now();
-                return Ok(member.parcels().fetched(from, parcel, index, now));
-            }
-            Some(Frame::Kept | Frame::Gone) | None => {
-                return Err(Fault::Refused("the request cannot be read".to_owned()));
-            }
-        };
-        let reply = self.reply(&incoming.from, &call).await;
-        Ok(member.frame(&incoming.from, &reply, clock.now()))
+        let reply = self.reply(&incoming.from, &incoming.payload).await;
+        Ok(whole(&reply))
     }
 
     async fn reply(&self, from: &Peer, call: &[u8]) -> Reply {
@@ -173,28 +138,20 @@ impl Orchestrator {
     }
 }
 
-impl Member {
-    /// A reply as one message, with more to fetch when it is long.
-    fn frame(&self, to: &Peer, reply: &Reply, now: protocol::time::Timestamp) -> Vec<u8> {
-        let bytes = match encode(reply) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                let reply = Reply::Rejected(unreadable("answer", &error));
-                encode(&reply).unwrap_or_default()
-            }
-        };
-        if bytes.len() <= PIECE {
-            return Frame::Whole(&bytes).encode();
-        }
-        let first = self.parcels().leave(to.node, bytes, now);
-        first.unwrap_or_else(|| {
-            let reply = Reply::Rejected(Rejection::Overloaded {
-                message: "the answer is too large to be passed between nodes, or too many are on their way; ask for less".to_owned(),
-                retry_after: std::time::Duration::from_secs(2),
-            });
-            Frame::Whole(&encode(&reply).unwrap_or_default()).encode()
-        })
+/// A reply as it is sent; one that is too long is another reply.
+fn whole(reply: &Reply) -> Vec<u8> {
+    let encoded = encode(reply).unwrap_or_else(|error| {
+        let reply = Reply::Rejected(unreadable("answer", &error));
+        encode(&reply).unwrap_or_default()
+    });
+    if encoded.len() <= Limits::CALLS.largest {
+        return encoded;
     }
+    let reply = Reply::Rejected(Rejection::Overloaded {
+        message: "the answer is too large to be passed between nodes; ask for less".to_owned(),
+        retry_after: std::time::Duration::from_secs(2),
+    });
+    encode(&reply).unwrap_or_default()
 }
 
 /// Whether a node can have found out who its callers are.

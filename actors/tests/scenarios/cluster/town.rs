@@ -138,10 +138,9 @@ impl std::ops::Index<&str> for Town {
     }
 }
 
-fn natives(tool: &Arc<Tool>) -> HashMap<String, Arc<dyn Adapter>> {
-    ["one", "two"]
-        .map(|name| (name.to_owned(), tool.clone() as Arc<dyn Adapter>))
-        .into()
+fn natives(tool: &Arc<Tool>, names: &[&str]) -> HashMap<String, Arc<dyn Adapter>> {
+    let one = |name: &&str| ((*name).to_owned(), tool.clone() as Arc<dyn Adapter>);
+    names.iter().map(one).collect()
 }
 
 impl Town {
@@ -168,7 +167,7 @@ impl Town {
                     node: name.to_owned(),
                     store: life.clone(),
                     data_dir: std::env::temp_dir().join("troupe-scenarios-none"),
-                    natives: natives(&tool),
+                    natives: natives(&tool, &["one", "two"]),
                 },
                 around,
             )
@@ -184,13 +183,18 @@ impl Town {
 
     /// A worker of this name over what an earlier one left in `data_dir`.
     pub(crate) async fn hire(&mut self, name: &str, data_dir: &Path) -> Hand {
+        self.hire_with(name, data_dir, &["one", "two"]).await
+    }
+
+    /// The same, whose program has these native agents.
+    pub(crate) async fn hire_with(&mut self, name: &str, data_dir: &Path, has: &[&str]) -> Hand {
         let roles = [NodeRole::Worker].into_iter().collect();
         let (around, lease) = self.surroundings(name, roles);
         let (id, tool) = (around.me.node, Arc::new(Tool::default()));
         let setup = WorkerSetup {
             config: quick(),
             data_dir: data_dir.to_owned(),
-            natives: natives(&tool),
+            natives: natives(&tool, has),
             capacity: Resources::default(),
             children: Vec::new(),
         };

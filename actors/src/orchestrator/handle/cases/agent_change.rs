@@ -7,7 +7,6 @@ use protocol::{
     agent::{AgentSpec, StopMode},
     api::{AgentUpdate, AgentView, FieldError},
     id::AgentId,
-    member::NodeRole,
 };
 use runtime::entity::Seed;
 use serde::{Deserialize, Serialize};
@@ -16,14 +15,12 @@ use tokio::sync::oneshot;
 use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least, unanswered, unreachable};
 use crate::{
     Rejection,
-    adapter::{Stage, for_agent, for_another_host, verify},
+    adapter::{Stage, verify},
     agent::{
         actor::{Change, Message, name_taken},
-        placing::fits,
         state,
     },
     registry::Agent,
-    services::Services,
 };
 
 /// Names under which no agent could be asked for; `.` and `..` are taken out of paths on their way.
@@ -58,7 +55,7 @@ impl UseCase for RegisterAgent {
         let spec = self.spec;
         at_least(caller, Role::Operator)?;
         let services = &at.own()?.services;
-        check(&spec, |spec| callable(spec, services))?;
+        check(&spec, |spec| services.hosts.check_spec(spec))?;
         // The store refuses a name twice as well; an actor of that name would take the place of the
         // first one in the tree before it is refused.
         let tenant = services.registry.tenant(&caller.tenant);
@@ -109,8 +106,8 @@ impl UseCase for UpdateAgent {
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<AgentView> {
         let found = at.find_agent(caller, &self.agent).await?;
         let spec = state::updated(&found.facts().spec, self.update.clone());
-        let services = &at.own()?.services;
-        check(&spec, |spec| callable(spec, services))?;
+        let hosts = &at.own()?.services.hosts;
+        check(&spec, |spec| hosts.check_spec(spec))?;
         let change = Change::Update(Box::new(self.update));
         at.change_agent(caller, &found, change).await?;
         let changed = at.find_agent(caller, &self.agent).await?;
@@ -189,16 +186,6 @@ fn unverified((stage, cause): (Stage, String)) -> Rejection {
         code: "verification_failed",
         message: format!("verification failed at stage `{stage}`: {cause}; nothing was stored"),
         errors: vec![FieldError::new(field, format!("{stage}: {cause}"))],
-    }
-}
-
-/// Whether an agent makes sense to whoever will host it, as far as this node can tell.
-fn callable(spec: &AgentSpec, services: &Services) -> Result<(), Vec<FieldError>> {
-    let me = &services.hosts.around.me;
-    if me.roles.has(NodeRole::Worker) && fits(&spec.placement, me) {
-        for_agent(spec, &services.doors).map(drop)
-    } else {
-        for_another_host(spec, &services.doors)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use protocol::{
     access::Caller,
+    allocation::{Exclusion, ScoreCard},
     api::{
         AllocationView, Page, ResultView, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep,
         WhyView,
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::{
     Rejection,
+    services::Services,
     task::{
         Task,
         actor::{self, Message},
@@ -219,7 +221,7 @@ impl UseCase for ShowWhy {
         let id = self.id;
         let tenant = visible(at, caller, id).await?.tenant;
         let task = at.read(id, |task, _| task.clone()).await?;
-        let allocator = &at.own()?.services.allocator;
+        let services = &at.own()?.services;
         let requests = actor::requests(&tenant, id, &task);
         let steps: Vec<WhyStep> = task
             .steps
@@ -230,8 +232,15 @@ impl UseCase for ShowWhy {
                 let waiting = requests.iter().find(|(other, _)| *other == index);
                 let card = waiting
                     .filter(|_| step.retry_at.is_none())
-                    .map(|(_, request)| allocator.explain(request));
-                crate::task::why::step(&task, step, card)
+                    .map(|(_, request)| services.allocator.explain(request));
+                let lacking = card
+                    .as_ref()
+                    .and_then(|card| lacking(services, &tenant, card));
+                let mut why = crate::task::why::step(&task, step, card);
+                if let Some(lacking) = lacking {
+                    why.reason = format!("{}; {lacking}", why.reason);
+                }
+                why
             })
             .collect();
         let summary = match steps.first() {
@@ -245,6 +254,16 @@ impl UseCase for ShowWhy {
             steps,
         })
     }
+}
+
+/// What is said of the first agent that could have a step if a node had its code.
+fn lacking(services: &Services, tenant: &str, card: &ScoreCard) -> Option<String> {
+    let agents = services.registry.tenant(tenant);
+    card.candidates
+        .iter()
+        .filter(|candidate| candidate.excluded == Some(Exclusion::Unhosted))
+        .filter_map(|candidate| agents.agents.get(&candidate.agent))
+        .find_map(|agent| services.hosts.lacking(&agent.facts().spec))
 }
 
 /// A task and its parts.
@@ -295,7 +314,7 @@ impl Orchestrator {
     }
 
     /// Reads a task: from its actor while it is active here, else from its stream.
-    async fn read<R: Send + 'static>(
+    pub(super) async fn read<R: Send + 'static>(
         &self,
         id: TaskId,
         read: impl Fn(&Task, u64) -> R + Clone + Send + 'static,

@@ -23,6 +23,7 @@ use tokio::{
 use super::{LOOK, Orchestrator, WINDOW};
 use crate::{
     Rejection,
+    cluster::parcel::PIECE,
     orchestrator::{
         Owner,
         call::{Follow, News, Subscribed, decode, encode},
@@ -31,7 +32,6 @@ use crate::{
             cases::{views, visible},
             serve::{forbidden, may_act_for_users},
         },
-        parcel::PIECE,
     },
 };
 
