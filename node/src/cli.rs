@@ -75,7 +75,7 @@ struct Global {
         hide_env = true
     )]
     url: Option<String>,
-    /// The token to call it with
+    /// The token to call it with; with `start --join`, the one-time token that lets the node in
     #[arg(
         long,
         global = true,

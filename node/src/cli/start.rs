@@ -28,17 +28,10 @@ pub(super) struct Start {
     /// The node's name, the same after a restart [default: local]
     #[arg(long)]
     name: Option<String>,
-    /// Joins the cluster of the node whose mesh is there; the first time with --token
+    /// Joins the cluster of the node whose mesh is there; the first time with the one-time --token
+    /// that `troupe token create`, or the first node's start, printed
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     join: Option<String>,
-    /// The one-time token that `troupe token create`, or the first node's start, printed
-    #[arg(
-        long,
-        env = "TROUPE_JOIN_TOKEN",
-        hide_env_values = true,
-        requires = "join"
-    )]
-    token: Option<String>,
     /// What this node does: control, worker, edge [default: all that its cluster allows]
     #[arg(long, value_name = "ROLE,...", value_delimiter = ',', value_parser = super::task::word::<NodeRole>)]
     roles: Option<Vec<NodeRole>>,
@@ -91,7 +84,7 @@ impl Start {
         let mesh = config.cluster.listen;
         let mut node = Node::builder().config(config).mesh(mesh);
         if let Some(address) = self.join {
-            node = node.join(address, self.token);
+            node = node.join(address, global.token.clone());
         }
         let node = node.start().await?;
         announce(&node).await;
