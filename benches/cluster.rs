@@ -55,10 +55,7 @@ async fn report() -> Result<()> {
 
 async fn start(program: &Path, folder: &Path, server: &PrivatePostgres) -> Result<[Node; 3]> {
     let url = server.url();
-    let founder = [
-        ("TROUPE_STORE__URL", &*url),
-        ("TROUPE_NODE__NAME", "n1"),
-    ];
+    let founder = [("TROUPE_STORE__URL", &*url), ("TROUPE_NODE__NAME", "n1")];
     let first = Node::start_with(program, &folder.join("n1"), &founder).await?;
     let second = join(program, folder, &first, "n2").await?;
     let third = join(program, folder, &second, "n3").await?;
@@ -126,8 +123,18 @@ async fn lose(program: &Path, folder: &Path, server: &PrivatePostgres, loss: Los
     figure("the loss is noticed by its links", missed, "s", missing);
     let [mut connection, ..] = connections;
     let resumed = resumed(&mut connection, &tasks, at).await?;
-    figure("attempts that it ran begin anew, p50", resumed.percentile(0.5), "ms", Goal::None);
-    figure("attempts that it ran begin anew, p99", resumed.percentile(0.99), "ms", resuming);
+    figure(
+        "attempts that it ran begin anew, p50",
+        resumed.percentile(0.5),
+        "ms",
+        Goal::None,
+    );
+    figure(
+        "attempts that it ran begin anew, p99",
+        resumed.percentile(0.99),
+        "ms",
+        resuming,
+    );
     first.stop().await?;
     second.stop().await?;
     Ok(())
