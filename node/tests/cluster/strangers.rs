@@ -62,7 +62,8 @@ pub(crate) async fn knock(cluster: &mut Cluster) {
 async fn is_closed(mut stream: TcpStream) {
     let mut rest = [0; 4096];
     let reading = async { while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {} };
-    timeout(CLOSED, reading).await.expect("it was left open");
+    let closed = timeout(CLOSED, reading).await;
+    assert!(closed.is_ok(), "it was left open");
 }
 
 /// Each is told in one line what is wrong.
