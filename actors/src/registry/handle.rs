@@ -197,7 +197,8 @@ impl Directory {
                 }
                 Reported::Foreign => {
                     self.too_early(from, figures);
-                    if self.0.hosts.owner(agent.id) == Owner::Here {
+                    // A node that was told to let go says so with its last figures.
+                    if figures.limit > 0 && self.0.hosts.owner(agent.id) == Owner::Here {
                         self.0.hosts.tell_stray(agent.id, from);
                     }
                 }

@@ -297,10 +297,10 @@ impl Cluster {
             let took = founder.start(None).await;
             let log = founder.log();
             let join = line(&log, "join").unwrap();
-            let token = join
+            let mut token = join
                 .split_whitespace()
                 .skip_while(|word| *word != "--token");
-            let token: Token = token.skip(1).next().unwrap().parse().unwrap();
+            let token: Token = token.nth(1).unwrap().parse().unwrap();
             self.authority = Some(token.authority());
             self.machines.push(founder);
             return took;
@@ -411,7 +411,7 @@ impl Cluster {
     }
 
     /// The node that owns a task, by its name.
-    pub(crate) fn owner<'a>(survey: &'a Survey, task: TaskId) -> Option<&'a str> {
+    pub(crate) fn owner(survey: &Survey, task: TaskId) -> Option<&str> {
         let entity = EntityId::new(EntityKind::Task, task.uuid());
         let count = u16::try_from(survey.shards.len()).unwrap();
         let owner = survey.shards[usize::from(Shard::of(entity, count).0)].owner?;
