@@ -59,7 +59,7 @@ const IMPURE: &[&str] = &[
 
 /// Tests that may pause between two looks at another process, and why a reply cannot tell them.
 const POLLING_TESTS: &[(&str, &str)] = &[(
-    "node/tests/crash/process.rs",
+    "node/tests/support/process.rs",
     "processes, files and ports of a killed node tell nobody when they change",
 )];
 

@@ -1,5 +1,7 @@
 //! [`Host`]: tell an entity something by its address, wherever it is in its life.
 
+mod departure;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -20,9 +22,7 @@ use super::{
 };
 use crate::{
     journal::Journal,
-    metrics,
-    placement::Evict,
-    store,
+    metrics, store,
     supervision::{self, Address, Gone, Guard, SpawnError, Status, Tree},
 };
 
@@ -31,9 +31,6 @@ const REACH: Duration = Duration::from_secs(10);
 
 /// Until the notice of an actor's end has reached its supervisor.
 const SOON: Duration = Duration::from_millis(1);
-
-/// How long an entity may take to finish what it does when it has to leave.
-const POLITE: Duration = Duration::from_secs(2);
 
 /// Streams activated at once at start.
 const BATCH: u32 = 200;
@@ -299,20 +296,6 @@ impl<E: Entity> Host<E> {
         groups
     }
 
-    /// Takes the entities of `scope` out of memory; answers when they are gone. What is told them
-    /// meanwhile is refused, as long as this node does not own them.
-    pub async fn evict(&self, scope: &store::Scope, how: Evict) {
-        let ids: Vec<EntityId> = self
-            .0
-            .slots
-            .iter()
-            .map(|slot| *slot.key())
-            .filter(|id| scope.holds(*id))
-            .collect();
-        let all = ids.iter().map(|id| self.0.put_away(*id, how));
-        futures_util::future::join_all(all).await;
-    }
-
     fn owned(&self, id: EntityId) -> Result<Epoch, TellError> {
         let holdings = self.0.journal.holdings();
         holdings.activates(id).ok_or(TellError::Elsewhere(id))
@@ -537,59 +520,6 @@ impl<E: Entity> Inner<E> {
     /// The entity was loaded.
     pub(super) fn activated(&self, id: EntityId, address: Address<E::Message>) {
         self.slots.insert(id, Slot::Active(address));
-    }
-
-    /// Sends an entity out of memory; nothing happens when it is on its way already, unless at once.
-    fn dismiss(&self, id: EntityId, how: Evict) {
-        let cell = match self.slots.get(&id).as_deref() {
-            Some(Slot::Active(address)) => address.cell(),
-            Some(Slot::Busy { .. }) | None => None,
-        };
-        match (how, cell) {
-            (Evict::Politely, Some(cell)) => {
-                if self.release(id) {
-                    let _ = cell.drain();
-                    self.leaving.insert(id, cell);
-                }
-            }
-            (Evict::AtOnce, Some(cell)) => {
-                self.release(id);
-                cell.kill();
-            }
-            (Evict::AtOnce, None) => {
-                if let Some((_, cell)) = self.leaving.remove(&id) {
-                    cell.kill();
-                }
-            }
-            (Evict::Politely, None) => {}
-        }
-    }
-
-    /// Sends an entity out of memory and waits until it is gone; one that takes too long is killed.
-    async fn put_away(&self, id: EntityId, how: Evict) {
-        let gone = tokio::time::timeout(POLITE, self.leaves(id, how)).await;
-        if gone.is_err() {
-            // Killed at its next pause; a handler that never pauses is the watchdog's matter.
-            let _ = tokio::time::timeout(POLITE, self.leaves(id, Evict::AtOnce)).await;
-        }
-        self.leaving.remove(&id);
-    }
-
-    async fn leaves(&self, id: EntityId, how: Evict) {
-        loop {
-            self.dismiss(id, how);
-            let over = match self.slots.get(&id).as_deref() {
-                Some(Slot::Busy { over, .. }) => Some(over.clone()),
-                // Its actor has just ended.
-                Some(Slot::Active(_)) => None,
-                None => return,
-            };
-            match over {
-                // It may have been about to come to life: then it is sent away in the next round.
-                Some(mut over) => drop(over.changed().await),
-                None => tokio::time::sleep(SOON).await,
-            }
-        }
     }
 
     /// Marks an active entity as on its way out; false when it is so already.

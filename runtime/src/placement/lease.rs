@@ -70,8 +70,10 @@ mod tests {
 
     #[test]
     fn timings_that_leave_no_second_chance_are_refused() {
-        let mut timing = Timing::default();
-        timing.renew = Duration::from_secs(3);
+        let mut timing = Timing {
+            renew: Duration::from_secs(3),
+            ..Timing::default()
+        };
         assert_eq!(timing.check().len(), 1);
         timing.margin = timing.ttl;
         assert_eq!(timing.check().len(), 1);

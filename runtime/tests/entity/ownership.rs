@@ -192,7 +192,7 @@ fn owner<'a>(nodes: &[&'a Node], id: EntityId) -> &'a Node {
     let mut owners = nodes
         .iter()
         .filter(|node| node.holdings.activates(id).is_some());
-    let owner = owners.next().expect("somebody owns it");
+    let owner = owners.next().unwrap();
     assert!(owners.next().is_none());
     owner
 }

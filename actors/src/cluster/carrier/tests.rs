@@ -1,3 +1,5 @@
+//! Payloads in pieces over links that lose some of them.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use protocol::member::Roles;

@@ -1,3 +1,5 @@
+//! Pieces that arrive, are missing, or come too late.
+
 use uuid::Uuid;
 
 use super::*;
