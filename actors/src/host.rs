@@ -1,8 +1,8 @@
 //! Agents on the node that hosts them: slots, attempts that run, health checks.
 //!
 //! An agent's owner decides which node hosts it and keeps its record; the host is the authority over
-//! its slots. [`Hosts`] is what a node hosts, [`Hosted`] one agent's part, with an agent-proxy that
-//! runs its attempts. Tasks anywhere reach it through the same [`Hosts`] of their own node.
+//! its slots. `Hosts` is what a node hosts, `Hosted` one agent's part, with an agent-proxy that
+//! runs its attempts. Tasks anywhere reach it through the same `Hosts` of their own node.
 
 pub(crate) mod actor;
 mod booking;
