@@ -71,7 +71,7 @@ impl UseCase for SubmitTask {
             body_hash: ChainHash(body),
         });
         let id = TaskId::from_uuid(at.fresh_id()?);
-        let plan = match at.admit_when_heard(caller, &spec).await {
+        let plan = match at.admit_when_heard(caller, &spec, key.as_ref()).await {
             Ok(plan) => plan,
             Err(rejection) => return at.made_before(caller, key, rejection, wait).await,
         };
@@ -135,7 +135,12 @@ const AGAIN: Duration = Duration::from_millis(50);
 impl Orchestrator {
     /// As [`admit`](Self::admit), but waits for word of an agent that the store has and this node has
     /// not heard of.
-    async fn admit_when_heard(&self, caller: &Caller, spec: &TaskSpec) -> Answer<Plan> {
+    async fn admit_when_heard(
+        &self,
+        caller: &Caller,
+        spec: &TaskSpec,
+        key: Option<&Idempotency>,
+    ) -> Answer<Plan> {
         let deadline = tokio::time::Instant::now() + HEARD_WITHIN;
         loop {
             let rejection = match self.admit(caller, spec).await {
@@ -145,6 +150,13 @@ impl Orchestrator {
             let Some(agent) = self.unheard(caller, spec).await? else {
                 return Err(rejection);
             };
+            // A repeat is answered with what the first one made, whoever is known here.
+            if let Some(key) = key
+                && let store = self.own()?.journal.store()
+                && store.made_by(&caller.tenant, &key.key).await?.is_some()
+            {
+                return Err(rejection);
+            }
             if tokio::time::Instant::now() > deadline {
                 return Err(Rejection::Unavailable {
                     message: format!("this node has not heard of agent `{agent}` yet"),
