@@ -23,7 +23,7 @@ async fn a_node_whose_root_gives_up_ends_with_70_and_starts_again() {
     sql(
         &troupe,
         "CREATE TRIGGER stuck BEFORE DELETE ON reminder BEGIN SELECT RAISE(ABORT, 'stuck'); END;
-         INSERT INTO reminder (stream, name, due) VALUES (x'0101980000000070008000000000000001', 'x', 0);",
+         INSERT INTO reminder (stream, slot, name, due) VALUES (x'0101980000000070008000000000000001', 1, 'x', 0);",
     )
     .await;
     let mut command = troupe.command(&["start", "--log", "error"]);

@@ -163,7 +163,9 @@ impl Desk<'_> {
         let founding = store.found(wanted).await?;
         let kept = self.papers.authority().map_err(EnrolError::from)?;
         let has_founder = store.identity(founding.cluster).await?.is_some();
-        if kept.is_none() && has_founder {
+        // A file that was put back from a copy is this node's alone: it founds its mesh anew.
+        let shared = store.engine() == "postgres";
+        if kept.is_none() && has_founder && shared {
             return Err(EnrolError::Refused(format!(
                 "the store belongs to a cluster already ({}); make a token on one of its nodes with `troupe token create`, and start this one with `--join HOST:PORT --token TOKEN`",
                 founding.cluster
