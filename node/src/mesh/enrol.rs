@@ -1,6 +1,6 @@
 //! From a data directory, a configuration and perhaps a token to a member's papers and store.
 
-use std::{io, path::Path};
+use std::{io, path::Path, sync::Arc};
 
 use protocol::{
     member::{NodeRole, Roles},
@@ -59,7 +59,7 @@ pub(crate) struct Enrolled {
     pub(crate) store_url: Option<String>,
     /// Absent for a node that never has others.
     pub(crate) identity: Option<Identity>,
-    pub(crate) authority: Option<Authority>,
+    pub(crate) authority: Option<Arc<Authority>>,
     /// Whom to dial before the roster is known.
     pub(crate) peers: Vec<Seat>,
     pub(crate) papers: Papers,
@@ -210,7 +210,7 @@ impl Desk<'_> {
             store: Some(store),
             store_url: Some(url),
             identity: Some(identity),
-            authority: Some(authority),
+            authority: Some(Arc::new(authority)),
             peers: Vec::new(),
             papers: self.papers,
         })
@@ -331,7 +331,11 @@ impl Desk<'_> {
             founding,
             store,
             store_url,
-            authority: self.papers.authority().map_err(EnrolError::from)?,
+            authority: self
+                .papers
+                .authority()
+                .map_err(EnrolError::from)?
+                .map(Arc::new),
             identity: Some(identity),
             peers: membership.peers,
             papers: self.papers,

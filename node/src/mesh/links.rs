@@ -97,15 +97,7 @@ impl Links {
         listener: TcpListener,
     ) -> Result<(Self, Option<ChildSpec>), NetworkError> {
         let revoked = Arc::new(RwLock::new(HashSet::new()));
-        let authority = start
-            .enrolled
-            .authority
-            .as_ref()
-            .and_then(|authority| {
-                let key = authority.key_pem();
-                Authority::from_pem(authority.certificate_pem(), &key).ok()
-            })
-            .map(Arc::new);
+        let authority = start.enrolled.authority.clone();
         let settings = settings(&start, authority.clone(), revoked.clone());
         let peer = Peer {
             node: start.me.node,
