@@ -122,6 +122,9 @@ impl Actor for HostsActor {
         match message {
             Message::Start(id) => {
                 self.start(&myself, state, id).await;
+                for told in state.told.values_mut() {
+                    told.remove(&id);
+                }
                 if !std::mem::replace(&mut state.telling, true) {
                     myself.send_after(SOON, || Message::Tell);
                 }

@@ -230,9 +230,9 @@ impl Hosts {
         if running == Running::Ends {
             hosted.stop_all();
         }
-        if is_new {
-            let _ = self.0.address.cast(actor::Message::Start(id));
-        } else if changed {
+        // Also when it is here already: who says so may not have heard how it does.
+        let _ = self.0.address.cast(actor::Message::Start(id));
+        if changed && !is_new {
             let _ = hosted.proxy.cast(proxy::Message::Changed);
         }
         Ok(())

@@ -195,18 +195,26 @@ impl Directory {
                         self.0.hosts.tell_owner(figures);
                     }
                 }
-                Reported::Foreign => {
-                    self.too_early(from, figures);
-                    // A node that was told to let go says so with its last figures.
-                    if figures.limit > 0 && self.0.hosts.owner(agent.id) == Owner::Here {
-                        self.0.hosts.tell_stray(agent.id, from);
-                    }
-                }
+                Reported::Foreign => self.foreign(from, figures),
                 Reported::Old => {}
             }
         }
         if any {
             self.0.allocator.changed();
+        }
+    }
+
+    /// A node hosts an agent of which its owner says that another does, or none.
+    fn foreign(&self, from: NodeId, figures: &Figures) {
+        let hosts = &self.0.hosts;
+        if hosts.around.cluster.gone(from) {
+            return;
+        }
+        if hosts.owner(figures.agent) != Owner::Here {
+            self.too_early(from, figures);
+        } else if figures.limit > 0 {
+            // One that was told to let go says so with its last figures.
+            hosts.tell_stray(figures.agent, from);
         }
     }
 

@@ -388,6 +388,32 @@ async fn what_a_host_says_before_its_owner_does_is_not_forgotten() {
 }
 
 #[tokio::test]
+async fn what_a_node_said_of_an_agent_before_it_died_does_not_keep_the_agent_from_moving() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut town = Town::of(&["a", "b", "c"]).await;
+    let worker = town.hire("w", folder.path()).await;
+    let agent = town.agent("a", "one", "b", 5).await;
+    let figures = json!({
+        "agent": agent.id, "serial": 1000, "limit": 5, "taken": 0, "assigned": 0,
+        "success_rate": 1.0, "circuit": "closed", "admits": "passable",
+    });
+    let loads = json!({ "loads": { "agents": [figures], "node": null } });
+    let told = town.ask(worker.id, "a", Service::AGENT, &loads).await;
+    told.unwrap();
+    town.bury(worker.id);
+    let update = serde_json::from_value(json!({ "placement": { "node": "c" } })).unwrap();
+    let admin = Caller::admin();
+    town["a"].update_agent(&admin, "one", update).await.unwrap();
+    for name in ["a", "b", "c"] {
+        until(async || {
+            let now = town[name].agent(&admin, "one").await.ok()?;
+            (now.node == "c" && now.capacity == 5).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn who_comes_later_learns_of_every_agent() {
     let mut town = Town::of(&["a", "b"]).await;
     for number in 0..200 {

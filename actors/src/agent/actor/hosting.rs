@@ -32,14 +32,23 @@ pub(super) struct Hosting {
     wish: Option<NodeId>,
     /// Counts the moves; only the last one counts.
     moves: u64,
-    under_way: Option<(NodeId, u64, AbortHandle)>,
+    under_way: Option<Move>,
 }
 
-impl Drop for Hosting {
+/// The way to another node.
+#[derive(Debug)]
+struct Move {
+    to: NodeId,
+    /// The position of the events that the node is told.
+    version: u64,
+    /// Nodes that are told first to host it no more.
+    leaving: Vec<NodeId>,
+    going: AbortHandle,
+}
+
+impl Drop for Move {
     fn drop(&mut self) {
-        if let Some((.., moving)) = &self.under_way {
-            moving.abort();
-        }
+        self.going.abort();
     }
 }
 
@@ -70,7 +79,7 @@ pub(super) fn place(cx: &mut Cx) {
     let (target, head) = (target(cx), cx.state.head());
     let hosting = &cx.volatile.hosting;
     let is_there = match (&hosting.host, &hosting.under_way) {
-        (_, Some((node, version, _))) => Some((*node, *version)),
+        (_, Some(going)) => Some((going.to, going.version)),
         (Some((node, _, version)), None) => Some((*node, *version)),
         (None, None) => None,
     };
@@ -81,11 +90,16 @@ pub(super) fn place(cx: &mut Cx) {
 
 /// A node hosts it that should not: the owner before this one asked it to, say.
 pub(super) fn retake(cx: &mut Cx, node: NodeId) {
+    let is_gone = cx.services.hosts.around.cluster.gone(node);
     let hosting = &mut cx.volatile.hosting;
-    let under_way = hosting.under_way.as_ref().map(|(node, ..)| *node);
+    let under_way = hosting.under_way.as_ref().map(|going| going.to);
     let present = hosting.host.as_ref().map(|(node, ..)| *node);
-    if under_way.or(present) != Some(node) && !hosting.maybe.contains(&node) {
-        hosting.maybe.push(node);
+    if is_gone || under_way.or(present) == Some(node) || hosting.maybe.contains(&node) {
+        return;
+    }
+    hosting.maybe.push(node);
+    // A move that is under way comes to its end first: however many such nodes tell, it arrives.
+    if under_way.is_none() {
         show(cx, Running::GoesOn);
     }
 }
@@ -120,7 +134,8 @@ fn target(cx: &Cx) -> Option<(NodeId, Arc<str>)> {
     let spec = cx.state.spec.as_ref().filter(|_| !cx.state.deleted)?;
     let hosting = &cx.volatile.hosting;
     let present = match (&hosting.under_way, &hosting.host) {
-        (Some((node, ..)), _) | (None, Some((node, ..))) => Some(*node),
+        (Some(going), _) => Some(going.to),
+        (None, Some((node, ..))) => Some(*node),
         (None, None) => None,
     };
     let hosts = &cx.services.hosts;
@@ -156,9 +171,7 @@ fn settle(cx: &mut Cx, running: Running) {
     let (own, id) = (cx.services.agents.clone(), cx.id());
     let hosting = &mut cx.volatile.hosting;
     hosting.moves += 1;
-    if let Some((.., moving)) = hosting.under_way.take() {
-        moving.abort();
-    }
+    hosting.under_way = None;
     hosting
         .maybe
         .retain(|node| !hosts.around.cluster.gone(*node));
@@ -198,7 +211,8 @@ fn settle(cx: &mut Cx, running: Running) {
     }
     let move_number = hosting.moves;
     let to = target.map(|(node, _)| node);
-    let moving = tokio::spawn(async move {
+    let left = leaving.clone();
+    let going = tokio::spawn(async move {
         // First nobody hosts it, then one does: its slots are never open twice.
         let mut busy = Vec::new();
         for node in leaving {
@@ -220,8 +234,13 @@ fn settle(cx: &mut Cx, running: Running) {
             },
         );
     });
-    if let Some(node) = to {
-        hosting.under_way = Some((node, head, moving.abort_handle()));
+    if let Some(to) = to {
+        hosting.under_way = Some(Move {
+            to,
+            version: head,
+            leaving: left,
+            going: going.abort_handle(),
+        });
     }
 }
 
@@ -239,17 +258,20 @@ pub(super) fn placed(cx: &mut Cx, move_number: u64, hosted: Placed) {
     if hosting.moves != move_number {
         return;
     }
-    let version = hosting
-        .under_way
-        .take()
-        .map_or(0, |(_, version, _)| version);
+    let going = hosting.under_way.take();
+    let version = going.as_ref().map_or(0, |going| going.version);
     match hosted {
         Placed::On(node, busy) => {
             let sites = cx.services.hosts.around.cluster.sites();
             let name = sites.iter().find(|site| site.node == node);
             let name = name.map_or_else(|| node.to_string().into(), |site| site.name.clone());
-            hosting.maybe = busy;
+            let left = going.as_ref().map_or(&[][..], |going| &going.leaving);
+            // Those that told since that they host it stay to be told.
+            hosting.maybe.retain(|node| !left.contains(node));
+            hosting.maybe.extend(busy);
             hosting.maybe.push(node);
+            hosting.maybe.sort_unstable();
+            hosting.maybe.dedup();
             hosting.host = Some((node, name, version));
             if hosting.maybe.len() > 1 {
                 cx.tell_self_after(AGAIN, Message::Ending);
@@ -277,9 +299,7 @@ pub(super) fn remove(cx: &mut Cx) {
     let id = agent_id(cx);
     cx.services.directory.remove(id, retire.stamp);
     let hosting = &mut cx.volatile.hosting;
-    if let Some((.., moving)) = hosting.under_way.take() {
-        moving.abort();
-    }
+    hosting.under_way = None;
     for node in std::mem::take(&mut hosting.maybe) {
         let hosts = cx.services.hosts.clone();
         if node == hosts.me() {

@@ -54,7 +54,12 @@ impl Hosts {
     async fn insist(&self, node: NodeId, request: &Request) -> Option<Reply> {
         let payload = write(request);
         let mut wait = Duration::from_millis(50);
-        while !self.around.cluster.gone(node) {
+        let mut changes = self.around.cluster.changes();
+        loop {
+            changes.mark_unchanged();
+            if self.around.cluster.gone(node) {
+                return None;
+            }
             match self.ask_again(node, payload.clone(), DONE_WITHIN).await {
                 Ok(reply) => return Some(reply),
                 Err(error @ Fault::TooLarge { .. }) => {
@@ -63,10 +68,14 @@ impl Hosts {
                 }
                 Err(error) => tracing::debug!(%node, %error, "a host is asked again"),
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST),
+                // It may be gone by now, or can be reached again.
+                changed = changes.changed() => if changed.is_err() {
+                    tokio::time::sleep(wait).await;
+                },
+            }
         }
-        None
     }
 
     /// Lets a node host an agent; answers whether it does.
