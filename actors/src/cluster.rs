@@ -14,7 +14,10 @@ pub use handle::{Gatekeeper, Part};
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use protocol::{entity::EntityId, id::NodeId, member::Roles, wire::Service};
-use runtime::cluster::{Fault, Handler, Mesh};
+use runtime::{
+    cluster::{Fault, Handler, Mesh},
+    membership::Fence,
+};
 use tokio::sync::watch;
 
 /// Who may run an entity now.
@@ -125,6 +128,8 @@ pub struct Surroundings {
     pub net: Arc<dyn Net>,
     /// Whether they still count on this one.
     pub lease: watch::Receiver<Lease>,
+    /// Until when they do: a node that slept reads it before it hears that its lease is lost.
+    pub fence: Fence,
 }
 
 impl Surroundings {
@@ -146,6 +151,7 @@ impl Surroundings {
             me,
             net: Arc::new(Mesh::new(node)),
             lease: watch::Sender::default().subscribe(),
+            fence: Fence::open(),
         }
     }
 }

@@ -21,6 +21,7 @@ use std::{
 };
 
 use protocol::api::FieldError;
+use runtime::membership::Fence;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,7 @@ pub(super) struct Settings {
     limits: job::Limits,
     runner: Option<PathBuf>,
     data_dir: PathBuf,
+    fence: Fence,
 }
 
 impl Settings {
@@ -46,7 +48,7 @@ impl Settings {
         &self.data_dir
     }
 
-    pub(super) fn new(command: &crate::config::Command, data_dir: &Path) -> Self {
+    pub(super) fn new(command: &crate::config::Command, data_dir: &Path, fence: Fence) -> Self {
         let inherited = command.env.iter();
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
         let search_path = program::search_path();
@@ -71,6 +73,7 @@ impl Settings {
             },
             runner,
             data_dir,
+            fence,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
+use runtime::membership::Fence;
+
 use super::{Adapter, command, http::Connections};
 
 /// What the adapters of a node share: settings, connections, agents written in Rust. Cheap to clone.
@@ -23,7 +25,18 @@ impl Doors {
         data_dir: impl AsRef<Path>,
         natives: HashMap<String, Arc<dyn Adapter>>,
     ) -> Self {
-        let commands = command::Settings::new(&config.command, data_dir.as_ref());
+        Self::fenced(config, data_dir, natives, Fence::open())
+    }
+
+    /// The same on a node among others: no program begins when `fence` holds no more.
+    #[must_use]
+    pub fn fenced(
+        config: &crate::Config,
+        data_dir: impl AsRef<Path>,
+        natives: HashMap<String, Arc<dyn Adapter>>,
+        fence: Fence,
+    ) -> Self {
+        let commands = command::Settings::new(&config.command, data_dir.as_ref(), fence);
         Self(Arc::new(Inner {
             natives,
             commands: Arc::new(commands),

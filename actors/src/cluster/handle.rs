@@ -109,6 +109,7 @@ impl Part {
             cluster: Arc::new(known),
             net: Arc::new(self.mesh.clone()),
             lease: lease(&self.membership),
+            fence: self.membership.fence().clone(),
         }
     }
 

@@ -359,8 +359,9 @@ impl Hosts {
         }
     }
 
-    fn is_fenced(&self) -> bool {
-        self.0.fenced.load(Ordering::SeqCst)
+    /// Whether nothing may begin here.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.0.fenced.load(Ordering::SeqCst) || !self.around.fence.holds()
     }
 
     /// Ends what runs when the node's lease is gone, and takes nothing until it is back.

@@ -14,7 +14,10 @@ use protocol::{
 };
 use serde_json::{Value, json};
 
-use self::{board::Fate, town::Town};
+use self::{
+    board::Fate,
+    town::{LONG, Town},
+};
 use crate::support::until;
 
 fn by_capability() -> Value {
@@ -345,6 +348,24 @@ async fn a_node_without_its_lease_ends_what_it_runs_and_takes_nothing() {
     let task = town.settled("a", id).await;
     assert_eq!(task.status, TaskStatus::Completed);
     assert_eq!(town.attempts("a", id).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_node_that_slept_begins_nothing_before_it_hears_that_its_lease_is_over() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    town["b"].fence.lower();
+    let id = town.work("a", by("one")).await;
+    until(async || {
+        let attempts = town["a"].attempts(&Caller::admin(), id).await.ok()?;
+        attempts.first()?.ended_at
+    })
+    .await;
+    assert_eq!(town["b"].tool.begun(), 0);
+    town["b"].fence.extend(LONG);
+    town["b"].tool.release(1);
+    let task = town.settled("a", id).await;
+    assert_eq!(task.status, TaskStatus::Completed);
 }
 
 #[tokio::test]

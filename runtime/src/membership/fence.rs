@@ -55,8 +55,14 @@ impl Fence {
     #[must_use]
     pub fn left(&self) -> Option<Duration> {
         let clock = self.0.clock.as_ref()?;
-        let until = Duration::from_micros(self.0.until.load(Ordering::Acquire));
-        Some(until.saturating_sub(clock.boot()))
+        Some(self.until()?.saturating_sub(clock.boot()))
+    }
+
+    /// The moment of [`Clock::boot`] at which it ends unless it is extended; `None` when never.
+    #[must_use]
+    pub fn until(&self) -> Option<Duration> {
+        let until = self.0.until.load(Ordering::Acquire);
+        self.0.clock.as_ref().map(|_| Duration::from_micros(until))
     }
 
     /// Lets it hold until a moment of [`Clock::boot`], unless it does so longer already.

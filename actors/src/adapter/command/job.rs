@@ -4,8 +4,10 @@ use std::{
     collections::BTreeMap,
     io::{self, BufRead, Read},
     path::PathBuf,
+    time::Duration,
 };
 
+use runtime::clock::Clock;
 use serde::{Deserialize, Serialize};
 
 /// Longest job that is read.
@@ -24,6 +26,23 @@ pub(super) struct Job {
     pub(super) status: PathBuf,
     /// What it may take.
     pub(super) limits: Limits,
+    /// The moment of [`Clock::boot`] from which on it may not begin: others count the node as dead.
+    #[serde(default)]
+    pub(super) until: Option<Duration>,
+}
+
+impl Job {
+    /// Says why it is too late to begin.
+    pub(super) fn check_time(&self) -> io::Result<()> {
+        let now = Clock::system().boot();
+        if self.until.is_some_and(|until| now >= until) {
+            return Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "the node's lease was over before the program could begin",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// What a program may take of the machine.
@@ -124,6 +143,7 @@ mod tests {
             env: [("A".to_owned(), "\"\n".to_owned())].into(),
             status: "/s".into(),
             limits: Limits::default(),
+            until: None,
         }
     }
 
@@ -136,6 +156,20 @@ mod tests {
             let (read_job, read_input) = read(&mut lifeline).unwrap();
             assert_eq!((read_job, read_input.as_deref()), (job(), input));
             assert_eq!(lifeline, b"rest");
+        }
+    }
+
+    #[test]
+    fn a_job_that_comes_after_the_end_of_its_lease_does_not_begin() {
+        let now = Clock::system().boot();
+        for (until, begins) in [
+            (None, true),
+            (Some(now + Duration::from_secs(3600)), true),
+            (Some(now), false),
+        ] {
+            let job = Job { until, ..job() };
+            let job = read(&mut &write(&job, None).unwrap()[..]).unwrap().0;
+            assert_eq!(job.check_time().is_ok(), begins, "{until:?}");
         }
     }
 

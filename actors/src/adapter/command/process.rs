@@ -109,6 +109,7 @@ impl Attempt {
             env,
             status: work.status.clone(),
             limits: self.settings.limits,
+            until: self.settings.fence.until(),
         };
         Ok((work, job))
     }
@@ -142,8 +143,9 @@ impl Attempt {
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let child = command
-            .spawn()
+        let child = job
+            .check_time()
+            .and_then(|()| command.spawn())
             .map_err(|error| output::not_started(&error.to_string(), job::passes(&error)))?;
         Ok(Running::new(child, first_words, &self.settings))
     }

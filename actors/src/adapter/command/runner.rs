@@ -109,6 +109,8 @@ fn start(job: &Job, input: Option<Vec<u8>>) -> io::Result<Pid> {
     limit(Resource::Fsize, file)?;
     limit(Resource::As, memory)?;
     let (name, arguments) = job.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    // The node may have slept since it gave the word.
+    job.check_time()?;
     let mut tool = Command::new(&job.program)
         .arg0(name)
         .args(arguments)

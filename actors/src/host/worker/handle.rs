@@ -77,7 +77,12 @@ impl Worker {
         let (ledger, unsent) = Ledger::open(&setup.data_dir)?;
         let tree = Tree::new(&*around.me.name, clock.clone());
         let hosts = Hosts::new(Parts {
-            doors: Doors::new(&setup.config, &setup.data_dir, setup.natives),
+            doors: Doors::fenced(
+                &setup.config,
+                &setup.data_dir,
+                setup.natives,
+                around.fence.clone(),
+            ),
             config: setup.config,
             clock,
             tree: tree.clone(),

@@ -288,7 +288,12 @@ fn services(
     );
     let tasks = Host::new(tree.clone(), journal.clone());
     let agents = Host::new(tree.clone(), journal.clone());
-    let doors = Doors::new(&setup.config, &setup.data_dir, setup.natives);
+    let doors = Doors::fenced(
+        &setup.config,
+        &setup.data_dir,
+        setup.natives,
+        around.fence.clone(),
+    );
     let hosts = Hosts::new(host::Parts {
         config: setup.config.clone(),
         clock: clock.clone(),

@@ -25,7 +25,9 @@ use protocol::{
     wire::Service,
 };
 use runtime::{
+    clock::Clock,
     cluster::{Fault, Peer},
+    membership::Fence,
     store::{EventLog, Memory},
 };
 use serde_json::{Value, json};
@@ -38,6 +40,9 @@ use crate::{
     support::{quick, task, until, within},
     tool::Tool,
 };
+
+/// Longer than any machine runs.
+pub(crate) const LONG: Duration = Duration::from_secs(1 << 36);
 
 /// The map of the town, the same for all.
 #[derive(Debug, Default)]
@@ -103,6 +108,7 @@ pub(crate) struct Node {
     pub(crate) orchestrator: Orchestrator,
     pub(crate) tool: Arc<Tool>,
     pub(crate) lease: watch::Sender<Lease>,
+    pub(crate) fence: Fence,
     life: Arc<Life>,
 }
 
@@ -155,6 +161,7 @@ impl Town {
 
     pub(crate) async fn start(&mut self, name: &str) {
         let (around, lease) = self.surroundings(name, Roles::all());
+        let fence = around.fence.clone();
         let (life, tool) = (
             Arc::new(Life::new(self.map.memory.clone())),
             Arc::new(Tool::default()),
@@ -175,6 +182,7 @@ impl Town {
             .unwrap(),
             tool,
             lease,
+            fence,
             life,
         };
         self.nodes.insert(name.to_owned(), node);
@@ -224,6 +232,8 @@ impl Town {
         });
         self.map.sites.lock().unwrap().push(me.clone());
         let (held, lease) = watch::channel(Lease::Held);
+        let fence = Fence::closed(Clock::system());
+        fence.extend(LONG);
         let around = Surroundings {
             cluster: Arc::new(View {
                 me: me.node,
@@ -232,6 +242,7 @@ impl Town {
             me,
             net: socket,
             lease,
+            fence,
         };
         (around, held)
     }

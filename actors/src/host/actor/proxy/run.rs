@@ -108,6 +108,11 @@ impl Attempt {
         } = run;
         let entry = hosts.tree.enter(path, "tool");
         let result = match &post.adapter {
+            // Whoever asked for it counts it as lost, and tries it elsewhere.
+            Some(_) if hosts.is_fenced() => Err(CallError::retryable(
+                "not_started",
+                "its host's lease was over before it could begin",
+            )),
             Some(adapter) => answer(&**adapter, &call, &cancel).await,
             None => Err(CallError::Cancelled),
         };
