@@ -178,6 +178,12 @@ impl Agent {
             .is_some_and(|(node, _)| *node == self.here)
     }
 
+    /// Whether a node hosts it, as its owner says.
+    pub(crate) fn is_hosted_by(&self, node: NodeId) -> bool {
+        let facts = self.facts();
+        facts.host.as_ref().is_some_and(|(host, _)| *host == node)
+    }
+
     /// How busy it is: counted here, or as its host said last.
     #[must_use]
     pub fn load(&self, facts: &Facts) -> Load {
@@ -201,10 +207,10 @@ impl Agent {
 
     /// Takes its host's figures in, unless later ones came before.
     pub(crate) fn report(&self, from: NodeId, figures: &Figures) -> Reported {
-        let facts = self.facts();
-        if facts.host.as_ref().is_none_or(|(node, _)| *node != from) {
+        if !self.is_hosted_by(from) {
             return Reported::Foreign;
         }
+        let facts = self.facts();
         let mut said = self
             .away
             .said

@@ -46,7 +46,16 @@ struct Inner {
     /// Nodes whose agents are being listed now.
     listing: DashSet<NodeId>,
     /// Figures of hosts that came before the owner's word that they are the host.
-    early: DashMap<AgentId, (NodeId, Figures)>,
+    early: DashMap<AgentId, Early>,
+}
+
+/// Figures of a node that nobody named the host, or not yet.
+#[derive(Debug)]
+struct Early {
+    from: NodeId,
+    figures: Figures,
+    /// Whether the agent's owner heard of it.
+    told: bool,
 }
 
 impl Directory {
@@ -184,44 +193,63 @@ impl Directory {
     pub(crate) fn loads(&self, from: NodeId, agents: &[Figures]) {
         let mut any = false;
         for figures in agents {
-            let Some(agent) = self.0.registry.get(figures.agent) else {
-                self.too_early(from, figures);
-                continue;
-            };
-            match agent.report(from, figures) {
-                Reported::Taken => {
-                    any = true;
-                    if self.0.hosts.owner(agent.id) == Owner::Here {
-                        self.0.hosts.tell_owner(figures);
-                    }
-                }
-                Reported::Foreign => self.foreign(from, figures),
-                Reported::Old => {}
-            }
+            any |= self.take_in(Early {
+                from,
+                figures: figures.clone(),
+                told: false,
+            });
         }
         if any {
             self.0.allocator.changed();
         }
     }
 
-    /// A node hosts an agent of which its owner says that another does, or none.
-    fn foreign(&self, from: NodeId, figures: &Figures) {
+    /// Answers whether they are those of an agent's host, and news.
+    fn take_in(&self, mut early: Early) -> bool {
+        let (id, from) = (early.figures.agent, early.from);
+        loop {
+            let known = self.0.registry.get(id);
+            match known.map(|agent| agent.report(from, &early.figures)) {
+                Some(Reported::Taken) => {
+                    if self.0.hosts.owner(id) == Owner::Here {
+                        self.0.hosts.tell_owner(&early.figures);
+                    }
+                    return true;
+                }
+                Some(Reported::Old) => return false,
+                Some(Reported::Foreign) if self.0.hosts.around.cluster.gone(from) => return false,
+                Some(Reported::Foreign) => self.complain(&mut early),
+                None => {}
+            }
+            self.keep(early);
+            // The owner's word may have come since it was looked for.
+            let named = self.0.registry.get(id);
+            let is_named = named.is_some_and(|agent| agent.is_hosted_by(from));
+            let kept = |_: &AgentId, kept: &Early| is_named && kept.from == from;
+            match self.0.early.remove_if(&id, kept) {
+                Some((_, again)) => early = again,
+                None => return false,
+            }
+        }
+    }
+
+    /// Tells an agent's owner on this node, once, that another node than it named hosts the agent.
+    fn complain(&self, early: &mut Early) {
         let hosts = &self.0.hosts;
-        if hosts.around.cluster.gone(from) {
+        if early.told || hosts.owner(early.figures.agent) != Owner::Here {
             return;
         }
-        if hosts.owner(figures.agent) != Owner::Here {
-            self.too_early(from, figures);
-        } else if figures.limit > 0 {
-            // One that was told to let go says so with its last figures.
-            hosts.tell_stray(figures.agent, from);
+        early.told = true;
+        // One that was told to let go says so with its last figures.
+        if early.figures.limit > 0 {
+            hosts.tell_stray(early.figures.agent, early.from);
         }
     }
 
     /// A host tells each figure once: it is kept until the owner says who hosts the agent.
-    fn too_early(&self, from: NodeId, figures: &Figures) {
+    fn keep(&self, early: Early) {
         if self.0.early.len() < EARLY {
-            self.0.early.insert(figures.agent, (from, figures.clone()));
+            self.0.early.insert(early.figures.agent, early);
         }
     }
 
@@ -230,8 +258,10 @@ impl Directory {
         let known: Vec<AgentId> = facts.iter().map(|fact| fact.agent).collect();
         self.believe(facts);
         for agent in known {
-            if let Some((_, (from, figures))) = self.0.early.remove(&agent) {
-                self.loads(from, &[figures]);
+            if let Some((_, early)) = self.0.early.remove(&agent)
+                && self.take_in(early)
+            {
+                self.0.allocator.changed();
             }
         }
     }
