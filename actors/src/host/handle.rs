@@ -162,7 +162,7 @@ impl Hosts {
         let make = || {
             let own = self.clone();
             let gate = Arc::new(Gate::new(0, move || own.freed(id)));
-            Arc::new(Hosted::new(id, gate))
+            Arc::new(Hosted::new(id, gate, self.moment()))
         };
         self.0.hosted.entry(id).or_insert_with(make).clone()
     }

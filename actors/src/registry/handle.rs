@@ -46,7 +46,7 @@ struct Inner {
     /// Nodes whose agents are being listed now.
     listing: DashSet<NodeId>,
     /// Figures of hosts that came before the owner's word that they are the host.
-    early: DashMap<AgentId, Early>,
+    early: DashMap<AgentId, Vec<Early>>,
 }
 
 /// Figures of a node that nobody named the host, or not yet.
@@ -224,10 +224,14 @@ impl Directory {
             self.keep(early);
             // The owner's word may have come since it was looked for.
             let named = self.0.registry.get(id);
-            let is_named = named.is_some_and(|agent| agent.is_hosted_by(from));
-            let kept = |_: &AgentId, kept: &Early| is_named && kept.from == from;
-            match self.0.early.remove_if(&id, kept) {
-                Some((_, again)) => early = again,
+            if !named.is_some_and(|agent| agent.is_hosted_by(from)) {
+                return false;
+            }
+            let of_host = |kept: &mut Early| kept.from == from;
+            let again = (self.0.early.get_mut(&id))
+                .and_then(|mut kept| kept.extract_if(.., of_host).next());
+            match again {
+                Some(again) => early = again,
                 None => return false,
             }
         }
@@ -249,7 +253,10 @@ impl Directory {
     /// A host tells each figure once: it is kept until the owner says who hosts the agent.
     fn keep(&self, early: Early) {
         if self.0.early.len() < EARLY {
-            self.0.early.insert(early.figures.agent, early);
+            let mut kept = self.0.early.entry(early.figures.agent).or_default();
+            let cluster = &self.0.hosts.around.cluster;
+            kept.retain(|other| other.from != early.from && !cluster.gone(other.from));
+            kept.push(early);
         }
     }
 
@@ -258,10 +265,11 @@ impl Directory {
         let known: Vec<AgentId> = facts.iter().map(|fact| fact.agent).collect();
         self.believe(facts);
         for agent in known {
-            if let Some((_, early)) = self.0.early.remove(&agent)
-                && self.take_in(early)
-            {
-                self.0.allocator.changed();
+            let kept = self.0.early.remove(&agent);
+            for early in kept.into_iter().flat_map(|(_, kept)| kept) {
+                if self.take_in(early) {
+                    self.0.allocator.changed();
+                }
             }
         }
     }

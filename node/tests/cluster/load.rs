@@ -222,8 +222,9 @@ impl Load {
             }
             if since.elapsed() > PATIENCE {
                 let why = client.get(&format!("/api/v1/tasks/{id}/why")).await;
+                let agents = client.get("/api/v1/agents").await;
                 let logs = cluster.logs();
-                panic!("{id} is not settled: {said}\n{why:#?}\n{logs}");
+                panic!("{id} is not settled: {said}\n{why:#?}\n{agents:#?}\n{logs}");
             }
             pause(AGAIN).await;
         }

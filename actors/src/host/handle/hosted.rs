@@ -13,6 +13,7 @@ use protocol::{
     api::HealthReport,
     id::{AgentId, NodeId},
     task::TokenHash,
+    time::Timestamp,
 };
 use runtime::supervision::Address;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,8 @@ pub(crate) struct Hosted {
     running: Mutex<HashMap<TokenHash, CancellationToken>>,
     posting: RwLock<Posting>,
     vitals: RwLock<Vitals>,
-    /// Counts the figures that were given of it.
+    /// Counts the figures that were given of it, from a number that is greater than that of any before
+    /// the agent left and came back.
     serial: AtomicU64,
     /// Nodes that were refused a slot and wait for one.
     refused: Mutex<HashSet<NodeId>>,
@@ -89,7 +91,7 @@ impl fmt::Debug for Hosted {
 }
 
 impl Hosted {
-    pub(super) fn new(id: AgentId, gate: Arc<Gate>) -> Self {
+    pub(super) fn new(id: AgentId, gate: Arc<Gate>, now: Timestamp) -> Self {
         Self {
             id,
             gate,
@@ -97,7 +99,7 @@ impl Hosted {
             running: Mutex::default(),
             posting: RwLock::default(),
             vitals: RwLock::default(),
-            serial: AtomicU64::new(0),
+            serial: AtomicU64::new(u64::try_from(now.as_micros()).unwrap_or(0)),
             refused: Mutex::default(),
             has_refused: AtomicBool::new(false),
         }
@@ -223,7 +225,7 @@ mod tests {
     #[test]
     fn a_word_that_was_overtaken_does_not_count_whoever_said_it_and_one_that_is_repeated_does() {
         let id = AgentId::from_uuid(uuid::Uuid::nil());
-        let hosted = Hosted::new(id, Arc::new(Gate::new(0, || ())));
+        let hosted = Hosted::new(id, Arc::new(Gate::new(0, || ())), Timestamp::default());
         for (stamp, counts) in [
             (stamp(1, 10), Ok(())),
             (stamp(1, 10), Ok(())),
@@ -239,7 +241,7 @@ mod tests {
     #[test]
     fn who_was_refused_a_slot_is_told_once() {
         let id = AgentId::from_uuid(uuid::Uuid::nil());
-        let hosted = Hosted::new(id, Arc::new(Gate::new(1, || ())));
+        let hosted = Hosted::new(id, Arc::new(Gate::new(1, || ())), Timestamp::default());
         let node = NodeId::from_uuid(uuid::Uuid::from_u128(7));
         hosted.refuse(node);
         hosted.refuse(node);
