@@ -2,12 +2,13 @@
 
 use std::{str::FromStr, sync::Arc};
 
+use protocol::time::Timestamp;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use super::*;
 use crate::{
     store::{
-        Admin, Appended, EventLog, Members, Ownership, Shared,
+        Admin, Appended, EventLog, Members, Ownership, ReminderChange, Scope, Shared,
         conformance::{self, all, alone, append, task},
     },
     testkit::postgres::PrivatePostgres,
@@ -125,6 +126,23 @@ async fn settled(store: &Shared, number: u128) -> Appended {
         .await
         .unwrap()
         .unwrap()
+}
+
+#[tokio::test]
+async fn no_reminder_is_due_before_its_time_has_come_for_the_server_too() {
+    let store: Shared = Arc::new(Postgres::connect(&options()).await.unwrap());
+    let (past, future) = (Timestamp::from_micros(5), Timestamp::from_micros(1 << 61));
+    for (number, due) in [(1, past), (2, future)] {
+        let mut append = append(task(number), 1);
+        append.reminders = vec![ReminderChange::Set {
+            name: "wake".to_owned(),
+            due,
+        }];
+        all(&store, &[append]).await.unwrap();
+    }
+    let fast = Timestamp::from_micros(i64::MAX);
+    let due = store.due(&Scope::All, fast, 10).await.unwrap();
+    assert_eq!(due, [(task(1), "wake".to_owned(), past)]);
 }
 
 #[tokio::test]
