@@ -106,7 +106,7 @@ pub struct Delivery {
 /// One append: records, index, reminders and outbox change together or not at all.
 #[derive(Debug, Clone)]
 pub struct Append {
-    /// The record to add. `seq` of 1 makes the stream; else the stream's head must be `seq - 1`
+    /// The record to add. `seq` of 1 makes the stream, which the owner of its shard alone may; else the stream's head must be `seq - 1`
     /// and its epoch at most `record.epoch`.
     pub record: Record,
     /// What lists show of the stream from now on.

@@ -87,6 +87,7 @@ macro_rules! store_conformance {
                 who_left_frees_its_shards_and_does_not_come_back,
                 epochs_grow_over_starts_and_takings,
                 a_claim_needs_the_shard_that_was_taken,
+                a_stream_is_made_by_the_owner_of_its_shard,
                 open_streams_and_reminders_are_found_by_shard,
             }
             admissions {

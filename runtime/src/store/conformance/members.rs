@@ -10,8 +10,10 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use super::{all, append, at, task};
-use crate::store::{EntryRefusal, Error, Founding, MemberRow, Renewal, Scope, Shared, Survey};
+use super::{all, append, at, keyed, task};
+use crate::store::{
+    Appended, EntryRefusal, Error, Founding, MemberRow, Refusal, Renewal, Scope, Shared, Survey,
+};
 
 /// Never over while a test runs.
 const LONG: Duration = Duration::from_hours(1);
@@ -387,6 +389,35 @@ pub async fn a_claim_needs_the_shard_that_was_taken(store: Shared) -> Result<(),
     store.give_back(node(2), &under(second, 3..4)).await?;
     let later = store.begin(node(9), "tool").await?;
     assert_eq!(store.claim(&both[..1], later, node(9)).await?, [task(3)]);
+    Ok(())
+}
+
+pub async fn a_stream_is_made_by_the_owner_of_its_shard(store: Shared) -> Result<(), Error> {
+    peopled(&store, 2, LONG).await?;
+    let make = async |number: u128, owner: u128, epoch: Epoch| {
+        let mut append = keyed(task(number), &format!("key-{number}"));
+        (append.record.owner, append.record.epoch) = (node(owner), epoch);
+        let mut verdicts = store.append(&[append]).await?;
+        Ok::<_, Error>(verdicts.remove(0))
+    };
+    let Some((epoch, _)) = store.take(node(1), &shards(3..4)).await? else {
+        panic!("it was free");
+    };
+    assert_eq!(make(3, 1, epoch).await?, Ok(Appended::Now));
+    store.give_back(node(1), &under(epoch, 3..4)).await?;
+    let other = 3 + u128::from(SHARDS);
+    let late = make(other, 1, epoch).await?;
+    assert!(matches!(late, Err(Refusal::Fenced { .. })), "{late:?}");
+    let Some((second, _)) = store.take(node(2), &shards(3..4)).await? else {
+        panic!("it was given back");
+    };
+    for under in [epoch, second] {
+        let late = make(other, 1, under).await?;
+        assert!(matches!(late, Err(Refusal::Fenced { .. })), "{late:?}");
+    }
+    // What was refused left no key behind, and what was made is known when it is sent again.
+    assert_eq!(make(other, 2, second).await?, Ok(Appended::Now));
+    assert_eq!(make(3, 1, epoch).await?, Ok(Appended::Before));
     Ok(())
 }
 
