@@ -251,7 +251,8 @@ impl<E: Entity> Host<E> {
         }
     }
 
-    /// Activates every stream of `scope` with unfinished work, oldest first; answers how many.
+    /// Activates every stream of `scope` with unfinished work that is not in memory, oldest first;
+    /// answers how many.
     /// `since`, a moment of the boot clock, is the last sign of life of their owner before.
     ///
     /// # Errors
@@ -266,11 +267,12 @@ impl<E: Entity> Host<E> {
         let store = journal.store().clone();
         let (mut after, mut count) = (None, 0);
         loop {
-            let ids = store.open(E::KIND, scope, after, BATCH).await?;
+            let mut ids = store.open(E::KIND, scope, after, BATCH).await?;
             let Some(last) = ids.last() else {
                 return Ok(count);
             };
             after = Some(*last);
+            ids.retain(|id| !self.0.slots.contains_key(id));
             for (epoch, of) in self.by_epoch(&ids) {
                 store.claim(&of, epoch, journal.owner()).await?;
             }

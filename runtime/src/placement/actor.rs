@@ -27,6 +27,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// The wait after a move that failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// No statement is under way for longer: what the owner before began to commit stands in the store, or
+/// never will.
+const SETTLED: Duration = Duration::from_secs(6);
+
 /// How entities leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evict {
@@ -262,8 +266,11 @@ impl Placer {
         let (recover, fence) = (self.moves.recover.clone(), self.holdings.fence().clone());
         tokio::spawn(async move {
             // Shards that were given away meanwhile hold nothing that this node may activate.
-            while !recover(scope.clone(), since).await && fence.holds() {
-                tokio::time::sleep(PAUSE).await;
+            for (after, since) in [(Duration::ZERO, since), (SETTLED, None)] {
+                tokio::time::sleep(after).await;
+                while !recover(scope.clone(), since).await && fence.holds() {
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         });
     }
