@@ -80,6 +80,12 @@ impl Latencies {
         self.0.push(took);
     }
 
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The time, in milliseconds, that a `share` of the calls did not exceed, by nearest rank.
     #[must_use]
     pub fn percentile(&self, share: f64) -> f64 {
@@ -226,6 +232,12 @@ impl Rounds {
     #[must_use]
     pub fn least(&self) -> f64 {
         self.0.iter().copied().fold(f64::NAN, f64::min)
+    }
+
+    /// The most of them.
+    #[must_use]
+    pub fn most(&self) -> f64 {
+        self.0.iter().copied().fold(f64::NAN, f64::max)
     }
 
     /// Prints the best of them beside the goal, and the median, which says how much others on this

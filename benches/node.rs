@@ -148,6 +148,19 @@ impl Node {
         said.ok_or_else(|| io::Error::other(format!("no line to join by:\n{log}")))
     }
 
+    /// Where another node joins it, and a token that was made for that.
+    ///
+    /// # Errors
+    ///
+    /// When it makes none.
+    pub async fn new_token(&self) -> io::Result<(String, String)> {
+        let (address, _) = self.join_line().await?;
+        let mut connection = self.connect().await?;
+        let made = connection.post("/api/v1/tokens", "{}").await?.json()?;
+        let token = made["token"].as_str().unwrap_or_default();
+        Ok((address, token.to_owned()))
+    }
+
     /// Its process.
     ///
     /// # Errors
