@@ -4,7 +4,7 @@ use benches::Result;
 use runtime::testkit::postgres::PrivatePostgres;
 
 /// All its processes: those that serve somebody, and the first one, which is their parent.
-fn processes(server: &PrivatePostgres) -> Result<Vec<u32>> {
+pub(crate) fn processes(server: &PrivatePostgres) -> Result<Vec<u32>> {
     let said = server.sql("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")?;
     let mut processes: Vec<u32> = said
         .split_whitespace()
@@ -24,10 +24,4 @@ pub(crate) fn processor_seconds(server: &PrivatePostgres) -> Result<f64> {
     let processes = processes(server)?.into_iter();
     // One that ended meanwhile has nothing more to say.
     Ok(processes.flat_map(benches::processor_seconds).sum())
-}
-
-/// Memory that they have in use together, in mebibytes.
-pub(crate) fn proportional_mib(server: &PrivatePostgres) -> Result<f64> {
-    let processes = processes(server)?.into_iter();
-    Ok(processes.flat_map(benches::proportional_mib).sum())
 }

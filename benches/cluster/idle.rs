@@ -1,28 +1,29 @@
 //! What three nodes take of the machine while nothing is asked of them, and what they tell each other,
 //! the more so the more entities there are or not.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use benches::{
     Goal, Result,
-    calls::{register, spread},
+    calls::{register, spread, submit},
     figure,
     node::Node,
     say, stopwatch,
 };
+use futures_util::future::try_join_all;
 use runtime::testkit::postgres::PrivatePostgres;
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::{Site, database};
 
-/// For shards and agents to find their places.
-const SETTLE: Duration = Duration::from_secs(10);
+/// For shards and agents to find their places, and tasks that wait to leave memory.
+const SETTLE: Duration = Duration::from_secs(20);
 /// How long it is watched.
 const SPAN: Duration = Duration::from_secs(20);
-/// Entities that there are, one count after another.
+/// Entities that there are, one count after another: tasks that wait for an agent.
 const COUNTS: [usize; 3] = [0, 1_000, 10_000];
-const CALLERS: usize = 16;
+const CALLERS: usize = 8;
 /// How many times as much traffic still is the same: heartbeats and requests fall on either side of
 /// the ends of the span.
 const SAME: f64 = 1.25;
@@ -32,8 +33,10 @@ pub(super) async fn report(site: Site<'_>) -> Result<()> {
     let nodes = site.three().await?;
     let mut empty = f64::NAN;
     let mut there = 0;
+    let agent = json!({ "name": "busy", "agent_type": "sleep", "max_tasks": 1 });
+    register(&mut nodes[0].connect().await?, &agent).await?;
     for count in COUNTS {
-        agents(&nodes, there..count).await?;
+        open(&nodes, count - there).await?;
         there = count;
         sleep(SETTLE).await;
         let told = watched(&nodes, site.server, count).await?;
@@ -44,8 +47,9 @@ pub(super) async fn report(site: Site<'_>) -> Result<()> {
             figure(&name, told / empty, "times", Goal::Under(SAME));
         }
     }
+    // One task is under way for an hour; to stop in order would mean to wait for it.
     for node in nodes {
-        node.stop().await?;
+        node.kill().await?;
     }
     Ok(())
 }
@@ -63,7 +67,8 @@ async fn watched(nodes: &[Node], server: &PrivatePostgres, entities: usize) -> R
     };
     state("memory of the nodes, RSS of all three", resident, "MiB");
     state("  PSS of all three", proportional, "MiB");
-    let database = database::proportional_mib(server)?;
+    let database = database::processes(server)?.into_iter();
+    let database: f64 = database.flat_map(benches::proportional_mib).sum();
     state("  PSS of PostgreSQL, apart", database, "MiB");
 
     let before = [spent(nodes)?, database::processor_seconds(server)?];
@@ -98,29 +103,18 @@ async fn bytes(nodes: &[Node]) -> Result<f64> {
     Ok(all)
 }
 
-/// Registers agents: entities that stay, and that every node may ask for.
-async fn agents(nodes: &[Node], numbers: std::ops::Range<usize>) -> Result<()> {
-    if numbers.is_empty() {
-        return Ok(());
-    }
-    let count = numbers.len();
-    let next = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(numbers.start));
-    let registered = move |mut connection: benches::http::Connection, _| {
-        let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        async move {
-            let agent = json!({ "name": format!("idle-{number}"), "agent_type": "echo" });
-            register(&mut connection, &agent).await?;
-            Ok(connection)
-        }
+/// Submits tasks that stay open: all wait for the one slot of one agent.
+async fn open(nodes: &[Node], count: usize) -> Result<()> {
+    let step = json!({ "id": "only", "agent": "busy", "input": { "for": "1h" }, "timeout": "2h" });
+    let task = json!({ "description": "waits", "steps": [step] }).to_string();
+    let submitted = |mut connection, task: Arc<str>| async move {
+        submit(&mut connection, &task).await?;
+        Ok(connection)
     };
-    let watch = stopwatch();
-    spread(&nodes[0], CALLERS, count, "", registered).await?;
-    let rate = benches::rate(count, watch.elapsed());
-    figure(
-        &format!("agents registered, {CALLERS} at a time"),
-        rate,
-        "/s",
-        Goal::None,
-    );
+    let shares = nodes.iter().map(|node| {
+        let share = count / nodes.len();
+        spread(node, CALLERS, share, &task, submitted)
+    });
+    try_join_all(shares).await?;
     Ok(())
 }
