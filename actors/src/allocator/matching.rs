@@ -15,6 +15,11 @@ use super::{Request, Requirement};
 /// Candidates that a ranking orders and a card lists.
 const LISTED: usize = 20;
 
+/// Which part of an agent's slots, rounded up, must be free beyond those of one on this node to be a
+/// reason for sending a step away: that takes messages and one more commit, and how many are free there
+/// was said a second ago.
+const DISTANCE: u32 = 8;
+
 /// An agent as the allocator sees it at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentSnapshot {
@@ -219,8 +224,8 @@ pub fn evaluate<'a>(
         }
     }
     for candidate in &mut fitting {
-        candidate.scores = score(request, candidate.agent, &peers, &terms.weights);
         candidate.away = candidate.agent.node != terms.here;
+        candidate.scores = score(request, candidate, &peers, &terms.weights);
     }
     let listed = fitting.len().min(LISTED);
     if fitting.len() > LISTED {
@@ -308,13 +313,29 @@ impl Peers {
 /// - *affinity*: 1 if it holds the session's context and runs less than two steps more than the
 ///   least busy peer. It is then scored as if it ran one step less, because a lead of one step is
 ///   no reason to carry the context elsewhere.
-fn score(request: &Request<'_>, agent: &AgentSnapshot, peers: &Peers, weights: &Weights) -> Scores {
+///
+/// An agent of another node is scored as if it ran a [little](DISTANCE) more than was last heard of it.
+fn score(
+    request: &Request<'_>,
+    candidate: &Fitting<'_>,
+    peers: &Peers,
+    weights: &Weights,
+) -> Scores {
+    let agent = candidate.agent;
     let least = peers.least.unwrap_or(0);
     let familiar = request.last_agent == Some(agent.id) && agent.running < least.saturating_add(2);
+    let distance = if candidate.away {
+        agent.slots.div_ceil(DISTANCE)
+    } else {
+        0
+    };
     let running = agent.running.saturating_sub(u32::from(familiar));
-    let taken = share(running, agent.slots);
+    let taken = share(
+        running.saturating_add(distance).min(agent.slots),
+        agent.slots,
+    );
     let balance = if peers.busiest > 0.0 {
-        1.0 - taken / peers.busiest
+        unit(1.0 - taken / peers.busiest)
     } else {
         1.0
     };

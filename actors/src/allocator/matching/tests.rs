@@ -428,6 +428,26 @@ proptest! {
 }
 
 #[test]
+fn a_step_goes_to_another_node_only_for_an_eighth_of_the_slots() {
+    let elsewhere = NodeId::from_uuid(Uuid::from_u128(99));
+    for (slots, running, chosen) in [(5, 0, 0), (5, 1, 0), (5, 2, 1), (64, 8, 0), (64, 9, 1)] {
+        let mut two = agents(2);
+        for agent in &mut two {
+            agent.slots = slots;
+        }
+        two[0].running = running;
+        two[1].node = elsewhere;
+        let ranking = rank(&writing(), None, &two);
+        assert_eq!(ranking.order[0], chosen, "{running} of {slots}");
+    }
+    let mut two = agents(2);
+    two[0].running = two[0].slots;
+    two[1].running = two[1].slots - 1;
+    two[1].node = elsewhere;
+    assert_eq!(rank(&writing(), None, &two).order, [1]);
+}
+
+#[test]
 fn a_node_over_any_measured_limit_starts_no_declared_work() {
     let over: [fn(&mut NodeLoad); 3] = [
         |load| load.cpu_used = 0.99,
