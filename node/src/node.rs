@@ -218,7 +218,15 @@ pub(crate) async fn open_store(config: &Config, dir: &Path) -> Result<store::Sha
             source,
         })?;
     }
-    Ok(store::open(&address).await?)
+    let replica = config.store.replica_url.as_deref();
+    let replica: Option<Address> = replica.and_then(|url| url.parse().ok());
+    if replica.is_some() && matches!(address, Address::Sqlite(_)) {
+        return Err(StartError::Config(vec![Finding {
+            key: "store.replica_url",
+            message: "is for PostgreSQL, and the store is a SQLite file; take it out".to_owned(),
+        }]));
+    }
+    Ok(store::open_beside(&address, replica.as_ref()).await?)
 }
 
 /// Where the database lies.

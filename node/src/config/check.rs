@@ -62,6 +62,11 @@ impl Config {
         {
             require(false, "store.url", &error.to_string());
         }
+        if let Some(url) = &self.store.replica_url {
+            let fits = matches!(url.parse(), Ok(Address::Postgres(_)));
+            let wrong = "must have the form `postgres://USER@HOST/DATABASE`";
+            require(fits, "store.replica_url", wrong);
+        }
     }
 
     fn check_cluster(&self, require: &mut impl FnMut(bool, &'static str, &str)) {

@@ -74,6 +74,35 @@ impl PrivatePostgres {
                 .args(["--no-sync", "--auth=trust", "--username=troupe"])
                 .args(["--encoding=UTF8", "--locale=C"]),
         )?;
+        Self::over(binaries, folder)
+    }
+
+    /// A streaming standby of this server, which follows it for as long as both run.
+    ///
+    /// # Errors
+    ///
+    /// When the copy cannot be made or started.
+    pub fn standby(&self) -> Result<Self, Error> {
+        let folder = tempfile::Builder::new()
+            .prefix("troupe-pg-")
+            .tempdir()
+            .map_err(|error| Error(format!("no temporary directory: {error}")))?;
+        self.binaries.give(folder.path())?;
+        checked(
+            self.binaries
+                .command("pg_basebackup")
+                .arg("--pgdata")
+                .arg(folder.path().join("data"))
+                .args(["--write-recovery-conf", "--wal-method=stream", "--no-sync"])
+                .args(["--checkpoint=fast", "--username=troupe", "--host"])
+                .arg(self.folder.path())
+                .arg(format!("--port={}", self.port())),
+        )?;
+        Self::over(self.binaries.clone(), folder)
+    }
+
+    /// Starts a server over the files in `folder`.
+    fn over(binaries: Binaries, folder: TempDir) -> Result<Self, Error> {
         let mut keeper = Command::new("sh")
             .arg("-c")
             .arg(KEEPER)
@@ -93,6 +122,19 @@ impl PrivatePostgres {
         };
         server.restart()?;
         Ok(server)
+    }
+
+    /// The address, on this standby, of what `url` names on the server that it follows.
+    #[must_use]
+    pub fn same_as(&self, primary: &Self, url: &str) -> String {
+        let of = |server: &Self| {
+            (
+                server.folder.path().display().to_string(),
+                format!("localhost:{}/", server.port()),
+            )
+        };
+        let ((folder, place), (other, elsewhere)) = (of(primary), of(self));
+        url.replace(&folder, &other).replace(&place, &elsewhere)
     }
 
     /// The server that all tests of a program share; each takes a [`schema`](Self::schema) of it.

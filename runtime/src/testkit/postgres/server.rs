@@ -1,7 +1,7 @@
 //! Where PostgreSQL's programs lie, and as whom they run.
 
 use std::{
-    fs, io,
+    env, fs, io,
     net::TcpListener,
     os::unix::fs::chown,
     path::{Path, PathBuf},
@@ -10,6 +10,11 @@ use std::{
 
 use super::Error;
 
+/// Names the folder of the programs, when it shall not be the newest that the machine has.
+const BINDIR: &str = "TROUPE_TEST_POSTGRES_BINDIR";
+
+const PROGRAMS: [&str; 4] = ["initdb", "pg_ctl", "postgres", "psql"];
+
 const INSTALL: &str = "PostgreSQL's server programs (initdb, pg_ctl, psql) were not found in \
     `pg_config --bindir` or /usr/lib/postgresql/*/bin; install them, on Debian and Ubuntu with \
     `apt-get install -y postgresql`";
@@ -17,7 +22,7 @@ const INSTALL: &str = "PostgreSQL's server programs (initdb, pg_ctl, psql) were 
 /// PostgreSQL refuses to run as root; one of these runs it then.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Binaries {
     folder: PathBuf,
     /// User and group that are not root's, when root runs the tests.
@@ -26,6 +31,34 @@ pub(super) struct Binaries {
 
 impl Binaries {
     pub(super) fn find() -> Result<Self, Error> {
+        let folder = match env::var_os(BINDIR) {
+            Some(folder) if !folder.is_empty() => Self::named(folder.into())?,
+            Some(_) | None => Self::installed()?,
+        };
+        let other = if rustix::process::geteuid().is_root() {
+            Some(other_user()?)
+        } else {
+            None
+        };
+        Ok(Self { folder, other })
+    }
+
+    /// Those that the environment names, so that a test runs on the version that it says and no other.
+    fn named(folder: PathBuf) -> Result<PathBuf, Error> {
+        match PROGRAMS
+            .iter()
+            .find(|program| !folder.join(program).exists())
+        {
+            None => Ok(folder),
+            Some(program) => Err(Error(format!(
+                "{BINDIR} names {}, where there is no `{program}`",
+                folder.display()
+            ))),
+        }
+    }
+
+    /// The newest that the machine has.
+    fn installed() -> Result<PathBuf, Error> {
         let told = text(Command::new("pg_config").arg("--bindir")).map(PathBuf::from);
         let mut folders: Vec<_> = fs::read_dir("/usr/lib/postgresql")
             .into_iter()
@@ -35,18 +68,9 @@ impl Binaries {
             .collect();
         folders.sort();
         folders.extend(told);
-        let whole = |folder: &PathBuf| {
-            let programs = ["initdb", "pg_ctl", "postgres", "psql"];
-            programs.iter().all(|program| folder.join(program).exists())
-        };
+        let whole = |folder: &PathBuf| PROGRAMS.iter().all(|program| folder.join(program).exists());
         let folder = folders.into_iter().rev().find(whole);
-        let folder = folder.ok_or_else(|| Error(INSTALL.to_owned()))?;
-        let other = if rustix::process::geteuid().is_root() {
-            Some(other_user()?)
-        } else {
-            None
-        };
-        Ok(Self { folder, other })
+        folder.ok_or_else(|| Error(INSTALL.to_owned()))
     }
 
     /// One of the programs, run as the server's user.
