@@ -110,6 +110,11 @@ impl Config {
             "cluster.certificate_life",
             "must be at least 1m",
         );
+        require(
+            cluster.retention.0 >= Duration::from_secs(24 * 60 * 60),
+            "cluster.retention",
+            "must be at least 1d",
+        );
     }
 
     fn check_actors(&self, require: &mut impl FnMut(bool, &'static str, &str)) {
