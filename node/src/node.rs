@@ -164,17 +164,21 @@ impl Builder {
         let dir = DataDir::lock(&config.node.data_dir)?;
         let (clock, dice) = (Clock::system(), Dice::system());
         let enrolled = enrol(&config, dir.path(), &company, &clock, &dice).await?;
+        #[cfg(feature = "edge")]
+        let serves = self.edge == EdgeMode::Served && enrolled.roles.has(NodeRole::Edge);
+        #[cfg(feature = "edge")]
+        let admin = serves.then(|| served::admin_hash(&dir)).transpose()?;
+        #[cfg(not(feature = "edge"))]
+        let admin = None;
         let Footing {
             part,
             mut links,
             place,
-        } = stand(&config, &enrolled, &clock, &dice).await?;
+        } = stand(&config, &enrolled, admin, &clock, &dice).await?;
         let engine = Engine::start(&config, &enrolled, &dir, self.natives, part).await?;
         if let Some(links) = &mut links {
             links.open();
         }
-        #[cfg(feature = "edge")]
-        let serves = self.edge == EdgeMode::Served && enrolled.roles.has(NodeRole::Edge);
         let mut node = Node {
             engine,
             place,

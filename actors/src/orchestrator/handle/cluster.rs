@@ -15,6 +15,7 @@ use super::{
         CreateToken, ListNodes, ListTokens, RemoveNode, RevokeToken, ShowNode, Turn, TurnNode,
     },
 };
+use crate::orchestrator::members;
 
 /// Whether this node takes work, as its cluster sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +110,18 @@ impl Orchestrator {
     async fn turn(&self, caller: &Caller, name: &str, to: Turn) -> Answer<MemberView> {
         let name = name.to_owned();
         self.carry_out(caller, TurnNode { name, to }).await
+    }
+
+    /// Whether this is SHA-256, in hex, of an administrator's token of any node of the cluster. Never
+    /// waits.
+    #[must_use]
+    pub fn is_admin(&self, sha256: &str) -> bool {
+        let Some(roll) = &self.0.roll else {
+            return false;
+        };
+        let roster = roll.membership.roster();
+        // It is hashes that are compared, which tell nothing of the token.
+        members::admins(&roster).any(|admin| admin == sha256)
     }
 
     /// Whether this node takes work. Never waits.

@@ -38,6 +38,7 @@ fn member(number: u128, name: &str) -> Member {
         version: "0.1.0".into(),
         protocol: 1,
         started_at: at(5),
+        admin: None,
     }
 }
 
