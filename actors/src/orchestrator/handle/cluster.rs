@@ -7,7 +7,7 @@ use protocol::{
     api::{MemberView, NewToken, Page, TokenRequest, TokenView},
     member::{MemberState, Vitals},
 };
-use runtime::membership::Standing;
+use runtime::{membership::Standing, supervision::Tree};
 
 use super::{
     Answer, Orchestrator,
@@ -159,6 +159,12 @@ impl Orchestrator {
             Duty::Draining => Ok("it hands over what it has".to_owned()),
             Duty::Fenced(why) => Err(why),
         })
+    }
+
+    /// The actors of this node.
+    #[must_use]
+    pub fn actors(&self) -> &Tree {
+        &self.0.tree
     }
 
     /// What runs on this node.
