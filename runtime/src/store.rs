@@ -52,6 +52,10 @@ pub enum Error {
     /// The database cannot be reached or is busy; the caller may try again.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// Others keep it from this for longer than anybody waits, as an operator does who locks a table;
+    /// nothing was written.
+    #[error("the store is locked by something else: {0}")]
+    Busy(String),
     /// What is stored is not what was written; the stream must not be served.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),

@@ -6,7 +6,7 @@ use std::{
     fmt::Write,
     net::IpAddr,
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{
         LazyLock, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
@@ -209,6 +209,25 @@ impl PrivatePostgres {
         )
     }
 
+    /// An operator's session in the database at `url` that runs `sql`; what it holds it lets go when this
+    /// is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When `psql` cannot be run.
+    pub fn session(&self, url: &str, sql: &str) -> Result<Session, Error> {
+        let mut psql = self.binaries.command("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--dbname"])
+            .arg(url)
+            .args(["--command", sql])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let child = psql.spawn();
+        child
+            .map(Session)
+            .map_err(|error| Error(format!("psql cannot be run: {error}")))
+    }
+
     /// Ends every connection of a client, in the middle of whatever it does; answers how many.
     ///
     /// # Errors
@@ -349,6 +368,17 @@ impl PrivatePostgres {
         // One that ended meanwhile needs no signal.
         let _ = run(Command::new("kill").arg(signal).args(children));
         Ok(())
+    }
+}
+
+/// A session of an operator; ends with this value.
+#[derive(Debug)]
+pub struct Session(Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
