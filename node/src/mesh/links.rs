@@ -305,8 +305,8 @@ async fn hear_of_removal(network: Network, membership: Membership) {
         .is_ok()
     {
         let failure = network.failure();
-        if failure.is_some_and(|failure| failure.contains(&removed)) {
-            membership.expelled("an operator removed this node from the cluster".to_owned());
+        if failure.is_some_and(|failure| failure.contains(removed.as_str())) {
+            membership.expelled(removed);
             return;
         }
         tokio::time::sleep(membership.timing().look).await;
