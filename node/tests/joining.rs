@@ -386,3 +386,35 @@ fn an_administrators_token_counts_on_every_node_until_another_takes_its_place() 
     worker.wait_for("error: ");
     nodes(&town.program, &third).fails(5, &["token"]);
 }
+
+#[test]
+fn an_agent_that_asks_for_a_region_is_hosted_there_and_waits_while_nobody_is() {
+    let town = Town::found("first");
+    let agent = serde_json::json!({
+        "name": "local", "agent_type": "echo", "capabilities": ["echo"],
+        "placement": { "region": "eu-west" },
+    });
+    let file = town.program.folder().join("agent.json");
+    fs::write(&file, agent.to_string()).unwrap();
+    town.program
+        .ok(&["agent", "register", "--file", file.to_str().unwrap()]);
+    let made = town
+        .program
+        .json(&["task", "create", "near", "--agent", "local"]);
+    let id = made["id"].as_str().unwrap();
+    let why = town.program.ok(&["why", id]);
+    assert!(why.contains("host"), "{why}");
+    let machine = Program::new();
+    let join = town.join(&town.token, &["--name", "w1", "--region", "eu-west"]);
+    let mut worker = machine.spawn(&join);
+    worker.wait_for("serving ");
+    let since = std::time::Instant::now();
+    loop {
+        let task = town.program.json(&["task", "get", id]);
+        if task["status"] == "completed" {
+            break;
+        }
+        assert!(since.elapsed().as_secs() < 60, "{task}");
+    }
+    assert_eq!(town.program.json(&["agent", "get", "local"])["node"], "w1");
+}
