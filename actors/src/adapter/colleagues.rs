@@ -195,10 +195,7 @@ impl Colleagues {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the deadline of a call is counted here, where it begins"
-)]
+/// Paused with the runtime's clock in tests.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

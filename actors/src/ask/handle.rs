@@ -245,7 +245,7 @@ impl Services {
 /// The next change; none comes when nobody tells of nodes any more.
 async fn next(changes: &mut tokio::sync::watch::Receiver<u64>) {
     if changes.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

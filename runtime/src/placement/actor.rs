@@ -224,7 +224,7 @@ impl Placer {
             match store.prune(keep).await {
                 Ok(0) => {}
                 Ok(rows) => {
-                    tracing::info!(rows, "members and tokens that ended long ago are forgotten")
+                    tracing::info!(rows, "members and tokens that ended long ago are forgotten");
                 }
                 Err(error) => tracing::warn!(%error, "what ended long ago is not forgotten yet"),
             }

@@ -491,7 +491,7 @@ fn who_prefers_what_is_near_takes_the_better_agent_elsewhere_only_when_there_is_
         };
         evaluate(&request, agents, &terms).order
     };
-    let both = [busy_near.clone(), idle_far.clone()];
+    let both = [busy_near, idle_far.clone()];
     assert_eq!(best(&requirement, &both), [0, 1]);
     assert_eq!(best(&writing(), &both), [1, 0]);
     assert_eq!(best(&requirement, std::slice::from_ref(&idle_far)), [0]);
