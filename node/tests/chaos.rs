@@ -142,7 +142,7 @@ async fn each_part_of_the_system_is_killed_under_load_and_every_task_is_settled_
     let node = start(folder.path(), &counter).await;
     let parts = system(&node).into_iter();
     let parts = parts.filter(|row| row.kind != "supervisor");
-    let parts: Vec<String> = parts.map(|row| row.path.to_string()).collect();
+    let parts: Vec<String> = parts.map(|row| row.path).collect();
     for part in [
         "membership",
         "placer",
