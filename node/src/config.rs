@@ -96,6 +96,10 @@ pub struct StoreSection {
     /// `troupe.db` in the data directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// `postgres://…` of a streaming standby of that database: lists that may be a little behind are read
+    /// there. Reads of one task or agent, and all writes, go to `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica_url: Option<String>,
 }
 
 /// `[log]`: what the node writes to standard error.

@@ -30,7 +30,7 @@ use protocol::{
     time::Timestamp,
 };
 
-pub use address::{Address, InvalidAddress, open};
+pub use address::{Address, InvalidAddress, open, open_beside};
 pub use admissions::{Admissions, IdentityRow, JoinToken, TokenRefusal};
 pub use members::{EntryRefusal, Founding, MemberRow, Members, Renewal, ShardRow, Survey};
 pub use memory::Memory;
@@ -52,6 +52,10 @@ pub enum Error {
     /// The database cannot be reached or is busy; the caller may try again.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// Others keep it from this for longer than anybody waits, as an operator does who locks a table;
+    /// nothing was written.
+    #[error("the store is locked by something else: {0}")]
+    Busy(String),
     /// What is stored is not what was written; the stream must not be served.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),
@@ -254,6 +258,12 @@ pub trait Streams: Send + Sync {
     /// A page of streams, the newest first.
     fn list<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>>;
 
+    /// The same for somebody who leafs through: it may be a moment behind, where the store has a copy
+    /// that is read in its place.
+    fn browse<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>> {
+        self.list(query)
+    }
+
     /// How many streams of a kind have each status; hidden ones aside.
     fn count<'a>(&'a self, tenant: &'a str, kind: EntityKind) -> Answer<'a, Vec<(String, u64)>>;
 
@@ -346,7 +356,7 @@ pub trait Views: Send + Sync {
     /// One row's body.
     fn row<'a>(&'a self, view: &'a str, key: &'a str) -> Answer<'a, Option<String>>;
 
-    /// All rows of a view, by key.
+    /// All rows of a view, by key; a moment behind, where the store has a copy that is read in its place.
     fn rows<'a>(&'a self, view: &'a str) -> Answer<'a, Vec<(String, String)>>;
 
     /// The place in the journal up to which a view is folded; 0 before the first.

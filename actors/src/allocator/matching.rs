@@ -98,6 +98,8 @@ pub struct Terms<'a> {
     pub disk_limit: f64,
     /// This node: among equals its agents come first, for no message leaves it.
     pub here: NodeId,
+    /// The other nodes of its region: among equals theirs come next.
+    pub near: &'a [NodeId],
     /// The nodes that agents run on.
     pub nodes: &'a [NodeLoad],
 }
@@ -212,7 +214,8 @@ pub fn evaluate<'a>(
                     position,
                     agent,
                     scores: NOT_SCORED,
-                    away: false,
+                    nearness: Nearness::Here,
+                    preferred: false,
                 });
             }
             Some(_) if excluded.len() == LISTED => omitted += 1,
@@ -224,8 +227,18 @@ pub fn evaluate<'a>(
         }
     }
     for candidate in &mut fitting {
-        candidate.away = candidate.agent.node != terms.here;
+        candidate.nearness = terms.nearness(candidate.agent.node);
         candidate.scores = score(request, candidate, &peers, &terms.weights);
+    }
+    if request.requirement.prefer_local
+        && fitting
+            .iter()
+            .any(|candidate| candidate.nearness != Nearness::Away)
+    {
+        // Those near by are asked first; the others stand behind them with what they score.
+        for candidate in &mut fitting {
+            candidate.preferred = candidate.nearness != Nearness::Away;
+        }
     }
     let listed = fitting.len().min(LISTED);
     if fitting.len() > LISTED {
@@ -263,16 +276,39 @@ struct Fitting<'a> {
     position: usize,
     agent: &'a AgentSnapshot,
     scores: Scores,
-    away: bool,
+    nearness: Nearness,
+    preferred: bool,
+}
+
+/// How far the node of an agent is from this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Nearness {
+    Here,
+    /// In the same region.
+    Near,
+    Away,
+}
+
+impl Terms<'_> {
+    fn nearness(&self, node: NodeId) -> Nearness {
+        if node == self.here {
+            Nearness::Here
+        } else if self.near.contains(&node) {
+            Nearness::Near
+        } else {
+            Nearness::Away
+        }
+    }
 }
 
 impl Fitting<'_> {
-    /// The higher score first; among equals those of this node, then the one given the fewest steps
-    /// so far, then by name.
+    /// Those near by first, if that is preferred, then the higher score; among equals those of this
+    /// node, then of its region, then the one given the fewest steps so far, then by name.
     fn compare(&self, other: &Self) -> Ordering {
-        let by_score = other.scores.total.total_cmp(&self.scores.total);
-        by_score
-            .then_with(|| self.away.cmp(&other.away))
+        let by_preference = other.preferred.cmp(&self.preferred);
+        by_preference
+            .then_with(|| other.scores.total.total_cmp(&self.scores.total))
+            .then_with(|| self.nearness.cmp(&other.nearness))
             .then_with(|| self.agent.assigned.cmp(&other.agent.assigned))
             .then_with(|| self.agent.name.cmp(&other.agent.name))
     }
@@ -324,10 +360,9 @@ fn score(
     let agent = candidate.agent;
     let least = peers.least.unwrap_or(0);
     let familiar = request.last_agent == Some(agent.id) && agent.running < least.saturating_add(2);
-    let distance = if candidate.away {
-        agent.slots.div_ceil(DISTANCE)
-    } else {
-        0
+    let distance = match candidate.nearness {
+        Nearness::Here => 0,
+        Nearness::Near | Nearness::Away => agent.slots.div_ceil(DISTANCE),
     };
     let running = agent.running.saturating_sub(u32::from(familiar));
     let taken = share(

@@ -28,6 +28,19 @@ pub(super) fn latest(roster: &Roster) -> BTreeMap<&str, &MemberRow> {
     rows.map(|row| (row.member.name.as_str(), row)).collect()
 }
 
+/// SHA-256, in hex, of the administrators' tokens that count in the whole cluster: those of the newest
+/// start of each node that finds out who its users are, and that nobody removed. A node's token counts
+/// for a day after the node was heard of last.
+pub(super) fn admins(roster: &Roster) -> impl Iterator<Item = &str> {
+    let rows = latest(roster).into_values();
+    rows.filter(|row| {
+        let roles = &row.member.roles;
+        row.state != MemberState::Removed
+            && (roles.has(NodeRole::Control) || roles.has(NodeRole::Edge))
+    })
+    .filter_map(|row| row.member.admin.as_deref())
+}
+
 /// The newest start of one node.
 pub(super) fn named<'a>(roster: &'a Roster, name: &str) -> Result<&'a MemberRow, Rejection> {
     let row = latest(roster).get(name).copied();
@@ -278,6 +291,7 @@ mod tests {
                 version: "1".to_owned(),
                 protocol: 1,
                 started_at: Timestamp::default(),
+                admin: None,
             },
             state,
             lease_left: Duration::from_millis(left),

@@ -310,6 +310,12 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
 }
 
 fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
+    let asks = &cx.services.asks;
+    if asks.settle(&ended.step, &ended.token, &ended.outcome) {
+        // Nothing of a question is recorded; who sent the answer may forget it.
+        let _ = ended.recorded.send(());
+        return Ok(());
+    }
     let token = token_hash(&ended.token);
     let received = cx.state.receive(
         &ended.step,

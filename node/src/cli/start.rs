@@ -25,6 +25,9 @@ pub(super) struct Start {
     /// Where to serve HTTP; port 0 picks one [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    /// Serves no plain HTTP, not even on loopback; takes `cert` and `key` under `[edge.tls]`
+    #[arg(long)]
+    require_tls: bool,
     /// The node's name, the same after a restart [default: local]
     #[arg(long)]
     name: Option<String>,
@@ -54,6 +57,9 @@ impl Start {
         let mut config = global.load()?;
         if let Some(listen) = self.listen {
             config.edge.listen = listen;
+        }
+        if self.require_tls {
+            config.edge.require_tls = true;
         }
         if let Some(name) = self.name {
             config.node.name = name;

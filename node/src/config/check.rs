@@ -62,6 +62,11 @@ impl Config {
         {
             require(false, "store.url", &error.to_string());
         }
+        if let Some(url) = &self.store.replica_url {
+            let fits = matches!(url.parse(), Ok(Address::Postgres(_)));
+            let wrong = "must have the form `postgres://USER@HOST/DATABASE`";
+            require(fits, "store.replica_url", wrong);
+        }
     }
 
     fn check_cluster(&self, require: &mut impl FnMut(bool, &'static str, &str)) {
@@ -104,6 +109,11 @@ impl Config {
             cluster.certificate_life.0 >= Duration::from_secs(60),
             "cluster.certificate_life",
             "must be at least 1m",
+        );
+        require(
+            cluster.retention.0 >= Duration::from_secs(24 * 60 * 60),
+            "cluster.retention",
+            "must be at least 1d",
         );
     }
 

@@ -186,6 +186,11 @@ impl Membership {
         })
     }
 
+    /// This process is a member no more, as another node says that knows: why.
+    pub fn expelled(&self, why: String) {
+        self.ended(why);
+    }
+
     /// Stops acting at once and for good, and tells nobody, as the end of the process would.
     pub fn abandon(&self) {
         self.ended("the node was dropped".to_owned());

@@ -24,6 +24,9 @@ use crate::{
 /// How often the plan is made anew without news.
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// How often what ended long ago is looked for.
+const PRUNED_EVERY: Duration = Duration::from_hours(1);
+
 /// The wait after a move that failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -122,6 +125,8 @@ struct State {
     leaving: BTreeSet<Shard>,
     /// How this node stood at the last news.
     stood: Option<Standing>,
+    /// When it last had forgotten what ended long ago.
+    pruned: Option<Duration>,
     _news: Option<AbortOnDropHandle<()>>,
 }
 
@@ -164,6 +169,7 @@ impl Actor for Placer {
         match notice {
             Notice::Tick => {
                 self.look(&myself, state);
+                self.prune_if_due(state);
                 myself.send_after(PERIOD, || Notice::Tick);
             }
             Notice::News => self.look(&myself, state),
@@ -207,6 +213,26 @@ impl Placer {
         self.carry_out(myself, state, plan);
         let owned = u32::try_from(self.holdings.held().len()).unwrap_or(u32::MAX);
         ::metrics::gauge!(metrics::SHARDS).set(f64::from(owned));
+    }
+
+    /// Lets the store forget what ended long ago. Every control node does; the first finds it.
+    fn prune_if_due(&self, state: &mut State) {
+        let now = self.boot();
+        let due = state.pruned.is_none_or(|last| now >= last + PRUNED_EVERY);
+        if !due || self.membership.standing() != Standing::Member {
+            return;
+        }
+        state.pruned = Some(now);
+        let (store, keep) = (self.store.clone(), self.membership.timing().keep);
+        tokio::spawn(async move {
+            match store.prune(keep).await {
+                Ok(0) => {}
+                Ok(rows) => {
+                    tracing::info!(rows, "members and tokens that ended long ago are forgotten");
+                }
+                Err(error) => tracing::warn!(%error, "what ended long ago is not forgotten yet"),
+            }
+        });
     }
 
     /// Shards that an earlier life of this actor was about to leave, and that are to stay after all.

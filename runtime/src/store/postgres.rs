@@ -4,6 +4,7 @@
 //! - `append`, `streams`, `members`, `admissions`, `tables`: the traits.
 //! - `migrate`: which schema the database has, and how it gets the newest; `life`: which life of
 //!   the database this is.
+//! - `replica`: a copy that lists are read from.
 
 mod admissions;
 mod append;
@@ -11,13 +12,17 @@ mod gateway;
 mod life;
 mod members;
 mod migrate;
+mod replica;
 mod streams;
 mod tables;
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgConnectOptions};
 
 pub(super) use self::gateway::{Cut, Setback};
-use self::gateway::{Gateway, Purpose};
+use self::{
+    gateway::{Gateway, Purpose},
+    replica::Replica,
+};
 use super::Error;
 
 /// Everything the nodes of a cluster keep, in one PostgreSQL database.
@@ -25,6 +30,7 @@ use super::Error;
 pub struct Postgres {
     work: Gateway,
     leases: Gateway,
+    replica: Option<Replica>,
 }
 
 impl Postgres {
@@ -37,6 +43,7 @@ impl Postgres {
         let store = Self {
             work: Gateway::connect(options.clone(), Purpose::Work),
             leases: Gateway::connect(options, Purpose::Leases),
+            replica: None,
         };
         store
             .work
@@ -51,6 +58,14 @@ impl Postgres {
             })
             .await?;
         Ok(store)
+    }
+
+    /// Reads lists that may be a little behind from a streaming copy of the database, as long as that
+    /// answers. Everything else is read where it is written.
+    #[must_use]
+    pub fn with_replica(mut self, options: &PgConnectOptions) -> Self {
+        self.replica = Some(Replica::connect(options));
+        self
     }
 
     pub(super) fn reading(&self) -> Result<&PgPool, Error> {

@@ -85,6 +85,14 @@ impl Tree {
         row.map_or_else(Vec::new, |row| row.failures())
     }
 
+    /// Kills the actor at `path`, one of those under `/system`, in the middle of whatever it does: for
+    /// tests of what its supervisor makes of that. Answers whether there was one.
+    #[must_use]
+    pub fn kill(&self, path: &str) -> bool {
+        let row = self.0.rows.get(path).map(|row| Arc::clone(row.value()));
+        row.is_some_and(|row| row.kill())
+    }
+
     /// The actors from `path` down, sorted by path, `depth` levels below it or all of them.
     ///
     /// The total counts all levels.

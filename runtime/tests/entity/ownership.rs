@@ -85,6 +85,7 @@ impl Node {
             version: "1".to_owned(),
             protocol: 1,
             started_at: clock.now(),
+            admin: None,
         };
         let registrar = Arc::new(StoreRegistrar(store.clone()));
         let fence = Fence::closed(clock.clone());

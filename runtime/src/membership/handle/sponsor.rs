@@ -230,6 +230,8 @@ async fn answer(
                 earlier.is_none_or(|row| row.member.name == member.name)
             });
             let entered = registrar.enter(&member, ttl, former).await;
+            // Whoever is there now may be asked for at once.
+            membership.hurry();
             Ok(Reply::Entered(entered.map_err(failed)?))
         }
         Ask::Renew { health, ttl } => {
@@ -239,6 +241,7 @@ async fn answer(
         }
         Ask::SetState { state } => {
             registrar.set_state(from, state).await.map_err(failed)?;
+            membership.hurry();
             Ok(Reply::Set)
         }
         Ask::Survey => Ok(Reply::Survey(membership.roster().survey().clone())),

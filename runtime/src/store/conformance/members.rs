@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::{all, append, at, keyed, task};
 use crate::store::{
-    Appended, EntryRefusal, Error, Founding, MemberRow, Refusal, Renewal, Scope, Shared, Survey,
+    Appended, EntryRefusal, Error, Founding, JoinToken, MemberRow, Refusal, Renewal, Scope, Shared,
+    Survey,
 };
 
 /// Never over while a test runs.
@@ -38,6 +39,7 @@ fn member(number: u128, name: &str) -> Member {
         version: "0.1.0".into(),
         protocol: 1,
         started_at: at(5),
+        admin: None,
     }
 }
 
@@ -452,5 +454,52 @@ pub async fn open_streams_and_reminders_are_found_by_shard(store: Shared) -> Res
     assert_eq!(due, [task(37), task(33), task(27)]);
     assert_eq!(store.next_due(&of(&[2])).await?, Some(at(68)));
     assert_eq!(store.next_due(&of(&[])).await?, None);
+    Ok(())
+}
+
+/// A node that was told to drain, and whose lease is taken anew, drains.
+pub async fn who_drains_does_so_still_after_it_lost_its_lease(store: Shared) -> Result<(), Error> {
+    peopled(&store, 1, SHORT).await?;
+    store.take(node(1), &shards(0..4)).await?;
+    store.set_state(node(1), MemberState::Draining).await?;
+    lapsed(&store, 1).await?;
+    let again = member(1, "n1");
+    assert_eq!(store.enter(&again, LONG, Some(node(1))).await?, Ok(()));
+    let survey = store.survey().await?;
+    assert_eq!(row(&survey, 1).state, MemberState::Draining);
+    assert!(row(&survey, 1).lives() && owned(&survey, 1).is_empty());
+    // Only another start of it, or an operator, begins anew.
+    store.set_state(node(1), MemberState::Up).await?;
+    assert_eq!(row(&store.survey().await?, 1).state, MemberState::Up);
+    Ok(())
+}
+
+/// Members and tokens that ended long ago go; what lives, owns or counts stays.
+pub async fn what_ended_long_ago_is_forgotten(store: Shared) -> Result<(), Error> {
+    peopled(&store, 1, LONG).await?;
+    for number in 2..=4 {
+        enter(&store, number, SHORT).await?;
+    }
+    store.take(node(3), &shards(0..4)).await?;
+    store.set_state(node(4), MemberState::Removed).await?;
+    for number in 2..=4 {
+        lapsed(&store, number).await?;
+    }
+    let now = store.survey().await?.at;
+    for (number, expires_at) in [(1, at(5)), (2, now.plus(LONG))] {
+        let token = JoinToken {
+            expires_at,
+            ..super::admissions::token(number)
+        };
+        store.add_token(&token).await?;
+    }
+    assert_eq!(store.prune(LONG * 24 * 365 * 100).await?, 0);
+    assert_eq!(store.prune(LONG).await?, 1);
+    assert_eq!(store.tokens().await?.len(), 1);
+    assert_eq!(store.survey().await?.members.len(), 4);
+    assert_eq!(store.prune(Duration::ZERO).await?, 2);
+    let left = store.survey().await?.members;
+    let left: Vec<_> = left.iter().map(|row| row.member.node).collect();
+    assert_eq!(left, [node(1), node(3)]);
     Ok(())
 }

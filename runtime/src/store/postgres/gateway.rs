@@ -19,6 +19,8 @@ pub(super) enum Purpose {
     Work,
     /// Leases: whatever keeps the other connections busy must not cost the lease.
     Leases,
+    /// Lists, from a copy of the database: there is the database itself if it does not answer.
+    Browsing,
 }
 
 impl Purpose {
@@ -26,6 +28,7 @@ impl Purpose {
         match self {
             Self::Work => 8,
             Self::Leases => 2,
+            Self::Browsing => 4,
         }
     }
 
@@ -33,10 +36,11 @@ impl Purpose {
     ///
     /// The server's own limits come first. This is for a server that says nothing more, as one
     /// that is frozen.
-    const fn patience(self) -> Duration {
+    pub(super) const fn patience(self) -> Duration {
         match self {
             Self::Work => Duration::from_secs(8),
             Self::Leases => Duration::from_secs(3),
+            Self::Browsing => Duration::from_secs(2),
         }
     }
 
@@ -45,12 +49,17 @@ impl Purpose {
     const fn limits(self) -> &'static str {
         match self {
             Self::Work => {
-                "SET statement_timeout = '5s'; SET lock_timeout = '2s';
+                // Whoever finds a table locked, by an operator say, is told so before it waits for long;
+                // between nodes no lock is held for a tenth of that.
+                "SET statement_timeout = '5s'; SET lock_timeout = '1s';
                  SET idle_in_transaction_session_timeout = '5s'"
             }
             Self::Leases => {
                 "SET statement_timeout = '2s'; SET lock_timeout = '2s';
                  SET idle_in_transaction_session_timeout = '1s'"
+            }
+            Self::Browsing => {
+                "SET statement_timeout = '2s'; SET default_transaction_read_only = on"
             }
         }
     }

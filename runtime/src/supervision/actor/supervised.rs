@@ -169,6 +169,10 @@ impl<M: Message> Life<M> {
     fn begin(&self, actor: ActorRef<M>) {
         // An actor begins once, so that the cell is empty.
         let _ = self.id.set(actor.get_id());
+        if self.entry.path().starts_with("/system") {
+            let cell = actor.get_cell();
+            self.entry.set_killer(Box::new(move || cell.kill()));
+        }
         self.slot.occupy(actor, Arc::clone(&self.entry));
     }
 

@@ -76,7 +76,6 @@ struct Handling {
 ///
 /// Senders write `sent`, the actor what stands at the end: with so much between, they do not
 /// fight over one cache line.
-#[derive(Debug)]
 #[repr(C)]
 pub(in crate::supervision) struct Entry {
     sent: AtomicU64,
@@ -93,6 +92,17 @@ pub(in crate::supervision) struct Entry {
     seen: AtomicU64,
     handled: AtomicU64,
     current: Mutex<Handling>,
+    /// Ends the actor as a crash would; only what runs under `/system` has one.
+    killer: Mutex<Option<Killer>>,
+}
+
+/// What ends an actor in the middle of whatever it does.
+pub(in crate::supervision) type Killer = Box<dyn Fn() + Send + Sync>;
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Entry({} {})", self.kind, self.path)
+    }
 }
 
 impl Entry {
@@ -114,7 +124,24 @@ impl Entry {
                 message: "",
                 since: Duration::ZERO,
             }),
+            killer: Mutex::default(),
         }
+    }
+
+    /// From now on the actor can be killed by its place; a later one takes the place of this one.
+    pub(in crate::supervision) fn set_killer(&self, killer: Killer) {
+        let mut held = self.killer.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Some(killer);
+    }
+
+    /// Kills the actor; answers whether there was one.
+    pub(super) fn kill(&self) -> bool {
+        let killer = self
+            .killer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        killer.inspect(|kill| kill()).is_some()
     }
 
     pub(in crate::supervision) fn path(&self) -> &str {
