@@ -7,6 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use super::life::Life;
 use crate::store::{Answer, Error, fault};
 
 /// How often work is begun anew, at most.
@@ -117,7 +118,7 @@ pub(in crate::store) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn connect(options: PgConnectOptions, purpose: Purpose) -> Self {
+    pub(super) fn connect(options: PgConnectOptions, purpose: Purpose, life: Arc<Life>) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(purpose.connections())
             .acquire_timeout(purpose.patience())
@@ -125,9 +126,12 @@ impl Gateway {
             // would cost a caller an error.
             .test_before_acquire(true)
             .after_connect(move |connection, _| {
+                let life = life.clone();
                 Box::pin(async move {
                     connection.execute(purpose.limits()).await?;
-                    Ok(())
+                    let watched = life.watch(connection).await;
+                    watched
+                        .map_err(|setback| sqlx::Error::Protocol(setback.into_error().to_string()))
                 })
             })
             // A connection that was returned in a transaction would hide all that follows in it.

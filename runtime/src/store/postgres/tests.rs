@@ -278,6 +278,28 @@ async fn another_life_of_the_database_voids_leases_and_raises_epochs() {
 }
 
 #[tokio::test]
+async fn a_failover_is_noticed_by_whoever_connects_again() {
+    let server = PrivatePostgres::start().unwrap();
+    let options = PgConnectOptions::from_str(&server.url()).unwrap();
+    let one: Shared = Arc::new(Postgres::connect(&options).await.unwrap());
+    let other: Shared = Arc::new(Postgres::connect(&options).await.unwrap());
+    let node = protocol::id::NodeId::from_uuid(uuid::Uuid::from_u128(1));
+    settled(&one, 1).await;
+    server.copy().unwrap();
+    let promised = one.begin(node, "one").await.unwrap();
+    settled(&one, 2).await;
+    server.fail_over().unwrap();
+    // It is what it was at the copy, and another life of it for each node that has it open.
+    assert_eq!(one.survey().await.unwrap().incarnation, 2);
+    assert_eq!(other.survey().await.unwrap().incarnation, 2);
+    assert_eq!(one.journal(0, 9).await.unwrap().len(), 1);
+    let epoch = other.begin(node, "one").await.unwrap();
+    assert!(epoch > promised, "{epoch} was handed out before");
+    settled(&other, 2).await;
+    assert_eq!(one.survey().await.unwrap().incarnation, 2);
+}
+
+#[tokio::test]
 async fn a_server_that_may_forget_is_refused() {
     let server = PrivatePostgres::start().unwrap();
     for (forget, again) in [
