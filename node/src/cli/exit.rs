@@ -235,7 +235,9 @@ impl From<StartError> for Failure {
                     Error::Full => {
                         "free some space, then start again; nothing that was acknowledged is lost"
                     }
-                    Error::Unavailable(_) => "try again; another program may hold the file",
+                    Error::Busy(_) | Error::Unavailable(_) => {
+                        "try again; another program may hold the file"
+                    }
                     Error::Corrupt(_) => {
                         "`troupe db verify` says what is wrong; put a backup in place"
                     }

@@ -42,7 +42,9 @@ impl Blame {
             None => error.downcast_ref::<store::Error>(),
         };
         match of_store {
-            Some(store::Error::Full | store::Error::Unavailable(_)) => Self::Surroundings,
+            Some(store::Error::Full | store::Error::Busy(_) | store::Error::Unavailable(_)) => {
+                Self::Surroundings
+            }
             Some(store::Error::Corrupt(_) | store::Error::Unusable(_)) | None => Self::Entity,
         }
     }

@@ -420,7 +420,13 @@ impl<S: EventSourced> Journaled<S> {
                 Err(AppendError::Refused(
                     Refusal::Repeated { stream, .. } | Refusal::NameTaken { stream },
                 )) if repeats > 0 && stream == self.stream => return Ok(()),
-                Err(AppendError::Store(store::Error::Unavailable(cause))) if repeats < REPEATS => {
+                // Nothing exists yet that would have to go on: whoever asked for it asks again.
+                Err(AppendError::Store(error @ store::Error::Busy(_))) if self.head == 0 => {
+                    return Err(error.into());
+                }
+                Err(AppendError::Store(
+                    store::Error::Busy(cause) | store::Error::Unavailable(cause),
+                )) if repeats < REPEATS => {
                     repeats += 1;
                     tracing::warn!(stream = %self.stream, repeats, cause, "append is repeated");
                     tokio::time::sleep(std::time::Duration::from_millis(20 << repeats)).await;

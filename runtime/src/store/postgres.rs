@@ -39,11 +39,10 @@ impl Postgres {
     /// Fails with [`Error::Unusable`] when a newer build wrote it, or when the server is set to
     /// lose what it acknowledged.
     pub async fn connect(options: &PgConnectOptions) -> Result<Self, Error> {
-        let options = options.clone().application_name("troupe");
         let life = Arc::new(Life::default());
         let store = Self {
             work: Gateway::connect(options.clone(), Purpose::Work, life.clone()),
-            leases: Gateway::connect(options, Purpose::Leases, life.clone()),
+            leases: Gateway::connect(options.clone(), Purpose::Leases, life.clone()),
             life: life.clone(),
         };
         store

@@ -211,6 +211,7 @@ impl<L: EventLog + ?Sized> Task<L> {
 fn again(error: &Error) -> Error {
     match error {
         Error::Full => Error::Full,
+        Error::Busy(reason) => Error::Busy(reason.clone()),
         Error::Unavailable(reason) => Error::Unavailable(reason.clone()),
         Error::Corrupt(reason) => Error::Corrupt(reason.clone()),
         Error::Unusable(reason) => Error::Unusable(reason.clone()),

@@ -111,7 +111,7 @@ impl Gateway {
                 Ok(disk) if disk.f_bavail * disk.f_frsize < SPARE_BYTES => Error::Full,
                 Ok(_) | Err(_) => Error::Unavailable(reason),
             },
-            Error::Full | Error::Corrupt(_) | Error::Unusable(_) => error,
+            Error::Full | Error::Busy(_) | Error::Corrupt(_) | Error::Unusable(_) => error,
         }
     }
 }
