@@ -229,6 +229,26 @@ pub fn decode<E: DeserializeOwned>(record: &Record) -> Result<Vec<E>, store::Err
     }
 }
 
+/// The events of a record, as this build knows them.
+///
+/// One that a newer build wrote and this one cannot read is no damage: a node of that build goes on
+/// with the stream.
+fn events<S: EventSourced>(record: &Record) -> Result<Vec<S::Event>, store::Error> {
+    decode(record).map_err(|error| match error {
+        store::Error::Corrupt(_) if record.version > S::EVENT_VERSION => {
+            store::Error::Unusable(format!(
+                "{} at {} was written by a newer build, with events of version {} where this one \
+                 knows {}; upgrade this node",
+                record.stream,
+                record.seq,
+                record.version,
+                S::EVENT_VERSION
+            ))
+        }
+        other => other,
+    })
+}
+
 /// A state together with its stream.
 ///
 /// [`stage`](Self::stage) applies an event for the decisions that follow in the same handler;
@@ -438,7 +458,7 @@ impl<S: EventSourced> Journaled<S> {
 
     fn replay(&mut self, record: &Record) -> Result<(), store::Error> {
         follows(record, self.head, self.hash)?;
-        for event in decode::<S::Event>(record)? {
+        for event in events::<S>(record)? {
             self.state.apply(&event, record.at);
         }
         self.head = record.head();
