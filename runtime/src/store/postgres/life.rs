@@ -61,11 +61,8 @@ impl Life {
                 *held(&self.known) = Some(mark);
                 Ok(())
             }
+            Err(error) if !is_forbidden(&error) => Err(error.into()),
             Err(error) => {
-                let code = error.as_database_error().and_then(|error| error.code());
-                if code.as_deref() != Some(FORBIDDEN) {
-                    return Err(error.into());
-                }
                 tracing::warn!(
                     %error,
                     "a restore or failover of the database will not be noticed; grant the user \
@@ -85,20 +82,25 @@ impl Life {
         let Some(known) = *held(&self.known) else {
             return Ok(());
         };
-        let mark = mark(connection).await?;
-        if mark == known {
-            return Ok(());
-        }
+        let mark = match mark(connection).await {
+            Ok(mark) if mark == known => return Ok(()),
+            Ok(mark) => mark,
+            Err(error) if is_forbidden(&error) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
         let mut transaction = connection.begin().await?;
         lock(&mut transaction).await?;
         begin(&mut transaction, mark).await?;
         transaction.commit().await?;
-        let first = {
-            let mut now = held(&self.known);
-            std::mem::replace(&mut *now, Some(mark)) != Some(mark)
-        };
-        if first {
-            self.tell_losses(connection).await?;
+        let former = held(&self.known).replace(mark);
+        if former != Some(mark)
+            && let Err(setback) = self.tell_losses(connection).await
+        {
+            tracing::error!(
+                target: "audit",
+                ?setback,
+                "the database was restored or failed over, and what it lost cannot be told"
+            );
         }
         Ok(())
     }
@@ -156,6 +158,11 @@ impl Life {
         );
         Ok(())
     }
+}
+
+fn is_forbidden(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.as_deref() == Some(FORBIDDEN)
 }
 
 async fn mark(connection: &mut PgConnection) -> Result<Mark, sqlx::Error> {
