@@ -49,8 +49,9 @@ pub enum Error {
     /// The disk is full; nothing was written.
     #[error("the disk that holds the store is full")]
     Full,
-    /// All connections to the database are in use, and it gives no other; nothing was done.
-    #[error("the store has no connection free: {0}")]
+    /// No sound connection to the database could be had in time, because all are in use and it gives
+    /// no other, or because it is silent; nothing was done.
+    #[error("there is no connection to the store: {0}")]
     Busy(String),
     /// The database cannot be reached or is busy; the caller may try again.
     #[error("the store is unavailable: {0}")]
