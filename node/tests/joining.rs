@@ -411,3 +411,48 @@ fn an_agent_that_asks_for_a_region_is_hosted_there_and_waits_while_nobody_is() {
     });
     assert_eq!(town.program.json(&["agent", "get", "local"])["node"], "w1");
 }
+
+/// A store in a file; PostgreSQL is tried with the cluster's other faults.
+#[test]
+fn a_node_that_is_set_otherwise_than_its_cluster_reads_which_key_to_change() {
+    let town = Town::found("first");
+    let machine = Program::new();
+    let file = machine.folder().join("cluster.toml");
+    let join = town.join(&town.token, &["--name", "w1"]);
+    for (set, texts) in [
+        ("shards = 32", ["shards = 32", "founded with 256"]),
+        (
+            "lease = \"9s\"",
+            ["lease = \"9s\"", "set `cluster.lease = \"6s\"`"],
+        ),
+    ] {
+        fs::write(&file, format!("[cluster]\n{set}\n")).unwrap();
+        let ended = machine.run(&join);
+        ended.fails(1, &texts);
+        assert_eq!(ended.err.trim_end().lines().count(), 1, "{ended:?}");
+    }
+    // The token is good after that, and a member that is set otherwise later reads the same.
+    fs::write(&file, "[cluster]\nshards = 256\n").unwrap();
+    let mut worker = machine.spawn(&join);
+    worker.wait_for("serving ");
+    drop(worker);
+    for (set, texts) in [
+        ("shards = 32", ["shards = 32", "founded with 256"]),
+        (
+            "lease = \"9s\"",
+            ["run for 6s, not 9s", "set `cluster.lease` alike"],
+        ),
+    ] {
+        fs::write(&file, format!("[cluster]\n{set}\n")).unwrap();
+        let ended = machine.run(&[
+            "start",
+            "--log",
+            "error",
+            "--mesh",
+            "127.0.0.1:0",
+            "--join",
+            &town.mesh,
+        ]);
+        ended.fails(1, &texts);
+    }
+}

@@ -49,13 +49,13 @@ pub enum Error {
     /// The disk is full; nothing was written.
     #[error("the disk that holds the store is full")]
     Full,
+    /// Nothing was done: the database gives no connection, or others keep it from this for longer than
+    /// anybody waits, as an operator does who locks a table.
+    #[error("the store is busy: {0}")]
+    Busy(String),
     /// The database cannot be reached or is busy; the caller may try again.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// Others keep it from this for longer than anybody waits, as an operator does who locks a table;
-    /// nothing was written.
-    #[error("the store is locked by something else: {0}")]
-    Busy(String),
     /// What is stored is not what was written; the stream must not be served.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),

@@ -331,7 +331,13 @@ fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
         }
         Received::Repeated => {}
         Received::Foreign => {
-            tracing::warn!(task = %task_id(cx), step = ended.step, number = ended.number, "a result without the attempt's token");
+            tracing::warn!(
+                target: "audit",
+                task = %task_id(cx),
+                step = ended.step,
+                number = ended.number,
+                "a result was refused: the task knows no attempt of this token"
+            );
         }
     }
     cx.volatile

@@ -16,9 +16,8 @@ use crate::{
     telemetry,
 };
 
-/// Time for attempts that run; the process ends within a minute, whatever happens.
-const GRACE: Duration = Duration::from_secs(30);
-const HARD_STOP: Duration = Duration::from_secs(55);
+/// Time for all that follows when attempts had theirs; the process ends then, whatever happens.
+const HARD_STOP: Duration = Duration::from_secs(25);
 
 #[derive(Debug, Args)]
 pub(super) struct Start {
@@ -87,7 +86,7 @@ impl Start {
         telemetry::start_logging(&config.log);
         use_this_program(&mut config);
         let mut signals = Signals::listen()?;
-        let mesh = config.cluster.listen;
+        let (mesh, grace) = (config.cluster.listen, config.node.grace.0);
         let mut node = Node::builder().config(config).mesh(mesh);
         if let Some(address) = self.join {
             node = node.join(address, global.token.clone());
@@ -95,7 +94,7 @@ impl Start {
         let node = node.start().await?;
         announce(&node).await;
         tokio::select! {
-            () = signals.next() => stop(node, GRACE, signals, Exit::Ok).await,
+            () = signals.next() => stop(node, grace, signals, Exit::Ok).await,
             reason = node.gave_up() => {
                 let failure = node.expelled().map_or_else(|| gave_up(reason), expelled);
                 stop(node, Duration::ZERO, signals, failure.exit).await?;
@@ -188,7 +187,7 @@ pub(super) async fn stop(node: Node, grace: Duration, mut signals: Signals, exit
     tokio::select! {
         () = node.stop(grace) => Ok(exit),
         () = signals.next() => process::exit(i32::from(Exit::Interrupted.code())),
-        () = tokio::time::sleep(HARD_STOP) => {
+        () = tokio::time::sleep(grace + HARD_STOP) => {
             tracing::error!("the node did not stop in time; what runs is recovered at the next start");
             process::exit(i32::from(exit.code()))
         }

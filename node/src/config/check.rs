@@ -53,6 +53,11 @@ impl Config {
             "node.data_dir",
             "must name a directory",
         );
+        require(
+            self.node.grace.0 <= Duration::from_secs(35),
+            "node.grace",
+            "must not be longer than 35s, so that the process ends within a minute",
+        );
         #[cfg(feature = "cli")]
         if let Err(reason) = crate::telemetry::check_level(&self.log.level) {
             require(false, "log.level", &reason);

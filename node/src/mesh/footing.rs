@@ -266,7 +266,11 @@ impl Place {
                 }
             }
             Ok(Err(_)) | Err(_) => {
-                return Err(EnrolError::Refused(failure().unwrap_or_else(|| format!(
+                let peers = self.mesh.peers();
+                let sponsored = peers.iter().any(|peer| peer.roles.has(NodeRole::Control));
+                // A control node that was reached knows better than one that was not.
+                let told = self.membership.hindrance().filter(|_| sponsored);
+                return Err(EnrolError::Refused(told.or_else(failure).unwrap_or_else(|| format!(
                     "no control node could be reached within {REACH:?}; see whether one runs, and whether its mesh address is the one that this node was told"
                 ))));
             }

@@ -26,6 +26,7 @@ impl From<sqlx::Error> for Error {
                 }
             }
             sqlx::Error::PoolClosed => closed(),
+            sqlx::Error::PoolTimedOut => Self::Busy(text),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt(text),
             // The rest is foreign and grows: all of it says that the database was not reached.
             _ => Self::Unavailable(text),

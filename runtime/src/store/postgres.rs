@@ -3,7 +3,7 @@
 //! - `gateway`: connections, and how work on them survives what happens around it.
 //! - `append`, `streams`, `members`, `admissions`, `tables`: the traits.
 //! - `migrate`: which schema the database has, and how it gets the newest; `life`: which life of
-//!   the database this is.
+//!   the database this is, looked at with each new connection.
 //! - `replica`: a copy that lists are read from.
 
 mod admissions;
@@ -16,11 +16,14 @@ mod replica;
 mod streams;
 mod tables;
 
+use std::sync::Arc;
+
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgConnectOptions};
 
 pub(super) use self::gateway::{Cut, Setback};
 use self::{
     gateway::{Gateway, Purpose},
+    life::Life,
     replica::Replica,
 };
 use super::Error;
@@ -31,6 +34,7 @@ pub struct Postgres {
     work: Gateway,
     leases: Gateway,
     replica: Option<Replica>,
+    life: Arc<Life>,
 }
 
 impl Postgres {
@@ -39,21 +43,23 @@ impl Postgres {
     /// Fails with [`Error::Unusable`] when a newer build wrote it, or when the server is set to
     /// lose what it acknowledged.
     pub async fn connect(options: &PgConnectOptions) -> Result<Self, Error> {
-        let options = options.clone().application_name("troupe");
+        let life = Arc::new(Life::default());
         let store = Self {
-            work: Gateway::connect(options.clone(), Purpose::Work),
-            leases: Gateway::connect(options, Purpose::Leases),
+            work: Gateway::connect(options.clone(), Purpose::Work, life.clone()),
+            leases: Gateway::connect(options.clone(), Purpose::Leases, life.clone()),
+            life: life.clone(),
             replica: None,
         };
         store
             .work
-            .transact(Cut::Repeat, |connection| {
+            .transact(Cut::Repeat, move |connection| {
+                let life = life.clone();
                 Box::pin(async move {
                     refuse_forgetful(connection).await?;
                     make_schema(connection).await?;
                     lock(connection).await?;
                     migrate::up(connection).await?;
-                    life::notice(connection).await
+                    life.notice(connection).await
                 })
             })
             .await?;

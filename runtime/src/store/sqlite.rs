@@ -106,8 +106,10 @@ impl Sqlite {
 
 fn unusable(path: &Path) -> impl Fn(sqlx::Error) -> Error {
     move |error| match Error::from(error) {
-        Error::Unavailable(reason) => Error::Unusable(format!("{}: {reason}", path.display())),
-        error @ (Error::Full | Error::Busy(_) | Error::Corrupt(_) | Error::Unusable(_)) => error,
+        Error::Busy(reason) | Error::Unavailable(reason) => {
+            Error::Unusable(format!("{}: {reason}", path.display()))
+        }
+        error @ (Error::Full | Error::Corrupt(_) | Error::Unusable(_)) => error,
     }
 }
 

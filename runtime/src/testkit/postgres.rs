@@ -3,7 +3,8 @@
 mod server;
 
 use std::{
-    fmt::Write,
+    fmt::Write as _,
+    io::Write as _,
     net::IpAddr,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -37,6 +38,9 @@ pub struct PrivatePostgres {
     keeper: Option<ChildStdin>,
     made: AtomicU32,
 }
+
+/// The folder of a copy that may take the server's place.
+const COPY: &str = "copy";
 
 /// For tests that do not disturb it.
 static SHARED: LazyLock<Result<PrivatePostgres, Error>> = LazyLock::new(PrivatePostgres::start);
@@ -308,6 +312,51 @@ impl PrivatePostgres {
         }
         let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
         outcome.map_err(|error| Error(format!("{error}\n{log}")))
+    }
+
+    /// Copies it as it is now, as a standby would have it that hears nothing after that.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub fn copy(&self) -> Result<(), Error> {
+        let copy = self.folder.path().join(COPY);
+        let _ = std::fs::remove_dir_all(&copy);
+        checked(
+            self.binaries
+                .command("pg_basebackup")
+                .args(["--checkpoint=fast", "--no-sync", "--dbname"])
+                .arg(self.url())
+                .arg("--pgdata")
+                .arg(copy),
+        )?;
+        Ok(())
+    }
+
+    /// Crashes, and goes on as the [`copy`](Self::copy) at the same address: whatever was
+    /// acknowledged after that is lost.
+    ///
+    /// # Errors
+    ///
+    /// When there is no copy, or it does not start.
+    pub fn fail_over(&self) -> Result<(), Error> {
+        self.stop()?;
+        let (data, copy) = (self.data(), self.folder.path().join(COPY));
+        // A server that looks for more to recover, and finds none, begins another timeline.
+        let sought = copy.join("recovery.signal");
+        std::fs::write(&sought, "")
+            .and_then(|()| std::fs::remove_dir_all(&data))
+            .and_then(|()| {
+                let mut settings = std::fs::OpenOptions::new()
+                    .append(true)
+                    .open(copy.join("postgresql.auto.conf"))?;
+                settings.write_all(b"restore_command = 'false'\n")
+            })
+            .map_err(|error| Error(format!("there is no copy to go on with: {error}")))?;
+        self.binaries.give(&sought)?;
+        std::fs::rename(&copy, &data)
+            .map_err(|error| Error(format!("the copy cannot take its place: {error}")))?;
+        self.restart()
     }
 
     /// Freezes all its processes: connections stay open and nothing answers.

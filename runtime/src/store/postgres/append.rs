@@ -133,7 +133,12 @@ impl Postgres {
             }
             rest.retain(|place| verdicts[*place].is_none());
             if rest.is_empty() {
-                return Ok(verdicts.into_iter().flatten().collect());
+                let verdicts: Vec<Verdict> = verdicts.into_iter().flatten().collect();
+                let committed = batch.iter().zip(&verdicts);
+                let committed = committed.filter(|(_, verdict)| verdict.is_ok());
+                self.life
+                    .committed(committed.map(|(append, _)| &append.record));
+                return Ok(verdicts);
             }
         }
         let stream = rest.first().map(|place| batch[*place].record.stream);

@@ -7,10 +7,14 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use super::life::Life;
 use crate::store::{Answer, Error, fault};
 
 /// How often work is begun anew, at most.
 const REPEATS: u32 = 5;
+
+/// How long a caller waits for a connection, of which the server may give no more.
+const QUEUEING: Duration = Duration::from_secs(3);
 
 /// What a pool is for.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +36,28 @@ impl Purpose {
         }
     }
 
-    /// How long a caller waits for a connection, and then for the end of its work.
+    /// How operators see its connections in `pg_stat_activity`.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Work => "troupe",
+            Self::Leases => "troupe-leases",
+            Self::Browsing => "troupe-replica",
+        }
+    }
+
+    /// How long connections are kept. A server that takes no more of them must not cost the lease:
+    /// those are opened at once and never given up while they are sound.
+    fn kept(self, options: PgPoolOptions) -> PgPoolOptions {
+        match self {
+            Self::Work | Self::Browsing => options,
+            Self::Leases => options
+                .min_connections(self.connections())
+                .idle_timeout(None)
+                .max_lifetime(None),
+        }
+    }
+
+    /// How long a caller waits for the end of its work.
     ///
     /// The server's own limits come first. This is for a server that says nothing more, as one
     /// that is frozen.
@@ -126,17 +151,22 @@ pub(in crate::store) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn connect(options: PgConnectOptions, purpose: Purpose) -> Self {
-        let pool = PgPoolOptions::new()
+    pub(super) fn connect(options: PgConnectOptions, purpose: Purpose, life: Arc<Life>) -> Self {
+        let options = options.application_name(purpose.name());
+        let pool = purpose
+            .kept(PgPoolOptions::new())
             .max_connections(purpose.connections())
-            .acquire_timeout(purpose.patience())
+            .acquire_timeout(QUEUEING)
             // A server that restarted leaves dead connections; without a sign of life, each of them
             // would cost a caller an error.
             .test_before_acquire(true)
             .after_connect(move |connection, _| {
+                let life = life.clone();
                 Box::pin(async move {
                     connection.execute(purpose.limits()).await?;
-                    Ok(())
+                    let watched = life.watch(connection).await;
+                    watched
+                        .map_err(|setback| sqlx::Error::Protocol(setback.into_error().to_string()))
                 })
             })
             // A connection that was returned in a transaction would hide all that follows in it.

@@ -1,7 +1,10 @@
 //! A copy of the database that follows it: lists that may be a little behind are read there.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -10,6 +13,7 @@ use sqlx::{PgPool, postgres::PgConnectOptions};
 use super::{
     Postgres,
     gateway::{Gateway, Purpose},
+    life::Life,
 };
 use crate::store::Error;
 
@@ -33,9 +37,10 @@ impl Replica {
         reason = "a rest is counted from here, whatever the wall clock does"
     )]
     pub(super) fn connect(options: &PgConnectOptions) -> Self {
-        let options = options.clone().application_name("troupe-replica");
+        // A standby begins no life of its own.
+        let life = Arc::new(Life::default());
         Self {
-            gateway: Gateway::connect(options, Purpose::Browsing),
+            gateway: Gateway::connect(options.clone(), Purpose::Browsing, life),
             began: Instant::now(),
             rests_until: AtomicU64::new(0),
             resting: AtomicBool::new(false),
