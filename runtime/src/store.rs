@@ -37,7 +37,7 @@ pub use memory::Memory;
 pub use postgres::Postgres;
 pub use scope::Scope;
 pub use sqlite::Sqlite;
-pub use transfer::{Moved, TransferError, transfer};
+pub use transfer::{Moved, TransferError, copy_ahead, transfer};
 pub use writer::{AppendError, Writer};
 
 /// What every store method answers: a future that may be sent between threads.
