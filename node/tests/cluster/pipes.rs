@@ -15,7 +15,7 @@ use tokio::{
     },
     sync::{mpsc, watch},
     task::AbortHandle,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 /// Bytes that go on together; a slow pipe lets others between two of them.
@@ -159,7 +159,7 @@ async fn one_way(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, flow: watch::Rec
                 } => Duration::from_secs_f64(chunk.len() as f64 / bytes_per_second),
                 Flow::Free | Flow::Shut => Duration::ZERO,
             };
-            sleep(slow).await;
+            sleep_until(Instant::now() + slow).await;
             if to.write_all(&chunk).await.is_err() {
                 return;
             }
