@@ -55,6 +55,8 @@ pub struct Moves {
     pub evict: Arc<dyn Fn(store::Scope, Evict) -> Done<()> + Send + Sync>,
     /// Tells other nodes that it is worth looking at the store.
     pub announce: Arc<dyn Fn() + Send + Sync>,
+    /// How long ago another node was heard last, if that is known.
+    pub silent: Arc<dyn Fn(NodeId) -> Option<Duration> + Send + Sync>,
 }
 
 impl std::fmt::Debug for Moves {
@@ -322,11 +324,15 @@ impl Placer {
                     self.holdings.hold(*shard, epoch);
                 }
                 tracing::info!(shards = shards.len(), %epoch, "shards were taken");
-                for (since, of) in by_last_sign(&roster, me, ttl, &shards) {
-                    let from = if since.is_some() { "dead" } else { "free" };
+                for (owner, of) in by_owner(&roster, me, &shards) {
+                    let sign = owner.and_then(|owner| roster.last_sign(owner, ttl));
+                    let from = if sign.is_some() { "dead" } else { "free" };
                     ::metrics::counter!(metrics::TAKEOVERS, "from" => from)
                         .increment(of.len() as u64);
-                    let age = since.map(|sign| roster.survey().at.since(sign));
+                    // It lived at its last renewal, and for as long as it was heard after that.
+                    let silent = owner.and_then(|owner| (self.moves.silent)(owner));
+                    let age = sign.map(|sign| roster.survey().at.since(sign));
+                    let age = age.map(|age| age.min(silent.unwrap_or(age)));
                     let since = age.map(|age| self.boot().saturating_sub(age));
                     self.recover(self.scope(&of), since);
                 }
@@ -391,13 +397,8 @@ impl Placer {
     }
 }
 
-/// Shards by the last sign of life of the member that owned them until now, if it died.
-fn by_last_sign(
-    roster: &Roster,
-    me: NodeId,
-    ttl: Duration,
-    shards: &[Shard],
-) -> Vec<(Option<protocol::time::Timestamp>, Vec<Shard>)> {
+/// Shards by who owned them until now.
+fn by_owner(roster: &Roster, me: NodeId, shards: &[Shard]) -> Vec<(Option<NodeId>, Vec<Shard>)> {
     let mut groups: Vec<(Option<NodeId>, Vec<Shard>)> = Vec::new();
     for shard in shards {
         let row = roster.shards().get(usize::from(shard.0));
@@ -407,9 +408,5 @@ fn by_last_sign(
             None => groups.push((owner, vec![*shard])),
         }
     }
-    let sign = |owner: Option<NodeId>| owner.and_then(|owner| roster.last_sign(owner, ttl));
     groups
-        .into_iter()
-        .map(|(owner, group)| (sign(owner), group))
-        .collect()
 }

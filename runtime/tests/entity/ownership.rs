@@ -171,6 +171,7 @@ fn moves(host: &Host<Counter>) -> Moves {
             Box::pin(async move { host.evict(&scope, how).await })
         }),
         announce: Arc::new(|| ()),
+        silent: Arc::new(|_| None),
     }
 }
 

@@ -381,6 +381,7 @@ fn children(services: &Services, journal: &Journal, part: Option<Part>) -> Vec<C
 /// Agents come before the tasks that use them, and leave after them.
 fn moves(services: &Services, part: &Part) -> Moves {
     let (coming, going, mesh) = (services.clone(), services.clone(), part.mesh.clone());
+    let heard = part.mesh.clone();
     Moves {
         recover: Arc::new(move |scope, since| {
             let services = coming.clone();
@@ -405,6 +406,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
             })
         }),
         announce: Arc::new(move || membership::announce(&mesh)),
+        silent: Arc::new(move |node| heard.silent(node)),
     }
 }
 

@@ -374,7 +374,8 @@ impl Session {
     pub(super) fn fail(&self, reason: &str) {
         self.link.close(reason);
         if let Some(inner) = self.inner.upgrade() {
-            inner.end(&self.link, reason);
+            let heard = self.lock().heard;
+            inner.end(&self.link, reason, heard);
         }
     }
 
