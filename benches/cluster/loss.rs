@@ -77,8 +77,8 @@ pub(super) async fn report(site: Site<'_>, loss: Loss) -> Result<()> {
     figure(name, took, "s", Goal::Under(noticed));
     until(&mut connection, |lost| lost.shards.unwrap_or(0) == 0).await?;
     let name = "all its shards have other owners";
-    let took = watch.elapsed().as_secs_f64();
-    figure(name, took, "s", Goal::Under(resumed));
+    let moved = watch.elapsed().as_secs_f64();
+    figure(name, moved, "s", Goal::Under(resumed));
     let begun = begun_anew(&mut connection, &tasks, at).await?;
     let name = "tasks whose attempt it ran";
     figure(name, begun.count() as f64, "", Goal::None);
@@ -88,10 +88,25 @@ pub(super) async fn report(site: Site<'_>, loss: Loss) -> Result<()> {
     ] {
         figure(name, begun.percentile(share) / 1000.0, "s", goal);
     }
+    let told = recovery([&first, &second]).await?;
+    let name = "the mean of `recovery_seconds`";
+    figure(name, told, "s", Goal::None);
+    let name = "  which differs from what was seen here by";
+    figure(name, (told - moved).abs(), "s", Goal::Under(0.5));
     // To stop in order would mean to wait for those tasks.
     first.kill().await?;
     second.kill().await?;
     Ok(())
+}
+
+/// What the survivors say of how long each entity of the lost node was away.
+async fn recovery(survivors: [&Node; 2]) -> Result<f64> {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for node in survivors {
+        sum += node.metric("troupe_recovery_seconds_sum", "").await?;
+        count += node.metric("troupe_recovery_seconds_count", "").await?;
+    }
+    Ok(sum / count)
 }
 
 /// Starts tasks on all nodes, and waits until each is under way.
