@@ -38,11 +38,19 @@ impl Hosts {
         }
     }
 
-    /// Checks what is registered. Code that this node lacks may be on another, now or later.
+    /// Checks what is registered. Code that this node lacks may be on another, now or later: also on one
+    /// that has just joined, and of which this node has not heard yet.
     pub(crate) fn check_spec(&self, spec: &AgentSpec) -> Result<(), Vec<FieldError>> {
-        let others = self.around.cluster.sites();
-        let others = others.iter().any(|site| site.node != self.me());
-        if others && native_name(spec).is_some() {
+        let me = &self.around.me;
+        let named = spec.placement.node.as_ref();
+        let elsewhere = named.is_some_and(|node| **node != *me.name)
+            || self
+                .around
+                .cluster
+                .sites()
+                .iter()
+                .any(|site| site.node != me.node);
+        if elsewhere && native_name(spec).is_some() {
             return Ok(());
         }
         for_agent(spec, &self.doors).map(drop)

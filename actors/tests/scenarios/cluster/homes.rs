@@ -34,6 +34,23 @@ async fn a_native_agent_is_hosted_where_its_code_is_and_the_node_that_is_asked_n
 }
 
 #[tokio::test]
+async fn an_agent_may_name_a_node_of_which_nobody_has_heard_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut town = Town::of(&["a"]).await;
+    let spec = json!({
+        "name": "odd", "agent_type": "native", "max_tasks": 2, "config": { "name": "rare" },
+        "placement": { "node": "w" },
+    });
+    let spec = serde_json::from_value(spec).unwrap();
+    let registered = town["a"].register_agent(&Caller::admin(), spec).await;
+    registered.unwrap();
+    let worker = town.hire_with("w", folder.path(), &["rare"]).await;
+    worker.tool.release(1);
+    let id = town.work("a", by("odd")).await;
+    assert_eq!(town.settled("a", id).await.status, TaskStatus::Completed);
+}
+
+#[tokio::test]
 async fn an_agent_whose_code_is_nowhere_says_so_until_a_node_has_it() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut town = Town::of(&["a"]).await;
