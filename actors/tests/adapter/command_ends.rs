@@ -115,6 +115,19 @@ async fn dropping_a_call_stops_it() {
     assert!(took.await < PROMPTLY);
 }
 
+#[test]
+fn a_program_does_not_outlive_the_runtime_of_its_node() {
+    let data = tempfile::tempdir().unwrap();
+    let marker = marker();
+    let agent = adapter(&config(), data.path(), &shell(&unruly(&marker, WAIT)));
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let node = runtime();
+    node.spawn(async move { run(&agent, &call(Value::Null)).await });
+    node.block_on(eventually("all sleep", || alive(&marker).len() > 8));
+    node.shutdown_background();
+    runtime().block_on(eventually("all is gone", || alive(&marker).is_empty()));
+}
+
 #[tokio::test]
 async fn a_program_that_kills_or_stops_its_runner_gains_nothing() {
     for (signal, expected) in [("KILL", "runner"), ("STOP", "timeout")] {
@@ -128,6 +141,18 @@ async fn a_program_that_kills_or_stops_its_runner_gains_nothing() {
         let agent = adapter(&config(), data.path(), &agent);
         assert_eq!(lost(run(&agent, &call(Value::Null)).await), expected);
         assert_gone(&marker);
+    }
+}
+
+/// The kernel itself sends SIGHUP to a group with stopped processes whose parent, the node, ends.
+#[tokio::test]
+async fn a_runner_outlasts_signals_that_ask_it_to_end() {
+    for signal in ["HUP", "INT", "QUIT", "TERM"] {
+        let data = tempfile::tempdir().unwrap();
+        let script = format!("kill -{signal} $PPID; echo done");
+        let agent = adapter(&config(), data.path(), &shell(&script));
+        let output = run(&agent, &call(Value::Null)).await;
+        assert_eq!(output.unwrap()["stdout"], "done\n", "{signal}");
     }
 }
 

@@ -136,7 +136,8 @@ impl Attempt {
         command
             .current_dir(self.config.workdir.as_ref().unwrap_or(&work.path))
             .process_group(0)
-            .kill_on_drop(true)
+            // A runner ends with its lifeline; killed, it would leave what it has adopted behind.
+            .kill_on_drop(self.settings.runner.is_none())
             .stdin(match first_words {
                 Some(_) => Stdio::piped(),
                 None => Stdio::null(),

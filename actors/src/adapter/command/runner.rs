@@ -11,12 +11,13 @@ use std::{
     os::{fd::AsFd, unix::process::CommandExt},
     path::Path,
     process::{ChildStdin, Command, ExitCode, Stdio},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool, mpsc},
     thread,
     time::Duration,
 };
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::{
     family,
@@ -43,6 +44,7 @@ pub fn run_tool() -> ExitCode {
 }
 
 fn run() -> io::Result<()> {
+    outlast_requests_to_end()?;
     let own = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(own))?;
     // A program that became another user could not be ended by us.
@@ -77,6 +79,17 @@ fn run() -> io::Result<()> {
     // A file that is written half would stay behind.
     let _leaving = steady.lock().unwrap_or_else(PoisonError::into_inner);
     leave(&status, &job.status)
+}
+
+/// Only the node's end, or the program's, ends a runner: it would leave behind what it has adopted.
+/// The kernel sends a SIGHUP to a whole process group when its last tie to its session, the node,
+/// ends while a process of it is stopped, and ending a family begins with stopping it. Handlers,
+/// unlike ignored signals, are not inherited by programs.
+fn outlast_requests_to_end() -> io::Result<()> {
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    Ok(())
 }
 
 fn wait_for_end(mut lifeline: impl Read) {
