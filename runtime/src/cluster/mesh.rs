@@ -48,7 +48,7 @@ const BACKLOG: usize = 256;
 /// The longest that anybody waits for an answer: its milliseconds fit an envelope.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
-/// How long it is known when a node that is gone was heard last; longer than any lease.
+/// How long it is known until when a node that is gone lived; longer than any lease.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// A change among the nodes that can be reached.
@@ -73,7 +73,7 @@ struct Inner {
     /// The one session of each peer that counts.
     peers: DashMap<NodeId, Seat>,
     inboxes: DashMap<NodeId, Weak<Inbox>>,
-    /// When those that are gone were heard last.
+    /// Until when those that are gone lived.
     gone: DashMap<NodeId, Instant>,
     turns: AtomicU64,
     order: Mutex<()>,
@@ -209,13 +209,14 @@ impl Mesh {
             .collect()
     }
 
-    /// How long ago another node was heard last; `None` of one that never was, or not lately.
+    /// How long ago another node was still there, within half a heartbeat; `None` of one that never
+    /// was, or not lately.
     #[must_use]
     pub fn silent(&self, node: NodeId) -> Option<Duration> {
         let seat = self.0.peers.get(&node);
-        let heard = seat.map(|seat| seat.session.lock().heard);
-        let heard = heard.or_else(|| self.0.gone.get(&node).map(|heard| *heard))?;
-        Some(heard.elapsed())
+        let lived = seat.map(|seat| self.0.lived(seat.session.lock().heard));
+        let lived = lived.or_else(|| self.0.gone.get(&node).map(|lived| *lived))?;
+        Some(lived.elapsed())
     }
 
     /// Changes from now on.
@@ -351,7 +352,13 @@ impl Inner {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self, link: &Arc<dyn Link>, reason: &str, heard: Instant) {
+    /// Until when a peer lived that fell silent: it ended between the last that was heard of it and
+    /// the next that was due, and the middle errs least.
+    fn lived(&self, heard: Instant) -> Instant {
+        Instant::now().min(heard + self.tuning.timing.heartbeat / 2)
+    }
+
+    fn end(&self, link: &Arc<dyn Link>, reason: &str, lived: Instant) {
         let order = self.order();
         let Some((_, session)) = self.sessions.remove(&LinkKey::of(link)) else {
             return;
@@ -362,8 +369,8 @@ impl Inner {
             .remove_if(&peer.node, |_, seat| Arc::ptr_eq(&seat.session, &session));
         if seat.is_some() {
             tracing::info!(peer = %peer.name, node = %peer.node, reason, "peer is down");
-            self.gone.retain(|_, heard| heard.elapsed() < REMEMBERED);
-            self.gone.insert(peer.node, heard);
+            self.gone.retain(|_, lived| lived.elapsed() < REMEMBERED);
+            self.gone.insert(peer.node, lived);
             // Nobody may be watching.
             let _ = self.events.send(PeerEvent::Down(peer.node));
         }

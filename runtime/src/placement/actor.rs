@@ -55,7 +55,7 @@ pub struct Moves {
     pub evict: Arc<dyn Fn(store::Scope, Evict) -> Done<()> + Send + Sync>,
     /// Tells other nodes that it is worth looking at the store.
     pub announce: Arc<dyn Fn() + Send + Sync>,
-    /// How long ago another node was heard last, if that is known.
+    /// How long ago another node was still there, if that is known.
     pub silent: Arc<dyn Fn(NodeId) -> Option<Duration> + Send + Sync>,
 }
 
@@ -329,7 +329,7 @@ impl Placer {
                     let from = if sign.is_some() { "dead" } else { "free" };
                     ::metrics::counter!(metrics::TAKEOVERS, "from" => from)
                         .increment(of.len() as u64);
-                    // It lived at its last renewal, and for as long as it was heard after that.
+                    // It lived at its last renewal, and for as long as the mesh knew of it after that.
                     let silent = owner.and_then(|owner| (self.moves.silent)(owner));
                     let age = sign.map(|sign| roster.survey().at.since(sign));
                     let age = age.map(|age| age.min(silent.unwrap_or(age)));

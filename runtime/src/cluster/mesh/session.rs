@@ -375,7 +375,7 @@ impl Session {
         self.link.close(reason);
         if let Some(inner) = self.inner.upgrade() {
             let heard = self.lock().heard;
-            inner.end(&self.link, reason, heard);
+            inner.end(&self.link, reason, inner.lived(heard));
         }
     }
 

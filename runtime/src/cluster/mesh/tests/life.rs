@@ -36,9 +36,25 @@ async fn a_silent_peer_is_suspect_and_then_down() {
     let after = start.elapsed();
     assert!(after >= SECOND * 5 && after <= SECOND * 8, "{after:?}");
     assert!(pair.a.peers().is_empty());
-    // Not since it was given up, but since it was heard.
-    let silent = pair.a.silent(pair.b.me()).unwrap();
-    assert!(silent >= SECOND * 8 && silent <= SECOND * 13, "{silent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_known_within_half_a_heartbeat_when_a_peer_fell_silent() {
+    for tenths in 20..30 {
+        let pair = Pair::new(Tuning::default()).await;
+        let mut events = pair.a.watch();
+        tokio::time::sleep(SECOND * tenths / 10).await;
+        pair.network.cut(pair.b.me(), pair.a.me());
+        let cut = tokio::time::Instant::now();
+        let off = || pair.a.silent(pair.b.me()).unwrap().abs_diff(cut.elapsed());
+        tokio::time::sleep(SECOND).await;
+        let early = off();
+        // As well when it was given up long after.
+        assert_eq!(down(&mut events).await, pair.b.me());
+        for off in [early, off()] {
+            assert!(off <= SECOND / 2, "{off:?} off, cut after {tenths} tenths");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
