@@ -72,6 +72,9 @@ pub struct TreeNode {
     /// Why it was restarted last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// The node on which it was before it began here, if it was on another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<String>,
     /// When this incarnation started.
     pub started_at: Timestamp,
     /// The message being handled, if any.
@@ -219,6 +222,9 @@ pub struct TreeChange {
     /// Where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Its state after that, as in a row of the tree; absent when it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
     /// When that happened.
     pub at: Timestamp,
     /// Why, where there is a reason.

@@ -14,12 +14,18 @@ use std::{
 use futures_util::FutureExt;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-use super::watchdog::Watched;
-use crate::supervision::{
-    Message, Status, Tree,
-    handle::{Origin, Slot},
-    metrics,
-    tree::Entry,
+use super::{
+    error_chain,
+    watchdog::{Listener, Watched},
+};
+use crate::{
+    clock::Clock,
+    supervision::{
+        Message, Status, Tree,
+        handle::{Origin, Slot},
+        metrics,
+        tree::Entry,
+    },
 };
 
 /// Who takes an actor's row out of the tree.
@@ -111,7 +117,7 @@ where
     ) -> Result<(), ActorProcessingErr> {
         let started = AssertUnwindSafe(self.actor.post_start(myself, state)).catch_unwind();
         self.life.judge(started.await)?;
-        self.life.entry.set_status(Status::Running);
+        self.life.shows(Status::Running);
         Ok(())
     }
 
@@ -120,7 +126,7 @@ where
         myself: ActorRef<A::Msg>,
         state: &mut A::State,
     ) -> Result<(), ActorProcessingErr> {
-        self.life.entry.set_status(Status::Stopping);
+        self.life.shows(Status::Stopping);
         let stopped = AssertUnwindSafe(self.actor.post_stop(myself, state)).catch_unwind();
         self.life.judge(stopped.await)?;
         self.life.end(End::Orderly);
@@ -134,23 +140,9 @@ where
         message: A::Msg,
         state: &mut A::State,
     ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
-        let handling = self.life.take(&message);
-        let (name, entry) = (message.name(), &self.life.entry);
+        let began = self.life.take(&message);
         let handled = self.actor.handle(myself, message, state);
-        let tell = move |took: Duration| {
-            metrics::blocked(entry.kind());
-            tracing::debug!(
-                path = entry.path(),
-                message = name,
-                ?took,
-                "a handler kept its thread"
-            );
-        };
-        let handled = Watched::new(handled, self.life.tree.clock().clone(), tell);
-        handled.map(move |handled| {
-            drop(handling);
-            self.life.judge(Ok(handled))
-        })
+        Watched::new(handled, Handling(&self.life), began)
     }
 
     async fn handle_supervisor_evt(
@@ -172,10 +164,10 @@ impl<M: Message> Life<M> {
         self.slot.occupy(actor, Arc::clone(&self.entry));
     }
 
-    fn take(&self, message: &M) -> Handling<'_, M> {
+    fn take(&self, message: &M) -> Duration {
         let since = self.tree.clock().coarse();
         self.entry.take(message.name(), since);
-        Handling(self)
+        since
     }
 
     /// Passes an outcome on; a failure is the end, before anybody hears of it.
@@ -188,12 +180,24 @@ impl<M: Message> Life<M> {
             Ok(Err(error)) => error,
             Err(panic) => Panicked(panic_text(panic.as_ref())).into(),
         };
-        self.end(End::Failed);
+        self.failed(|| error_chain(failure.as_ref()));
         Err(failure)
     }
 }
 
 impl<M> Life<M> {
+    fn shows(&self, status: Status) {
+        self.tree.set_status(&self.entry, status);
+    }
+
+    /// It failed: a supervisor tells so of its children, of others it is told here.
+    fn failed(&self, error: impl FnOnce() -> String) {
+        if self.keeper == Keeper::Actor && !self.is_over.load(Ordering::Acquire) {
+            self.tree.fail(&self.entry, &error());
+        }
+        self.end(End::Failed);
+    }
+
     fn end(&self, end: End) {
         if self.is_over.swap(true, Ordering::AcqRel) {
             return;
@@ -213,12 +217,35 @@ impl<M> Life<M> {
 /// Whatever else ends an actor, such as a kill, drops it.
 impl<M> Drop for Life<M> {
     fn drop(&mut self) {
-        self.end(End::Failed);
+        self.failed(|| "killed".to_owned());
     }
 }
 
 /// A message in hand; a panic or a kill drops it.
 struct Handling<'a, M>(&'a Life<M>);
+
+impl<M: Message, T> Listener<Result<T, ActorProcessingErr>> for Handling<'_, M> {
+    type Told = Result<T, ActorProcessingErr>;
+
+    fn clock(&self) -> &Clock {
+        self.0.tree.clock()
+    }
+
+    fn kept(&self, took: Duration) {
+        let entry = &self.0.entry;
+        metrics::blocked(entry.kind());
+        tracing::debug!(
+            path = entry.path(),
+            message = entry.last_message(),
+            ?took,
+            "a handler kept its thread"
+        );
+    }
+
+    fn done(&self, outcome: Result<T, ActorProcessingErr>) -> Self::Told {
+        self.0.judge(Ok(outcome))
+    }
+}
 
 impl<M> Drop for Handling<'_, M> {
     fn drop(&mut self) {
@@ -226,7 +253,8 @@ impl<M> Drop for Handling<'_, M> {
         // Catching the panic of each message would cost each message; ractor catches it further out.
         if thread::panicking() {
             self.0.entry.panicked();
-            self.0.end(End::Failed);
+            let message = self.0.entry.last_message();
+            self.0.failed(|| format!("panicked while it handled {message}"));
         }
     }
 }
