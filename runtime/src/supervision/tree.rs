@@ -1,11 +1,12 @@
 //! Everything of this node that runs under supervision, by path.
 //!
-//! - `entry`: one row; `story`: what happened to it.
+//! - `entry`: one row; `hand`: its message in hand; `story`: what happened to it.
 //! - `look`: rows as the API shows them; `vigil`: who has one message in hand for too long.
 //! - `changes`: what became of the tree since a reader looked last.
 
 mod changes;
 mod entry;
+mod hand;
 mod look;
 mod story;
 mod vigil;

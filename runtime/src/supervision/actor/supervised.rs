@@ -4,15 +4,15 @@ use std::{
     any::Any,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
 };
 
 use futures_util::FutureExt;
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::{
     error_chain,
@@ -43,12 +43,15 @@ pub(in crate::supervision) struct Supervised<A: Actor> {
     life: Life<A::Msg>,
 }
 
+const NOBODY: u64 = u64::MAX;
+
 struct Life<M> {
     tree: Tree,
     entry: Arc<Entry>,
     slot: Arc<Slot<M>>,
     keeper: Keeper,
-    id: OnceLock<ActorId>,
+    /// The actor's number, which no other local actor ever has; [`NOBODY`] before it begins.
+    id: AtomicU64,
     is_over: AtomicBool,
 }
 
@@ -84,7 +87,7 @@ where
             entry: origin.entry,
             slot,
             keeper: origin.keeper,
-            id: OnceLock::new(),
+            id: AtomicU64::new(NOBODY),
             is_over: AtomicBool::new(false),
         };
         Self { actor, life }
@@ -159,8 +162,7 @@ where
 
 impl<M: Message> Life<M> {
     fn begin(&self, actor: ActorRef<M>) {
-        // An actor begins once, so that the cell is empty.
-        let _ = self.id.set(actor.get_id());
+        self.id.store(actor.get_id().pid(), Ordering::Release);
         self.slot.occupy(actor, Arc::clone(&self.entry));
     }
 
@@ -202,9 +204,7 @@ impl<M> Life<M> {
         if self.is_over.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let Some(id) = self.id.get() {
-            self.slot.vacate(*id);
-        }
+        self.slot.vacate(self.id.load(Ordering::Acquire));
         if self.keeper == Keeper::Actor {
             self.tree.remove(&self.entry);
         }
@@ -236,7 +236,7 @@ impl<M: Message, T> Listener<Result<T, ActorProcessingErr>> for Handling<'_, M> 
         metrics::blocked(entry.kind());
         tracing::debug!(
             path = entry.path(),
-            message = entry.last_message(),
+            message = entry.message(),
             ?took,
             "a handler kept its thread"
         );
@@ -249,12 +249,12 @@ impl<M: Message, T> Listener<Result<T, ActorProcessingErr>> for Handling<'_, M> 
 
 impl<M> Drop for Handling<'_, M> {
     fn drop(&mut self) {
-        self.0.entry.settle();
         // Catching the panic of each message would cost each message; ractor catches it further out.
         if thread::panicking() {
+            let message = self.0.entry.message();
             self.0.entry.panicked();
-            let message = self.0.entry.last_message();
             self.0.failed(|| format!("panicked while it handled {message}"));
         }
+        self.0.entry.settle();
     }
 }

@@ -29,6 +29,9 @@ const PLACES: usize = 8;
 /// Rows left at one place before it counts as lost what is left there.
 const LEFT_AT_MOST: usize = 32_768;
 
+/// Changes that the log holds though all have read them, for a reader that comes back.
+const KEPT_AT_LEAST: usize = 4_096;
+
 /// Changes that the log holds; a reader that is further behind gets all rows.
 const LOGGED_AT_MOST: usize = 131_072;
 
@@ -58,6 +61,9 @@ struct Folded {
     order: VecDeque<(u64, Arc<str>)>,
     /// Direct children, by path.
     children: HashMap<Box<str>, u32>,
+    /// How far each reader has read.
+    cursors: HashMap<u64, u64>,
+    readers: u64,
 }
 
 #[derive(Debug)]
@@ -67,7 +73,40 @@ struct Change {
     began: Option<u64>,
     /// Who stands there, if anybody.
     row: Option<Arc<Row>>,
-    life: VecDeque<(u64, LifeEvent)>,
+    /// Turns by the number under which they were logged; not that with which it began first.
+    turns: Vec<(u64, Turn)>,
+}
+
+/// A turn of the life of whoever stood there then.
+#[derive(Debug, Clone)]
+struct Turn {
+    kind: &'static str,
+    restored_from: Option<String>,
+    episode: Episode,
+}
+
+impl Turn {
+    fn new(row: &Row, episode: Episode) -> Self {
+        let from = (episode.what == Life::Moved)
+            .then(|| row.recall(|story| story.restored_from().map(str::to_owned)));
+        Self {
+            kind: row.kind(),
+            restored_from: from.flatten().flatten(),
+            episode,
+        }
+    }
+
+    fn event(self, node: &str, path: &str) -> LifeEvent {
+        LifeEvent {
+            at: self.episode.at,
+            node: node.to_owned(),
+            path: path.to_owned(),
+            kind: self.kind.to_owned(),
+            what: self.episode.what,
+            reason: self.episode.reason,
+            restored_from: self.restored_from,
+        }
+    }
 }
 
 /// What became of a tree since its reader looked last.
@@ -105,6 +144,7 @@ impl From<Delta> for TreeDelta {
 #[derive(Debug)]
 pub struct Changes {
     tree: Tree,
+    id: u64,
     cursor: Option<u64>,
 }
 
@@ -128,9 +168,14 @@ impl Tree {
             folded.number = self.now().as_micros().unsigned_abs();
             folded.begin(&self.0);
         }
+        folded.readers += 1;
+        let id = folded.readers;
+        let from = cursor.unwrap_or(folded.number);
+        folded.cursors.insert(id, from);
         drop(folded);
         Changes {
             tree: self.clone(),
+            id,
             cursor,
         }
     }
@@ -148,6 +193,8 @@ impl Changes {
             Some(_) | None => folded.all(&self.tree),
         };
         self.cursor = Some(delta.cursor);
+        folded.cursors.insert(self.id, delta.cursor);
+        folded.trim();
         delta
     }
 }
@@ -155,6 +202,7 @@ impl Changes {
 impl Drop for Changes {
     fn drop(&mut self) {
         let mut folded = self.tree.0.log.folded();
+        folded.cursors.remove(&self.id);
         if self.tree.0.log.readers.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.tree.0.log.collect();
             *folded = Folded::default();
@@ -232,7 +280,7 @@ impl Folded {
         for parent in parents {
             if let Some(row) = tree.row(&parent).filter(|row| row.is_known()) {
                 let standing = Arc::clone(&row);
-                self.log(&row, Some(standing), Vec::new(), News::Old);
+                self.log(&row, Some(standing), None, Vec::new(), News::Old);
             }
         }
     }
@@ -245,9 +293,7 @@ impl Folded {
         if stands {
             let news = row.introduce();
             let start = (news == News::Fresh).then(|| start(row, &turns)).flatten();
-            let turns = start.into_iter().chain(turns);
-            let life = turns.map(|turn| tree.event(row, turn)).collect();
-            self.log(row, Some(Arc::clone(row)), life, news);
+            self.log(row, Some(Arc::clone(row)), start, turns, news);
             return self.count(row, news, 1);
         }
         let was_known = row.is_known();
@@ -260,12 +306,11 @@ impl Folded {
         let failed = row.recall(|story| story.ended_in_failure());
         let stop = Episode::new(row.changed_at(), Life::Stopped, None);
         let stop = (failed != Some(true)).then_some(stop);
-        let turns = start.into_iter().chain(turns).chain(stop);
-        let life = turns.map(|turn| tree.event(row, turn)).collect();
+        let turns = start.into_iter().chain(turns).chain(stop).collect();
         // One that stands here but was not looked at yet will be.
         let standing = standing.filter(|it| it.is_known());
         let news = if was_known { News::Old } else { News::Fresh };
-        self.log(row, standing, life, news);
+        self.log(row, standing, None, turns, news);
         let counted = if was_known { News::Fresh } else { News::Old };
         self.count(row, counted, u32::MAX)
     }
@@ -281,30 +326,52 @@ impl Folded {
         Some(parent)
     }
 
+    /// Logs a change; `start` is left out where the log itself tells that readers see it first.
     fn log(
         &mut self,
         row: &Row,
         standing: Option<Arc<Row>>,
-        life: Vec<LifeEvent>,
+        start: Option<Episode>,
+        turns: Vec<Episode>,
         news: News,
     ) {
         self.number += 1;
         let number = self.number;
         let path = Arc::clone(row.shared_path());
-        let change = self.last.entry(Arc::clone(&path)).or_insert_with(|| Change {
-            number,
-            began: (news == News::Fresh).then_some(number),
-            row: None,
-            life: VecDeque::new(),
+        let mut start = start;
+        let change = self.last.entry(Arc::clone(&path)).or_insert_with(|| {
+            start = None;
+            Change {
+                number,
+                began: (news == News::Fresh).then_some(number),
+                row: None,
+                turns: Vec::new(),
+            }
         });
         change.number = number;
         change.row = standing;
-        change.life.extend(life.into_iter().map(|it| (number, it)));
-        let surplus = change.life.len().saturating_sub(EPISODES);
-        change.life.drain(..surplus);
+        let turns = start.into_iter().chain(turns);
+        let turns = turns.map(|turn| (number, Turn::new(row, turn)));
+        change.turns.extend(turns);
+        let surplus = change.turns.len().saturating_sub(EPISODES);
+        change.turns.drain(..surplus);
         self.order.push_back((number, path));
-        while self.order.len() > LOGGED_AT_MOST {
+        if self.order.len() > LOGGED_AT_MOST {
             self.forget_first();
+        }
+    }
+
+    /// Forgets most of what all have read.
+    fn trim(&mut self) {
+        let read = self.cursors.values().min().copied().unwrap_or(self.number);
+        while self.order.len() > KEPT_AT_LEAST
+            && self.order.front().is_some_and(|(number, _)| *number <= read)
+        {
+            self.forget_first();
+        }
+        if self.last.capacity() > 4 * self.last.len().max(KEPT_AT_LEAST) {
+            self.last.shrink_to(2 * KEPT_AT_LEAST);
+            self.order.shrink_to(2 * KEPT_AT_LEAST);
         }
     }
 
@@ -320,21 +387,31 @@ impl Folded {
 
     fn since(&self, cursor: u64, tree: &Tree) -> Delta {
         let from = self.order.partition_point(|(number, _)| *number <= cursor);
-        let lens = tree.lens();
+        let (lens, node) = (tree.lens(), tree.0.node.as_str());
         let (mut rows, mut gone, mut life) = (Vec::new(), Vec::new(), Vec::new());
         for (number, path) in self.order.range(from..) {
             let Some(change) = self.last.get(path).filter(|it| it.number == *number) else {
                 continue;
             };
             let is_new = change.began.is_some_and(|began| began > cursor);
-            let mut untold = change.life.iter().filter(|(at, _)| *at > cursor);
+            let untold = change.turns.iter().filter(|(at, _)| *at > cursor);
+            let untold: Vec<&Turn> = untold.map(|(_, turn)| turn).collect();
+            let has = |what| untold.iter().any(|turn| turn.episode.what == what);
             match &change.row {
-                Some(row) => rows.push(lens.node(row, self.children_of(path))),
+                Some(row) => {
+                    rows.push(lens.node(row, self.children_of(path)));
+                    if is_new && !has(Life::Started) && !has(Life::Moved) {
+                        let start = start(row, &[]);
+                        let start = start.map(|start| Turn::new(row, start));
+                        life.extend(start.map(|turn| turn.event(node, path)));
+                    }
+                }
                 None if !is_new => gone.push(path.to_string()),
-                None if untold.clone().any(|(_, it)| it.what == Life::Failed) => {}
+                None if has(Life::Failed) => {}
                 None => continue,
             }
-            life.extend(untold.by_ref().map(|(_, event)| event.clone()));
+            let untold = untold.into_iter().cloned();
+            life.extend(untold.map(|turn| turn.event(node, path)));
         }
         rows.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         gone.sort_unstable();

@@ -10,7 +10,10 @@ use std::{
 
 use protocol::{api::Life, time::Timestamp};
 
-use super::story::{Episode, Story};
+use super::{
+    hand::{Hand, Handling},
+    story::{Episode, Story},
+};
 
 /// What an actor is doing with its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +60,6 @@ impl Status {
     }
 }
 
-/// A message in hand.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Handling {
-    pub(super) message: &'static str,
-    pub(super) since: Duration,
-}
-
 /// Whether something said for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
@@ -106,12 +102,11 @@ pub(in crate::supervision) struct Entry {
     is_known: AtomicBool,
     /// The message in hand was reported for its age.
     is_stuck: AtomicBool,
-    busy: AtomicBool,
     taken: AtomicU64,
     /// What `sent` was when the actor looked last.
     seen: AtomicU64,
     handled: AtomicU64,
-    current: Mutex<Handling>,
+    hand: Hand,
 }
 
 impl Entry {
@@ -130,14 +125,10 @@ impl Entry {
             is_noted: AtomicBool::new(false),
             is_known: AtomicBool::new(false),
             is_stuck: AtomicBool::new(false),
-            busy: AtomicBool::new(false),
             taken: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             handled: AtomicU64::new(0),
-            current: Mutex::new(Handling {
-                message: "",
-                since: Duration::ZERO,
-            }),
+            hand: Hand::default(),
         }
     }
 
@@ -295,15 +286,14 @@ impl Entry {
         News::unless(!was_stuck)
     }
 
-    /// The message that was taken last.
-    pub(in crate::supervision) fn last_message(&self) -> &'static str {
-        lock(&self.current).message
+    /// The message in hand, by name.
+    pub(in crate::supervision) fn message(&self) -> &'static str {
+        self.current().map_or("no message", |it| it.message)
     }
 
     /// The message in hand, if any.
     pub(super) fn current(&self) -> Option<Handling> {
-        let busy = self.busy.load(Ordering::Acquire);
-        busy.then(|| *lock(&self.current))
+        self.hand.holds()
     }
 
     /// A message is about to enter the mailbox.
@@ -328,15 +318,14 @@ impl Entry {
         if taken <= self.seen.load(Ordering::Relaxed) {
             self.taken.store(taken, Ordering::Relaxed);
         }
-        *lock(&self.current) = Handling { message, since };
-        self.busy.store(true, Ordering::Release);
+        self.hand.take(message, since);
     }
 
     /// The actor is done with the message.
     pub(in crate::supervision) fn settle(&self) {
         let handled = self.handled.load(Ordering::Relaxed) + 1;
         self.handled.store(handled, Ordering::Relaxed);
-        self.busy.store(false, Ordering::Release);
+        self.hand.settle();
     }
 
     /// The mailbox is gone with all that was in it; nobody sends at the same time.

@@ -156,7 +156,7 @@ impl Tree {
     }
 
     /// A turn of an actor's life, as others are told.
-    pub(super) fn event(&self, row: &Row, turn: Episode) -> LifeEvent {
+    fn event(&self, row: &Row, turn: Episode) -> LifeEvent {
         let from = (turn.what == Life::Moved)
             .then(|| row.recall(|story| story.restored_from().map(str::to_owned)));
         LifeEvent {
@@ -202,17 +202,23 @@ impl Lens<'_> {
             (loops, story.last_error(), from)
         });
         let (loops, last_error, restored_from) = told.unwrap_or_default();
-        let state = match row.status() {
+        let status = row.status();
+        let state = match status {
             Status::Running if is_stuck => "stuck",
             Status::BackingOff if loops => "crash_loop",
             status => status.name(),
+        };
+        let mailbox = match status {
+            // Whoever sends just when the actor ends may count a message that nobody will take.
+            Status::BackingOff | Status::Stopped | Status::Parked => 0,
+            Status::Starting | Status::Running | Status::Stopping | Status::Paused => row.depth(),
         };
         TreeNode {
             path: row.path().to_owned(),
             kind: row.kind().to_owned(),
             state: state.to_owned(),
             node: self.node.to_owned(),
-            mailbox: row.depth(),
+            mailbox,
             handled: row.handled(),
             rate: self.marks.rate(row, self.elapsed),
             restarts: row.restarts(),
