@@ -1,12 +1,13 @@
 //! The store of a cluster: one PostgreSQL database that every control node reaches.
 //!
 //! - `gateway`: connections, and how work on them survives what happens around it.
-//! - `append`, `streams`, `members`, `admissions`, `tables`: the traits.
+//! - `append`, `streams`, `members`, `admissions`, `chronicles`, `tables`: the traits.
 //! - `migrate`: which schema the database has, and how it gets the newest; `life`: which life of
 //!   the database this is.
 
 mod admissions;
 mod append;
+mod chronicles;
 mod gateway;
 mod life;
 mod members;
