@@ -181,14 +181,37 @@ impl Tree {
     }
 }
 
+/// Which rows a look shows.
+#[derive(Debug, Clone, Copy)]
+enum Scope {
+    Changed,
+    All,
+}
+
 impl Changes {
     /// What changed since the last look.
     pub fn take(&mut self) -> Delta {
+        self.read(Scope::Changed)
+    }
+
+    /// What became of actors since the last look, and all rows.
+    pub fn take_all(&mut self) -> Delta {
+        self.read(Scope::All)
+    }
+
+    fn read(&mut self, scope: Scope) -> Delta {
         let mut folded = self.tree.0.log.folded();
         folded.fold(&self.tree);
         let delta = match self.cursor {
             Some(cursor) if (folded.floor..=folded.number).contains(&cursor) => {
-                folded.since(cursor, &self.tree)
+                let changed = folded.since(cursor, &self.tree);
+                match scope {
+                    Scope::Changed => changed,
+                    Scope::All => Delta {
+                        life: changed.life,
+                        ..folded.all(&self.tree)
+                    },
+                }
             }
             Some(_) | None => folded.all(&self.tree),
         };
