@@ -145,9 +145,10 @@ impl Scribe {
         let Some(open) = self.open else {
             return SegmentKind::Base;
         };
+        let least = LEAST.min(self.enough);
         let is_long = now.since(open.since) >= LONGEST
-            || open.changes >= LEAST.max(2 * open.base)
-            || (open.changes >= LEAST && open.base + open.changes >= self.enough);
+            || open.changes >= least.max(2 * open.base)
+            || (open.changes >= least && open.base + open.changes >= self.enough);
         if is_long {
             SegmentKind::Base
         } else {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::TestClock,
-    store::{Chronicles, Memory, Shared},
+    store::{Memory, Shared},
     supervision::{Guard, Spec, Status, Strategy as Supervise, Supervisor, Tree},
 };
 
@@ -181,7 +181,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..80),
         asked in proptest::collection::vec(0_i64..60_000_000, 1..6),
     ) {
-        let mut stage = Stage::new(1_000);
+        let mut stage = Stage::new(400);
         stage.look();
         for step in steps.into_iter().chain([Step::Look]) {
             stage.act(step);
@@ -200,7 +200,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..80),
         moments in (0_usize..20, 0_usize..20),
     ) {
-        let mut stage = Stage::new(1_000);
+        let mut stage = Stage::new(400);
         stage.look();
         for step in steps.into_iter().chain([Step::Look]) {
             stage.act(step);
@@ -218,7 +218,7 @@ proptest! {
     fn a_tale_reads_back_as_it_was_written(
         steps in proptest::collection::vec(step(), 0..30),
     ) {
-        let mut stage = Stage::new(1_000);
+        let mut stage = Stage::new(400);
         let mut changes = stage.trees[0].changes();
         changes.take();
         for step in steps {
@@ -251,7 +251,7 @@ fn a_segment_of_a_newer_build_is_refused_by_its_version() {
 
 #[test]
 fn a_moved_actor_is_told_with_where_it_was_and_why_it_left() {
-    let mut stage = Stage::new(1_000);
+    let mut stage = Stage::new(400);
     stage.act(Step::Begin(0, 2));
     stage.act(Step::Begin(0, 4));
     stage.look();
@@ -290,7 +290,7 @@ fn a_moved_actor_is_told_with_where_it_was_and_why_it_left() {
 
 #[test]
 fn a_restart_is_told_with_its_error_and_a_state_with_its_reason() {
-    let mut stage = Stage::new(1_000);
+    let mut stage = Stage::new(400);
     stage.act(Step::Begin(0, 2));
     stage.act(Step::Begin(0, 3));
     stage.look();
@@ -308,7 +308,7 @@ fn a_restart_is_told_with_its_error_and_a_state_with_its_reason() {
 
 #[test]
 fn a_node_that_comes_back_under_its_name_stands_once() {
-    let mut stage = Stage::new(1_000);
+    let mut stage = Stage::new(400);
     stage.act(Step::Begin(0, 4));
     stage.look();
     let tree = Tree::new("one", stage.hands.clock());
@@ -327,7 +327,7 @@ fn a_node_that_comes_back_under_its_name_stands_once() {
 
 #[test]
 fn pages_of_the_past_follow_each_other_over_nodes() {
-    let mut stage = Stage::new(1_000);
+    let mut stage = Stage::new(400);
     for node in 0..2 {
         for path in 0..5 {
             stage.act(Step::Begin(node, path));
