@@ -113,7 +113,10 @@ impl Actor for Chronicle {
         let now = self.0.tree.clock().now();
         state.waiting.extend(state.pen.note(now));
         state.waiting.push_back(state.pen.end(now));
-        if tokio::time::timeout(FAREWELL, self.flush(state)).await.is_err() {
+        if tokio::time::timeout(FAREWELL, self.flush(state))
+            .await
+            .is_err()
+        {
             tracing::warn!("the end of this node's past was not written in time");
         }
         Ok(())

@@ -21,7 +21,13 @@ pub fn diff(before: &Past, after: &Past, life: &[LifeEvent]) -> TreeDiff {
     let mut changes = Vec::new();
     for path in paths {
         let (was, is) = (was.get(path), is.get(path));
-        compare(path, &Standing::of(was), &Standing::of(is), &reasons, &mut changes);
+        compare(
+            path,
+            &Standing::of(was),
+            &Standing::of(is),
+            &reasons,
+            &mut changes,
+        );
     }
     TreeDiff {
         from: before.at,
@@ -64,8 +70,15 @@ fn compare(
             Some(former) => changes.extend(stayed(path, node, former, actor, reasons)),
             None => {
                 let from = actor.restored_from.as_deref();
-                let from = from.and_then(|from| gone.remove_entry(from).or_else(|| gone.pop_first()));
-                changes.push(appeared(path, node, actor, from.map(|(node, _)| node), reasons));
+                let from =
+                    from.and_then(|from| gone.remove_entry(from).or_else(|| gone.pop_first()));
+                changes.push(appeared(
+                    path,
+                    node,
+                    actor,
+                    from.map(|(node, _)| node),
+                    reasons,
+                ));
             }
         }
     }
@@ -123,7 +136,11 @@ fn stayed(
         let (at, reason) = reasons.state(node, path);
         (Change::State, at, reason)
     } else {
-        (Change::Restarted, is.started_at, reasons.failure(node, path))
+        (
+            Change::Restarted,
+            is.started_at,
+            reasons.failure(node, path),
+        )
     };
     Some(TreeChange {
         path: path.to_owned(),
@@ -155,7 +172,12 @@ impl<'a> Reasons<'a> {
     }
 
     /// The last event of a place that is meant.
-    fn last(&self, node: &str, path: &str, is_meant: impl Fn(&LifeEvent) -> bool) -> Option<&LifeEvent> {
+    fn last(
+        &self,
+        node: &str,
+        path: &str,
+        is_meant: impl Fn(&LifeEvent) -> bool,
+    ) -> Option<&LifeEvent> {
         let events = self.by_place.get(&(node, path))?;
         events.iter().rev().copied().find(|event| is_meant(event))
     }

@@ -8,12 +8,7 @@ use protocol::{
     time::Timestamp,
 };
 
-use super::{
-    Retention,
-    codec, diff,
-    past::Past,
-    scribe::ending,
-};
+use super::{Retention, codec, diff, past::Past, scribe::ending};
 use crate::store::{self, Answer, Chapter, Error, Segment, SegmentKind};
 
 /// A segment that tells of a moment may be written for so much longer.
@@ -94,7 +89,9 @@ pub async fn past(store: &store::Shared, at: Timestamp, node: Option<&str>) -> R
 fn standing(chapters: Vec<Chapter>, at: Timestamp) -> Vec<Chapter> {
     let mut last = BTreeMap::<String, Chapter>::new();
     for chapter in chapters {
-        let is_later = last.get(&chapter.name).is_none_or(|it| it.since <= chapter.since);
+        let is_later = last
+            .get(&chapter.name)
+            .is_none_or(|it| it.since <= chapter.since);
         if is_later {
             last.insert(chapter.name.clone(), chapter);
         }

@@ -27,7 +27,9 @@ const NODES: [&str; 2] = ["one", "two"];
 const PATHS: [&str; 5] = ["/", "/tasks", "/tasks/a", "/tasks/b", "/x"];
 
 fn ready<T>(answer: impl Future<Output = T>) -> T {
-    answer.now_or_never().expect("a store in memory answers at once")
+    answer
+        .now_or_never()
+        .expect("a store in memory answers at once")
 }
 
 fn node(number: usize) -> NodeId {
@@ -258,8 +260,20 @@ fn a_moved_actor_is_told_with_where_it_was_and_why_it_left() {
     let before = stage.hands.clock().now();
     stage.hands.advance(SECOND);
     let lost_at = stage.hands.clock().now();
-    ready(node_lost(&stage.store, node(0), lost_at, "its lease ran out")).unwrap();
-    ready(node_lost(&stage.store, node(0), lost_at.plus(SECOND), "again")).unwrap();
+    ready(node_lost(
+        &stage.store,
+        node(0),
+        lost_at,
+        "its lease ran out",
+    ))
+    .unwrap();
+    ready(node_lost(
+        &stage.store,
+        node(0),
+        lost_at.plus(SECOND),
+        "again",
+    ))
+    .unwrap();
     let guard = stage.trees[1].enter(PATHS[2], "task");
     guard.moved_from("one");
     stage.hands.advance(SECOND);
@@ -269,15 +283,23 @@ fn a_moved_actor_is_told_with_where_it_was_and_why_it_left() {
 
     let shown = |at| {
         let view = stage.past(at).view(&TreeQuery::default()).nodes.into_iter();
-        view.map(|it| (it.node, it.path, it.restored_from)).collect::<Vec<_>>()
+        view.map(|it| (it.node, it.path, it.restored_from))
+            .collect::<Vec<_>>()
     };
     let on_one = |path: &str| ("one".to_owned(), path.to_owned(), None);
     assert_eq!(shown(before), [on_one("/tasks/a"), on_one("/x")]);
-    let moved = ("two".to_owned(), "/tasks/a".to_owned(), Some("one".to_owned()));
+    let moved = (
+        "two".to_owned(),
+        "/tasks/a".to_owned(),
+        Some("one".to_owned()),
+    );
     assert_eq!(shown(now), [moved]);
 
     let diff = ready(changes(&stage.store, before, now, None)).unwrap();
-    assert_eq!(changed(&diff), [("/tasks/a", Change::Moved), ("/x", Change::Ended)]);
+    assert_eq!(
+        changed(&diff),
+        [("/tasks/a", Change::Moved), ("/x", Change::Ended)]
+    );
     for change in &diff.changes {
         assert_eq!(change.reason.as_deref(), Some("its lease ran out"));
         assert_eq!(change.from.as_deref(), Some("one"));
@@ -300,7 +322,10 @@ fn a_restart_is_told_with_its_error_and_a_state_with_its_reason() {
     stage.act(Step::Turn(0, 3));
     stage.look();
     let diff = ready(changes(&stage.store, before, at(999), None)).unwrap();
-    assert_eq!(changed(&diff), [("/tasks/a", Change::Restarted), ("/tasks/b", Change::State)]);
+    assert_eq!(
+        changed(&diff),
+        [("/tasks/a", Change::Restarted), ("/tasks/b", Change::State)]
+    );
     let told: Vec<_> = diff.changes.iter().map(|it| it.reason.as_deref()).collect();
     assert_eq!(told, [Some("no luck"), Some("poison")]);
     assert_eq!(diff.changes[1].state.as_deref(), Some("parked"));
@@ -317,7 +342,12 @@ fn a_node_that_comes_back_under_its_name_stands_once() {
     stage.hands.advance(SECOND);
     let mut pen = Pen::new((node(9), "one".to_owned()), tree.changes(), now, 1_000);
     ready(stage.store.inscribe(&pen.note(now).unwrap())).unwrap();
-    let paths = |at| rows(&stage.past(at)).into_keys().map(|(_, path)| path).collect::<Vec<_>>();
+    let paths = |at| {
+        rows(&stage.past(at))
+            .into_keys()
+            .map(|(_, path)| path)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(paths(now), ["/y"]);
     let end = pen.end(now.plus(SECOND));
     ready(stage.store.inscribe(&end)).unwrap();
@@ -393,5 +423,8 @@ async fn a_chronicle_writes_each_second_and_says_when_its_node_stops() {
     assert!(past(&store, at(102), None).await.unwrap().is_empty());
     let told = life(&store, at(101), at(102), None).await.unwrap();
     let last = told.last().map(|it| (it.what, it.reason.clone()));
-    assert_eq!(last, Some((Life::Stopped, Some("the node stopped".to_owned()))));
+    assert_eq!(
+        last,
+        Some((Life::Stopped, Some("the node stopped".to_owned())))
+    );
 }

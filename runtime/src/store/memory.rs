@@ -23,7 +23,8 @@ use uuid::Uuid;
 
 use self::members::Seat;
 use super::{
-    Answer, Chapter, Delivery, Error, Founding, IdentityRow, JoinToken, Segment, ShardRow, Snapshot, StreamRow,
+    Answer, Chapter, Delivery, Error, Founding, IdentityRow, JoinToken, Segment, ShardRow,
+    Snapshot, StreamRow,
 };
 use crate::clock::Clock;
 

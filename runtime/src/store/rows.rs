@@ -12,9 +12,8 @@ use sqlx::{Row, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{
-    Chapter, Delivery, Error, Founding, IdentityRow, JoinToken, MemberRow, Segment, SegmentKind, ShardRow,
-    Snapshot, StreamRow,
-    key,
+    Chapter, Delivery, Error, Founding, IdentityRow, JoinToken, MemberRow, Segment, SegmentKind,
+    ShardRow, Snapshot, StreamRow, key,
 };
 
 /// A row's cells by the types that the schema uses.

@@ -24,12 +24,12 @@ use self::{
 use super::metrics;
 use crate::clock::{Clock, Dice};
 
+pub(super) use self::entry::Entry;
 pub use self::{
     changes::{Changes, Delta},
     entry::Status,
     story::Failure,
 };
-pub(super) use self::entry::Entry;
 
 /// Many, so that who walks through all rows keeps nobody out of a part for long.
 const SHARDS: usize = 128;

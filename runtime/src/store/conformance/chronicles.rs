@@ -41,13 +41,26 @@ async fn chapters(store: &Shared, from: i64, to: i64) -> Result<Vec<u64>, Error>
 }
 
 pub async fn segments_read_back_in_order_up_to_a_moment(store: Shared) -> Result<(), Error> {
-    tell(&store, &[(1, 10, 10), (1, 10, 12), (2, 10, 10), (1, 10, 11), (1, 13, 13)]).await?;
+    tell(
+        &store,
+        &[
+            (1, 10, 10),
+            (1, 10, 12),
+            (2, 10, 10),
+            (1, 10, 11),
+            (1, 13, 13),
+        ],
+    )
+    .await?;
     let told = store.segments(node(1), 10, at(11)).await?;
     assert_eq!(told, [segment(1, 10, 10), segment(1, 10, 11)]);
     assert_eq!(store.segments(node(1), 10, EVER).await?.len(), 3);
     assert_eq!(store.segments(node(3), 10, EVER).await?, []);
     let last = store.last_chapter(node(1)).await?;
-    assert_eq!(last.map(|it| (it.chapter, it.name)), Some((13, "node-1".into())));
+    assert_eq!(
+        last.map(|it| (it.chapter, it.name)),
+        Some((13, "node-1".into()))
+    );
     assert_eq!(store.last_chapter(node(3)).await?, None);
     Ok(())
 }
@@ -72,12 +85,25 @@ pub async fn a_segment_is_kept_once(store: Shared) -> Result<(), Error> {
 pub async fn a_moment_has_the_last_chapter_of_each_start_of_a_node(
     store: Shared,
 ) -> Result<(), Error> {
-    tell(&store, &[(1, 10, 10), (1, 10, 19), (1, 20, 20), (2, 15, 15), (1, 30, 30)]).await?;
+    tell(
+        &store,
+        &[
+            (1, 10, 10),
+            (1, 10, 19),
+            (1, 20, 20),
+            (2, 15, 15),
+            (1, 30, 30),
+        ],
+    )
+    .await?;
     assert_eq!(chapters(&store, 9, 9).await?, Vec::<u64>::new());
     assert_eq!(chapters(&store, 10, 10).await?, [10]);
     assert_eq!(chapters(&store, 25, 25).await?, [15, 20]);
     assert_eq!(chapters(&store, 15, 20).await?, [10, 15, 20]);
-    assert_eq!(chapters(&store, i64::MIN, i64::MAX).await?, [10, 15, 20, 30]);
+    assert_eq!(
+        chapters(&store, i64::MIN, i64::MAX).await?,
+        [10, 15, 20, 30]
+    );
     Ok(())
 }
 
@@ -106,7 +132,17 @@ pub async fn an_ended_chapter_says_when(store: Shared) -> Result<(), Error> {
 }
 
 pub async fn whole_chapters_are_forgotten(store: Shared) -> Result<(), Error> {
-    tell(&store, &[(1, 10, 10), (1, 10, 11), (1, 20, 20), (2, 10, 10), (2, 10, 11)]).await?;
+    tell(
+        &store,
+        &[
+            (1, 10, 10),
+            (1, 10, 11),
+            (1, 20, 20),
+            (2, 10, 10),
+            (2, 10, 11),
+        ],
+    )
+    .await?;
     store.forget(&[(node(1), 10), (node(2), 7)]).await?;
     store.forget(&[]).await?;
     assert_eq!(store.segments(node(1), 10, EVER).await?, []);

@@ -253,7 +253,8 @@ impl<M> Drop for Handling<'_, M> {
         if thread::panicking() {
             let message = self.0.entry.message();
             self.0.entry.panicked();
-            self.0.failed(|| format!("panicked while it handled {message}"));
+            self.0
+                .failed(|| format!("panicked while it handled {message}"));
         }
         self.0.entry.settle();
     }

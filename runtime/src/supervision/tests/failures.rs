@@ -237,7 +237,12 @@ async fn an_actor_with_a_message_in_hand_for_too_long_is_named_and_so_is_one_tha
     permits.add_permits(1);
     ping(&address).await;
     let free = async {
-        while !changes.take().rows.iter().any(|row| row.state == "running" && row.path == "/a") {
+        while !changes
+            .take()
+            .rows
+            .iter()
+            .any(|row| row.state == "running" && row.path == "/a")
+        {
             tokio::task::yield_now().await;
         }
     };
@@ -271,7 +276,11 @@ async fn a_failing_child_waits_as_the_back_off_says_and_its_supervisor_does_not(
         assert_eq!(ping(&b).await, 1);
         assert_eq!(before.elapsed(), Duration::ZERO);
         let state = tree.snapshot("/a", None).nodes.remove(0).state;
-        let expected = if failures < 3 { "backing_off" } else { "crash_loop" };
+        let expected = if failures < 3 {
+            "backing_off"
+        } else {
+            "crash_loop"
+        };
         assert_eq!(state, expected);
 
         log.expect(&["a up"]).await;

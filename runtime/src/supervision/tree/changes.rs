@@ -388,7 +388,10 @@ impl Folded {
     fn trim(&mut self) {
         let read = self.cursors.values().min().copied().unwrap_or(self.number);
         while self.order.len() > KEPT_AT_LEAST
-            && self.order.front().is_some_and(|(number, _)| *number <= read)
+            && self
+                .order
+                .front()
+                .is_some_and(|(number, _)| *number <= read)
         {
             self.forget_first();
         }

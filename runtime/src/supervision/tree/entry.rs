@@ -380,7 +380,10 @@ mod tests {
         let entry = entry();
         entry.take("Go", Duration::from_secs(1));
         let current = entry.current().unwrap();
-        assert_eq!((current.message, current.since), ("Go", Duration::from_secs(1)));
+        assert_eq!(
+            (current.message, current.since),
+            ("Go", Duration::from_secs(1))
+        );
         entry.settle();
         assert!(entry.current().is_none());
     }
@@ -399,7 +402,9 @@ mod tests {
     #[test]
     fn the_messages_since_a_mark_are_counted_past_the_end_of_a_number() {
         let entry = entry();
-        entry.handled.store(u64::from(u32::MAX) - 1, Ordering::Relaxed);
+        entry
+            .handled
+            .store(u64::from(u32::MAX) - 1, Ordering::Relaxed);
         entry.mark(0);
         for _ in 0..5 {
             entry.take("Go", Duration::ZERO);

@@ -80,13 +80,7 @@ impl Tree {
         self.0.rows.get(path).map(|row| Arc::clone(row.value()))
     }
 
-    fn page(
-        &self,
-        path: &str,
-        depth: Option<u32>,
-        after: Option<&str>,
-        limit: usize,
-    ) -> TreeView {
+    fn page(&self, path: &str, depth: Option<u32>, after: Option<&str>, limit: usize) -> TreeView {
         let path = match path.trim_end_matches('/') {
             "" => "/",
             trimmed => trimmed,
@@ -106,8 +100,7 @@ impl Tree {
         }
         shown.sort_unstable_by(by_path);
 
-        let mut children: HashMap<&str, u32> =
-            shown.iter().map(|row| (row.path(), 0)).collect();
+        let mut children: HashMap<&str, u32> = shown.iter().map(|row| (row.path(), 0)).collect();
         for parent in rows.iter().filter_map(|row| parent(row.path())) {
             if let Some(count) = children.get_mut(parent) {
                 *count += 1;
@@ -123,7 +116,9 @@ impl Tree {
             path: path.to_owned(),
             at: lens.now,
             total: rows.len() as u64,
-            next: (!is_last).then(|| nodes.last().map(|last| last.path.clone())).flatten(),
+            next: (!is_last)
+                .then(|| nodes.last().map(|last| last.path.clone()))
+                .flatten(),
             nodes,
             silent: Vec::new(),
         }

@@ -93,17 +93,15 @@ impl Tree {
         let elapsed = self.0.clock.coarse();
         let limits = self.0.vigil.limits();
         let marks = self.0.vigil.marks.lock();
-        let mark = marks
-            .unwrap_or_else(PoisonError::into_inner)
-            .turn(elapsed);
+        let mark = marks.unwrap_or_else(PoisonError::into_inner).turn(elapsed);
         let (mut stuck, mut free) = (Vec::new(), Vec::new());
         for row in &self.0.rows {
             if let Some(mark) = mark {
                 row.mark(mark);
             }
-            let old = row.current().filter(|it| {
-                elapsed.saturating_sub(it.since) > limits.of(row.kind())
-            });
+            let old = row
+                .current()
+                .filter(|it| elapsed.saturating_sub(it.since) > limits.of(row.kind()));
             match old {
                 Some(handling) => stuck.push((Arc::clone(&row), handling)),
                 None if row.get_free() == News::Fresh => free.push(Arc::clone(&row)),

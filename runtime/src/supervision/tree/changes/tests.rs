@@ -47,7 +47,11 @@ fn the_first_look_shows_all_and_the_next_what_changed() {
     assert_eq!(next.rows[0].state, "parked");
     let mut told = life(&next);
     told.sort_unstable_by_key(|(path, _)| path.to_owned());
-    let expected = [("/a", Life::Stopped), ("/b", Life::Parked), ("/c", Life::Started)];
+    let expected = [
+        ("/a", Life::Stopped),
+        ("/b", Life::Parked),
+        ("/c", Life::Started),
+    ];
     assert_eq!(told, expected);
     assert!(next.life.iter().all(|it| it.at == next.at));
 }
@@ -67,7 +71,10 @@ fn what_began_and_ended_between_two_looks_leaves_nothing_unless_it_failed() {
     let seen = quick.take();
     assert_eq!(paths(&seen), (vec!["/brief"], vec![]));
     let of_failed = [("/failed", Life::Started), ("/failed", Life::Failed)];
-    assert!(of_failed.iter().all(|it| life(&seen).contains(it)), "{seen:?}");
+    assert!(
+        of_failed.iter().all(|it| life(&seen).contains(it)),
+        "{seen:?}"
+    );
     drop(brief);
     assert_eq!(paths(&quick.take()), (vec![], vec!["/brief"]));
 
@@ -103,7 +110,11 @@ fn a_row_that_takes_anothers_place_is_told_with_the_others_end() {
     let told = changes.take();
     assert_eq!(paths(&told), (vec!["/a"], vec![]));
     assert_eq!(told.rows[0].kind, "tool");
-    let kinds: Vec<_> = told.life.iter().map(|it| (it.kind.as_str(), it.what)).collect();
+    let kinds: Vec<_> = told
+        .life
+        .iter()
+        .map(|it| (it.kind.as_str(), it.what))
+        .collect();
     assert!(kinds.contains(&("task", Life::Stopped)) && kinds.contains(&("tool", Life::Started)));
 }
 
