@@ -95,10 +95,10 @@ impl Actor for Chronicle {
         let now = self.0.tree.clock().now();
         state.waiting.extend(state.pen.note(now));
         self.flush(state).await;
-        if state.turn.is_multiple_of(TIDY) {
-            if let Err(error) = self.0.archive.tidy(now).await {
-                tracing::warn!(%error, "the spent past was not dropped");
-            }
+        if state.turn.is_multiple_of(TIDY)
+            && let Err(error) = self.0.archive.tidy(now).await
+        {
+            tracing::warn!(%error, "the spent past was not dropped");
         }
         state.turn += 1;
         myself.send_after(PERIOD, || Tick::Write);

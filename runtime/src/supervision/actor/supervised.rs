@@ -166,8 +166,9 @@ impl<M: Message> Life<M> {
         self.slot.occupy(actor, Arc::clone(&self.entry));
     }
 
-    fn take(&self, message: &M) -> Duration {
-        let since = self.tree.clock().coarse();
+    #[inline]
+    fn take(&self, message: &M) -> u64 {
+        let since = self.tree.clock().micros();
         self.entry.take(message.name(), since);
         since
     }

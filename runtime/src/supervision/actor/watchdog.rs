@@ -10,8 +10,11 @@ use pin_project_lite::pin_project;
 
 use crate::clock::Clock;
 
-/// How long a handler may go on without giving way, to within the clock's few milliseconds.
-const LIMIT: Duration = Duration::from_millis(10);
+/// Microseconds for which a handler may go on without giving way, to within the clock's few
+/// milliseconds.
+const LIMIT: u64 = 10_000;
+
+const TAKEN: u64 = u64::MAX;
 
 /// Who hears of a handler.
 pub(super) trait Listener<T> {
@@ -37,17 +40,17 @@ pin_project! {
         #[pin]
         handler: F,
         listener: L,
-        // When it began; taken by the first look.
-        began: Option<Duration>,
+        // When it began, in the clock's microseconds; [`TAKEN`] after the first look.
+        began: u64,
     }
 }
 
 impl<F, L> Watched<F, L> {
-    pub(super) const fn new(handler: F, listener: L, began: Duration) -> Self {
+    pub(super) const fn new(handler: F, listener: L, began: u64) -> Self {
         Self {
             handler,
             listener,
-            began: Some(began),
+            began,
         }
     }
 }
@@ -58,11 +61,14 @@ impl<F: Future, L: Listener<F::Output>> Future for Watched<F, L> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<L::Told> {
         let this = self.project();
         let clock = this.listener.clock();
-        let before = this.began.take().unwrap_or_else(|| clock.coarse());
+        let before = match std::mem::replace(this.began, TAKEN) {
+            TAKEN => clock.micros(),
+            began => began,
+        };
         let polled = this.handler.poll(context);
-        let took = clock.coarse().saturating_sub(before);
+        let took = clock.micros().saturating_sub(before);
         if took > LIMIT {
-            this.listener.kept(took);
+            this.listener.kept(Duration::from_micros(took));
         }
         polled.map(|outcome| this.listener.done(outcome))
     }
@@ -111,7 +117,7 @@ mod tests {
             hands.advance(Duration::from_millis(25));
             tokio::task::yield_now().await;
         };
-        Watched::new(handler, &ear, Duration::ZERO).await;
+        Watched::new(handler, &ear, 0).await;
         assert_eq!(ear.told.take(), [Duration::from_millis(25)]);
     }
 }

@@ -1,11 +1,8 @@
 //! What is known of one actor.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
 use protocol::{api::Life, time::Timestamp};
@@ -307,7 +304,8 @@ impl Entry {
     }
 
     /// The actor takes a message out of its mailbox; only the actor calls this.
-    pub(in crate::supervision) fn take(&self, message: &'static str, since: Duration) {
+    #[inline]
+    pub(in crate::supervision) fn take(&self, message: &'static str, since: u64) {
         // A timer may put messages into the mailbox that nobody counted; they must not
         // make room for others.
         let taken = self.taken.load(Ordering::Relaxed) + 1;
@@ -348,6 +346,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn entry() -> Entry {
@@ -361,14 +361,14 @@ mod tests {
         entry.send();
         entry.unsend();
         assert_eq!(entry.depth(), 1);
-        entry.take("Go", Duration::ZERO);
+        entry.take("Go", 0);
         assert_eq!(entry.depth(), 0);
     }
 
     #[test]
     fn a_message_that_nobody_counted_makes_no_room() {
         let entry = entry();
-        entry.take("Tick", Duration::ZERO);
+        entry.take("Tick", 0);
         entry.settle();
         entry.send();
         assert_eq!(entry.depth(), 1);
@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn the_message_in_hand_shows_with_the_moment_it_was_taken() {
         let entry = entry();
-        entry.take("Go", Duration::from_secs(1));
+        entry.take("Go", 1_000_000);
         let current = entry.current().unwrap();
         assert_eq!(
             (current.message, current.since),
@@ -407,7 +407,7 @@ mod tests {
             .store(u64::from(u32::MAX) - 1, Ordering::Relaxed);
         entry.mark(0);
         for _ in 0..5 {
-            entry.take("Go", Duration::ZERO);
+            entry.take("Go", 0);
             entry.settle();
         }
         assert_eq!(entry.handled_since(0), 5);

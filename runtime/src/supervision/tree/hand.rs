@@ -37,13 +37,15 @@ pub(super) struct Handling {
 }
 
 impl Hand {
-    pub(super) fn take(&self, message: &'static str, since: Duration) {
-        let micros = since.as_secs() * 1_000_000 + u64::from(since.subsec_micros());
-        let moment = micros & ((1 << MOMENT_BITS) - 1);
+    /// Holds `message` since so many microseconds.
+    #[inline]
+    pub(super) fn take(&self, message: &'static str, since: u64) {
+        let moment = since & ((1 << MOMENT_BITS) - 1);
         let word = (u64::from(number(message)) << MOMENT_BITS) | moment;
         self.0.store(word, Ordering::Release);
     }
 
+    #[inline]
     pub(super) fn settle(&self) {
         self.0.store(0, Ordering::Release);
     }
@@ -59,6 +61,7 @@ impl Hand {
     }
 }
 
+#[inline]
 fn number(name: &'static str) -> u16 {
     let (place, length) = (name.as_ptr().addr(), name.len());
     let known = NUMBERS.try_with(|numbers| {
@@ -95,8 +98,8 @@ mod tests {
         let hand = Hand::default();
         assert_eq!(hand.holds(), None);
         for (message, since) in [("Go", 0), ("Stop", 7), ("Go", 86_400_000)] {
+            hand.take(message, since * 1_000);
             let since = Duration::from_millis(since);
-            hand.take(message, since);
             assert_eq!(hand.holds(), Some(Handling { message, since }));
         }
         hand.settle();
@@ -110,7 +113,7 @@ mod tests {
         for _ in 0..2 {
             for length in 1..text.len() {
                 for message in [&text[..length], &text[length..]] {
-                    hand.take(message, Duration::ZERO);
+                    hand.take(message, 0);
                     assert_eq!(hand.holds().unwrap().message, message);
                 }
             }

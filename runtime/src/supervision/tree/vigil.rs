@@ -160,7 +160,7 @@ mod tests {
         let mut changes = tree.changes();
         changes.take();
         for path in ["/a", "/b"] {
-            tree.row(path).unwrap().take("Go", tree.0.clock.coarse());
+            tree.row(path).unwrap().take("Go", tree.0.clock.micros());
         }
 
         hands.advance(second(5));
@@ -200,7 +200,7 @@ mod tests {
             tree.inspect();
             if step < 4 {
                 for _ in 0..25 {
-                    row.take("Go", Duration::ZERO);
+                    row.take("Go", 0);
                     row.settle();
                 }
             }

@@ -61,7 +61,8 @@ fn what_began_and_ended_between_two_looks_leaves_nothing_unless_it_failed() {
     let (tree, _) = tree();
     let mut quick = tree.changes();
     let mut slow = tree.changes();
-    (quick.take(), slow.take());
+    quick.take();
+    slow.take();
     drop(tree.enter("/unseen", "task"));
     let failing = tree.enter("/failed", "task");
     failing.failed("no luck");
@@ -139,7 +140,8 @@ fn a_reader_that_is_too_far_behind_gets_all_rows() {
     let guard = tree.enter("/a", "task");
     let mut slow = tree.changes();
     let mut quick = tree.changes();
-    (slow.take(), quick.take());
+    slow.take();
+    quick.take();
     for turn in 0..=LOGGED_AT_MOST {
         guard.set_status(Status::ALL[turn % 2]);
         if turn % 2 == 0 {
