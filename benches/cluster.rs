@@ -1,37 +1,27 @@
-//! How fast a cluster of three notices that one is killed or frozen, and goes on with its tasks.
+//! Clusters of real processes on PostgreSQL: how fast they form, what they take when idle, and how fast
+//! they notice that a node is lost and go on with its tasks.
+//!
+//! Arguments choose parts: `form`, `idle`, `killed`, `frozen`.
 
-use std::{path::Path, time::Duration};
+#[path = "cluster/database.rs"]
+mod database;
+#[path = "cluster/form.rs"]
+mod form;
+#[path = "cluster/idle.rs"]
+mod idle;
+#[path = "cluster/loss.rs"]
+mod loss;
+
+use std::path::Path;
 
 use benches::{
-    Goal, Latencies, Result,
-    calls::{register, submit},
-    figure,
-    http::Connection,
+    Goal, Result, figure,
     node::{Node, build},
-    say, scratch, stopwatch,
+    say, say_load, scratch, stopwatch,
 };
-use protocol::{api::TaskView, time::Timestamp};
-use runtime::{clock::Clock, testkit::postgres::PrivatePostgres};
-use serde_json::json;
-use tokio::time::{sleep, timeout};
+use runtime::testkit::postgres::PrivatePostgres;
 
-/// Agents, so that each node hosts some.
-const AGENTS: usize = 9;
-/// Tasks that are under way when a node is lost.
-const OPEN: usize = 90;
-/// How long each of their steps takes: longer than it takes to go on without the lost node.
-const STEP: &str = "20s";
-/// For shards and agents to find their places.
-const SETTLE: Duration = Duration::from_secs(3);
-/// The longest that anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How a node is lost.
-#[derive(Debug, Clone, Copy)]
-enum Loss {
-    Killed,
-    Frozen,
-}
+use self::loss::Loss;
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -41,135 +31,66 @@ fn main() -> Result<()> {
 }
 
 async fn report() -> Result<()> {
+    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    let parts = ["form", "idle", "killed", "frozen"];
+    let all = !parts.iter().any(|part| chosen.iter().any(|it| it == part));
     let program = build().await?;
-    for loss in [Loss::Killed, Loss::Frozen] {
+    for part in parts {
+        if !all && !chosen.iter().any(|it| it == part) {
+            continue;
+        }
         let server = PrivatePostgres::start()?;
         let folder = scratch()?;
-        say(&format!(
-            "cluster: three control nodes on PostgreSQL, one is {loss:?} with {OPEN} tasks under way"
-        ));
-        lose(&program, folder.path(), &server, loss).await?;
-    }
-    Ok(())
-}
-
-async fn start(program: &Path, folder: &Path, server: &PrivatePostgres) -> Result<[Node; 3]> {
-    let url = server.url();
-    let founder = [("TROUPE_STORE__URL", &*url), ("TROUPE_NODE__NAME", "n1")];
-    let first = Node::start_with(program, &folder.join("n1"), &founder).await?;
-    let second = join(program, folder, &first, "n2").await?;
-    let third = join(program, folder, &second, "n3").await?;
-    Ok([first, second, third])
-}
-
-async fn join(program: &Path, folder: &Path, host: &Node, name: &str) -> Result<Node> {
-    let (address, token) = host.join_line().await?;
-    let watch = stopwatch();
-    let arguments = ["--join", &*address, "--token", &*token];
-    let named = [("TROUPE_NODE__NAME", name)];
-    let node = Node::start_so(program, &folder.join(name), &named, &arguments).await?;
-    let took = watch.elapsed().as_secs_f64();
-    figure("a node joins and serves", took, "s", Goal::Under(2.0));
-    Ok(node)
-}
-
-async fn lose(program: &Path, folder: &Path, server: &PrivatePostgres, loss: Loss) -> Result<()> {
-    let [first, second, third] = start(program, folder, server).await?;
-    let mut connection = first.connect().await?;
-    for number in 0..AGENTS {
-        let name = format!("slow-{number}");
-        let agent = json!({ "name": name, "agent_type": "sleep", "max_tasks": OPEN });
-        register(&mut connection, &agent).await?;
-    }
-    sleep(SETTLE).await;
-    let mut tasks = Vec::new();
-    let mut connections = [connection, second.connect().await?, third.connect().await?];
-    for number in 0..OPEN {
-        let step = json!({
-            "id": "only", "agent": format!("slow-{}", number % AGENTS), "effect": "idempotent",
-            "input": { "for": STEP }, "timeout": "5m",
-        });
-        let task = json!({ "description": "under way", "steps": [step] }).to_string();
-        let taken = submit(&mut connections[number % 3], &task).await?;
-        tasks.push(serde_json::from_value::<TaskView>(taken)?.id.to_string());
-    }
-    sleep(SETTLE).await;
-
-    let said = first.log()?.len();
-    let (clock, watch) = (Clock::system(), stopwatch());
-    let at = clock.now();
-    // A frozen process still ends when it is dropped.
-    let _frozen = match loss {
-        Loss::Killed => {
-            third.kill().await?;
-            None
-        }
-        Loss::Frozen => {
-            third.freeze().await?;
-            Some(third)
-        }
-    };
-    let missed = async {
-        while !first.log()?[said..].contains("peer is down peer=n3") {
-            sleep(Duration::from_millis(1)).await;
-        }
-        Ok::<_, std::io::Error>(watch.elapsed().as_secs_f64())
-    };
-    let (missing, resuming) = match loss {
-        Loss::Killed => (Goal::Under(3.0), Goal::Under(10_000.0)),
-        Loss::Frozen => (Goal::Under(20.0), Goal::Under(20_000.0)),
-    };
-    let missed = timeout(PATIENCE, missed).await??;
-    figure("the loss is noticed by its links", missed, "s", missing);
-    let [mut connection, ..] = connections;
-    let resumed = resumed(&mut connection, &tasks, at).await?;
-    figure(
-        "attempts that it ran begin anew, p50",
-        resumed.percentile(0.5),
-        "ms",
-        Goal::None,
-    );
-    figure(
-        "attempts that it ran begin anew, p99",
-        resumed.percentile(0.99),
-        "ms",
-        resuming,
-    );
-    first.stop().await?;
-    second.stop().await?;
-    Ok(())
-}
-
-/// How long after `lost` each task whose attempt was lost got another.
-async fn resumed(
-    connection: &mut Connection,
-    tasks: &[String],
-    lost: Timestamp,
-) -> Result<Latencies> {
-    let mut latencies = Latencies::default();
-    for id in tasks {
-        let path = format!("/api/v1/tasks/{id}");
-        let found = async {
-            loop {
-                let task: TaskView = serde_json::from_value(connection.get(&path).await?)?;
-                let steps = task.plan.map(|plan| plan.steps).unwrap_or_default();
-                let Some(step) = steps.into_iter().next() else {
-                    return Err("a task without a plan".into());
-                };
-                let again = step.attempts.iter().find(|attempt| attempt.number > 1);
-                if let Some(again) = again {
-                    return Result::Ok(Some(again.started_at.since(lost)));
-                }
-                // What another node ran goes on where it was.
-                if step.attempts.iter().any(|attempt| attempt.node != "n3") {
-                    return Ok(None);
-                }
-                sleep(Duration::from_millis(50)).await;
-            }
+        let site = Site {
+            program: &program,
+            folder: folder.path(),
+            server: &server,
         };
-        if let Some(took) = timeout(PATIENCE, found).await?? {
-            latencies.add(took);
+        match part {
+            "form" => form::report(site).await?,
+            "idle" => idle::report(site).await?,
+            "killed" => loss::report(site, Loss::Killed).await?,
+            _ => loss::report(site, Loss::Frozen).await?,
         }
+        say_load();
+        say("");
     }
-    Ok(latencies)
+    Ok(())
+}
+
+/// Where a cluster comes to be.
+#[derive(Debug, Clone, Copy)]
+struct Site<'a> {
+    program: &'a Path,
+    folder: &'a Path,
+    server: &'a PrivatePostgres,
+}
+
+impl Site<'_> {
+    /// The first node.
+    async fn found(self) -> Result<Node> {
+        let url = self.server.url();
+        let variables = [("TROUPE_STORE__URL", &*url), ("TROUPE_NODE__NAME", "n1")];
+        Ok(Node::start_with(self.program, &self.folder.join("n1"), &variables).await?)
+    }
+
+    /// Another node, by a token that is not used yet; and how long it took, in seconds.
+    async fn join(self, at: &(String, String), name: &str) -> Result<(Node, f64)> {
+        let (address, token) = at;
+        let watch = stopwatch();
+        let arguments = ["--join", address, "--token", token];
+        let named = [("TROUPE_NODE__NAME", name)];
+        let folder = self.folder.join(name);
+        let node = Node::start_so(self.program, &folder, &named, &arguments).await?;
+        Ok((node, watch.elapsed().as_secs_f64()))
+    }
+
+    async fn three(self) -> Result<[Node; 3]> {
+        let first = self.found().await?;
+        let (second, _) = self.join(&first.new_token().await?, "n2").await?;
+        let (third, took) = self.join(&first.new_token().await?, "n3").await?;
+        let name = "the third node joins and serves";
+        figure(name, took, "s", Goal::Under(2.0));
+        Ok([first, second, third])
+    }
 }

@@ -80,6 +80,12 @@ impl Latencies {
         self.0.push(took);
     }
 
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The time, in milliseconds, that a `share` of the calls did not exceed, by nearest rank.
     #[must_use]
     pub fn percentile(&self, share: f64) -> f64 {
@@ -174,17 +180,92 @@ pub fn bytes_below(folder: &Path) -> u64 {
 ///
 /// When the process is gone.
 pub fn resident_mib(process: u32) -> io::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| {
-            rest.trim()
-                .trim_end_matches("kB")
-                .trim()
-                .parse::<f64>()
-                .ok()
-        });
+    mebibytes(&format!("/proc/{process}/status"), "VmRSS:")
+}
+
+/// The same, pages that several processes share counted in parts: such sums are true.
+///
+/// # Errors
+///
+/// When the process is gone, or is another user's.
+pub fn proportional_mib(process: u32) -> io::Result<f64> {
+    mebibytes(&format!("/proc/{process}/smaps_rollup"), "Pss:")
+}
+
+fn mebibytes(file: &str, field: &str) -> io::Result<f64> {
+    let text = fs::read_to_string(file)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
+    let kib = line.and_then(|rest| {
+        let number = rest.trim().trim_end_matches("kB").trim();
+        number.parse::<f64>().ok()
+    });
     kib.map(|kib| kib / 1024.0)
-        .ok_or_else(|| io::Error::other("the process tells no VmRSS"))
+        .ok_or_else(|| io::Error::other(format!("{file} tells no {field}")))
+}
+
+/// Processor time that a process has used, in seconds.
+///
+/// # Errors
+///
+/// When it is gone.
+pub fn processor_seconds(process: u32) -> io::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in parentheses, may hold blanks; utime and stime are the 14th and 15th field.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: f64 = ticks.filter_map(|text| text.parse::<f64>().ok()).sum();
+    // Linux counts them in hundredths of a second, whatever the kernel's own clock.
+    Ok(ticks / 100.0)
+}
+
+/// What several rounds of one measurement came to.
+#[derive(Debug, Clone, Default)]
+pub struct Rounds(Vec<f64>);
+
+impl Rounds {
+    /// Adds one round.
+    pub fn add(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    /// The least of them.
+    #[must_use]
+    pub fn least(&self) -> f64 {
+        self.0.iter().copied().fold(f64::NAN, f64::min)
+    }
+
+    /// The most of them.
+    #[must_use]
+    pub fn most(&self) -> f64 {
+        self.0.iter().copied().fold(f64::NAN, f64::max)
+    }
+
+    /// Prints the best of them beside the goal, and the median, which says how much others on this
+    /// machine took of it.
+    pub fn report(&self, name: &str, unit: &str, goal: Goal) {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let best = match goal {
+            Goal::Under(_) => sorted.first(),
+            Goal::AtLeast(_) | Goal::None => sorted.last(),
+        };
+        let name = format!("{name}, best of {}", sorted.len());
+        figure(&name, best.copied().unwrap_or(f64::NAN), unit, goal);
+        let median = sorted.get(sorted.len() / 2).copied();
+        figure("  median", median.unwrap_or(f64::NAN), unit, Goal::None);
+    }
+}
+
+/// Prints how busy this machine is with other things, which no figure shows by itself.
+pub fn say_load() {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let last = load
+        .split_whitespace()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    say(&format!(
+        "  (processors {processors}, load over 1, 5, 15 minutes {last})"
+    ));
 }

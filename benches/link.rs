@@ -1,15 +1,16 @@
-//! Messages between two nodes: envelopes a second, and how long a request takes.
+//! Messages between two nodes: envelopes a second, and how long a request takes, in memory and between
+//! two processes over TLS and ractor_cluster.
 
-use std::{
-    hint::black_box,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+#[path = "link/bare.rs"]
+mod bare;
+#[path = "link/ends.rs"]
+mod ends;
+
+use std::{hint::black_box, path::Path, time::Duration};
+
+use benches::{
+    Goal, Latencies, Result, Rounds, figure, processor_seconds, rate, say, say_load, stopwatch,
 };
-
-use benches::{Goal, Latencies, Result, figure, rate, say, stopwatch};
 use protocol::{
     id::NodeId,
     member::Roles,
@@ -18,29 +19,52 @@ use protocol::{
         frame::{Bulk, Frame},
     },
 };
-use runtime::cluster::{Fault, Handler, Mesh, Peer, PeerEvent, memory::Network};
-use tokio::sync::Notify;
+use runtime::cluster::{
+    Fault, Mesh, Peer, PeerEvent, memory::Network, transport::testkit::told_to_be_the_other,
+};
 use uuid::Uuid;
+
+use self::ends::{Far, be, counting, far};
 
 /// Bytes of a message.
 const SIZE: usize = 100;
-const TELLS: usize = 2_000_000;
-const CALLS: usize = 30_000;
+const TELLS: usize = 1_000_000;
+const CALLS: usize = 10_000;
 const CROWD: usize = 64;
-const WAIT: Duration = Duration::from_secs(10);
+const ROUNDS: usize = 5;
+const WAIT: Duration = Duration::from_secs(30);
+/// How long whoever tells too much waits: the queue does not run empty meanwhile.
+const PAUSE: Duration = Duration::from_millis(1);
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
+    if let Some(folder) = told_to_be_the_other() {
+        return runtime.block_on(be(Path::new(&folder)));
+    }
+    if let Some(port) = bare::told() {
+        return runtime.block_on(bare::be(port?));
+    }
     codec()?;
-    runtime.block_on(async {
-        let (a, b) = in_memory().await?;
-        say("link: two nodes in one process, over the in-memory link, two threads");
-        let work = tokio::spawn(async move { report(&a, &b, Goal::AtLeast(700_000.0)).await });
-        work.await?
-    })
+    // Not on the thread that waits for the runtime: to wake that one costs more than a message.
+    runtime.block_on(async { tokio::spawn(all()).await? })
+}
+
+async fn all() -> Result<()> {
+    say("link: two nodes in one process, over the in-memory link, two threads");
+    let (a, b) = in_memory().await?;
+    counting(&b);
+    report(&a, b.me(), None).await?;
+    say("link: two processes, bare ractor_cluster without TLS (the yardstick)");
+    bare::report().await?;
+    say("link: two processes, TLS 1.3 and ractor_cluster, told and asked end to end");
+    let Far { mesh, other, near } = far().await?;
+    report(&mesh, other.node, other.pid()).await?;
+    near.stop().await;
+    say_load();
+    Ok(())
 }
 
 /// What writing and reading costs alone, on one core.
@@ -52,7 +76,7 @@ fn codec() -> Result<()> {
         trace: None,
         payload: &payload,
     };
-    let rounds = TELLS / 64;
+    let rounds = 2 * TELLS / 64;
     let watch = stopwatch();
     for number in 0..rounds {
         black_box(frame(number as u64, tell));
@@ -101,70 +125,95 @@ async fn in_memory() -> Result<(Mesh, Mesh)> {
     }
 }
 
-/// Figures of the link between two meshes, whatever carries it.
-async fn report(a: &Mesh, b: &Mesh, envelopes: Goal) -> Result<()> {
-    let reached = tells(a, b, TELLS).await?;
+/// Figures of the link to another mesh, whatever carries it; `process` is the other one's.
+async fn report(mesh: &Mesh, to: NodeId, process: Option<u32>) -> Result<()> {
+    tells(mesh, to, TELLS / 10).await?;
+    let mut reached = Rounds::default();
+    let before = spent(process)?;
+    for _ in 0..ROUNDS {
+        reached.add(tells(mesh, to, TELLS).await?);
+    }
+    let after = spent(process)?;
     let name = format!("envelopes of {SIZE} B told, one way");
-    figure(&name, reached, "/s", envelopes);
+    reached.report(&name, "/s", Goal::AtLeast(700_000.0));
+    sides(before, after, ROUNDS * TELLS);
 
-    b.serve(Service::CALL, echo());
-    calls(a, b, CALLS / 10).await?;
-    let one = calls(a, b, CALLS).await?;
-    let micros = |share| one.percentile(share) * 1000.0;
+    let mut crowds = Rounds::default();
+    let (mut p50, mut p99) = (Rounds::default(), Rounds::default());
+    calls(mesh, to, CALLS / 10).await?;
+    for _ in 0..ROUNDS {
+        let one = calls(mesh, to, CALLS).await?;
+        p50.add(one.percentile(0.5) * 1000.0);
+        p99.add(one.percentile(0.99) * 1000.0);
+        crowds.add(crowd(mesh, to).await?);
+    }
     let name = "request and reply, one in flight, p50";
-    figure(name, micros(0.5), "µs", Goal::Under(100.0));
-    figure("the same, p99", micros(0.99), "µs", Goal::None);
+    p50.report(name, "µs", Goal::Under(100.0));
+    figure(
+        "  p99 of the round with the best",
+        p99.least(),
+        "µs",
+        Goal::None,
+    );
+    let name = format!("requests and replies, {CROWD} in flight");
+    crowds.report(&name, "/s", Goal::None);
+    Ok(())
+}
 
+/// Prints what an envelope cost this process and the other one.
+fn sides(before: [f64; 2], after: [f64; 2], envelopes: usize) {
+    for (side, name) in ["sends", "hears"].into_iter().enumerate() {
+        let micros = (after[side] - before[side]) * 1e6 / envelopes as f64;
+        if micros > 0.0 {
+            let name = format!("  processor time an envelope, process that {name}");
+            figure(&name, micros, "µs", Goal::None);
+        }
+    }
+}
+
+fn spent(process: Option<u32>) -> Result<[f64; 2]> {
+    let theirs = process.map_or(Ok(0.0), processor_seconds)?;
+    Ok([processor_seconds(std::process::id())?, theirs])
+}
+
+async fn crowd(mesh: &Mesh, to: NodeId) -> Result<f64> {
     let watch = stopwatch();
     let crowd = (0..CROWD).map(|_| {
-        let (a, b) = (a.clone(), b.clone());
-        tokio::spawn(async move { calls(&a, &b, CALLS / 8).await })
+        let mesh = mesh.clone();
+        tokio::spawn(async move { calls(&mesh, to, CALLS / 8).await })
     });
     for caller in crowd.collect::<Vec<_>>() {
         caller.await??;
     }
-    let name = format!("requests and replies, {CROWD} in flight");
-    let reached = rate(CROWD * (CALLS / 8), watch.elapsed());
-    figure(&name, reached, "/s", Goal::None);
-    Ok(())
-}
-
-fn echo() -> Handler {
-    Arc::new(|incoming| Box::pin(async move { Ok(incoming.payload) }))
+    Ok(rate(CROWD * (CALLS / 8), watch.elapsed()))
 }
 
 /// Tells `count` messages and waits until all were heard: messages a second.
-async fn tells(a: &Mesh, b: &Mesh, count: usize) -> Result<f64> {
-    let heard = Arc::new((AtomicUsize::new(0), Notify::new()));
-    let ears = heard.clone();
-    let handler: Handler = Arc::new(move |incoming| {
-        let all = ears.0.fetch_add(1, Ordering::Relaxed) + 1 == count;
-        debug_assert_eq!(incoming.payload.len(), SIZE);
-        if all {
-            ears.1.notify_one();
-        }
-        Box::pin(async { Ok(Vec::new()) })
-    });
-    b.serve(Service::TASK, handler);
+async fn tells(mesh: &Mesh, to: NodeId, count: usize) -> Result<f64> {
+    let expected = (count as u64).to_be_bytes().to_vec();
+    mesh.ask(to, ends::COUNT, expected, WAIT).await?;
     let watch = stopwatch();
-    for _ in 0..count {
-        while let Err(fault) = a.tell(b.me(), Service::TASK, vec![7; SIZE]) {
+    for number in 0..count {
+        while let Err(fault) = mesh.tell(to, Service::TASK, vec![7; SIZE]) {
             if !matches!(fault, Fault::Overloaded(_)) {
                 return Err(fault.into());
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(PAUSE).await;
+        }
+        if number % 64 == 0 {
+            tokio::task::consume_budget().await;
         }
     }
-    tokio::time::timeout(WAIT, heard.1.notified()).await?;
+    mesh.ask(to, ends::COUNT, Vec::new(), WAIT).await?;
     Ok(rate(count, watch.elapsed()))
 }
 
 /// Makes `count` requests, one after another.
-async fn calls(a: &Mesh, b: &Mesh, count: usize) -> Result<Latencies> {
+async fn calls(mesh: &Mesh, to: NodeId, count: usize) -> Result<Latencies> {
     let mut latencies = Latencies::default();
     for _ in 0..count {
         let watch = stopwatch();
-        a.ask(b.me(), Service::CALL, vec![7; SIZE], WAIT).await?;
+        mesh.ask(to, Service::CALL, vec![7; SIZE], WAIT).await?;
         latencies.add(watch.elapsed());
     }
     Ok(latencies)

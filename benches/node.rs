@@ -148,23 +148,36 @@ impl Node {
         said.ok_or_else(|| io::Error::other(format!("no line to join by:\n{log}")))
     }
 
+    /// Where another node joins it, and a token that was made for that.
+    ///
+    /// # Errors
+    ///
+    /// When it makes none.
+    pub async fn new_token(&self) -> io::Result<(String, String)> {
+        let (address, _) = self.join_line().await?;
+        let mut connection = self.connect().await?;
+        let made = connection.post("/api/v1/tokens", "{}").await?.json()?;
+        let token = made["token"].as_str().unwrap_or_default();
+        Ok((address, token.to_owned()))
+    }
+
+    /// Its process.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn process(&self) -> io::Result<u32> {
+        let ended = || io::Error::other("the node ended");
+        self.child.id().ok_or_else(ended)
+    }
+
     /// Processor time that it has used, in seconds.
     ///
     /// # Errors
     ///
     /// When it is gone.
     pub fn processor_seconds(&self) -> io::Result<f64> {
-        let id = self
-            .child
-            .id()
-            .ok_or_else(|| io::Error::other("the node ended"))?;
-        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
-        // The name, in parentheses, may hold blanks; utime and stime are the 14th and 15th field.
-        let fields = stat.rsplit(')').next().unwrap_or_default();
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        let ticks: f64 = ticks.filter_map(|text| text.parse::<f64>().ok()).sum();
-        // Linux counts them in hundredths of a second, whatever the kernel's own clock.
-        Ok(ticks / 100.0)
+        crate::processor_seconds(self.process()?)
     }
 
     /// Memory that it has in use, in mebibytes.
@@ -173,11 +186,33 @@ impl Node {
     ///
     /// When it is gone.
     pub fn resident_mib(&self) -> io::Result<f64> {
-        let id = self
-            .child
-            .id()
-            .ok_or_else(|| io::Error::other("the node ended"))?;
-        crate::resident_mib(id)
+        crate::resident_mib(self.process()?)
+    }
+
+    /// The same, with its part of what it shares with others.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn proportional_mib(&self) -> io::Result<f64> {
+        crate::proportional_mib(self.process()?)
+    }
+
+    /// The sum over all of its metrics of this name whose labels contain a text.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn metric(&self, name: &str, labels: &str) -> io::Result<f64> {
+        let mut connection = self.connect().await?;
+        let answer = connection.request("GET", "/metrics", "").await?;
+        let text = String::from_utf8_lossy(&answer.body);
+        let lines = text.lines().filter_map(|line| {
+            let (key, value) = line.rsplit_once(' ')?;
+            let (found, of) = key.split_once('{').unwrap_or((key, ""));
+            (found == name && of.contains(labels)).then_some(value)
+        });
+        Ok(lines.filter_map(|value| value.parse::<f64>().ok()).sum())
     }
 
     /// What it has logged so far.
@@ -195,8 +230,7 @@ impl Node {
     ///
     /// When it is gone.
     pub async fn freeze(&self) -> io::Result<()> {
-        let id = self.child.id().map(|id| id.to_string());
-        let id = id.ok_or_else(|| io::Error::other("the node ended"))?;
+        let id = self.process()?.to_string();
         let status = Command::new("kill").args(["-STOP", &id]).status().await?;
         match status.success() {
             true => Ok(()),

@@ -1,8 +1,9 @@
-//! What one link between two processes carries: TLS and ractor_cluster, nothing above.
+//! What one link between two processes carries: TLS and ractor_cluster, nothing above. How long a
+//! request takes over it, the bench `link` says.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use benches::{Goal, Latencies, Result, figure, rate, say, stopwatch};
+use benches::{Goal, Result, figure, rate, say_load, stopwatch};
 use protocol::{id::NodeId, member::NodeRole};
 use runtime::{
     clock::{Clock, Dice},
@@ -28,7 +29,6 @@ const STRIDE: usize = 1_000;
 const AHEAD: usize = 8;
 
 const ROUNDS: usize = 5;
-const TRIPS: usize = 20_000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -68,28 +68,7 @@ async fn main() -> Result<()> {
         Goal::AtLeast(700_000.0),
     );
 
-    let mut trips = Latencies::default();
-    for _ in 0..TRIPS {
-        let watch = stopwatch();
-        link.send(vec![1; ENVELOPE]);
-        back(&mut tape).await?;
-        trips.add(watch.elapsed());
-    }
-    for (share, name) in [(0.5, "p50"), (0.99, "p99")] {
-        let micros = trips.percentile(share) * 1000.0;
-        let goal = if share < 0.9 {
-            Goal::Under(100.0)
-        } else {
-            Goal::None
-        };
-        figure(
-            &format!("round trip of 100 B, one in flight, {name}"),
-            micros,
-            "us",
-            goal,
-        );
-    }
-    say("");
+    say_load();
     running.stop().await;
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod artifact;
 mod builtin;
+mod colleagues;
 pub mod command;
 mod doors;
 pub mod egress;
@@ -19,6 +20,8 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 pub use artifact::{ArtifactId, OpenArtifact};
+pub(crate) use colleagues::{Among, Asker, Exchange, Question};
+pub use colleagues::{AskError, Colleagues};
 pub use doors::Doors;
 pub use factory::for_agent;
 pub(crate) use factory::native_name;
@@ -148,6 +151,18 @@ pub trait Adapter: Send + Sync + fmt::Debug {
         call: &'a Call,
         cancel: &'a CancellationToken,
     ) -> Answer<'a, Result<Value, CallError>>;
+
+    /// The same, for code that asks other agents while it works. Only agents written in Rust are
+    /// called so; those that ask nobody leave it as it is.
+    fn call_among<'a>(
+        &'a self,
+        call: &'a Call,
+        colleagues: &'a Colleagues,
+        cancel: &'a CancellationToken,
+    ) -> Answer<'a, Result<Value, CallError>> {
+        let _ = colleagues;
+        self.call(call, cancel)
+    }
 
     /// Asks whether an attempt whose receipt is missing took effect.
     fn probe<'a>(&'a self, call: &'a Call) -> Answer<'a, Probe> {

@@ -5,6 +5,7 @@
 pub mod adapter;
 pub mod agent;
 pub mod allocator;
+pub mod ask;
 pub mod cluster;
 pub mod config;
 pub mod host;

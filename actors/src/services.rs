@@ -1,6 +1,6 @@
 //! What the actors of a node share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use runtime::{
     clock::{Clock, Dice},
@@ -12,6 +12,7 @@ use crate::{
     adapter::Doors,
     agent::actor::AgentEntity,
     allocator::Allocator,
+    ask::Asks,
     host::Hosts,
     orchestrator::admission::Admission,
     registry::{Directory, Registry},
@@ -34,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) allocator: Allocator,
     pub(crate) hosts: Hosts,
     pub(crate) admission: Admission,
+    pub(crate) asks: Asks,
     pub(crate) doors: Doors,
     pub(crate) tasks: Host<TaskEntity>,
     pub(crate) agents: Host<AgentEntity>,
@@ -42,6 +44,21 @@ pub(crate) struct Parts {
 impl Services {
     pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// For those whom it keeps itself.
+    pub(crate) fn downgrade(&self) -> WeakServices {
+        WeakServices(Arc::downgrade(&self.0))
+    }
+}
+
+/// The same, as long as somebody else has them.
+#[derive(Debug, Clone)]
+pub(crate) struct WeakServices(Weak<Parts>);
+
+impl WeakServices {
+    pub(crate) fn upgrade(&self) -> Option<Services> {
+        self.0.upgrade().map(Services)
     }
 }
 

@@ -3,8 +3,9 @@
 //! Values come from the defaults, then the file, then the environment, then the command line; each
 //! overrules the ones before it. [`Config::check`] says what must hold between them.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
+use protocol::time::Span;
 use serde::{Deserialize, Serialize};
 
 mod check;
@@ -77,6 +78,9 @@ pub struct NodeSection {
     pub name: String,
     /// Where everything is kept; made when it is not there.
     pub data_dir: PathBuf,
+    /// How long a node that is told to stop waits for attempts that run. It ends them then, and they
+    /// are lost; the process is gone 25 s later at the latest.
+    pub grace: Span,
 }
 
 impl Default for NodeSection {
@@ -84,6 +88,7 @@ impl Default for NodeSection {
         Self {
             name: "local".to_owned(),
             data_dir: PathBuf::from("troupe-data"),
+            grace: Span(Duration::from_secs(30)),
         }
     }
 }
@@ -96,6 +101,10 @@ pub struct StoreSection {
     /// `troupe.db` in the data directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// `postgres://…` of a streaming standby of that database: lists that may be a little behind are read
+    /// there. Reads of one task or agent, and all writes, go to `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica_url: Option<String>,
 }
 
 /// `[log]`: what the node writes to standard error.

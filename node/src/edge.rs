@@ -95,6 +95,12 @@ pub enum EdgeError {
         /// Where it was to listen.
         address: SocketAddr,
     },
+    /// Plain HTTP was ruled out, and there is no certificate.
+    #[error(
+        "`edge.require_tls` is set and there is no certificate: set `cert` and `key` under \
+         `[edge.tls]`, or leave `--require-tls` out"
+    )]
+    Plain,
     /// Somebody else listens there.
     #[error(
         "{address} is in use{}: stop that program, or choose another address with `--listen` \
@@ -155,6 +161,9 @@ impl Edge {
     )]
     pub async fn bind(config: &EdgeConfig, parts: Parts) -> Result<Self, EdgeError> {
         let tls = config.tls.as_ref().map(listener::acceptor).transpose()?;
+        if tls.is_none() && config.require_tls {
+            return Err(EdgeError::Plain);
+        }
         if tls.is_none() && !config.listen.ip().is_loopback() {
             return Err(EdgeError::Exposed {
                 address: config.listen,

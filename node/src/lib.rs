@@ -79,6 +79,9 @@
 //! not have the code. The next start of a node that joined needs no token. Two nodes of one process are
 //! linked in memory. A [`Node`] that is dropped ends as by a crash; [`Node::stop`] hands over first.
 //!
+//! While it works, code in Rust asks other agents by name, wherever they are hosted:
+//! [`actors::adapter::Adapter::call_among`] hands it its [`actors::adapter::Colleagues`].
+//!
 //! - [`Config`] is `cluster.toml`: every key, its default, and what must hold.
 //! - [`client`] calls a node from elsewhere; [`job`] reads the files of `troupe run`.
 //! - Feature `edge` serves HTTP, feature `cli` adds the command line; without both, only [`Node`] stays.

@@ -164,17 +164,21 @@ impl Builder {
         let dir = DataDir::lock(&config.node.data_dir)?;
         let (clock, dice) = (Clock::system(), Dice::system());
         let enrolled = enrol(&config, dir.path(), &company, &clock, &dice).await?;
+        #[cfg(feature = "edge")]
+        let serves = self.edge == EdgeMode::Served && enrolled.roles.has(NodeRole::Edge);
+        #[cfg(feature = "edge")]
+        let admin = serves.then(|| served::admin_hash(&dir)).transpose()?;
+        #[cfg(not(feature = "edge"))]
+        let admin = None;
         let Footing {
             part,
             mut links,
             place,
-        } = stand(&config, &enrolled, &clock, &dice).await?;
+        } = stand(&config, &enrolled, admin, &clock, &dice).await?;
         let engine = Engine::start(&config, &enrolled, &dir, self.natives, part).await?;
         if let Some(links) = &mut links {
             links.open();
         }
-        #[cfg(feature = "edge")]
-        let serves = self.edge == EdgeMode::Served && enrolled.roles.has(NodeRole::Edge);
         let mut node = Node {
             engine,
             place,
@@ -218,7 +222,15 @@ pub(crate) async fn open_store(config: &Config, dir: &Path) -> Result<store::Sha
             source,
         })?;
     }
-    Ok(store::open(&address).await?)
+    let replica = config.store.replica_url.as_deref();
+    let replica: Option<Address> = replica.and_then(|url| url.parse().ok());
+    if replica.is_some() && matches!(address, Address::Sqlite(_)) {
+        return Err(StartError::Config(vec![Finding {
+            key: "store.replica_url",
+            message: "is for PostgreSQL, and the store is a SQLite file; take it out".to_owned(),
+        }]));
+    }
+    Ok(store::open_beside(&address, replica.as_ref()).await?)
 }
 
 /// Where the database lies.

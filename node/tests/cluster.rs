@@ -24,7 +24,11 @@ mod nets;
 mod orders;
 #[path = "cluster/partitions.rs"]
 mod partitions;
+#[path = "cluster/pipes.rs"]
+mod pipes;
 #[path = "support/process.rs"]
 mod process;
 #[path = "cluster/strangers.rs"]
 mod strangers;
+#[path = "cluster/wires.rs"]
+mod wires;

@@ -13,6 +13,7 @@ use std::{
 };
 
 use program::{Program, Running};
+use rustix::process::Signal;
 
 /// A first node, and how to join it.
 struct Town {
@@ -309,4 +310,149 @@ fn a_node_without_a_lease_is_not_ready_and_takes_no_writes() {
         assert!(refused.contains("lease was not renewed"), "{refused}");
     }
     machine.run(&["status"]).fails(4, &[]);
+}
+
+/// Looks until it is so. Each look runs the program, so that they take a minute or more.
+fn until(what: &str, mut look: impl FnMut() -> bool) {
+    assert!((0..2000).any(|_| look()), "never: {what}");
+}
+
+fn stands(town: &Town, name: &str, state: &str) {
+    until(state, || town.node(name)["state"] == state);
+}
+
+#[test]
+fn a_node_that_is_frozen_drains_still_when_it_wakes_and_ends_when_it_was_removed() {
+    let town = Town::found("first");
+    let machine = Program::new();
+    let mut worker = machine.spawn(&town.join(&town.token, &["--name", "w1"]));
+    worker.wait_for("serving ");
+    town.program.ok(&["node", "drain", "w1"]);
+    worker.signal(Signal::STOP);
+    stands(&town, "w1", "dead");
+    worker.signal(Signal::CONT);
+    stands(&town, "w1", "draining");
+
+    worker.signal(Signal::STOP);
+    town.program.ok(&["node", "remove", "w1"]);
+    stands(&town, "w1", "removed");
+    worker.signal(Signal::CONT);
+    let line = worker.wait_for("error: ");
+    assert!(line.contains("a member of its cluster no more"), "{line}");
+    assert_eq!(worker.end().code(), Some(5));
+}
+
+#[test]
+fn an_administrators_token_counts_on_every_node_until_another_takes_its_place() {
+    let town = Town::found("first");
+    let machine = Program::new();
+    let join = town.join(&town.token, &["--name", "w1"]);
+    let mut worker = machine.spawn(&join);
+    worker.wait_for("serving ");
+    let read = |of: &Program, name: &str| fs::read_to_string(of.data().join(name)).unwrap();
+    // An operator elsewhere, with the address of one node and the token of the other.
+    let operator = Program::new();
+    fs::create_dir(operator.data()).unwrap();
+    let nodes = |at: &Program, token: &str| {
+        fs::write(operator.data().join("edge.url"), read(at, "edge.url")).unwrap();
+        fs::write(operator.data().join("admin.token"), token).unwrap();
+        operator.run(&["nodes"])
+    };
+    let (first, second) = (
+        read(&town.program, "admin.token"),
+        read(&machine, "admin.token"),
+    );
+    assert_ne!(first, second);
+    for (at, token) in [(&machine, &first), (&town.program, &second)] {
+        assert_eq!(nodes(at, token).code, Some(0));
+    }
+    nodes(&town.program, "troupe_admin_guess").fails(5, &["token"]);
+
+    // What is rotated at one node is rotated everywhere.
+    worker.signal(Signal::TERM);
+    worker.end();
+    assert_eq!(nodes(&town.program, &second).code, Some(0));
+    fs::remove_file(machine.data().join("admin.token")).unwrap();
+    let mut worker = machine.spawn(&join);
+    worker.wait_for("serving ");
+    let third = read(&machine, "admin.token");
+    assert_ne!(second, third);
+    until("it counts", || nodes(&town.program, &third).code == Some(0));
+    nodes(&town.program, &second).fails(5, &["token"]);
+    // One that was removed has no word any more.
+    town.program.ok(&["node", "remove", "w1"]);
+    worker.wait_for("error: ");
+    nodes(&town.program, &third).fails(5, &["token"]);
+}
+
+#[test]
+fn an_agent_that_asks_for_a_region_is_hosted_there_and_waits_while_nobody_is() {
+    let town = Town::found("first");
+    let agent = serde_json::json!({
+        "name": "local", "agent_type": "echo", "capabilities": ["echo"],
+        "placement": { "region": "eu-west" },
+    });
+    let file = town.program.folder().join("agent.json");
+    fs::write(&file, agent.to_string()).unwrap();
+    town.program
+        .ok(&["agent", "register", "--file", file.to_str().unwrap()]);
+    let made = town
+        .program
+        .json(&["task", "create", "near", "--agent", "local"]);
+    let id = made["id"].as_str().unwrap();
+    let why = town.program.ok(&["why", id]);
+    assert!(why.contains("host"), "{why}");
+    let machine = Program::new();
+    let join = town.join(&town.token, &["--name", "w1", "--region", "eu-west"]);
+    let mut worker = machine.spawn(&join);
+    worker.wait_for("serving ");
+    until("the task is completed", || {
+        town.program.json(&["task", "get", id])["status"] == "completed"
+    });
+    assert_eq!(town.program.json(&["agent", "get", "local"])["node"], "w1");
+}
+
+/// A store in a file; PostgreSQL is tried with the cluster's other faults.
+#[test]
+fn a_node_that_is_set_otherwise_than_its_cluster_reads_which_key_to_change() {
+    let town = Town::found("first");
+    let machine = Program::new();
+    let file = machine.folder().join("cluster.toml");
+    let join = town.join(&town.token, &["--name", "w1"]);
+    for (set, texts) in [
+        ("shards = 32", ["shards = 32", "founded with 256"]),
+        (
+            "lease = \"9s\"",
+            ["lease = \"9s\"", "set `cluster.lease = \"6s\"`"],
+        ),
+    ] {
+        fs::write(&file, format!("[cluster]\n{set}\n")).unwrap();
+        let ended = machine.run(&join);
+        ended.fails(1, &texts);
+        assert_eq!(ended.err.trim_end().lines().count(), 1, "{ended:?}");
+    }
+    // The token is good after that, and a member that is set otherwise later reads the same.
+    fs::write(&file, "[cluster]\nshards = 256\n").unwrap();
+    let mut worker = machine.spawn(&join);
+    worker.wait_for("serving ");
+    drop(worker);
+    for (set, texts) in [
+        ("shards = 32", ["shards = 32", "founded with 256"]),
+        (
+            "lease = \"9s\"",
+            ["run for 6s, not 9s", "set `cluster.lease` alike"],
+        ),
+    ] {
+        fs::write(&file, format!("[cluster]\n{set}\n")).unwrap();
+        let ended = machine.run(&[
+            "start",
+            "--log",
+            "error",
+            "--mesh",
+            "127.0.0.1:0",
+            "--join",
+            &town.mesh,
+        ]);
+        ended.fails(1, &texts);
+    }
 }

@@ -151,6 +151,10 @@ pub struct Member {
     pub protocol: u16,
     /// When it started.
     pub started_at: Timestamp,
+    /// SHA-256 of its administrator's token, in hex: every node of the cluster takes that token. Of
+    /// nodes that serve no users it does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
 }
 
 /// What a node says of itself with each renewal of its lease; whatever is absent it did not say.

@@ -70,6 +70,10 @@ pub struct Requirements {
     /// What the work takes of the agent's node.
     #[serde(skip_serializing_if = "Resources::is_none")]
     pub resources: Resources,
+    /// Takes an agent in the region of the node that owns the task before any that is elsewhere, whatever
+    /// their scores. None there is no reason to wait.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub prefer_local: bool,
 }
 
 /// Limits of a whole task.

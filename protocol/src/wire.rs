@@ -54,6 +54,8 @@ impl Service {
     pub const FILE: Self = Self(7);
     /// Fresh certificates for nodes that cannot make their own.
     pub const CERTIFICATE: Self = Self(8);
+    /// Questions of agents to agents, put to the owner of the task for which they are asked.
+    pub const ASK: Self = Self(9);
 }
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ pub const MESH_FRAMES: &str = "troupe_mesh_frames_total";
 /// Counter: envelopes, by `peer` and `direction`: `sent`, `received`.
 pub const MESH_ENVELOPES: &str = "troupe_mesh_envelopes_total";
 
+/// Counter: bytes of all frames, heartbeats and acknowledgements too, by `peer` and `direction`.
+pub const MESH_BYTES: &str = "troupe_mesh_bytes_total";
+
 /// Counter: messages that were turned away because too many waited, by `peer`.
 pub const MESH_OVERLOADS: &str = "troupe_mesh_overloads_total";
 
@@ -139,6 +142,11 @@ fn describe_mesh() {
         MESH_ENVELOPES,
         Unit::Count,
         "Envelopes between nodes, by peer and direction"
+    );
+    metrics::describe_counter!(
+        MESH_BYTES,
+        Unit::Bytes,
+        "Bytes of all frames between nodes, by peer and direction"
     );
     metrics::describe_counter!(
         MESH_OVERLOADS,

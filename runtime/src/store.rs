@@ -31,7 +31,7 @@ use protocol::{
     time::Timestamp,
 };
 
-pub use address::{Address, InvalidAddress, open};
+pub use address::{Address, InvalidAddress, open, open_beside};
 pub use admissions::{Admissions, IdentityRow, JoinToken, TokenRefusal};
 pub use chronicles::{Chapter, Chronicles, Segment, SegmentKind};
 pub use members::{EntryRefusal, Founding, MemberRow, Members, Renewal, ShardRow, Survey};
@@ -39,7 +39,7 @@ pub use memory::Memory;
 pub use postgres::Postgres;
 pub use scope::Scope;
 pub use sqlite::Sqlite;
-pub use transfer::{Moved, TransferError, transfer};
+pub use transfer::{Moved, TransferError, copy_ahead, transfer};
 pub use writer::{AppendError, Writer};
 
 /// What every store method answers: a future that may be sent between threads.
@@ -51,6 +51,10 @@ pub enum Error {
     /// The disk is full; nothing was written.
     #[error("the disk that holds the store is full")]
     Full,
+    /// Nothing was done: the database gives no connection, or others keep it from this for longer than
+    /// anybody waits, as an operator does who locks a table.
+    #[error("the store is busy: {0}")]
+    Busy(String),
     /// The database cannot be reached or is busy; the caller may try again.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
@@ -108,7 +112,7 @@ pub struct Delivery {
 /// One append: records, index, reminders and outbox change together or not at all.
 #[derive(Debug, Clone)]
 pub struct Append {
-    /// The record to add. `seq` of 1 makes the stream; else the stream's head must be `seq - 1`
+    /// The record to add. `seq` of 1 makes the stream, which the owner of its shard alone may; else the stream's head must be `seq - 1`
     /// and its epoch at most `record.epoch`.
     pub record: Record,
     /// What lists show of the stream from now on.
@@ -256,6 +260,12 @@ pub trait Streams: Send + Sync {
     /// A page of streams, the newest first.
     fn list<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>>;
 
+    /// The same for somebody who leafs through: it may be a moment behind, where the store has a copy
+    /// that is read in its place.
+    fn browse<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>> {
+        self.list(query)
+    }
+
     /// How many streams of a kind have each status; hidden ones aside.
     fn count<'a>(&'a self, tenant: &'a str, kind: EntityKind) -> Answer<'a, Vec<(String, u64)>>;
 
@@ -348,7 +358,7 @@ pub trait Views: Send + Sync {
     /// One row's body.
     fn row<'a>(&'a self, view: &'a str, key: &'a str) -> Answer<'a, Option<String>>;
 
-    /// All rows of a view, by key.
+    /// All rows of a view, by key; a moment behind, where the store has a copy that is read in its place.
     fn rows<'a>(&'a self, view: &'a str) -> Answer<'a, Vec<(String, String)>>;
 
     /// The place in the journal up to which a view is folded; 0 before the first.

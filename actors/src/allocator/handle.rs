@@ -295,6 +295,7 @@ impl Allocator {
         let mut load = *self.0.load.read().unwrap_or_else(PoisonError::into_inner);
         load.taken = self.0.registry.declared();
         let config = &self.0.config;
+        let near = self.near();
         let (own, all);
         let nodes = if self.0.has_others.load(Ordering::Relaxed) {
             let others = self.0.others.read().unwrap_or_else(PoisonError::into_inner);
@@ -312,8 +313,22 @@ impl Allocator {
             disk_limit: config.allocator.disk_limit,
             cpu_limit: config.allocator.cpu_limit,
             here: self.0.node,
+            near: &near,
             nodes,
         })
+    }
+
+    /// The other nodes of this one's region, where nodes have any.
+    fn near(&self) -> Vec<NodeId> {
+        let Some(hosts) = self
+            .hosts()
+            .filter(|hosts| !hosts.around.me.region.is_empty())
+        else {
+            return Vec::new();
+        };
+        let mut sites = hosts.around.cluster.sites();
+        sites.retain(|site| site.region == hosts.around.me.region);
+        sites.iter().map(|site| site.node).collect()
     }
 
     pub(super) fn snapshot(&self, agent: &Agent) -> AgentSnapshot {

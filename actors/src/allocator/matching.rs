@@ -15,6 +15,11 @@ use super::{Request, Requirement};
 /// Candidates that a ranking orders and a card lists.
 const LISTED: usize = 20;
 
+/// Which part of an agent's slots, rounded up, must be free beyond those of one on this node to be a
+/// reason for sending a step away: that takes messages and one more commit, and how many are free there
+/// was said a second ago.
+const DISTANCE: u32 = 8;
+
 /// An agent as the allocator sees it at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentSnapshot {
@@ -93,6 +98,8 @@ pub struct Terms<'a> {
     pub disk_limit: f64,
     /// This node: among equals its agents come first, for no message leaves it.
     pub here: NodeId,
+    /// The other nodes of its region: among equals theirs come next.
+    pub near: &'a [NodeId],
     /// The nodes that agents run on.
     pub nodes: &'a [NodeLoad],
 }
@@ -207,7 +214,8 @@ pub fn evaluate<'a>(
                     position,
                     agent,
                     scores: NOT_SCORED,
-                    away: false,
+                    nearness: Nearness::Here,
+                    preferred: false,
                 });
             }
             Some(_) if excluded.len() == LISTED => omitted += 1,
@@ -219,8 +227,18 @@ pub fn evaluate<'a>(
         }
     }
     for candidate in &mut fitting {
-        candidate.scores = score(request, candidate.agent, &peers, &terms.weights);
-        candidate.away = candidate.agent.node != terms.here;
+        candidate.nearness = terms.nearness(candidate.agent.node);
+        candidate.scores = score(request, candidate, &peers, &terms.weights);
+    }
+    if request.requirement.prefer_local
+        && fitting
+            .iter()
+            .any(|candidate| candidate.nearness != Nearness::Away)
+    {
+        // Those near by are asked first; the others stand behind them with what they score.
+        for candidate in &mut fitting {
+            candidate.preferred = candidate.nearness != Nearness::Away;
+        }
     }
     let listed = fitting.len().min(LISTED);
     if fitting.len() > LISTED {
@@ -258,16 +276,39 @@ struct Fitting<'a> {
     position: usize,
     agent: &'a AgentSnapshot,
     scores: Scores,
-    away: bool,
+    nearness: Nearness,
+    preferred: bool,
+}
+
+/// How far the node of an agent is from this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Nearness {
+    Here,
+    /// In the same region.
+    Near,
+    Away,
+}
+
+impl Terms<'_> {
+    fn nearness(&self, node: NodeId) -> Nearness {
+        if node == self.here {
+            Nearness::Here
+        } else if self.near.contains(&node) {
+            Nearness::Near
+        } else {
+            Nearness::Away
+        }
+    }
 }
 
 impl Fitting<'_> {
-    /// The higher score first; among equals those of this node, then the one given the fewest steps
-    /// so far, then by name.
+    /// Those near by first, if that is preferred, then the higher score; among equals those of this
+    /// node, then of its region, then the one given the fewest steps so far, then by name.
     fn compare(&self, other: &Self) -> Ordering {
-        let by_score = other.scores.total.total_cmp(&self.scores.total);
-        by_score
-            .then_with(|| self.away.cmp(&other.away))
+        let by_preference = other.preferred.cmp(&self.preferred);
+        by_preference
+            .then_with(|| other.scores.total.total_cmp(&self.scores.total))
+            .then_with(|| self.nearness.cmp(&other.nearness))
             .then_with(|| self.agent.assigned.cmp(&other.agent.assigned))
             .then_with(|| self.agent.name.cmp(&other.agent.name))
     }
@@ -308,13 +349,28 @@ impl Peers {
 /// - *affinity*: 1 if it holds the session's context and runs less than two steps more than the
 ///   least busy peer. It is then scored as if it ran one step less, because a lead of one step is
 ///   no reason to carry the context elsewhere.
-fn score(request: &Request<'_>, agent: &AgentSnapshot, peers: &Peers, weights: &Weights) -> Scores {
+///
+/// An agent of another node is scored as if it ran a [little](DISTANCE) more than was last heard of it.
+fn score(
+    request: &Request<'_>,
+    candidate: &Fitting<'_>,
+    peers: &Peers,
+    weights: &Weights,
+) -> Scores {
+    let agent = candidate.agent;
     let least = peers.least.unwrap_or(0);
     let familiar = request.last_agent == Some(agent.id) && agent.running < least.saturating_add(2);
+    let distance = match candidate.nearness {
+        Nearness::Here => 0,
+        Nearness::Near | Nearness::Away => agent.slots.div_ceil(DISTANCE),
+    };
     let running = agent.running.saturating_sub(u32::from(familiar));
-    let taken = share(running, agent.slots);
+    let taken = share(
+        running.saturating_add(distance).min(agent.slots),
+        agent.slots,
+    );
     let balance = if peers.busiest > 0.0 {
-        1.0 - taken / peers.busiest
+        unit(1.0 - taken / peers.busiest)
     } else {
         1.0
     };

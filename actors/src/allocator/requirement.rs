@@ -17,6 +17,8 @@ pub struct Requirement {
     pub tools: Vec<String>,
     /// What the work takes of its node.
     pub resources: Resources,
+    /// Whether an agent near by comes before a better one that is not.
+    pub prefer_local: bool,
 }
 
 impl Requirement {
@@ -29,6 +31,7 @@ impl Requirement {
             capability: step.capability.clone(),
             tools: task.tools.clone(),
             resources: task.resources,
+            prefer_local: task.prefer_local,
         }
     }
 }
@@ -73,6 +76,7 @@ impl Hash for Requirement {
         self.capability.hash(state);
         self.tools.hash(state);
         self.resources.memory.hash(state);
+        self.prefer_local.hash(state);
     }
 }
 

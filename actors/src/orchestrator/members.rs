@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use protocol::{
     api::{MemberStatus, MemberView},
+    id::NodeId,
     member::{MemberState, NodeRole, Vitals},
 };
 use runtime::{
@@ -17,11 +18,27 @@ use crate::Rejection;
 /// Renewals that a member may miss before it is suspect.
 const MISSED: u32 = 2;
 
+/// How long a member that just started, or a node that looks at it, may take to open its links.
+const OPENING: Duration = Duration::from_secs(5);
+
 /// The newest start of each node, by name: earlier ones say nothing any more.
 pub(super) fn latest(roster: &Roster) -> BTreeMap<&str, &MemberRow> {
     let rows = roster.members().iter();
     // The oldest start comes first, so the newest stays.
     rows.map(|row| (row.member.name.as_str(), row)).collect()
+}
+
+/// SHA-256, in hex, of the administrators' tokens that count in the whole cluster: those of the newest
+/// start of each node that finds out who its users are, and that nobody removed. A node's token counts
+/// for a day after the node was heard of last.
+pub(super) fn admins(roster: &Roster) -> impl Iterator<Item = &str> {
+    let rows = latest(roster).into_values();
+    rows.filter(|row| {
+        let roles = &row.member.roles;
+        row.state != MemberState::Removed
+            && (roles.has(NodeRole::Control) || roles.has(NodeRole::Edge))
+    })
+    .filter_map(|row| row.member.admin.as_deref())
 }
 
 /// The newest start of one node.
@@ -35,26 +52,74 @@ pub(super) fn no_node(name: &str) -> Rejection {
     Rejection::not_found(format!("node {shown}"))
 }
 
-/// How a member stands, seen from a node with `links` to others.
-fn status(
-    row: &MemberRow,
-    renew: Duration,
-    ttl: Duration,
-    link: Option<&PeerView>,
-) -> MemberStatus {
+/// How a member stands, seen from a node that has `link` to it.
+fn status(row: &MemberRow, clockwork: Clockwork, link: Sight<'_>) -> MemberStatus {
     match row.state {
         MemberState::Left => MemberStatus::Left,
         MemberState::Removed => MemberStatus::Removed,
         MemberState::Up | MemberState::Draining if !row.lives() => MemberStatus::Dead,
         MemberState::Draining => MemberStatus::Draining,
         MemberState::Up => {
-            let late = row.lease_left + renew * MISSED < ttl;
-            let silent = link.is_some_and(|link| link.state == PeerState::Suspect);
-            if late || silent {
+            let late = row.lease_left + clockwork.renew * MISSED < clockwork.ttl;
+            if late || link.is_suspect() {
                 MemberStatus::Suspect
             } else {
                 MemberStatus::Up
             }
+        }
+    }
+}
+
+/// What a node that looks at a member sees of it by itself.
+#[derive(Debug, Clone, Copy)]
+enum Sight<'a> {
+    /// It is the node that looks.
+    Itself,
+    /// Over its link.
+    Linked(&'a PeerView),
+    /// One of the two started a moment ago: the link may be about to open.
+    Opening,
+    /// There is no link to it. A killed process closes its own, and nobody answers the next dial.
+    Missing,
+}
+
+impl Sight<'_> {
+    fn is_suspect(self) -> bool {
+        match self {
+            Self::Linked(link) => link.state == PeerState::Suspect,
+            Self::Itself | Self::Opening => false,
+            Self::Missing => true,
+        }
+    }
+}
+
+/// The node that looks at the others: a control node, so it keeps a link to each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watcher<'a> {
+    pub(super) node: NodeId,
+    pub(super) links: &'a [PeerView],
+}
+
+impl<'a> Watcher<'a> {
+    fn link(self, node: NodeId) -> Option<&'a PeerView> {
+        self.links.iter().find(|link| link.peer.node == node)
+    }
+
+    fn sees(self, row: &MemberRow, roster: &Roster) -> Sight<'a> {
+        let node = row.member.node;
+        if node == self.node {
+            return Sight::Itself;
+        }
+        if let Some(link) = self.link(node) {
+            return Sight::Linked(link);
+        }
+        let now = roster.survey().at;
+        let mine = roster.member(self.node).map(|row| row.member.started_at);
+        let started = mine.map_or(now, |mine| mine.max(row.member.started_at));
+        if now.since(started) < OPENING {
+            Sight::Opening
+        } else {
+            Sight::Missing
         }
     }
 }
@@ -71,18 +136,17 @@ pub(super) fn view(
     row: &MemberRow,
     roster: &Roster,
     clockwork: Clockwork,
-    links: &[PeerView],
+    watcher: Watcher<'_>,
     vitals: Vitals,
 ) -> MemberView {
     let member = &row.member;
-    let link = links.iter().find(|link| link.peer.node == member.node);
     let owned = roster.shards().iter();
     let owned = owned.filter(|shard| shard.owner == Some(member.node));
     let lives = row.lives();
     MemberView {
         id: member.node,
         name: member.name.clone(),
-        state: status(row, clockwork.renew, clockwork.ttl, link),
+        state: status(row, clockwork, watcher.sees(row, roster)),
         roles: member.roles.clone(),
         region: member.region.clone(),
         version: member.version.clone(),
@@ -95,7 +159,8 @@ pub(super) fn view(
         running: vitals.running.filter(|_| lives),
         cpu: vitals.cpu.filter(|_| lives),
         memory: vitals.memory.filter(|_| lives),
-        rtt_ms: link
+        rtt_ms: watcher
+            .link(member.node)
             .and_then(|link| link.rtt)
             .map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3),
         lease_left_ms: lives.then(|| u64::try_from(row.lease_left.as_millis()).unwrap_or(u64::MAX)),
@@ -183,13 +248,18 @@ fn words(row: &MemberRow) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use protocol::{
         epoch::Epoch,
         id::NodeId,
         member::{Member, Roles},
         time::Timestamp,
     };
-    use runtime::store::{ShardRow, Survey};
+    use runtime::{
+        cluster::Peer,
+        store::{ShardRow, Survey},
+    };
     use uuid::Uuid;
 
     use super::*;
@@ -221,6 +291,7 @@ mod tests {
                 version: "1".to_owned(),
                 protocol: 1,
                 started_at: Timestamp::default(),
+                admin: None,
             },
             state,
             lease_left: Duration::from_millis(left),
@@ -259,11 +330,61 @@ mod tests {
         ] {
             let row = row(1, "a", CONTROL, state, left);
             let roster = roster(vec![row.clone()]);
-            let view = view(&row, &roster, CLOCKWORK, &[], vitals(&row));
+            let itself = Watcher {
+                node: node(1),
+                links: &[],
+            };
+            let view = view(&row, &roster, CLOCKWORK, itself, vitals(&row));
             assert_eq!(view.state, expected, "{state:?} {left}");
             assert_eq!(view.shards, Some(4));
             assert_eq!(view.agents, (left > 0).then_some(3));
         }
+    }
+
+    #[test]
+    fn a_member_whose_link_is_gone_is_suspect_at_once_unless_it_may_be_about_to_open() {
+        let seen_after = |mine: i64, its: i64, link: Option<PeerState>| {
+            let at = Timestamp::from_micros(60_000_000);
+            let rows = [(1, "a", mine), (2, "b", its)].map(|(number, name, age)| {
+                let mut row = row(number, name, CONTROL, MemberState::Up, 5_000);
+                row.member.started_at = Timestamp::from_micros(at.as_micros() - age * 1_000_000);
+                row
+            });
+            let other = rows[1].clone();
+            let roster = Roster::new(Survey {
+                at,
+                incarnation: 1,
+                members: rows.to_vec(),
+                shards: Vec::new(),
+            });
+            let links = link.map(|state| PeerView {
+                peer: Arc::new(Peer {
+                    node: node(2),
+                    name: "b".to_owned(),
+                    roles: other.member.roles.clone(),
+                }),
+                state,
+                rtt: None,
+                queued: 0,
+                queued_bytes: 0,
+                flying_bytes: 0,
+                silent: Duration::ZERO,
+                up_for: Duration::ZERO,
+            });
+            let watcher = Watcher {
+                node: node(1),
+                links: links.as_slice(),
+            };
+            view(&other, &roster, CLOCKWORK, watcher, vitals(&other)).state
+        };
+        assert_eq!(seen_after(9, 9, Some(PeerState::Up)), MemberStatus::Up);
+        assert_eq!(
+            seen_after(9, 9, Some(PeerState::Suspect)),
+            MemberStatus::Suspect
+        );
+        assert_eq!(seen_after(9, 9, None), MemberStatus::Suspect);
+        assert_eq!(seen_after(9, 4, None), MemberStatus::Up);
+        assert_eq!(seen_after(4, 9, None), MemberStatus::Up);
     }
 
     #[test]

@@ -310,6 +310,12 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
 }
 
 fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
+    let asks = &cx.services.asks;
+    if asks.settle(&ended.step, &ended.token, &ended.outcome) {
+        // Nothing of a question is recorded; who sent the answer may forget it.
+        let _ = ended.recorded.send(());
+        return Ok(());
+    }
     let token = token_hash(&ended.token);
     let received = cx.state.receive(
         &ended.step,
@@ -325,7 +331,13 @@ fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
         }
         Received::Repeated => {}
         Received::Foreign => {
-            tracing::warn!(task = %task_id(cx), step = ended.step, number = ended.number, "a result without the attempt's token");
+            tracing::warn!(
+                target: "audit",
+                task = %task_id(cx),
+                step = ended.step,
+                number = ended.number,
+                "a result was refused: the task knows no attempt of this token"
+            );
         }
     }
     cx.volatile

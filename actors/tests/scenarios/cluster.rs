@@ -1,5 +1,6 @@
 //! Agents and attempts across nodes.
 
+mod asks;
 mod board;
 mod homes;
 mod large;

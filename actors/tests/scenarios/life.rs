@@ -169,6 +169,9 @@ impl Members for Life {
     fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [(Shard, Epoch)]) -> Answer<'a, ()> {
         self.ask(|| self.store.give_back(owner, shards))
     }
+    fn prune(&self, older: Duration) -> Answer<'_, u64> {
+        self.ask(|| self.store.prune(older))
+    }
 }
 
 impl Admissions for Life {

@@ -143,6 +143,7 @@ impl Node {
                 version: "1".to_owned(),
                 protocol: 1,
                 started_at: Timestamp::default(),
+                admin: None,
             },
             former: None,
             power: Power::Down,

@@ -49,6 +49,10 @@ pub(super) enum Db {
         /// Where to: `sqlite:FILE` or `postgres://…`
         #[arg(long, value_name = "URL")]
         to: Address,
+        /// Copy the journal of a SQLite store while its node runs, so that little is left to be moved
+        /// when it is stopped
+        #[arg(long)]
+        ahead: bool,
     },
     /// Put a parked task or agent back into service at the next start; the node must not run
     Release {
@@ -73,7 +77,8 @@ impl Db {
             Self::Backup { file } => backup(&config, &file, output).await,
             Self::Verify => verify(&config, output).await,
             Self::Rebuild => rebuild(&config, output).await,
-            Self::Move { to } => moving::run(&config, &to, output).await,
+            Self::Move { to, ahead: true } => moving::ahead(&config, &to, output).await,
+            Self::Move { to, ahead: false } => moving::run(&config, &to, output).await,
             Self::Release { id } => release(&config, id, output).await,
         }
     }

@@ -300,13 +300,19 @@ impl Chaos {
         let unkilled =
             |error| Failure::new(Exit::Failed, "a node could not be killed").because(error);
         let at = cluster.kill(&node).await.map_err(unkilled)?;
-        let back = if alone {
-            Some(cluster.restart(&node).await?)
+        let (noticed, back) = if alone {
+            (None, Some(cluster.restart(&node).await?))
         } else {
-            None
+            clients.send_replace(cluster.clients());
+            (load::noticed(&cluster.clients(), &node, until).await, None)
         };
         clients.send_replace(cluster.clients());
-        Ok(Kill { node, at, back })
+        Ok(Kill {
+            node,
+            at,
+            noticed,
+            back,
+        })
     }
 
     fn bar(&self, output: &Output) -> ProgressBar {

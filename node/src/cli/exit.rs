@@ -236,6 +236,9 @@ impl From<StartError> for Failure {
                         "free some space, then start again; nothing that was acknowledged is lost"
                     }
                     Error::Unavailable(_) => "try again; another program may hold the file",
+                    Error::Busy(_) => {
+                        "try again when it has connections to give, and nobody locks its tables"
+                    }
                     Error::Corrupt(_) => {
                         "`troupe db verify` says what is wrong; put a backup in place"
                     }

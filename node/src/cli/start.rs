@@ -16,15 +16,17 @@ use crate::{
     telemetry,
 };
 
-/// Time for attempts that run; the process ends within a minute, whatever happens.
-const GRACE: Duration = Duration::from_secs(30);
-const HARD_STOP: Duration = Duration::from_secs(55);
+/// Time for all that follows when attempts had theirs; the process ends then, whatever happens.
+const HARD_STOP: Duration = Duration::from_secs(25);
 
 #[derive(Debug, Args)]
 pub(super) struct Start {
     /// Where to serve HTTP; port 0 picks one [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    /// Serves no plain HTTP, not even on loopback; takes `cert` and `key` under `[edge.tls]`
+    #[arg(long)]
+    require_tls: bool,
     /// The node's name, the same after a restart [default: local]
     #[arg(long)]
     name: Option<String>,
@@ -55,6 +57,9 @@ impl Start {
         if let Some(listen) = self.listen {
             config.edge.listen = listen;
         }
+        if self.require_tls {
+            config.edge.require_tls = true;
+        }
         if let Some(name) = self.name {
             config.node.name = name;
         }
@@ -81,7 +86,7 @@ impl Start {
         telemetry::start_logging(&config.log);
         use_this_program(&mut config);
         let mut signals = Signals::listen()?;
-        let mesh = config.cluster.listen;
+        let (mesh, grace) = (config.cluster.listen, config.node.grace.0);
         let mut node = Node::builder().config(config).mesh(mesh);
         if let Some(address) = self.join {
             node = node.join(address, global.token.clone());
@@ -89,7 +94,7 @@ impl Start {
         let node = node.start().await?;
         announce(&node).await;
         tokio::select! {
-            () = signals.next() => stop(node, GRACE, signals, Exit::Ok).await,
+            () = signals.next() => stop(node, grace, signals, Exit::Ok).await,
             reason = node.gave_up() => {
                 let failure = node.expelled().map_or_else(|| gave_up(reason), expelled);
                 stop(node, Duration::ZERO, signals, failure.exit).await?;
@@ -182,7 +187,7 @@ pub(super) async fn stop(node: Node, grace: Duration, mut signals: Signals, exit
     tokio::select! {
         () = node.stop(grace) => Ok(exit),
         () = signals.next() => process::exit(i32::from(Exit::Interrupted.code())),
-        () = tokio::time::sleep(HARD_STOP) => {
+        () = tokio::time::sleep(grace + HARD_STOP) => {
             tracing::error!("the node did not stop in time; what runs is recovered at the next start");
             process::exit(i32::from(exit.code()))
         }

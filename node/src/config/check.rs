@@ -53,6 +53,11 @@ impl Config {
             "node.data_dir",
             "must name a directory",
         );
+        require(
+            self.node.grace.0 <= Duration::from_secs(35),
+            "node.grace",
+            "must not be longer than 35s, so that the process ends within a minute",
+        );
         #[cfg(feature = "cli")]
         if let Err(reason) = crate::telemetry::check_level(&self.log.level) {
             require(false, "log.level", &reason);
@@ -61,6 +66,11 @@ impl Config {
             && let Err(error) = url.parse::<Address>()
         {
             require(false, "store.url", &error.to_string());
+        }
+        if let Some(url) = &self.store.replica_url {
+            let fits = matches!(url.parse(), Ok(Address::Postgres(_)));
+            let wrong = "must have the form `postgres://USER@HOST/DATABASE`";
+            require(fits, "store.replica_url", wrong);
         }
     }
 
@@ -104,6 +114,11 @@ impl Config {
             cluster.certificate_life.0 >= Duration::from_secs(60),
             "cluster.certificate_life",
             "must be at least 1m",
+        );
+        require(
+            cluster.retention.0 >= Duration::from_secs(24 * 60 * 60),
+            "cluster.retention",
+            "must be at least 1d",
         );
     }
 

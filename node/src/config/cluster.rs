@@ -26,6 +26,9 @@ pub struct ClusterSection {
     pub lease: Span,
     /// How long a certificate counts; it is renewed at two thirds of that.
     pub certificate_life: Span,
+    /// How long nodes that are gone and join tokens that let nobody in any more stay in the store; a day
+    /// at least.
+    pub retention: Span,
 }
 
 impl Default for ClusterSection {
@@ -38,6 +41,7 @@ impl Default for ClusterSection {
             shards: DEFAULT_SHARDS,
             lease: Span(Timing::default().ttl),
             certificate_life: Span(Duration::from_secs(24 * 60 * 60)),
+            retention: Span(Timing::default().keep),
         }
     }
 }
@@ -52,6 +56,7 @@ impl ClusterSection {
             renew: ttl / 4,
             margin: ttl / 4,
             look: Timing::default().look.min(ttl / 8),
+            keep: self.retention.0,
         }
     }
 }

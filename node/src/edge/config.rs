@@ -21,6 +21,8 @@ pub struct EdgeConfig {
     /// Certificate and key; plain HTTP without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFiles>,
+    /// Serves no plain HTTP, not even on loopback: without `tls` the node does not start.
+    pub require_tls: bool,
     /// Names, beside `localhost` and the address itself, under which clients reach this node.
     pub hosts: Vec<String>,
     /// Connections open at once.
@@ -45,6 +47,7 @@ impl Default for EdgeConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             tls: None,
+            require_tls: false,
             hosts: Vec::new(),
             max_connections: 1024,
             max_connections_per_ip: 64,

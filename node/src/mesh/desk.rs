@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use protocol::{
     member::{MemberState, NodeRole, Roles},
     record::ChainHash,
+    time::Span,
     wire::{
         hello::PROTOCOL,
         join::{JoinGrant, JoinRefusal, JoinRequest, Seat},
@@ -17,7 +18,7 @@ use runtime::{
         join::{Desk, Granting},
     },
     membership::{Membership, Roster},
-    store::{self, Founding, IdentityRow, TokenRefusal},
+    store::{self, Founding, IdentityRow, JoinToken, TokenRefusal},
 };
 use sha2::{Digest, Sha256};
 
@@ -62,7 +63,13 @@ impl Doorkeeper {
             return Err(JoinRefusal::NameTaken { name: request.name });
         }
         let hash = ChainHash(Sha256::digest(request.secret.as_bytes()).into());
-        let roles = self.roles(&request, hash).await?;
+        let tokens = self.store.tokens().await.map_err(unable)?;
+        let token = tokens.into_iter().find(|token| token.hash == hash);
+        // Only who may join is told how the cluster is set, and the token is still good after that.
+        if token.as_ref().is_some_and(|token| self.is_good(token)) {
+            self.set_alike(&request)?;
+        }
+        let roles = self.roles(&request, token)?;
         let identity = IdentityRow {
             id: self.dice.uuid_v7(self.clock.now()),
             name: request.name.clone(),
@@ -102,12 +109,27 @@ impl Doorkeeper {
         })
     }
 
+    fn is_good(&self, token: &JoinToken) -> bool {
+        !token.revoked && token.used.is_none() && token.expires_at > self.clock.now()
+    }
+
+    /// Whether the machine was told the same as this node of what must be the same on all.
+    fn set_alike(&self, request: &JoinRequest) -> Result<(), JoinRefusal> {
+        let cluster = self.founding.shards;
+        if let Some(own) = request.shards.filter(|own| *own != cluster) {
+            return Err(JoinRefusal::Shards { own, cluster });
+        }
+        let cluster = Span(self.membership.timing().ttl);
+        if let Some(own) = request.lease.filter(|own| *own != cluster) {
+            return Err(JoinRefusal::Lease { own, cluster });
+        }
+        Ok(())
+    }
+
     /// The roles that were asked for, or all that the token allows.
-    async fn roles(&self, request: &JoinRequest, hash: ChainHash) -> Result<Roles, JoinRefusal> {
+    fn roles(&self, request: &JoinRequest, token: Option<JoinToken>) -> Result<Roles, JoinRefusal> {
         let mut roles = request.roles.clone();
         if roles.is_empty() {
-            let tokens = self.store.tokens().await.map_err(unable)?;
-            let token = tokens.into_iter().find(|token| token.hash == hash);
             roles = token.ok_or(JoinRefusal::UnknownToken)?.roles;
         }
         if roles.has(NodeRole::Control) && self.store_url.is_none() {

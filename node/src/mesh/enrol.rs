@@ -4,7 +4,11 @@ use std::{io, path::Path, sync::Arc};
 
 use protocol::{
     member::{NodeRole, Roles},
-    wire::{hello::PROTOCOL, join::Seat},
+    shard::DEFAULT_SHARDS,
+    wire::{
+        hello::PROTOCOL,
+        join::{JoinRefusal, Seat},
+    },
 };
 use runtime::{
     clock::{Clock, Dice},
@@ -246,6 +250,8 @@ impl Desk<'_> {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             region: self.config.cluster.region.clone(),
+            shards: self.told_shards(),
+            lease: Some(self.config.cluster.lease),
         };
         let joined = join::request(&to.address, &token, &applicant, self.clock)
             .await
@@ -308,6 +314,10 @@ impl Desk<'_> {
             .iter()
             .filter(|role| subject.roles.has(*role))
             .collect();
+        let cluster = membership.shards;
+        if let Some(own) = self.told_shards().filter(|own| *own != cluster) {
+            return Err(EnrolError::Join(JoinRefusal::Shards { own, cluster }.into()).into());
+        }
         let mut founding = Founding {
             cluster: membership.cluster,
             shards: membership.shards,
@@ -340,6 +350,12 @@ impl Desk<'_> {
             peers: membership.peers,
             papers: self.papers,
         })
+    }
+
+    /// The number of shards that somebody wrote down; the default is what nobody thought about.
+    fn told_shards(&self) -> Option<u16> {
+        let told = self.config.cluster.shards;
+        (told != DEFAULT_SHARDS).then_some(told)
     }
 
     /// The store that the configuration names, else the one that the cluster told of, else a file.

@@ -50,10 +50,11 @@ pub(crate) struct Place {
     mesh: Mesh,
 }
 
-/// Makes a member of an enrolled node.
+/// Makes a member of an enrolled node. `admin` is how the others know its administrator's token.
 pub(crate) async fn stand(
     config: &Config,
     enrolled: &Enrolled,
+    admin: Option<String>,
     clock: &Clock,
     dice: &Dice,
 ) -> Result<Footing, StartError> {
@@ -61,7 +62,8 @@ pub(crate) async fn stand(
         Some(_) => Some(bind(config).await?),
         None => None,
     };
-    let me = member(config, enrolled, listener.as_ref(), clock, dice)?;
+    let mut me = member(config, enrolled, listener.as_ref(), clock, dice)?;
+    me.admin = admin;
     let mesh = Mesh::new(me.node);
     let sole = enrolled
         .store
@@ -197,6 +199,7 @@ fn member(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol: PROTOCOL,
         started_at: now,
+        admin: None,
     })
 }
 
@@ -263,7 +266,11 @@ impl Place {
                 }
             }
             Ok(Err(_)) | Err(_) => {
-                return Err(EnrolError::Refused(failure().unwrap_or_else(|| format!(
+                let peers = self.mesh.peers();
+                let sponsored = peers.iter().any(|peer| peer.roles.has(NodeRole::Control));
+                // A control node that was reached knows better than one that was not.
+                let told = self.membership.hindrance().filter(|_| sponsored);
+                return Err(EnrolError::Refused(told.or_else(failure).unwrap_or_else(|| format!(
                     "no control node could be reached within {REACH:?}; see whether one runs, and whether its mesh address is the one that this node was told"
                 ))));
             }

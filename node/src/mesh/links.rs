@@ -19,7 +19,7 @@ use runtime::{
         memory,
         transport::{Admit, Network, NetworkError, Settings},
     },
-    membership::{Membership, Roster},
+    membership::{Membership, Roster, Standing},
     store,
     supervision::ChildSpec,
 };
@@ -164,6 +164,10 @@ impl Links {
                 clock: self.clock.clone(),
             })));
         }
+        if let (None, Some(network)) = (&self.store, &self.network) {
+            let (network, membership) = (network.clone(), self.membership.clone());
+            self.tasks.push(spawn(hear_of_removal(network, membership)));
+        }
         if let Some(store) = &self.store {
             self.tasks.push(spawn(read_revocations(
                 store.clone(),
@@ -262,10 +266,7 @@ fn admit(revoked: Arc<RwLock<HashSet<Uuid>>>, membership: Membership) -> Admit {
     Arc::new(move |hello, subject| {
         let revoked = revoked.read().unwrap_or_else(PoisonError::into_inner);
         if revoked.contains(&subject.identity) {
-            return Err(format!(
-                "node `{}` was removed from the cluster; make a token with `troupe token create` and let it join anew from an empty data directory",
-                subject.name
-            ));
+            return Err(removal(&subject.name));
         }
         let roster = membership.roster();
         let stolen = roster
@@ -284,6 +285,32 @@ fn admit(revoked: Arc<RwLock<HashSet<Uuid>>>, membership: Membership) -> Admit {
             ))
         })
     })
+}
+
+/// What a node hears whose certificate was revoked; it knows by these words that nobody will let it in.
+fn removal(name: &str) -> String {
+    format!(
+        "node `{name}` was removed from the cluster; make a token with `troupe token create` and let it join anew from an empty data directory"
+    )
+}
+
+/// Ends a node without the store that was removed while it heard nothing, frozen say: all others
+/// refuse it from then on, and one of them says why.
+async fn hear_of_removal(network: Network, membership: Membership) {
+    let removed = removal(&membership.me().name);
+    let mut standing = membership.watch_standing();
+    while standing
+        .wait_for(|standing| *standing == Standing::Fenced)
+        .await
+        .is_ok()
+    {
+        let failure = network.failure();
+        if failure.is_some_and(|failure| failure.contains(removed.as_str())) {
+            membership.expelled(removed);
+            return;
+        }
+        tokio::time::sleep(membership.timing().look).await;
+    }
 }
 
 /// Dials whoever the roster names; two nodes that both own nothing need no link.

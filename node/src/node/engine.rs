@@ -51,7 +51,7 @@ impl Engine {
         let setup = WorkerSetup {
             config: config.actors(),
             data_dir,
-            natives,
+            natives: actors::ask::among(natives, &around),
             capacity: actors::allocator::machine(),
             children,
         };

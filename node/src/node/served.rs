@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use protocol::record::ChainHash;
 use runtime::clock::Dice;
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -116,6 +117,12 @@ impl Served {
             self.serving.abort();
         }
     }
+}
+
+/// SHA-256 of the administrator's token, in hex, by which the other nodes know it.
+pub(super) fn admin_hash(dir: &DataDir) -> Result<String, StartError> {
+    let hash = Sha256::digest(admin_token(dir)?.as_bytes()).into();
+    Ok(ChainHash(hash).to_string())
 }
 
 /// The administrator's token, made at the first start.

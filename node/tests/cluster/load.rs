@@ -122,6 +122,11 @@ impl Load {
 
     /// Lets clients begin to submit tasks to whichever node they draw.
     pub(crate) fn begin(&mut self, cluster: &Cluster) {
+        self.begin_with(cluster, REST);
+    }
+
+    /// The same, with another rest between two tasks of one client.
+    pub(crate) fn begin_with(&mut self, cluster: &Cluster, rest: Duration) {
         self.opens(cluster);
         self.stop.store(false, Ordering::Relaxed);
         *self.trouble.lock().unwrap() = Trouble::default();
@@ -135,6 +140,7 @@ impl Load {
                 stop: self.stop.clone(),
                 trouble: self.trouble.clone(),
                 chance: Chance::seeded(),
+                rest,
             };
             self.clients.push(tokio::spawn(client.buy()));
         }
@@ -308,6 +314,7 @@ struct Buyer {
     stop: Arc<AtomicBool>,
     trouble: Arc<Mutex<Trouble>>,
     chance: Chance,
+    rest: Duration,
 }
 
 impl Buyer {
@@ -322,7 +329,7 @@ impl Buyer {
                 assert!(since.elapsed() < PATIENCE, "nobody takes a task: {trouble}");
             }
             self.orders.lock().unwrap().push(order);
-            pause(REST).await;
+            pause(self.rest).await;
         }
     }
 

@@ -1,7 +1,9 @@
 //! Nodes of one cluster, each in a process of its own, around one private PostgreSQL.
 
 use std::{
+    collections::{BTreeMap, HashSet},
     fs,
+    net::TcpListener,
     path::PathBuf,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
@@ -25,6 +27,7 @@ use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 
 use super::nets::{HOME, Nets};
+use super::pipes::Pipe;
 use super::process::{Client, PATIENCE, Place, Process, until};
 
 /// How long a node that falls silent keeps what it owns.
@@ -61,6 +64,8 @@ pub(crate) struct Machine {
     door: Option<Box<dyn Fn(u16) -> u16 + Send + Sync>>,
     /// Where its mesh listens; the same after its first start.
     mesh: String,
+    /// Where others reach it, when something is between.
+    advertise: Option<String>,
     process: Option<Process>,
     client: Option<Client>,
     frozen: bool,
@@ -75,6 +80,7 @@ impl Machine {
             prefix: Vec::new(),
             door: None,
             mesh: mesh.to_owned(),
+            advertise: None,
             process: None,
             client: None,
             frozen: false,
@@ -94,6 +100,34 @@ impl Machine {
         &self.mesh
     }
 
+    /// TCP connections that it holds from or to one of these ports of this machine.
+    pub(crate) fn connections(&self, ports: &[u16]) -> usize {
+        let pid = self.process.as_ref().unwrap().0.id();
+        let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap();
+        let port = |address: &str| u16::from_str_radix(address.split_once(':')?.1, 16).ok();
+        let inodes: HashSet<String> = table
+            .lines()
+            .filter_map(|line| {
+                let cells: Vec<&str> = line.split_whitespace().collect();
+                let [_, local, remote, state, ..] = cells[..] else {
+                    return None;
+                };
+                let ours = [local, remote]
+                    .map(port)
+                    .iter()
+                    .flatten()
+                    .any(|port| ports.contains(port));
+                // Not those that listen.
+                (ours && state != "0A").then(|| format!("socket:[{}]", cells[9]))
+            })
+            .collect();
+        let handles = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let targets = handles.filter_map(|handle| fs::read_link(handle.path()).ok());
+        targets
+            .filter(|target| inodes.contains(target.to_string_lossy().as_ref()))
+            .count()
+    }
+
     pub(crate) fn log(&self) -> String {
         self.place.log()
     }
@@ -111,6 +145,9 @@ impl Machine {
         let mut start = self.place.troupe(&["start", "--name", &self.name]);
         start.args(["--roles", self.roles, "--listen", "127.0.0.1:0"]);
         start.args(["--mesh", &self.mesh]);
+        if let Some(address) = &self.advertise {
+            start.args(["--advertise", address]);
+        }
         if !self.roles.contains("control") {
             start.args(["--region", OUTER]);
         }
@@ -139,7 +176,9 @@ impl Machine {
             said.contains(STARTED).then_some(said)
         })
         .await;
-        self.mesh = line(&said, "mesh").unwrap().to_owned();
+        if self.advertise.is_none() {
+            self.mesh = line(&said, "mesh").unwrap().to_owned();
+        }
         self.client = line(&said, "serving").map(|url| {
             let (host, port) = url.rsplit_once(':').unwrap();
             let port = self.door.as_ref().map(|door| door(port.parse().unwrap()));
@@ -231,6 +270,21 @@ pub(crate) struct Cluster {
     config: String,
     authority: Option<Fingerprint>,
     pub(crate) nets: Option<Arc<Mutex<Nets>>>,
+    /// What is between nodes, by the name of the one that is reached through it, and between all
+    /// of them and the database.
+    pub(crate) pipes: Option<Pipes>,
+}
+
+/// See [`Cluster::pipes`].
+pub(crate) struct Pipes {
+    pub(crate) meshes: BTreeMap<String, Pipe>,
+    pub(crate) database: Pipe,
+}
+
+impl Pipes {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Pipe> {
+        self.meshes.values().chain([&self.database])
+    }
 }
 
 impl Cluster {
@@ -257,11 +311,36 @@ impl Cluster {
             config: format!("{CONFIG}[store]\nurl = \"{url}\"\n"),
             authority: None,
             nets: nets.map(|nets| Arc::new(Mutex::new(nets))),
+            pipes: None,
         }
     }
 
+    /// An empty database, and pipes between all that is to come.
+    pub(crate) async fn piped() -> Self {
+        let mut cluster = Self::new(None).await;
+        let database = Pipe::to(cluster.postgres.port());
+        let port = database.port();
+        cluster.config = format!(
+            "{CONFIG}[store]\nurl = \"postgres://troupe@127.0.0.1:{port}/postgres?sslmode=disable\"\n"
+        );
+        cluster.pipes = Some(Pipes {
+            meshes: BTreeMap::new(),
+            database,
+        });
+        cluster
+    }
+
     /// A node as it is before its first start, in its own network if there are several.
-    fn machine_of(&self, name: &str, roles: &'static str, config: &str) -> Machine {
+    fn machine_of(&mut self, name: &str, roles: &'static str, config: &str) -> Machine {
+        if let Some(pipes) = &mut self.pipes {
+            let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            let port = free.local_addr().unwrap().port();
+            let pipe = Pipe::to(port);
+            let mut machine = Machine::new(name, roles, config, &format!("127.0.0.1:{port}"));
+            machine.advertise = Some(format!("127.0.0.1:{}", pipe.port()));
+            pipes.meshes.insert(name.to_owned(), pipe);
+            return machine;
+        }
         let Some(nets) = self.nets.clone() else {
             return Machine::new(name, roles, config, "127.0.0.1:0");
         };
@@ -293,7 +372,8 @@ impl Cluster {
     /// Starts a node that joins the others, and answers how long that took.
     pub(crate) async fn add(&mut self, name: &str, roles: &'static str) -> Duration {
         let Some(host) = self.machines.first() else {
-            let mut founder = self.machine_of(name, roles, &self.config);
+            let config = self.config.clone();
+            let mut founder = self.machine_of(name, roles, &config);
             let took = founder.start(None).await;
             let log = founder.log();
             let join = line(&log, "join").unwrap();

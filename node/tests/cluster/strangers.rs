@@ -79,7 +79,7 @@ async fn refused(cluster: &mut Cluster) {
         "cd".repeat(32),
         &good[good.find('.').unwrap()..]
     );
-    let join = |token: &str, name: &str| {
+    let join_set = |token: &str, name: &str, settings: &[(&str, &str)]| {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_troupe"));
         command
@@ -93,13 +93,15 @@ async fn refused(cluster: &mut Cluster) {
                 &mesh,
             ])
             .args(["--token", token, "--name", name, "--data-dir"])
-            .arg(folder.path());
+            .arg(folder.path())
+            .envs(settings.iter().copied());
         let ended = command.output().unwrap();
         assert!(!ended.status.success(), "{name} was let in");
         let said = String::from_utf8(ended.stderr).unwrap();
         let error = said.lines().find(|line| line.starts_with("error: "));
         error.unwrap_or(&said).to_owned()
     };
+    let join = |token: &str, name: &str| join_set(token, name, &[]);
     let used = {
         cluster.spend(&spent).await;
         join(&spent, "w9")
@@ -110,6 +112,14 @@ async fn refused(cluster: &mut Cluster) {
         (used, "used"),
         (join(&foreign, "w9"), "another cluster"),
         (join(&good, "w3"), "w3"),
+        (
+            join_set(&good, "w9", &[("TROUPE_CLUSTER__SHARDS", "32")]),
+            "founded with 256",
+        ),
+        (
+            join_set(&good, "w9", &[("TROUPE_CLUSTER__LEASE", "9s")]),
+            "set `cluster.lease = \"4s\"`",
+        ),
     ] {
         println!("   refused: {}", said.trim());
         assert!(said.contains(expected), "{expected:?} is not in {said}");

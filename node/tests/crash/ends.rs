@@ -1,6 +1,10 @@
 //! How a node, and what it runs, come to an end.
 
-use std::{fs, process::Stdio, time::Duration};
+use std::{
+    fs,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use protocol::task::{AttemptStatus, StepStatus, TaskStatus};
 use rustix::process::Signal;
@@ -164,6 +168,45 @@ async fn a_node_that_is_told_to_stop_lets_attempts_end_and_begins_no_other() {
     assert_eq!(task.status, TaskStatus::Completed, "{task:#?}");
     for step in task.plan.unwrap().steps {
         assert_eq!(step.attempts.len(), 1, "{step:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_told_to_stop_does_not_wait_for_a_stuck_attempt() {
+    let place = Place::new("[node]\ngrace = \"1s\"\n");
+    let node = place.start().await;
+    let stuck =
+        "[ $TROUPE_ATTEMPT = 1 ] || exec echo done\ntrap '' TERM INT HUP\nsleep 1000; sleep 1000";
+    let client = &node.client;
+    client.register(&program("stuck", stuck)).await.unwrap();
+    let again = client.submit(&one_step("stuck", "pure")).await.id;
+    let once = client.submit(&one_step("stuck", "irreversible")).await.id;
+    until("both attempts run", PATIENCE, async || {
+        (place.tools().len() >= 4).then_some(())
+    })
+    .await;
+    let since = Instant::now();
+    let status = node.terminate().await;
+    let took = since.elapsed();
+    assert_eq!(status.code(), Some(0), "{}", place.log());
+    assert!(took >= Duration::from_secs(1), "no grace: {took:?}");
+    assert!(took < Duration::from_secs(12), "it took {took:?}");
+    assert!(place.tools().is_empty(), "its tools outlived it");
+
+    let node = place.start().await;
+    for (id, step, attempts) in [
+        (
+            again,
+            StepStatus::Completed,
+            vec![AttemptStatus::Lost, AttemptStatus::Succeeded],
+        ),
+        (once, StepStatus::Unknown, vec![AttemptStatus::Lost]),
+    ] {
+        let task = node.client.settled(&id.to_string()).await;
+        let now = &task.plan.as_ref().unwrap().steps[0];
+        let ended = now.attempts.iter().map(|attempt| attempt.status);
+        let ended: Vec<AttemptStatus> = ended.collect();
+        assert_eq!((now.status, ended), (step, attempts), "{task:#?}");
     }
 }
 

@@ -214,12 +214,24 @@ async fn tls_is_spoken_and_nothing_below_1_3() {
         .build()
         .unwrap();
     assert!(old.get(&url).send().await.is_err());
-    assert!(
-        !node
-            .raw(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .await
-            .contains("200")
-    );
+    let plain = node
+        .raw(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    assert!(plain.starts_with("HTTP/1.1 426 "), "{plain}");
+    assert!(plain.ends_with("use https://"), "{plain}");
+}
+
+#[tokio::test]
+async fn who_requires_tls_serves_no_plain_http_even_on_loopback() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut start = Start::default();
+    start.config.require_tls = true;
+    let error = bind(&start, dir.path()).await.unwrap_err().to_string();
+    assert!(error.contains("`cert` and `key`"), "{error}");
+    let mut start = with_tls();
+    start.config.require_tls = true;
+    let node = Node::start_with(start).await;
+    assert!(node.url.starts_with("https://"), "{}", node.url);
 }
 
 #[tokio::test]

@@ -195,10 +195,12 @@ fn judge_step(task: &TaskView, step: &StepView, entries: &Entries) {
         .filter(|attempt| attempt.status == AttemptStatus::Succeeded)
         .map(|attempt| attempt.number)
         .collect();
-    let lost = step
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.status == AttemptStatus::Lost)
+    // Nobody asks to stop anything here: a host that lost its lease stops what runs on it, and may
+    // be a member again before it is given up.
+    let gone = [AttemptStatus::Lost, AttemptStatus::Cancelled];
+    let attempts = step.attempts.iter();
+    let lost = attempts
+        .filter(|attempt| gone.contains(&attempt.status))
         .count();
     // Refused by a host that was about to go: nothing ran, so whatever it does may be tried elsewhere.
     let unrun = |attempt: &AttemptView| {

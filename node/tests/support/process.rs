@@ -187,6 +187,7 @@ pub(crate) struct Client {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) replayed: bool,
+    pub(crate) retry_after: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -228,10 +229,14 @@ impl Client {
             .headers()
             .get("idempotent-replay")
             .is_some_and(|value| value == "true");
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.map(str::to_owned);
         let body = response.text().await?;
         Ok(Answer {
             status,
             replayed,
+            retry_after,
             body: serde_json::from_str(&body).unwrap_or(Value::String(body)),
         })
     }

@@ -5,7 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{id::NodeId, member::Roles, time::Timestamp};
+use crate::{
+    id::NodeId,
+    member::Roles,
+    time::{Span, Timestamp},
+};
 
 /// What a machine with a token asks.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +31,12 @@ pub struct JoinRequest {
     /// Where it stands; empty when nobody said.
     #[serde(default)]
     pub region: String,
+    /// How many shards its configuration says that there are, if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<u16>,
+    /// How long its configuration lets leases run; absent from programs that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Span>,
 }
 
 /// A node that a new one may dial.
@@ -127,6 +137,26 @@ pub enum JoinRefusal {
         /// What the cluster speaks.
         cluster: u16,
     },
+    /// They count different shards.
+    #[error(
+        "this node's configuration says `cluster.shards = {own}`, and the cluster was founded with {cluster}, which cannot change; say {cluster}, or nothing"
+    )]
+    Shards {
+        /// What the machine was told.
+        own: u16,
+        /// What the cluster has.
+        cluster: u16,
+    },
+    /// They count leases differently.
+    #[error(
+        "this node's configuration says `cluster.lease = \"{own}\"`, and leases of the cluster run for {cluster}; set `cluster.lease = \"{cluster}\"`"
+    )]
+    Lease {
+        /// What the machine was told.
+        own: Span,
+        /// What the cluster was told.
+        cluster: Span,
+    },
     /// The certificate request is not one, or not signed by its own key.
     #[error("the certificate request cannot be used: {reason}")]
     BadRequest {
@@ -179,6 +209,8 @@ mod tests {
             now: Timestamp::default(),
             version: String::new(),
             region: String::new(),
+            shards: None,
+            lease: None,
         };
         let grant = JoinGrant {
             certificate: String::new(),

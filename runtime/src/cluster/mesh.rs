@@ -48,6 +48,9 @@ const BACKLOG: usize = 256;
 /// The longest that anybody waits for an answer: its milliseconds fit an envelope.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
+/// How long it is known when a node that is gone was heard last; longer than any lease.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
 /// A change among the nodes that can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerEvent {
@@ -70,6 +73,8 @@ struct Inner {
     /// The one session of each peer that counts.
     peers: DashMap<NodeId, Seat>,
     inboxes: DashMap<NodeId, Weak<Inbox>>,
+    /// When those that are gone were heard last.
+    gone: DashMap<NodeId, Instant>,
     turns: AtomicU64,
     order: Mutex<()>,
     events: broadcast::Sender<PeerEvent>,
@@ -123,6 +128,7 @@ impl Mesh {
             sessions: DashMap::new(),
             peers: DashMap::new(),
             inboxes: DashMap::new(),
+            gone: DashMap::new(),
             turns: AtomicU64::new(0),
             order: Mutex::new(()),
             events: broadcast::channel(BACKLOG).0,
@@ -203,6 +209,15 @@ impl Mesh {
             .collect()
     }
 
+    /// How long ago another node was heard last; `None` of one that never was, or not lately.
+    #[must_use]
+    pub fn silent(&self, node: NodeId) -> Option<Duration> {
+        let seat = self.0.peers.get(&node);
+        let heard = seat.map(|seat| seat.session.lock().heard);
+        let heard = heard.or_else(|| self.0.gone.get(&node).map(|heard| *heard))?;
+        Some(heard.elapsed())
+    }
+
     /// Changes from now on.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<PeerEvent> {
@@ -268,7 +283,8 @@ impl Mesh {
 
     /// A link is gone.
     pub fn closed(&self, link: &Arc<dyn Link>, reason: &str) {
-        self.0.end(link, reason);
+        // A node that was killed lived until then; one that fell silent was given up before.
+        self.0.end(link, reason, Instant::now());
     }
 }
 
@@ -335,7 +351,7 @@ impl Inner {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self, link: &Arc<dyn Link>, reason: &str) {
+    fn end(&self, link: &Arc<dyn Link>, reason: &str, heard: Instant) {
         let order = self.order();
         let Some((_, session)) = self.sessions.remove(&LinkKey::of(link)) else {
             return;
@@ -346,6 +362,8 @@ impl Inner {
             .remove_if(&peer.node, |_, seat| Arc::ptr_eq(&seat.session, &session));
         if seat.is_some() {
             tracing::info!(peer = %peer.name, node = %peer.node, reason, "peer is down");
+            self.gone.retain(|_, heard| heard.elapsed() < REMEMBERED);
+            self.gone.insert(peer.node, heard);
             // Nobody may be watching.
             let _ = self.events.send(PeerEvent::Down(peer.node));
         }

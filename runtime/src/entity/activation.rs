@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 pub enum Blame {
     /// It will fail again.
     Entity,
-    /// It will do as soon as the store works, or on the node that owns it now.
+    /// It will do as soon as the store works, or on the node that owns it now, or that is new enough.
     Surroundings,
 }
 
@@ -42,8 +42,13 @@ impl Blame {
             None => error.downcast_ref::<store::Error>(),
         };
         match of_store {
-            Some(store::Error::Full | store::Error::Unavailable(_)) => Self::Surroundings,
-            Some(store::Error::Corrupt(_) | store::Error::Unusable(_)) | None => Self::Entity,
+            Some(
+                store::Error::Full
+                | store::Error::Busy(_)
+                | store::Error::Unavailable(_)
+                | store::Error::Unusable(_),
+            ) => Self::Surroundings,
+            Some(store::Error::Corrupt(_)) | None => Self::Entity,
         }
     }
 }

@@ -229,6 +229,26 @@ pub fn decode<E: DeserializeOwned>(record: &Record) -> Result<Vec<E>, store::Err
     }
 }
 
+/// The events of a record, as this build knows them.
+///
+/// One that a newer build wrote and this one cannot read is no damage: a node of that build goes on
+/// with the stream.
+fn events<S: EventSourced>(record: &Record) -> Result<Vec<S::Event>, store::Error> {
+    decode(record).map_err(|error| match error {
+        store::Error::Corrupt(_) if record.version > S::EVENT_VERSION => {
+            store::Error::Unusable(format!(
+                "{} at {} was written by a newer build, with events of version {} where this one \
+                 knows {}; upgrade this node",
+                record.stream,
+                record.seq,
+                record.version,
+                S::EVENT_VERSION
+            ))
+        }
+        other => other,
+    })
+}
+
 /// A state together with its stream.
 ///
 /// [`stage`](Self::stage) applies an event for the decisions that follow in the same handler;
@@ -420,7 +440,13 @@ impl<S: EventSourced> Journaled<S> {
                 Err(AppendError::Refused(
                     Refusal::Repeated { stream, .. } | Refusal::NameTaken { stream },
                 )) if repeats > 0 && stream == self.stream => return Ok(()),
-                Err(AppendError::Store(store::Error::Unavailable(cause))) if repeats < REPEATS => {
+                // Nothing exists yet that would have to go on: whoever asked for it asks again.
+                Err(AppendError::Store(error @ store::Error::Busy(_))) if self.head == 0 => {
+                    return Err(error.into());
+                }
+                Err(AppendError::Store(
+                    store::Error::Busy(cause) | store::Error::Unavailable(cause),
+                )) if repeats < REPEATS => {
                     repeats += 1;
                     tracing::warn!(stream = %self.stream, repeats, cause, "append is repeated");
                     tokio::time::sleep(std::time::Duration::from_millis(20 << repeats)).await;
@@ -432,7 +458,7 @@ impl<S: EventSourced> Journaled<S> {
 
     fn replay(&mut self, record: &Record) -> Result<(), store::Error> {
         follows(record, self.head, self.hash)?;
-        for event in decode::<S::Event>(record)? {
+        for event in events::<S>(record)? {
             self.state.apply(&event, record.at);
         }
         self.head = record.head();

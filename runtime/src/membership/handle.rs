@@ -47,6 +47,8 @@ struct Inner {
     hurry: Notify,
     /// An earlier start of this node that is proved dead and may be a member still.
     former: Mutex<Option<NodeId>>,
+    /// Why the store, or who has it, did not make this node a member the last time.
+    hindrance: Mutex<Option<String>>,
     health: RwLock<Health>,
     on_loss: RwLock<Vec<Box<dyn Fn() + Send + Sync>>>,
 }
@@ -83,6 +85,7 @@ impl Membership {
             steady: Mutex::new(None),
             hurry: Notify::new(),
             former: Mutex::new(None),
+            hindrance: Mutex::new(None),
             health: RwLock::new(Box::new(|| "{}".to_owned())),
             on_loss: RwLock::new(Vec::new()),
         }))
@@ -186,9 +189,24 @@ impl Membership {
         })
     }
 
+    /// This process is a member no more, as another node says that knows: why.
+    pub fn expelled(&self, why: String) {
+        self.ended(why);
+    }
+
     /// Stops acting at once and for good, and tells nobody, as the end of the process would.
     pub fn abandon(&self) {
         self.ended("the node was dropped".to_owned());
+    }
+
+    /// Why this node is no member yet, as far as it was told.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<String> {
+        lock(&self.0.hindrance).clone()
+    }
+
+    pub(super) fn hindered(&self, why: String) {
+        *lock(&self.0.hindrance) = Some(why);
     }
 
     pub(super) async fn hurried(&self) {

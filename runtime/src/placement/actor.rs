@@ -24,8 +24,15 @@ use crate::{
 /// How often the plan is made anew without news.
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// How often what ended long ago is looked for.
+const PRUNED_EVERY: Duration = Duration::from_hours(1);
+
 /// The wait after a move that failed.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// No statement is under way for longer: what the owner before began to commit stands in the store, or
+/// never will.
+const SETTLED: Duration = Duration::from_secs(6);
 
 /// How entities leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +55,8 @@ pub struct Moves {
     pub evict: Arc<dyn Fn(store::Scope, Evict) -> Done<()> + Send + Sync>,
     /// Tells other nodes that it is worth looking at the store.
     pub announce: Arc<dyn Fn() + Send + Sync>,
+    /// How long ago another node was heard last, if that is known.
+    pub silent: Arc<dyn Fn(NodeId) -> Option<Duration> + Send + Sync>,
 }
 
 impl std::fmt::Debug for Moves {
@@ -118,6 +127,8 @@ struct State {
     leaving: BTreeSet<Shard>,
     /// How this node stood at the last news.
     stood: Option<Standing>,
+    /// When it last had forgotten what ended long ago.
+    pruned: Option<Duration>,
     _news: Option<AbortOnDropHandle<()>>,
 }
 
@@ -160,6 +171,7 @@ impl Actor for Placer {
         match notice {
             Notice::Tick => {
                 self.look(&myself, state);
+                self.prune_if_due(state);
                 myself.send_after(PERIOD, || Notice::Tick);
             }
             Notice::News => self.look(&myself, state),
@@ -203,6 +215,26 @@ impl Placer {
         self.carry_out(myself, state, plan);
         let owned = u32::try_from(self.holdings.held().len()).unwrap_or(u32::MAX);
         ::metrics::gauge!(metrics::SHARDS).set(f64::from(owned));
+    }
+
+    /// Lets the store forget what ended long ago. Every control node does; the first finds it.
+    fn prune_if_due(&self, state: &mut State) {
+        let now = self.boot();
+        let due = state.pruned.is_none_or(|last| now >= last + PRUNED_EVERY);
+        if !due || self.membership.standing() != Standing::Member {
+            return;
+        }
+        state.pruned = Some(now);
+        let (store, keep) = (self.store.clone(), self.membership.timing().keep);
+        tokio::spawn(async move {
+            match store.prune(keep).await {
+                Ok(0) => {}
+                Ok(rows) => {
+                    tracing::info!(rows, "members and tokens that ended long ago are forgotten");
+                }
+                Err(error) => tracing::warn!(%error, "what ended long ago is not forgotten yet"),
+            }
+        });
     }
 
     /// Shards that an earlier life of this actor was about to leave, and that are to stay after all.
@@ -262,8 +294,11 @@ impl Placer {
         let (recover, fence) = (self.moves.recover.clone(), self.holdings.fence().clone());
         tokio::spawn(async move {
             // Shards that were given away meanwhile hold nothing that this node may activate.
-            while !recover(scope.clone(), since).await && fence.holds() {
-                tokio::time::sleep(PAUSE).await;
+            for (after, since) in [(Duration::ZERO, since), (SETTLED, None)] {
+                tokio::time::sleep(after).await;
+                while !recover(scope.clone(), since).await && fence.holds() {
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         });
     }
@@ -289,11 +324,15 @@ impl Placer {
                     self.holdings.hold(*shard, epoch);
                 }
                 tracing::info!(shards = shards.len(), %epoch, "shards were taken");
-                for (since, of) in by_last_sign(&roster, me, ttl, &shards) {
-                    let from = if since.is_some() { "dead" } else { "free" };
+                for (owner, of) in by_owner(&roster, me, &shards) {
+                    let sign = owner.and_then(|owner| roster.last_sign(owner, ttl));
+                    let from = if sign.is_some() { "dead" } else { "free" };
                     ::metrics::counter!(metrics::TAKEOVERS, "from" => from)
                         .increment(of.len() as u64);
-                    let age = since.map(|sign| roster.survey().at.since(sign));
+                    // It lived at its last renewal, and for as long as it was heard after that.
+                    let silent = owner.and_then(|owner| (self.moves.silent)(owner));
+                    let age = sign.map(|sign| roster.survey().at.since(sign));
+                    let age = age.map(|age| age.min(silent.unwrap_or(age)));
                     let since = age.map(|age| self.boot().saturating_sub(age));
                     self.recover(self.scope(&of), since);
                 }
@@ -358,13 +397,8 @@ impl Placer {
     }
 }
 
-/// Shards by the last sign of life of the member that owned them until now, if it died.
-fn by_last_sign(
-    roster: &Roster,
-    me: NodeId,
-    ttl: Duration,
-    shards: &[Shard],
-) -> Vec<(Option<protocol::time::Timestamp>, Vec<Shard>)> {
+/// Shards by who owned them until now.
+fn by_owner(roster: &Roster, me: NodeId, shards: &[Shard]) -> Vec<(Option<NodeId>, Vec<Shard>)> {
     let mut groups: Vec<(Option<NodeId>, Vec<Shard>)> = Vec::new();
     for shard in shards {
         let row = roster.shards().get(usize::from(shard.0));
@@ -374,9 +408,5 @@ fn by_last_sign(
             None => groups.push((owner, vec![*shard])),
         }
     }
-    let sign = |owner: Option<NodeId>| owner.and_then(|owner| roster.last_sign(owner, ttl));
     groups
-        .into_iter()
-        .map(|(owner, group)| (sign(owner), group))
-        .collect()
 }

@@ -15,6 +15,8 @@ pub struct Timing {
     pub margin: Duration,
     /// Time between two looks at who is there.
     pub look: Duration,
+    /// How long members that are gone and tokens that let nobody in any more are remembered.
+    pub keep: Duration,
 }
 
 impl Default for Timing {
@@ -24,6 +26,7 @@ impl Default for Timing {
             renew: Duration::from_millis(1_500),
             margin: Duration::from_millis(1_500),
             look: Duration::from_millis(500),
+            keep: Duration::from_hours(30 * 24),
         }
     }
 }

@@ -119,6 +119,7 @@ mod tests {
                 version: "1".to_owned(),
                 protocol: 1,
                 started_at: Timestamp::default(),
+                admin: None,
             },
             state,
             lease_left: left,

@@ -70,6 +70,11 @@ impl fmt::Debug for Address {
 ///
 /// Fails with [`Error::Unusable`] when a newer build wrote it, and as the engine says.
 pub async fn open(address: &Address) -> Result<Shared, Error> {
+    open_beside(address, None).await
+}
+
+/// The same, and reads lists that may be a little behind from `replica`, a streaming standby.
+pub async fn open_beside(address: &Address, replica: Option<&Address>) -> Result<Shared, Error> {
     Ok(match address {
         Address::Sqlite(file) => {
             let store = Sqlite::open(file).await?;
@@ -79,7 +84,10 @@ pub async fn open(address: &Address) -> Result<Shared, Error> {
         Address::Postgres(options) => {
             let store = Postgres::connect(options).await?;
             refuse_half_moved(&store).await?;
-            Arc::new(store)
+            match replica {
+                Some(Address::Postgres(replica)) => Arc::new(store.with_replica(replica)),
+                Some(Address::Sqlite(_)) | None => Arc::new(store),
+            }
         }
     })
 }

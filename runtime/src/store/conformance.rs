@@ -86,8 +86,11 @@ macro_rules! store_conformance {
                 shards_that_were_given_back_are_free,
                 what_was_taken_again_is_not_given_back_by_a_late_word,
                 who_left_frees_its_shards_and_does_not_come_back,
+                who_drains_does_so_still_after_it_lost_its_lease,
+                what_ended_long_ago_is_forgotten,
                 epochs_grow_over_starts_and_takings,
                 a_claim_needs_the_shard_that_was_taken,
+                a_stream_is_made_by_the_owner_of_its_shard,
                 open_streams_and_reminders_are_found_by_shard,
             }
             admissions {

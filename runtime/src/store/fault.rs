@@ -4,6 +4,9 @@ use sqlx::{postgres::PgDatabaseError, sqlite::SqliteError};
 
 use super::Error;
 
+/// SQLSTATE of a statement that waited for a lock for as long as it may.
+const LOCKED: &str = "55P03";
+
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_CONSTRAINT: i32 = 19;
@@ -23,6 +26,7 @@ impl From<sqlx::Error> for Error {
                 }
             }
             sqlx::Error::PoolClosed => closed(),
+            sqlx::Error::PoolTimedOut => Self::Busy(text),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt(text),
             // The rest is foreign and grows: all of it says that the database was not reached.
             _ => Self::Unavailable(text),
@@ -48,6 +52,7 @@ fn of_sqlite(error: &SqliteError, text: String) -> Error {
 fn of_postgres(code: &str, text: String) -> Error {
     match code {
         "53100" => Error::Full,
+        LOCKED => Error::Busy(text),
         code if code.starts_with("23") || code.starts_with("XX00") => Error::Corrupt(text),
         _ => Error::Unavailable(text),
     }

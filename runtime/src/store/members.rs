@@ -124,6 +124,7 @@ pub trait Members: Send + Sync {
 
     /// Makes `member` a member whose lease runs for `ttl`. `former` is an earlier start of the same
     /// node that is proved dead, by the lock on its directory say: it leaves, and its shards are free.
+    /// One that was told to drain and comes back within the same start drains still.
     fn enter<'a>(
         &'a self,
         member: &'a Member,
@@ -153,4 +154,8 @@ pub trait Members: Send + Sync {
     /// Frees shards that `owner` owns under these epochs; others are left alone. So one that comes late
     /// frees nothing that its sender has taken again since.
     fn give_back<'a>(&'a self, owner: NodeId, shards: &'a [(Shard, Epoch)]) -> Answer<'a, ()>;
+
+    /// Forgets members whose lease ended so long ago and that own nothing, and tokens that let nobody
+    /// in any more for as long. Answers how many rows went.
+    fn prune(&self, older: Duration) -> Answer<'_, u64>;
 }

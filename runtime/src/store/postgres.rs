@@ -3,7 +3,8 @@
 //! - `gateway`: connections, and how work on them survives what happens around it.
 //! - `append`, `streams`, `members`, `admissions`, `chronicles`, `tables`: the traits.
 //! - `migrate`: which schema the database has, and how it gets the newest; `life`: which life of
-//!   the database this is.
+//!   the database this is, looked at with each new connection.
+//! - `replica`: a copy that lists are read from.
 
 mod admissions;
 mod append;
@@ -12,13 +13,20 @@ mod gateway;
 mod life;
 mod members;
 mod migrate;
+mod replica;
 mod streams;
 mod tables;
+
+use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgConnectOptions};
 
 pub(super) use self::gateway::{Cut, Setback};
-use self::gateway::{Gateway, Purpose};
+use self::{
+    gateway::{Gateway, Purpose},
+    life::Life,
+    replica::Replica,
+};
 use super::Error;
 
 /// Everything the nodes of a cluster keep, in one PostgreSQL database.
@@ -26,6 +34,8 @@ use super::Error;
 pub struct Postgres {
     work: Gateway,
     leases: Gateway,
+    replica: Option<Replica>,
+    life: Arc<Life>,
 }
 
 impl Postgres {
@@ -34,24 +44,35 @@ impl Postgres {
     /// Fails with [`Error::Unusable`] when a newer build wrote it, or when the server is set to
     /// lose what it acknowledged.
     pub async fn connect(options: &PgConnectOptions) -> Result<Self, Error> {
-        let options = options.clone().application_name("troupe");
+        let life = Arc::new(Life::default());
         let store = Self {
-            work: Gateway::connect(options.clone(), Purpose::Work),
-            leases: Gateway::connect(options, Purpose::Leases),
+            work: Gateway::connect(options.clone(), Purpose::Work, life.clone()),
+            leases: Gateway::connect(options.clone(), Purpose::Leases, life.clone()),
+            life: life.clone(),
+            replica: None,
         };
         store
             .work
-            .transact(Cut::Repeat, |connection| {
+            .transact(Cut::Repeat, move |connection| {
+                let life = life.clone();
                 Box::pin(async move {
                     refuse_forgetful(connection).await?;
                     make_schema(connection).await?;
                     lock(connection).await?;
                     migrate::up(connection).await?;
-                    life::notice(connection).await
+                    life.notice(connection).await
                 })
             })
             .await?;
         Ok(store)
+    }
+
+    /// Reads lists that may be a little behind from a streaming copy of the database, as long as that
+    /// answers. Everything else is read where it is written.
+    #[must_use]
+    pub fn with_replica(mut self, options: &PgConnectOptions) -> Self {
+        self.replica = Some(Replica::connect(options));
+        self
     }
 
     pub(super) fn reading(&self) -> Result<&PgPool, Error> {

@@ -81,14 +81,37 @@ impl Sqlite {
             .idle_timeout(Some(Duration::from_secs(60)))
             .acquire_timeout(BUSY)
             .connect_lazy_with(reading);
-        let folder = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         Ok(Self {
-            writer: Gateway::new(writing, folder, connection),
+            writer: Gateway::new(writing, folder(path), connection),
             readers,
             file: path.to_owned(),
             clock: Clock::system(),
         })
     }
+
+    /// Reads the file at `path`, which another process has open and writes.
+    pub(super) async fn look(path: &Path) -> Result<Self, Error> {
+        let reading = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(BUSY)
+            .disable_statement_logging();
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(reading.clone())
+            .await
+            .map_err(unusable(path))?;
+        Ok(Self {
+            writer: Gateway::closed(reading, folder(path)),
+            readers,
+            file: path.to_owned(),
+            clock: Clock::system(),
+        })
+    }
+}
+
+fn folder(path: &Path) -> PathBuf {
+    path.parent().unwrap_or_else(|| Path::new(".")).to_owned()
 }
 
 impl Sqlite {
@@ -107,7 +130,9 @@ impl Sqlite {
 
 fn unusable(path: &Path) -> impl Fn(sqlx::Error) -> Error {
     move |error| match Error::from(error) {
-        Error::Unavailable(reason) => Error::Unusable(format!("{}: {reason}", path.display())),
+        Error::Busy(reason) | Error::Unavailable(reason) => {
+            Error::Unusable(format!("{}: {reason}", path.display()))
+        }
         error @ (Error::Full | Error::Corrupt(_) | Error::Unusable(_)) => error,
     }
 }

@@ -33,6 +33,9 @@ pub enum TransferError {
         /// Their names.
         nodes: String,
     },
+    /// Several nodes may write there while it is copied.
+    #[error("{0} can be copied only while no node runs")]
+    Shared(Address),
     /// There is something in the target that is no earlier copy of the source.
     #[error("{0} holds another store, or was used since it was copied")]
     Occupied(Address),
@@ -80,6 +83,67 @@ pub async fn transfer(
     Ok(moved)
 }
 
+/// Copies the journal of the SQLite store at `source` into the empty database at `target` while a node
+/// goes on writing it, until little is left; answers how many records are there. [`transfer`] brings
+/// the rest once the node was stopped; until then the target cannot be opened as a store.
+pub async fn copy_ahead(
+    source: &Address,
+    target: &Address,
+    mut progress: impl FnMut(&'static str, u64) + Send,
+) -> Result<u64, TransferError> {
+    let Address::Sqlite(file) = source else {
+        // Records of several writers do not become visible in the order of their positions.
+        return Err(TransferError::Shared(source.clone()));
+    };
+    let from = Sqlite::look(file).await?;
+    let to = port(target).await?;
+    let outcome = ahead(&from, (target, &*to), &mut progress).await;
+    let closed = (Port::close(&from).await, to.close().await);
+    let records = outcome?;
+    // Nothing was to be written out by one that only looked.
+    let _ = closed.0;
+    closed.1?;
+    Ok(records)
+}
+
+async fn ahead(
+    from: &dyn Port,
+    (target, to): (&Address, &dyn Port),
+    progress: &mut (impl FnMut(&'static str, u64) + Send),
+) -> Result<u64, TransferError> {
+    receive((target, to), from).await?;
+    loop {
+        let before = to.count(&JOURNAL).await?;
+        let records = copy_rows(from, to, &JOURNAL, last_position(to).await?, progress).await?;
+        if records - before < u64::from(BATCH) {
+            return Ok(records);
+        }
+    }
+}
+
+/// Makes sure that the target holds nothing else than an earlier copy, and says that it is being made
+/// into one.
+async fn receive(
+    (target, to): (&Address, &dyn Port),
+    from: &dyn Port,
+) -> Result<(), TransferError> {
+    let store = from.known(STORE).await?.unwrap_or_default();
+    if to.known(STORE).await? == Some(store) {
+        return Err(TransferError::Same);
+    }
+    refuse_in_use(target, to).await?;
+    refuse_half_moved(from).await?;
+    if !is_copy(from, to, store).await? && !is_empty(to).await? {
+        return Err(TransferError::Occupied(target.clone()));
+    }
+    to.know(COPY_OF, store).await?;
+    to.know(MOVING, 1).await?;
+    for table in TABLES {
+        to.clear(table).await?;
+    }
+    Ok(())
+}
+
 /// Why the store must not be served: a move into it has not ended.
 pub(super) async fn refuse_half_moved(port: &dyn Port) -> Result<(), Error> {
     if port.known(MOVING).await? == Some(1) {
@@ -102,22 +166,8 @@ async fn copy(
     (target, to): (&Address, &dyn Port),
     progress: &mut (impl FnMut(&'static str, u64) + Send),
 ) -> Result<Moved, TransferError> {
-    let store = from.known(STORE).await?.unwrap_or_default();
-    if to.known(STORE).await? == Some(store) {
-        return Err(TransferError::Same);
-    }
-    for (address, port) in [(source, from), (target, to)] {
-        refuse_in_use(address, port).await?;
-    }
-    refuse_half_moved(from).await?;
-    if !is_copy(from, to, store).await? && !is_empty(to).await? {
-        return Err(TransferError::Occupied(target.clone()));
-    }
-    to.know(COPY_OF, store).await?;
-    to.know(MOVING, 1).await?;
-    for table in TABLES {
-        to.clear(table).await?;
-    }
+    refuse_in_use(source, from).await?;
+    receive((target, to), from).await?;
     let mut moved = Moved {
         found: to.count(&JOURNAL).await?,
         rows: Vec::new(),
@@ -192,19 +242,7 @@ async fn copy_table(
     after: Option<i64>,
     progress: &mut (impl FnMut(&'static str, u64) + Send),
 ) -> Result<u64, TransferError> {
-    let mut after: Vec<_> = after
-        .map(|last| Cell::Number(Some(last)))
-        .into_iter()
-        .collect();
-    let mut there = to.count(table).await?;
-    loop {
-        let rows = from.rows(table, after, BATCH).await?;
-        let Some(last) = rows.last() else { break };
-        after = last[..table.key].to_vec();
-        there += rows.len() as u64;
-        to.put(table, rows).await?;
-        progress(table.name, there);
-    }
+    copy_rows(from, to, table, after, progress).await?;
     let (found, expected) = (to.count(table).await?, from.count(table).await?);
     if found != expected {
         return Err(TransferError::Incomplete {
@@ -214,6 +252,31 @@ async fn copy_table(
         });
     }
     Ok(found)
+}
+
+/// Copies the rows after one; answers how many are there then.
+async fn copy_rows(
+    from: &dyn Port,
+    to: &dyn Port,
+    table: &'static Table,
+    after: Option<i64>,
+    progress: &mut (impl FnMut(&'static str, u64) + Send),
+) -> Result<u64, TransferError> {
+    let mut after: Vec<_> = after
+        .map(|last| Cell::Number(Some(last)))
+        .into_iter()
+        .collect();
+    let mut there = to.count(table).await?;
+    loop {
+        let rows = from.rows(table, after, BATCH).await?;
+        let Some(last) = rows.last() else {
+            return Ok(there);
+        };
+        after = last[..table.key].to_vec();
+        there += rows.len() as u64;
+        to.put(table, rows).await?;
+        progress(table.name, there);
+    }
 }
 
 #[cfg(test)]

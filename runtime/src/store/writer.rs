@@ -212,6 +212,7 @@ fn again(error: &Error) -> Error {
     match error {
         Error::Full => Error::Full,
         Error::Unavailable(reason) => Error::Unavailable(reason.clone()),
+        Error::Busy(reason) => Error::Busy(reason.clone()),
         Error::Corrupt(reason) => Error::Corrupt(reason.clone()),
         Error::Unusable(reason) => Error::Unusable(reason.clone()),
     }

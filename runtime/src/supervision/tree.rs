@@ -46,7 +46,12 @@ struct Inner {
     rows: DashMap<Arc<str>, Arc<Row>>,
     log: Log,
     vigil: Vigil,
+    /// What ends an actor in the middle of whatever it does; only what runs under `/system` has one.
+    killers: DashMap<Arc<str>, Killer>,
 }
+
+/// What ends an actor as a crash would.
+pub(super) type Killer = Box<dyn Fn() + Send + Sync>;
 
 impl Tree {
     /// An empty tree of the node `name`.
@@ -65,6 +70,7 @@ impl Tree {
             rows: DashMap::with_shard_amount(SHARDS),
             log: Log::default(),
             vigil: Vigil::default(),
+            killers: DashMap::new(),
         }))
     }
 
@@ -100,6 +106,19 @@ impl Tree {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.rows.is_empty()
+    }
+
+    /// From now on the actor can be killed by its place; a later one takes the place of this one.
+    pub(super) fn set_killer(&self, path: &Arc<str>, killer: Killer) {
+        self.0.killers.insert(Arc::clone(path), killer);
+    }
+
+    /// Kills the actor at `path`, one of those under `/system`, in the middle of whatever it does: for
+    /// tests of what its supervisor makes of that. Answers whether there was one.
+    #[must_use]
+    pub fn kill(&self, path: &str) -> bool {
+        let killer = self.0.killers.remove(path);
+        killer.inspect(|(_, kill)| kill()).is_some()
     }
 
     /// A new row; it takes the place of one that stands at the same path, such as of an actor that

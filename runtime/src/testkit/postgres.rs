@@ -3,10 +3,11 @@
 mod server;
 
 use std::{
-    fmt::Write,
+    fmt::Write as _,
+    io::Write as _,
     net::IpAddr,
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{
         LazyLock, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
@@ -37,6 +38,9 @@ pub struct PrivatePostgres {
     keeper: Option<ChildStdin>,
     made: AtomicU32,
 }
+
+/// The folder of a copy that may take the server's place.
+const COPY: &str = "copy";
 
 /// For tests that do not disturb it.
 static SHARED: LazyLock<Result<PrivatePostgres, Error>> = LazyLock::new(PrivatePostgres::start);
@@ -74,6 +78,35 @@ impl PrivatePostgres {
                 .args(["--no-sync", "--auth=trust", "--username=troupe"])
                 .args(["--encoding=UTF8", "--locale=C"]),
         )?;
+        Self::over(binaries, folder)
+    }
+
+    /// A streaming standby of this server, which follows it for as long as both run.
+    ///
+    /// # Errors
+    ///
+    /// When the copy cannot be made or started.
+    pub fn standby(&self) -> Result<Self, Error> {
+        let folder = tempfile::Builder::new()
+            .prefix("troupe-pg-")
+            .tempdir()
+            .map_err(|error| Error(format!("no temporary directory: {error}")))?;
+        self.binaries.give(folder.path())?;
+        checked(
+            self.binaries
+                .command("pg_basebackup")
+                .arg("--pgdata")
+                .arg(folder.path().join("data"))
+                .args(["--write-recovery-conf", "--wal-method=stream", "--no-sync"])
+                .args(["--checkpoint=fast", "--username=troupe", "--host"])
+                .arg(self.folder.path())
+                .arg(format!("--port={}", self.port())),
+        )?;
+        Self::over(self.binaries.clone(), folder)
+    }
+
+    /// Starts a server over the files in `folder`.
+    fn over(binaries: Binaries, folder: TempDir) -> Result<Self, Error> {
         let mut keeper = Command::new("sh")
             .arg("-c")
             .arg(KEEPER)
@@ -93,6 +126,19 @@ impl PrivatePostgres {
         };
         server.restart()?;
         Ok(server)
+    }
+
+    /// The address, on this standby, of what `url` names on the server that it follows.
+    #[must_use]
+    pub fn same_as(&self, primary: &Self, url: &str) -> String {
+        let of = |server: &Self| {
+            (
+                server.folder.path().display().to_string(),
+                format!("localhost:{}/", server.port()),
+            )
+        };
+        let ((folder, place), (other, elsewhere)) = (of(primary), of(self));
+        url.replace(&folder, &other).replace(&place, &elsewhere)
     }
 
     /// The server that all tests of a program share; each takes a [`schema`](Self::schema) of it.
@@ -165,6 +211,25 @@ impl PrivatePostgres {
                 .arg(self.url())
                 .args(["--command", sql]),
         )
+    }
+
+    /// An operator's session in the database at `url` that runs `sql`; what it holds it lets go when this
+    /// is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When `psql` cannot be run.
+    pub fn session(&self, url: &str, sql: &str) -> Result<Session, Error> {
+        let mut psql = self.binaries.command("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--dbname"])
+            .arg(url)
+            .args(["--command", sql])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let child = psql.spawn();
+        child
+            .map(Session)
+            .map_err(|error| Error(format!("psql cannot be run: {error}")))
     }
 
     /// Ends every connection of a client, in the middle of whatever it does; answers how many.
@@ -249,6 +314,51 @@ impl PrivatePostgres {
         outcome.map_err(|error| Error(format!("{error}\n{log}")))
     }
 
+    /// Copies it as it is now, as a standby would have it that hears nothing after that.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub fn copy(&self) -> Result<(), Error> {
+        let copy = self.folder.path().join(COPY);
+        let _ = std::fs::remove_dir_all(&copy);
+        checked(
+            self.binaries
+                .command("pg_basebackup")
+                .args(["--checkpoint=fast", "--no-sync", "--dbname"])
+                .arg(self.url())
+                .arg("--pgdata")
+                .arg(copy),
+        )?;
+        Ok(())
+    }
+
+    /// Crashes, and goes on as the [`copy`](Self::copy) at the same address: whatever was
+    /// acknowledged after that is lost.
+    ///
+    /// # Errors
+    ///
+    /// When there is no copy, or it does not start.
+    pub fn fail_over(&self) -> Result<(), Error> {
+        self.stop()?;
+        let (data, copy) = (self.data(), self.folder.path().join(COPY));
+        // A server that looks for more to recover, and finds none, begins another timeline.
+        let sought = copy.join("recovery.signal");
+        std::fs::write(&sought, "")
+            .and_then(|()| std::fs::remove_dir_all(&data))
+            .and_then(|()| {
+                let mut settings = std::fs::OpenOptions::new()
+                    .append(true)
+                    .open(copy.join("postgresql.auto.conf"))?;
+                settings.write_all(b"restore_command = 'false'\n")
+            })
+            .map_err(|error| Error(format!("there is no copy to go on with: {error}")))?;
+        self.binaries.give(&sought)?;
+        std::fs::rename(&copy, &data)
+            .map_err(|error| Error(format!("the copy cannot take its place: {error}")))?;
+        self.restart()
+    }
+
     /// Freezes all its processes: connections stay open and nothing answers.
     ///
     /// # Errors
@@ -307,6 +417,17 @@ impl PrivatePostgres {
         // One that ended meanwhile needs no signal.
         let _ = run(Command::new("kill").arg(signal).args(children));
         Ok(())
+    }
+}
+
+/// A session of an operator; ends with this value.
+#[derive(Debug)]
+pub struct Session(Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -85,6 +85,7 @@ impl Node {
             version: "1".to_owned(),
             protocol: 1,
             started_at: clock.now(),
+            admin: None,
         };
         let registrar = Arc::new(StoreRegistrar(store.clone()));
         let fence = Fence::closed(clock.clone());
@@ -170,6 +171,7 @@ fn moves(host: &Host<Counter>) -> Moves {
             Box::pin(async move { host.evict(&scope, how).await })
         }),
         announce: Arc::new(|| ()),
+        silent: Arc::new(|_| None),
     }
 }
 
@@ -245,6 +247,42 @@ async fn what_a_killed_node_owned_goes_on_elsewhere_within_its_lease() {
     for number in 0..u128::from(SHARDS) {
         assert_eq!(second.add(id(number), 1).await.unwrap(), Some(6));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_its_former_owner_made_in_the_last_moment_is_found_later() {
+    let cluster = Cluster::new().await;
+    let (first, second) = (cluster.node(1).await, cluster.node(2).await);
+    cluster.pass(Duration::from_secs(8)).await;
+    let late = (0..u128::from(SHARDS))
+        .map(id)
+        .find(|id| first.holdings.activates(*id).is_some())
+        .unwrap();
+    first.kill();
+    cluster.pass(Duration::from_secs(7)).await;
+    assert_eq!(second.holdings.held().len(), usize::from(SHARDS));
+    // A statement that was under way commits after the new owner looked.
+    let (elsewhere, _shares, _) = Node::entities(
+        &cluster.store,
+        cluster.hands.clock(),
+        second.me,
+        &second.holdings,
+    );
+    let tree = Tree::new("elsewhere", cluster.hands.clock());
+    let supervised = vec![elsewhere.supervisor()];
+    let root = Supervisor::start(&tree, "/", Spec::root(), supervised, None);
+    let _root = root.await.unwrap();
+    let (reply, made) = oneshot::channel();
+    let seed = Seed {
+        tenant: "default".into(),
+        name: None,
+    };
+    let first_word = Message::Add(1, reply);
+    elsewhere.create(late, seed, first_word).await.unwrap();
+    made.await.unwrap();
+    assert_eq!(second.shares.recovered.load(Ordering::SeqCst), 0);
+    cluster.pass(Duration::from_secs(7)).await;
+    assert_eq!(second.shares.recovered.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]

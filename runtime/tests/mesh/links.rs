@@ -173,6 +173,36 @@ async fn links_come_back_when_what_carries_them_is_restarted() {
 }
 
 #[tokio::test]
+async fn a_link_that_comes_and_goes_leaves_nothing_behind() {
+    let founded = Founded::new(7).unwrap();
+    let mut other = other(&founded, "w1").await;
+    let (running, mut tape, _) = this_node(&founded).await;
+    running
+        .network
+        .set_peers(vec![(other.node, other.address.clone())]);
+    let mut held = None;
+    for round in 0..20 {
+        let link = opened(&mut tape).await;
+        assert_eq!(other.says("opened ").await.unwrap(), "c1");
+        link.send(numbered(round));
+        assert_eq!(echoed(&mut tape).await, numbered(round));
+        drop(link);
+        // Sessions, what stands for the other's actors, writers and timers are all tasks.
+        let (sockets_before, tasks_before) = *held.get_or_insert_with(|| (sockets(), alive()));
+        becomes(|| sockets() == sockets_before && alive() == tasks_before).await;
+        running.network.close(other.node, "it flaps");
+        assert_eq!(closed(&mut tape).await, "it flaps");
+        let network = running.network.clone();
+        becomes(move || {
+            network.nudge();
+            !network.links().is_empty()
+        })
+        .await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_closed_link_is_dialled_again_at_once_when_nudged() {
     let founded = Founded::new(7).unwrap();
     let mut other = other(&founded, "w1").await;

@@ -29,6 +29,7 @@ fn terms(now: Timestamp) -> Terms<'static> {
         cpu_limit: 1.0,
         disk_limit: 1.0,
         here: NodeId::from_uuid(uuid::Uuid::nil()),
+        near: &[],
         nodes: &[],
     }
 }

@@ -148,7 +148,17 @@ pub(crate) async fn record(
             tracing::warn!(task = %ended.task, "a result was not recorded and is sent again");
             Receipt::Again
         }
-        Err(TellError::NoSuchEntity(_)) => Receipt::Recorded,
+        Err(TellError::NoSuchEntity(_)) => {
+            // A failover of the database lost the task, or somebody made it up.
+            tracing::warn!(
+                target: "audit",
+                task = %ended.task,
+                step = ended.step,
+                number = ended.number,
+                "a result was refused: there is no such task"
+            );
+            Receipt::Recorded
+        }
         Err(error) => {
             tracing::warn!(task = %ended.task, %error, "a result could not be delivered yet");
             Receipt::Again

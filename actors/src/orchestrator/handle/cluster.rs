@@ -7,7 +7,7 @@ use protocol::{
     api::{MemberView, NewToken, Page, TokenRequest, TokenView},
     member::{MemberState, Vitals},
 };
-use runtime::membership::Standing;
+use runtime::{membership::Standing, supervision::Tree};
 
 use super::{
     Answer, Orchestrator,
@@ -15,6 +15,7 @@ use super::{
         CreateToken, ListNodes, ListTokens, RemoveNode, RevokeToken, ShowNode, Turn, TurnNode,
     },
 };
+use crate::orchestrator::members;
 
 /// Whether this node takes work, as its cluster sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +112,18 @@ impl Orchestrator {
         self.carry_out(caller, TurnNode { name, to }).await
     }
 
+    /// Whether this is SHA-256, in hex, of an administrator's token of any node of the cluster. Never
+    /// waits.
+    #[must_use]
+    pub fn is_admin(&self, sha256: &str) -> bool {
+        let Some(roll) = &self.0.roll else {
+            return false;
+        };
+        let roster = roll.membership.roster();
+        // It is hashes that are compared, which tell nothing of the token.
+        members::admins(&roster).any(|admin| admin == sha256)
+    }
+
     /// Whether this node takes work. Never waits.
     #[must_use]
     pub fn duty(&self) -> Duty {
@@ -146,6 +159,12 @@ impl Orchestrator {
             Duty::Draining => Ok("it hands over what it has".to_owned()),
             Duty::Fenced(why) => Err(why),
         })
+    }
+
+    /// The actors of this node.
+    #[must_use]
+    pub fn actors(&self) -> &Tree {
+        &self.0.tree
     }
 
     /// What runs on this node.

@@ -21,6 +21,7 @@ use crate::{
     adapter::{self, Doors},
     agent::{actor::ALERT, view::AgentTotalsView},
     allocator::{self, Allocator},
+    ask::{self, Asks, Callers},
     cluster::{Part, Roll, Surroundings},
     host::{self, Hosts, Worker},
     orchestrator::{admission::Admission, tracker::task_tracker},
@@ -121,9 +122,15 @@ impl Orchestrator {
         let open = open_tasks(&setup.store).await?;
         adapter::command::sweep(&setup.data_dir);
         let data_dir = setup.data_dir.clone();
+        let callers = Callers::new(&around);
+        let setup = Setup {
+            natives: callers.among(setup.natives),
+            ..setup
+        };
         let services = services(setup, &journal, &tree, dice, around, open);
         // Heard from the first moment on; nobody asks before the network is there.
         serve(&services);
+        ask::serve(&services, &callers);
         let roll = part.as_ref().map(Part::roll);
         let children = children(&services, &journal, part);
         let root = Supervisor::start(&tree, "/", Spec::root(), children, None)
@@ -306,6 +313,7 @@ fn services(
     let services = Services::new(Parts {
         doors,
         admission: Admission::new(open, u64::from(setup.config.tasks.max_open)),
+        asks: Asks::default(),
         config: setup.config,
         node: setup.node.into(),
         clock,
@@ -373,6 +381,7 @@ fn children(services: &Services, journal: &Journal, part: Option<Part>) -> Vec<C
 /// Agents come before the tasks that use them, and leave after them.
 fn moves(services: &Services, part: &Part) -> Moves {
     let (coming, going, mesh) = (services.clone(), services.clone(), part.mesh.clone());
+    let heard = part.mesh.clone();
     Moves {
         recover: Arc::new(move |scope, since| {
             let services = coming.clone();
@@ -397,6 +406,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
             })
         }),
         announce: Arc::new(move || membership::announce(&mesh)),
+        silent: Arc::new(move |node| heard.silent(node)),
     }
 }
 

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::board::Board;
+use super::{asks::Asks, board::Board};
 use crate::{
     life::Life,
     support::{quick, task, until, within},
@@ -146,7 +146,8 @@ impl std::ops::Index<&str> for Town {
 
 fn natives(tool: &Arc<Tool>, names: &[&str]) -> HashMap<String, Arc<dyn Adapter>> {
     let one = |name: &&str| ((*name).to_owned(), tool.clone() as Arc<dyn Adapter>);
-    names.iter().map(one).collect()
+    let asks = ("asks".to_owned(), Arc::new(Asks) as Arc<dyn Adapter>);
+    names.iter().map(one).chain([asks]).collect()
 }
 
 impl Town {
@@ -202,7 +203,7 @@ impl Town {
         let setup = WorkerSetup {
             config: quick(),
             data_dir: data_dir.to_owned(),
-            natives: natives(&tool, has),
+            natives: actors::ask::among(natives(&tool, has), &around),
             capacity: Resources::default(),
             children: Vec::new(),
         };

@@ -58,11 +58,31 @@ pub(super) async fn run(config: &Config, target: &Address, output: &Output) -> O
     Ok(Exit::Ok)
 }
 
+/// Copies what can be copied while the node runs.
+pub(super) async fn ahead(config: &Config, target: &Address, output: &Output) -> Outcome {
+    let source = store_address(config, &config.node.data_dir)?;
+    let progress = |table: &'static str, rows: u64| {
+        tracing::debug!(table, rows, "copied");
+    };
+    let records = store::copy_ahead(&source, target, progress)
+        .await
+        .map_err(|error| refused(&error))?;
+    if output.is_for_programs() {
+        output.data(&json!({ "to": target.to_string(), "records": records, "ahead": true }))?;
+    }
+    output.note(&format!(
+        "{records} records are in {target}; stop the node, and move the rest without --ahead"
+    ));
+    Ok(Exit::Ok)
+}
+
 fn refused(error: &TransferError) -> Failure {
     let (exit, help) = match error {
         TransferError::Store(_) => (Exit::Failed, "run it again: it goes on where it stopped"),
         TransferError::Same => (Exit::Usage, "name another database"),
-        TransferError::InUse { .. } => (Exit::Busy, "stop the nodes first"),
+        TransferError::InUse { .. } | TransferError::Shared(_) => {
+            (Exit::Busy, "stop the nodes first")
+        }
         TransferError::Occupied(_) => (Exit::Conflict, "name an empty database"),
         TransferError::Incomplete { .. } | TransferError::Crooked(_) => {
             (Exit::Failed, "keep the source, and name an empty database")

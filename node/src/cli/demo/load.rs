@@ -7,9 +7,11 @@ use std::{
 
 use protocol::{
     agent::AgentSpec,
-    api::{AgentQuery, TaskView},
+    api::{AgentQuery, MemberStatus, TaskView},
     task::TaskSpec,
+    time::Timestamp,
 };
+use runtime::clock::Clock;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -33,6 +35,9 @@ printf '%s' "$line""#;
 
 /// Between two tries of a request.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// Between two looks at whether a node is missed.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// The file that every effect is written to.
 #[derive(Debug, Clone)]
@@ -166,6 +171,23 @@ pub(super) async fn running(client: &Client) -> Vec<(String, u32)> {
         }
     }
     nodes
+}
+
+/// When another node shows that this one is not to be reached.
+pub(super) async fn noticed(
+    clients: &[(String, Client)],
+    lost: &str,
+    until: Instant,
+) -> Option<Timestamp> {
+    let (_, client) = clients.iter().find(|(name, _)| name != lost)?;
+    while Instant::now() < until {
+        let member = client.member(lost).await;
+        if member.is_ok_and(|member| member.state != MemberStatus::Up) {
+            return Some(Clock::system().now());
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    None
 }
 
 /// Whether another try, or another node, can help.

@@ -76,6 +76,7 @@ impl View for Report {
                     verdict.attempts_lost.to_string(),
                 ),
                 ("detected after", seconds(verdict.detection_ms)),
+                ("first given up after", seconds(verdict.given_up_ms)),
                 ("all moving again after", seconds(verdict.recovery_ms)),
                 ("lost tasks", verdict.lost_tasks.len().to_string()),
                 ("double effects", verdict.double_effects.len().to_string()),

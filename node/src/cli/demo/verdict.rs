@@ -44,6 +44,8 @@ impl FromStr for Line {
 pub(super) struct Kill {
     pub(super) node: String,
     pub(super) at: Timestamp,
+    /// When another node showed that it was not to be reached.
+    pub(super) noticed: Option<Timestamp>,
     /// When it served again, if it was started again.
     pub(super) back: Option<Timestamp>,
 }
@@ -71,8 +73,10 @@ pub(super) struct Verdict {
     pub(super) attempts_lost: usize,
     /// Of these, the ones that ran on other nodes, which had their results.
     pub(super) lost_elsewhere: usize,
-    /// From the kill until the first of them was counted as lost, or the node was back.
+    /// From the kill until another node showed the loss, or the node was back.
     pub(super) detection_ms: Option<u64>,
+    /// From the kill until the first of them was counted as lost: its lease was over.
+    pub(super) given_up_ms: Option<u64>,
     /// From the kill until the last of them had moved on.
     pub(super) recovery_ms: Option<u64>,
     /// What was acknowledged and did not come to its end.
@@ -138,9 +142,8 @@ impl Verdict {
             }
         }
         let since = |at: Timestamp| milliseconds(at.since(kill.at));
-        let first = kill.back.or_else(|| found.into_iter().min());
-        let first = first.or_else(|| moved.iter().copied().flatten().min());
-        verdict.detection_ms = first.map(since);
+        verdict.detection_ms = kill.back.or(kill.noticed).map(since);
+        verdict.given_up_ms = found.into_iter().min().map(since);
         // One that never moved on leaves no time of recovery to tell.
         let moved: Option<Vec<Timestamp>> = moved.into_iter().collect();
         verdict.recovery_ms = moved.and_then(|moved| moved.into_iter().max()).map(since);

@@ -18,7 +18,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
@@ -63,6 +63,12 @@ pub(super) struct Link<S> {
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// With this byte each TLS connection begins.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// What a client reads that speaks HTTP where TLS is spoken.
+const PLAIN: &[u8] = b"HTTP/1.1 426 Upgrade Required\r\nupgrade: TLS/1.3, HTTP/1.1\r\n\
+    connection: upgrade, close\r\ncontent-type: text/plain\r\ncontent-length: 36\r\n\r\n\
+    this port speaks HTTPS: use https://";
 /// Bytes that the head of a request may have.
 const MAX_HEAD: usize = 16 * 1024;
 /// Requests at once on one connection.
@@ -86,6 +92,12 @@ pub(super) async fn run<S: Service>(link: Link<S>) {
         tracing::debug!(%error, "a connection ended before it began");
         return;
     }
+    if tls.is_some() && timeout(HANDSHAKE, is_plain(&stream)).await == Ok(true) {
+        let mut stream = Patient::new(stream, limits.write);
+        // Whoever does not take its refusal is refused all the same.
+        let _ = timeout(HANDSHAKE, refuse_plain(&mut stream)).await;
+        return;
+    }
     let stream = Patient::new(stream, limits.write);
     match tls {
         None => speak(stream, limits, shared, service, Transport::Plain).await,
@@ -96,6 +108,23 @@ pub(super) async fn run<S: Service>(link: Link<S>) {
         },
     }
     drop(ticket);
+}
+
+/// Whether a client begins with anything but a TLS handshake.
+async fn is_plain(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(stream.peek(&mut first).await, Ok(1) if first != [TLS_HANDSHAKE])
+}
+
+/// Says what this port speaks. No redirect: what the client sent, its token among it, was in the clear
+/// already, and would be the next time.
+async fn refuse_plain(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
+    stream.write_all(PLAIN).await?;
+    stream.shutdown().await?;
+    // To close before all was read would take the answer back.
+    let mut rest = [0; 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
 }
 
 async fn speak<IO, S>(io: IO, limits: Limits, shared: Arc<Shared>, service: S, transport: Transport)

@@ -4,6 +4,7 @@ use std::{io, time::Duration};
 
 use protocol::{
     member::Roles,
+    time::Span,
     wire::join::{JoinAnswer, JoinGrant, JoinRefusal, JoinRequest, Seat},
 };
 use tokio::time::timeout;
@@ -40,6 +41,10 @@ pub struct Applicant {
     pub version: String,
     /// Where it stands; may be empty.
     pub region: String,
+    /// How many shards it was told that there are.
+    pub shards: Option<u16>,
+    /// How long it lets leases run.
+    pub lease: Option<Span>,
 }
 
 /// What a machine that joined holds.
@@ -119,6 +124,8 @@ pub async fn request(
         now: clock.now(),
         version: applicant.version.clone(),
         region: applicant.region.clone(),
+        shards: applicant.shards,
+        lease: applicant.lease,
     };
     let asking = async {
         framing::send(&mut stream, &request).await?;

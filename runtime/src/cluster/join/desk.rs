@@ -131,6 +131,8 @@ fn is_suspicious(refusal: &JoinRefusal) -> bool {
         JoinRefusal::NameTaken { .. }
         | JoinRefusal::Clock { .. }
         | JoinRefusal::Protocol { .. }
+        | JoinRefusal::Shards { .. }
+        | JoinRefusal::Lease { .. }
         | JoinRefusal::TooMany
         | JoinRefusal::Unable { .. } => false,
     }

@@ -100,6 +100,8 @@ fn applicant() -> Applicant {
         protocol: PROTOCOL,
         version: "0.0.0".to_owned(),
         region: String::new(),
+        shards: None,
+        lease: None,
     }
 }
 

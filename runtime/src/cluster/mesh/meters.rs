@@ -12,6 +12,8 @@ pub(super) struct Meters {
     frames_received: Counter,
     envelopes_sent: Counter,
     envelopes_received: Counter,
+    bytes_sent: Counter,
+    bytes_received: Counter,
     overloads: Counter,
     queued: Gauge,
     up: Gauge,
@@ -26,6 +28,8 @@ impl Meters {
             frames_received: counter!(metrics::MESH_FRAMES, "peer" => peer(), "direction" => "received"),
             envelopes_sent: counter!(metrics::MESH_ENVELOPES, "peer" => peer(), "direction" => "sent"),
             envelopes_received: counter!(metrics::MESH_ENVELOPES, "peer" => peer(), "direction" => "received"),
+            bytes_sent: counter!(metrics::MESH_BYTES, "peer" => peer(), "direction" => "sent"),
+            bytes_received: counter!(metrics::MESH_BYTES, "peer" => peer(), "direction" => "received"),
             overloads: counter!(metrics::MESH_OVERLOADS, "peer" => peer()),
             queued: gauge!(metrics::MESH_QUEUED, "peer" => peer()),
             up: gauge!(metrics::MESH_LINKS, "peer" => peer()),
@@ -41,6 +45,14 @@ impl Meters {
     pub(super) fn received(&self, envelopes: usize) {
         self.frames_received.increment(1);
         self.envelopes_received.increment(envelopes as u64);
+    }
+
+    pub(super) fn bytes_sent(&self, bytes: usize) {
+        self.bytes_sent.increment(bytes as u64);
+    }
+
+    pub(super) fn bytes_received(&self, bytes: usize) {
+        self.bytes_received.increment(bytes as u64);
     }
 
     pub(super) fn overloaded(&self) {

@@ -65,6 +65,7 @@ impl Session {
         inner: &Arc<Inner>,
         frame: &[u8],
     ) -> Result<Received, Breach> {
+        self.meters.bytes_received(frame.len());
         let frame = Frame::read(frame)?;
         match frame {
             Frame::Hello(hello) => return self.hello(inner, hello),
@@ -116,7 +117,7 @@ impl Session {
             self.greet(inner, Stage::Open);
         }
         if before == Stage::Greeting {
-            self.link.send(frame::signals(&[self.heartbeat(now)]));
+            self.send(frame::signals(&[self.heartbeat(now)]));
         }
         Ok(match before {
             Stage::Greeting => Received::Opened { turn: hello.turn },
@@ -172,7 +173,7 @@ impl Session {
         if inner.handler(service).is_none() {
             self.lock().heard = Instant::now();
             let done = Signal::Done { lane, number };
-            self.link.send(frame::signals(&[done]));
+            self.send(frame::signals(&[done]));
             return Ok(());
         }
         let Some((state, tally)) = self.arrive(inner, (lane, number), envelopes)? else {
@@ -306,7 +307,7 @@ impl Session {
         if !soon {
             state.echoed = Some(now);
             let echo = Signal::Echo { sent_us };
-            self.link.send(frame::signals(&[echo]));
+            self.send(frame::signals(&[echo]));
         }
     }
 }

@@ -124,9 +124,15 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Hands a frame to the link; every one goes this way.
+    pub(super) fn send(&self, frame: Vec<u8>) {
+        self.meters.bytes_sent(frame.len());
+        self.link.send(frame);
+    }
+
     /// Says hello.
     pub(super) fn greet(&self, inner: &Inner, stage: Stage) {
-        self.link.send(frame::hello(&Hello {
+        self.send(frame::hello(&Hello {
             version: WIRE_VERSION,
             turn: self.turn,
             window: inner.tuning.limits.window,
@@ -263,7 +269,7 @@ impl Session {
         if state.stage == Stage::Open {
             state.out.flush(Instant::now(), |frame| {
                 self.meters.sent(frame.envelopes);
-                self.link.send(frame.bytes);
+                self.send(frame.bytes);
             });
         }
     }
@@ -348,7 +354,7 @@ impl Session {
             }));
         }
         self.meters.queued(state.out.queued());
-        self.link.send(frame::signals(&signals));
+        self.send(frame::signals(&signals));
         Vitality::Alive
     }
 
@@ -368,7 +374,8 @@ impl Session {
     pub(super) fn fail(&self, reason: &str) {
         self.link.close(reason);
         if let Some(inner) = self.inner.upgrade() {
-            inner.end(&self.link, reason);
+            let heard = self.lock().heard;
+            inner.end(&self.link, reason, heard);
         }
     }
 

@@ -5,7 +5,7 @@ use protocol::{
     record::{ChainHash, Record},
 };
 
-use super::{PAGE, decode};
+use super::{PAGE, events};
 use crate::{
     journal::EventSourced,
     store::{self, Error},
@@ -27,7 +27,7 @@ pub async fn replay<S: EventSourced>(
         let records = store.read(stream, head, PAGE).await?;
         for record in &records {
             follows(record, head, hash)?;
-            for event in decode::<S::Event>(record)? {
+            for event in events::<S>(record)? {
                 state.apply(&event, record.at);
             }
             (head, hash) = (record.head(), record.hash);

@@ -1,6 +1,7 @@
 //! A control node as registrar, for nodes without the store; and the other end, which answers them.
 
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use super::Membership;
 use crate::{
     cluster::{Fault, Incoming, Mesh, Peer},
     membership::Registrar,
-    store::{Answer, EntryRefusal, Error, Survey},
+    store::{Answer, EntryRefusal, Error, ShardRow, Survey},
 };
 
 /// How long a control node may take to answer; a renewal has time for another after it.
@@ -38,7 +39,10 @@ enum Ask {
     SetState {
         state: MemberState,
     },
-    Survey,
+    /// Who is there, and the shards unless they are those of this mark.
+    Survey {
+        known: Option<u64>,
+    },
     /// Between control nodes: something has changed in the store.
     Look,
 }
@@ -49,8 +53,22 @@ enum Reply {
     Entered(Result<(), EntryRefusal>),
     Renewed(bool),
     Set,
-    Survey(Survey),
+    Survey {
+        survey: Box<Survey>,
+        /// Of the shards; they are left out when whoever asked knows them, because a thin link has
+        /// more important things to carry.
+        mark: u64,
+    },
     Looked,
+}
+
+/// Tells one state of all shards from another.
+fn mark(shards: &[ShardRow]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for shard in shards {
+        (shard.owner.map(NodeId::uuid), shard.epoch.to_i64()).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Reaches the store through whichever control node answers.
@@ -59,6 +77,8 @@ pub struct SponsorRegistrar {
     mesh: Mesh,
     /// Who answered last: asked first the next time.
     sponsor: Mutex<Option<NodeId>>,
+    /// The shards as they were told last, and their mark.
+    shards: Mutex<Option<(u64, Vec<ShardRow>)>>,
 }
 
 impl SponsorRegistrar {
@@ -68,6 +88,7 @@ impl SponsorRegistrar {
         Self {
             mesh,
             sponsor: Mutex::new(None),
+            shards: Mutex::new(None),
         }
     }
 
@@ -163,10 +184,17 @@ impl Registrar for SponsorRegistrar {
 
     fn survey(&self) -> Answer<'_, Survey> {
         Box::pin(async move {
-            match self.ask(&Ask::Survey).await? {
-                Reply::Survey(survey) => Ok(survey),
-                other => Err(strange(&other)),
+            let known = lock(&self.shards).as_ref().map(|(mark, _)| *mark);
+            let (mut survey, mark) = match self.ask(&Ask::Survey { known }).await? {
+                Reply::Survey { survey, mark } => (*survey, mark),
+                other => return Err(strange(&other)),
+            };
+            let mut shards = lock(&self.shards);
+            match &*shards {
+                Some((known, shards)) if *known == mark => survey.shards.clone_from(shards),
+                Some(_) | None => *shards = Some((mark, survey.shards.clone())),
             }
+            Ok(survey)
         })
     }
 }
@@ -230,6 +258,8 @@ async fn answer(
                 earlier.is_none_or(|row| row.member.name == member.name)
             });
             let entered = registrar.enter(&member, ttl, former).await;
+            // Whoever is there now may be asked for at once.
+            membership.hurry();
             Ok(Reply::Entered(entered.map_err(failed)?))
         }
         Ask::Renew { health, ttl } => {
@@ -239,9 +269,17 @@ async fn answer(
         }
         Ask::SetState { state } => {
             registrar.set_state(from, state).await.map_err(failed)?;
+            membership.hurry();
             Ok(Reply::Set)
         }
-        Ask::Survey => Ok(Reply::Survey(membership.roster().survey().clone())),
+        Ask::Survey { known } => {
+            let mut survey = Box::new(membership.roster().survey().clone());
+            let mark = mark(&survey.shards);
+            if known == Some(mark) {
+                survey.shards.clear();
+            }
+            Ok(Reply::Survey { survey, mark })
+        }
         Ask::Look => {
             membership.hurry();
             Ok(Reply::Looked)

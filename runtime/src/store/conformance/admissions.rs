@@ -13,7 +13,7 @@ use crate::store::{Error, IdentityRow, JoinToken, Shared, TokenRefusal};
 /// Later than any test runs.
 const FAR: Timestamp = Timestamp::from_micros(32_503_680_000_000_000);
 
-fn token(number: u8) -> JoinToken {
+pub(super) fn token(number: u8) -> JoinToken {
     JoinToken {
         id: Uuid::from_u128(number.into()),
         hash: ChainHash([number; 32]),

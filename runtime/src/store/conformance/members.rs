@@ -10,8 +10,11 @@ use protocol::{
 };
 use uuid::Uuid;
 
-use super::{all, append, at, task};
-use crate::store::{EntryRefusal, Error, Founding, MemberRow, Renewal, Scope, Shared, Survey};
+use super::{all, append, at, keyed, task};
+use crate::store::{
+    Appended, EntryRefusal, Error, Founding, JoinToken, MemberRow, Refusal, Renewal, Scope, Shared,
+    Survey,
+};
 
 /// Never over while a test runs.
 const LONG: Duration = Duration::from_hours(1);
@@ -36,6 +39,7 @@ fn member(number: u128, name: &str) -> Member {
         version: "0.1.0".into(),
         protocol: 1,
         started_at: at(5),
+        admin: None,
     }
 }
 
@@ -390,6 +394,35 @@ pub async fn a_claim_needs_the_shard_that_was_taken(store: Shared) -> Result<(),
     Ok(())
 }
 
+pub async fn a_stream_is_made_by_the_owner_of_its_shard(store: Shared) -> Result<(), Error> {
+    peopled(&store, 2, LONG).await?;
+    let make = async |number: u128, owner: u128, epoch: Epoch| {
+        let mut append = keyed(task(number), &format!("key-{number}"));
+        (append.record.owner, append.record.epoch) = (node(owner), epoch);
+        let mut verdicts = store.append(&[append]).await?;
+        Ok::<_, Error>(verdicts.remove(0))
+    };
+    let Some((epoch, _)) = store.take(node(1), &shards(3..4)).await? else {
+        panic!("it was free");
+    };
+    assert_eq!(make(3, 1, epoch).await?, Ok(Appended::Now));
+    store.give_back(node(1), &under(epoch, 3..4)).await?;
+    let other = 3 + u128::from(SHARDS);
+    let late = make(other, 1, epoch).await?;
+    assert!(matches!(late, Err(Refusal::Fenced { .. })), "{late:?}");
+    let Some((second, _)) = store.take(node(2), &shards(3..4)).await? else {
+        panic!("it was given back");
+    };
+    for under in [epoch, second] {
+        let late = make(other, 1, under).await?;
+        assert!(matches!(late, Err(Refusal::Fenced { .. })), "{late:?}");
+    }
+    // What was refused left no key behind, and what was made is known when it is sent again.
+    assert_eq!(make(other, 2, second).await?, Ok(Appended::Now));
+    assert_eq!(make(3, 1, epoch).await?, Ok(Appended::Before));
+    Ok(())
+}
+
 pub async fn open_streams_and_reminders_are_found_by_shard(store: Shared) -> Result<(), Error> {
     let batch: Vec<_> = (0..40)
         .map(|number| {
@@ -421,5 +454,52 @@ pub async fn open_streams_and_reminders_are_found_by_shard(store: Shared) -> Res
     assert_eq!(due, [task(37), task(33), task(27)]);
     assert_eq!(store.next_due(&of(&[2])).await?, Some(at(68)));
     assert_eq!(store.next_due(&of(&[])).await?, None);
+    Ok(())
+}
+
+/// A node that was told to drain, and whose lease is taken anew, drains.
+pub async fn who_drains_does_so_still_after_it_lost_its_lease(store: Shared) -> Result<(), Error> {
+    peopled(&store, 1, SHORT).await?;
+    store.take(node(1), &shards(0..4)).await?;
+    store.set_state(node(1), MemberState::Draining).await?;
+    lapsed(&store, 1).await?;
+    let again = member(1, "n1");
+    assert_eq!(store.enter(&again, LONG, Some(node(1))).await?, Ok(()));
+    let survey = store.survey().await?;
+    assert_eq!(row(&survey, 1).state, MemberState::Draining);
+    assert!(row(&survey, 1).lives() && owned(&survey, 1).is_empty());
+    // Only another start of it, or an operator, begins anew.
+    store.set_state(node(1), MemberState::Up).await?;
+    assert_eq!(row(&store.survey().await?, 1).state, MemberState::Up);
+    Ok(())
+}
+
+/// Members and tokens that ended long ago go; what lives, owns or counts stays.
+pub async fn what_ended_long_ago_is_forgotten(store: Shared) -> Result<(), Error> {
+    peopled(&store, 1, LONG).await?;
+    for number in 2..=4 {
+        enter(&store, number, SHORT).await?;
+    }
+    store.take(node(3), &shards(0..4)).await?;
+    store.set_state(node(4), MemberState::Removed).await?;
+    for number in 2..=4 {
+        lapsed(&store, number).await?;
+    }
+    let now = store.survey().await?.at;
+    for (number, expires_at) in [(1, at(5)), (2, now.plus(LONG))] {
+        let token = JoinToken {
+            expires_at,
+            ..super::admissions::token(number)
+        };
+        store.add_token(&token).await?;
+    }
+    assert_eq!(store.prune(LONG * 24 * 365 * 100).await?, 0);
+    assert_eq!(store.prune(LONG).await?, 1);
+    assert_eq!(store.tokens().await?.len(), 1);
+    assert_eq!(store.survey().await?.members.len(), 4);
+    assert_eq!(store.prune(Duration::ZERO).await?, 2);
+    let left = store.survey().await?.members;
+    let left: Vec<_> = left.iter().map(|row| row.member.node).collect();
+    assert_eq!(left, [node(1), node(3)]);
     Ok(())
 }

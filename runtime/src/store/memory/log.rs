@@ -71,7 +71,7 @@ impl State {
     fn fits(&self, record: &Record) -> bool {
         match self.streams.get(&record.stream) {
             Some(row) => row.head + 1 == record.seq && row.epoch <= record.epoch,
-            None => record.seq == 1,
+            None => record.seq == 1 && self.may_claim(record.stream, record.epoch, record.owner),
         }
     }
 

@@ -78,10 +78,12 @@ impl State {
         former: Option<NodeId>,
         now: Timestamp,
     ) -> Result<(), EntryRefusal> {
-        let earlier = self.members.get(&member.node);
-        if earlier.is_some_and(|seat| seat.state == MemberState::Removed) {
-            return Err(EntryRefusal::Removed);
-        }
+        let state = match self.members.get(&member.node).map(|seat| seat.state) {
+            Some(MemberState::Removed) => return Err(EntryRefusal::Removed),
+            // A lease that was lost is no reason to forget what an operator said.
+            Some(MemberState::Draining) => MemberState::Draining,
+            Some(MemberState::Up | MemberState::Left) | None => MemberState::Up,
+        };
         let namesakes = self.members.iter().filter(|(node, seat)| {
             **node != member.node && seat.sits() && seat.member.name == member.name
         });
@@ -101,7 +103,7 @@ impl State {
         let health = self.members.remove(&member.node).map(|seat| seat.health);
         let seat = Seat {
             member: member.clone(),
-            state: MemberState::Up,
+            state,
             lease_until: now.plus(ttl),
             health: health.unwrap_or_else(|| "{}".into()),
             lost: false,
@@ -240,6 +242,23 @@ impl Members for Memory {
                     row.owner = row.owner.filter(|_| !meant);
                 }
             }
+        })
+    }
+
+    fn prune(&self, older: Duration) -> Answer<'_, u64> {
+        self.with(|state| {
+            let now = self.clock.now();
+            let owners: Vec<_> = state.shards.iter().filter_map(|row| row.owner).collect();
+            let before = state.members.len() + state.tokens.len();
+            let over = |at: Timestamp| at.plus(older) < now;
+            state
+                .members
+                .retain(|node, seat| !over(seat.lease_until) || owners.contains(node));
+            state.tokens.retain(|token| {
+                let end = token.used.map_or(token.expires_at, |(at, _)| at);
+                !over(end)
+            });
+            (before - state.members.len() - state.tokens.len()) as u64
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use protocol::{entity::EntityId, epoch::Epoch, shard::slot};
+use protocol::{entity::EntityId, epoch::Epoch, record::Record, shard::slot};
 use sqlx::PgConnection;
 
 use super::{
@@ -27,7 +27,8 @@ const ROUNDS: usize = 5;
 /// commit in the other order. So each says first, by a shared lock that names the last position of
 /// before, that it is under way: readers stop there (see [`horizon`]). A stream's row is locked
 /// before its positions are drawn, so these are in the stream's order. The statement is all of the
-/// transaction: a node that freezes keeps nobody waiting.
+/// transaction: a node that freezes keeps nobody waiting. Who lost a shard, or never had it, makes
+/// no stream there, of which its owner would not know.
 const COMMIT: &str = "
     WITH new AS MATERIALIZED (
         SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
@@ -38,11 +39,17 @@ const COMMIT: &str = "
             AS new (stream, slot, kind, seq, count, head, epoch, owner, cmd_id, tenant, actor, at,
                 version, data, hash, status, open, hidden, user_id, name, parent, body, key,
                 body_hash, place)
+    ), foreign_stream AS MATERIALIZED (
+        SELECT new.stream FROM new CROSS JOIN cluster
+            JOIN shard ON shard.shard = new.slot % cluster.shards
+        WHERE new.seq = 1 AND CASE WHEN shard.owner IS NULL THEN shard.epoch >= new.epoch
+            ELSE shard.owner <> new.owner OR shard.epoch <> new.epoch END
     ), keyed AS (
         INSERT INTO idem (tenant, key, body_hash, stream, at)
         SELECT tenant, key, body_hash, stream, at FROM new
         WHERE key IS NOT NULL AND seq = 1
             AND NOT EXISTS (SELECT FROM stream WHERE stream.stream = new.stream)
+            AND stream NOT IN (SELECT stream FROM foreign_stream)
         ON CONFLICT DO NOTHING RETURNING stream
     ), made AS (
         INSERT INTO stream (stream, kind, slot, tenant, head, epoch, owner, created_at, updated_at,
@@ -50,6 +57,7 @@ const COMMIT: &str = "
         SELECT stream, kind, slot, tenant, head, epoch, owner, at, at, status, open, hidden,
             user_id, name, parent, body
         FROM new WHERE seq = 1 AND (key IS NULL OR stream IN (SELECT stream FROM keyed))
+            AND stream NOT IN (SELECT stream FROM foreign_stream)
         ON CONFLICT (stream) DO NOTHING RETURNING stream
     ), extended AS (
         UPDATE stream SET head = new.head, epoch = new.epoch, owner = new.owner,
@@ -125,7 +133,12 @@ impl Postgres {
             }
             rest.retain(|place| verdicts[*place].is_none());
             if rest.is_empty() {
-                return Ok(verdicts.into_iter().flatten().collect());
+                let verdicts: Vec<Verdict> = verdicts.into_iter().flatten().collect();
+                let committed = batch.iter().zip(&verdicts);
+                let committed = committed.filter(|(_, verdict)| verdict.is_ok());
+                self.life
+                    .committed(committed.map(|(append, _)| &append.record));
+                return Ok(verdicts);
             }
         }
         let stream = rest.first().map(|place| batch[*place].record.stream);
@@ -270,6 +283,29 @@ async fn write(
     Ok(streams(&moved)?.into_iter().collect())
 }
 
+/// Whether who makes a stream does not own its shard.
+async fn foreign(
+    connection: &mut PgConnection,
+    record: &Record,
+) -> Result<Option<Refusal>, Setback> {
+    let epoch: Option<i64> = sqlx::query_scalar(
+        "SELECT shard.epoch FROM cluster JOIN shard ON shard.shard = $1 % cluster.shards
+         WHERE CASE WHEN shard.owner IS NULL THEN shard.epoch >= $2
+               ELSE shard.owner <> $3 OR shard.epoch <> $2 END",
+    )
+    .bind(i64::from(slot(record.stream)))
+    .bind(record.epoch.to_i64())
+    .bind(record.owner.uuid().as_bytes().to_vec())
+    .fetch_optional(connection)
+    .await?;
+    let fenced = |epoch| Refusal::Fenced {
+        stream: record.stream,
+        head: 0,
+        epoch: Epoch::from_i64(epoch).unwrap_or_default(),
+    };
+    Ok(epoch.map(fenced))
+}
+
 /// Decides one append by what stands in the tables: `None` when it fits.
 async fn judge(connection: &mut PgConnection, append: &Append) -> Result<Option<Verdict>, Setback> {
     let record = &append.record;
@@ -295,6 +331,11 @@ async fn judge(connection: &mut PgConnection, append: &Append) -> Result<Option<
                 epoch: Epoch::from_i64(epoch).unwrap_or_default(),
             }),
         }));
+    }
+    if head == 0
+        && let Some(refusal) = foreign(connection, record).await?
+    {
+        return Ok(Some(Err(refusal)));
     }
     if let Some(idempotency) = &append.idempotency {
         let taken: Option<(Vec<u8>, Vec<u8>)> =

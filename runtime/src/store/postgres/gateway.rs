@@ -7,10 +7,14 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use super::life::Life;
 use crate::store::{Answer, Error, fault};
 
 /// How often work is begun anew, at most.
 const REPEATS: u32 = 5;
+
+/// How long a caller waits for a connection, of which the server may give no more.
+const QUEUEING: Duration = Duration::from_secs(3);
 
 /// What a pool is for.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +23,8 @@ pub(super) enum Purpose {
     Work,
     /// Leases: whatever keeps the other connections busy must not cost the lease.
     Leases,
+    /// Lists, from a copy of the database: there is the database itself if it does not answer.
+    Browsing,
 }
 
 impl Purpose {
@@ -26,17 +32,40 @@ impl Purpose {
         match self {
             Self::Work => 8,
             Self::Leases => 2,
+            Self::Browsing => 4,
         }
     }
 
-    /// How long a caller waits for a connection, and then for the end of its work.
+    /// How operators see its connections in `pg_stat_activity`.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Work => "troupe",
+            Self::Leases => "troupe-leases",
+            Self::Browsing => "troupe-replica",
+        }
+    }
+
+    /// How long connections are kept. A server that takes no more of them must not cost the lease:
+    /// those are opened at once and never given up while they are sound.
+    fn kept(self, options: PgPoolOptions) -> PgPoolOptions {
+        match self {
+            Self::Work | Self::Browsing => options,
+            Self::Leases => options
+                .min_connections(self.connections())
+                .idle_timeout(None)
+                .max_lifetime(None),
+        }
+    }
+
+    /// How long a caller waits for the end of its work.
     ///
     /// The server's own limits come first. This is for a server that says nothing more, as one
     /// that is frozen.
-    const fn patience(self) -> Duration {
+    pub(super) const fn patience(self) -> Duration {
         match self {
             Self::Work => Duration::from_secs(8),
             Self::Leases => Duration::from_secs(3),
+            Self::Browsing => Duration::from_secs(2),
         }
     }
 
@@ -45,12 +74,17 @@ impl Purpose {
     const fn limits(self) -> &'static str {
         match self {
             Self::Work => {
-                "SET statement_timeout = '5s'; SET lock_timeout = '2s';
+                // Whoever finds a table locked, by an operator say, is told so before it waits for long;
+                // between nodes no lock is held for a tenth of that.
+                "SET statement_timeout = '5s'; SET lock_timeout = '1s';
                  SET idle_in_transaction_session_timeout = '5s'"
             }
             Self::Leases => {
                 "SET statement_timeout = '2s'; SET lock_timeout = '2s';
                  SET idle_in_transaction_session_timeout = '1s'"
+            }
+            Self::Browsing => {
+                "SET statement_timeout = '2s'; SET default_transaction_read_only = on"
             }
         }
     }
@@ -117,17 +151,22 @@ pub(in crate::store) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn connect(options: PgConnectOptions, purpose: Purpose) -> Self {
-        let pool = PgPoolOptions::new()
+    pub(super) fn connect(options: PgConnectOptions, purpose: Purpose, life: Arc<Life>) -> Self {
+        let options = options.application_name(purpose.name());
+        let pool = purpose
+            .kept(PgPoolOptions::new())
             .max_connections(purpose.connections())
-            .acquire_timeout(purpose.patience())
+            .acquire_timeout(QUEUEING)
             // A server that restarted leaves dead connections; without a sign of life, each of them
             // would cost a caller an error.
             .test_before_acquire(true)
             .after_connect(move |connection, _| {
+                let life = life.clone();
                 Box::pin(async move {
                     connection.execute(purpose.limits()).await?;
-                    Ok(())
+                    let watched = life.watch(connection).await;
+                    watched
+                        .map_err(|setback| sqlx::Error::Protocol(setback.into_error().to_string()))
                 })
             })
             // A connection that was returned in a transaction would hide all that follows in it.

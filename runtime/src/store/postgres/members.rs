@@ -195,6 +195,34 @@ impl Members for Postgres {
             })
         }))
     }
+
+    fn prune(&self, older: Duration) -> Answer<'_, u64> {
+        Box::pin(self.leases.transact(Cut::Repeat, move |connection| {
+            Box::pin(prune(connection, older))
+        }))
+    }
+}
+
+/// Forgets what ended before a moment of the server's clock.
+async fn prune(connection: &mut PgConnection, older: Duration) -> Result<u64, Setback> {
+    one_at_a_time(connection).await?;
+    let members = sqlx::query(concat!(
+        "DELETE FROM member WHERE lease_until < ",
+        clock!(),
+        " - $1 AND NOT EXISTS (SELECT FROM shard WHERE owner = member.node)"
+    ))
+    .bind(micros(older))
+    .execute(&mut *connection)
+    .await?;
+    let tokens = sqlx::query(concat!(
+        "DELETE FROM token WHERE coalesce(used_at, expires_at) < ",
+        clock!(),
+        " - $1"
+    ))
+    .bind(micros(older))
+    .execute(connection)
+    .await?;
+    Ok(members.rows_affected() + tokens.rows_affected())
 }
 
 /// Lets one transaction at a time change who is in the cluster and who owns what.
@@ -212,13 +240,16 @@ async fn enter(
     former: Option<NodeId>,
 ) -> Result<Result<(), EntryRefusal>, Setback> {
     one_at_a_time(connection).await?;
-    let removed = sqlx::query("SELECT 1 FROM member WHERE node = $1 AND state = 'removed'")
+    let state: Option<String> = sqlx::query_scalar("SELECT state FROM member WHERE node = $1")
         .bind(bytes(member.node))
         .fetch_optional(&mut *connection)
         .await?;
-    if removed.is_some() {
-        return Ok(Err(EntryRefusal::Removed));
-    }
+    let state = match state.as_deref() {
+        Some("removed") => return Ok(Err(EntryRefusal::Removed)),
+        // A lease that was lost is no reason to forget what an operator said.
+        Some("draining") => MemberState::Draining,
+        Some(_) | None => MemberState::Up,
+    };
     let held = sqlx::query(concat!(
         "SELECT node FROM member
          WHERE name = $1 AND node <> $2 AND node IS DISTINCT FROM $3 AND lease_until > ",
@@ -250,16 +281,17 @@ async fn enter(
     .await?;
     free_shards(connection).await?;
     sqlx::query(concat!(
-        "INSERT INTO member (node, name, state, announced, lease_until) VALUES ($1, $2, 'up', $3,
+        "INSERT INTO member (node, name, state, announced, lease_until) VALUES ($1, $2, $5, $3,
              $4 + ",
         clock!(),
-        ") ON CONFLICT (node) DO UPDATE SET name = excluded.name, state = 'up', lost = false,
+        ") ON CONFLICT (node) DO UPDATE SET name = excluded.name, state = $5, lost = false,
              lease_until = excluded.lease_until, announced = excluded.announced"
     ))
     .bind(bytes(member.node))
     .bind(member.name.as_str())
     .bind(rows::to_json(&member)?)
     .bind(micros(ttl))
+    .bind(state.as_str())
     .execute(connection)
     .await?;
     Ok(Ok(()))

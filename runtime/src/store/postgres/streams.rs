@@ -5,7 +5,7 @@ use protocol::{
     entity::{EntityId, EntityKind},
     record::{ChainHash, Record, Summary},
 };
-use sqlx::QueryBuilder;
+use sqlx::{PgPool, QueryBuilder};
 
 use super::{
     Postgres,
@@ -94,21 +94,11 @@ impl Streams for Postgres {
     }
 
     fn list<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>> {
-        asked(async move {
-            let mut sql = listing(query);
-            let mut rows = sql.build().fetch(self.reading()?);
-            let mut found = Vec::new();
-            // The database's idea of case depends on its locale, so the text is looked for here.
-            while found.len() < query.limit as usize
-                && let Some(row) = rows.try_next().await?
-            {
-                let row = stream_row(&row)?;
-                if query.holds(&row) {
-                    found.push(row);
-                }
-            }
-            Ok(found)
-        })
+        asked(async move { list(self.reading()?.clone(), query).await })
+    }
+
+    fn browse<'a>(&'a self, query: &'a StreamQuery) -> Answer<'a, Vec<StreamRow>> {
+        asked(Self::browse(self, move |pool| list(pool, query)))
     }
 
     fn count<'a>(&'a self, tenant: &'a str, kind: EntityKind) -> Answer<'a, Vec<(String, u64)>> {
@@ -209,6 +199,22 @@ pub(super) fn within(scope: &Scope) -> (i64, Vec<i64>) {
 }
 
 /// The page's SQL; which index serves it depends on what is asked for.
+async fn list(pool: PgPool, query: &StreamQuery) -> Result<Vec<StreamRow>, Error> {
+    let mut sql = listing(query);
+    let mut rows = sql.build().fetch(&pool);
+    let mut found = Vec::new();
+    // The database's idea of case depends on its locale, so the text is looked for here.
+    while found.len() < query.limit as usize
+        && let Some(row) = rows.try_next().await?
+    {
+        let row = stream_row(&row)?;
+        if query.holds(&row) {
+            found.push(row);
+        }
+    }
+    Ok(found)
+}
+
 fn listing(query: &StreamQuery) -> QueryBuilder<sqlx::Postgres> {
     let (least, greatest) = key::bounds(query.kind);
     let mut sql = QueryBuilder::new("SELECT * FROM stream WHERE NOT hidden AND tenant = ");

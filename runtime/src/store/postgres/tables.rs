@@ -237,14 +237,14 @@ impl Views for Postgres {
     }
 
     fn rows<'a>(&'a self, view: &'a str) -> Answer<'a, Vec<(String, String)>> {
-        asked(async move {
+        asked(self.browse(move |pool| async move {
             let rows =
                 sqlx::query_as("SELECT key, body FROM view_row WHERE view = $1 ORDER BY key")
                     .bind(view)
-                    .fetch_all(self.reading()?)
+                    .fetch_all(&pool)
                     .await?;
             Ok(rows)
-        })
+        }))
     }
 
     fn cursor<'a>(&'a self, view: &'a str) -> Answer<'a, i64> {
@@ -346,6 +346,9 @@ impl Admin for Postgres {
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
             self.work.close().await;
+            if let Some(replica) = &self.replica {
+                replica.close().await;
+            }
             self.leases.close().await;
             Ok(())
         })

@@ -2,7 +2,12 @@
 
 use std::collections::HashSet;
 
-use protocol::{entity::EntityId, epoch::Epoch, record::ChainHash, shard::slot};
+use protocol::{
+    entity::EntityId,
+    epoch::Epoch,
+    record::{ChainHash, Record},
+    shard::slot,
+};
 use sqlx::{SqliteConnection, error::BoxDynError};
 
 use super::values::{Row, Values};
@@ -18,7 +23,12 @@ static CREATE: Values = Values::new(
          status, open, hidden, user_id, name, parent, body)
      SELECT * FROM",
     16,
-    "WHERE column1 IS NOT NULL ON CONFLICT (stream) DO NOTHING RETURNING stream",
+    // Who lost the shard, or never had it, makes nothing there: its owner would not know of it.
+    "WHERE column1 IS NOT NULL AND NOT EXISTS (
+         SELECT 1 FROM cluster JOIN shard ON shard.shard = column3 % cluster.shards
+         WHERE CASE WHEN shard.owner IS NULL THEN shard.epoch >= column7
+               ELSE shard.owner <> column8 OR shard.epoch <> column7 END)
+     ON CONFLICT (stream) DO NOTHING RETURNING stream",
 );
 
 static EXTEND: Values = Values::new(
@@ -263,6 +273,29 @@ fn deliver(row: &mut Row, delivery: Delivery) -> Result<(), BoxDynError> {
     Ok(())
 }
 
+/// Whether who makes a stream does not own its shard.
+async fn foreign(
+    connection: &mut SqliteConnection,
+    record: &Record,
+) -> Result<Option<Refusal>, Error> {
+    let epoch: Option<i64> = sqlx::query_scalar(
+        "SELECT shard.epoch FROM cluster JOIN shard ON shard.shard = ?1 % cluster.shards
+         WHERE CASE WHEN shard.owner IS NULL THEN shard.epoch >= ?2
+               ELSE shard.owner <> ?3 OR shard.epoch <> ?2 END",
+    )
+    .bind(slot(record.stream))
+    .bind(record.epoch.to_i64())
+    .bind(record.owner.uuid().as_bytes().to_vec())
+    .fetch_optional(connection)
+    .await?;
+    let fenced = |epoch| Refusal::Fenced {
+        stream: record.stream,
+        head: 0,
+        epoch: Epoch::from_i64(epoch).unwrap_or_default(),
+    };
+    Ok(epoch.map(fenced))
+}
+
 /// Decides one append by what stands in the tables: `None` when it fits.
 async fn judge(
     connection: &mut SqliteConnection,
@@ -291,6 +324,11 @@ async fn judge(
                 epoch: Epoch::from_i64(epoch).unwrap_or_default(),
             }),
         }));
+    }
+    if head == 0
+        && let Some(refusal) = foreign(connection, record).await?
+    {
+        return Ok(Some(Err(refusal)));
     }
     if let Some(idempotency) = &append.idempotency {
         let taken: Option<(Vec<u8>, Vec<u8>)> =

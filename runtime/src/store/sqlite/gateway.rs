@@ -42,6 +42,15 @@ impl Gateway {
         }
     }
 
+    /// One that never writes: another process does.
+    pub(super) fn closed(options: SqliteConnectOptions, folder: PathBuf) -> Self {
+        Self {
+            options,
+            folder,
+            slot: Arc::new(Mutex::new(Slot::Closed)),
+        }
+    }
+
     /// Does `work` in a transaction: committed when it answers, undone when it fails.
     pub(in crate::store) async fn write<T, W>(&self, work: W) -> Result<T, Error>
     where
@@ -111,7 +120,7 @@ impl Gateway {
                 Ok(disk) if disk.f_bavail * disk.f_frsize < SPARE_BYTES => Error::Full,
                 Ok(_) | Err(_) => Error::Unavailable(reason),
             },
-            Error::Full | Error::Corrupt(_) | Error::Unusable(_) => error,
+            Error::Full | Error::Busy(_) | Error::Corrupt(_) | Error::Unusable(_) => error,
         }
     }
 }

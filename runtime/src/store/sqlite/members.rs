@@ -199,6 +199,29 @@ impl Members for Sqlite {
                 }),
         )
     }
+
+    fn prune(&self, older: Duration) -> Answer<'_, u64> {
+        let clock = self.clock.clone();
+        Box::pin(self.writer.write(move |connection| {
+            Box::pin(async move {
+                let before = clock.now().as_micros()
+                    - i64::try_from(older.as_micros()).unwrap_or(i64::MAX / 4);
+                let members = sqlx::query(
+                    "DELETE FROM member WHERE lease_until < ?
+                         AND node NOT IN (SELECT owner FROM shard WHERE owner IS NOT NULL)",
+                )
+                .bind(before)
+                .execute(&mut *connection)
+                .await?;
+                let tokens =
+                    sqlx::query("DELETE FROM token WHERE coalesce(used_at, expires_at) < ?")
+                        .bind(before)
+                        .execute(connection)
+                        .await?;
+                Ok(members.rows_affected() + tokens.rows_affected())
+            })
+        }))
+    }
 }
 
 async fn enter(
@@ -208,13 +231,16 @@ async fn enter(
     former: Option<NodeId>,
     now: Timestamp,
 ) -> Result<Result<(), EntryRefusal>, Error> {
-    let removed = sqlx::query("SELECT 1 FROM member WHERE node = ? AND state = 'removed'")
+    let state: Option<String> = sqlx::query_scalar("SELECT state FROM member WHERE node = ?")
         .bind(bytes(member.node))
         .fetch_optional(&mut *connection)
         .await?;
-    if removed.is_some() {
-        return Ok(Err(EntryRefusal::Removed));
-    }
+    let state = match state.as_deref() {
+        Some("removed") => return Ok(Err(EntryRefusal::Removed)),
+        // A lease that was lost is no reason to forget what an operator said.
+        Some("draining") => MemberState::Draining,
+        Some(_) | None => MemberState::Up,
+    };
     let held = sqlx::query(concat!(
         "SELECT node FROM member WHERE name = ? AND node <> ? AND node IS NOT ? AND lease_until > ?
          AND ",
@@ -246,12 +272,13 @@ async fn enter(
     free_shards(connection).await?;
     let announced = rows::to_json(&member)?;
     sqlx::query(
-        "INSERT INTO member (node, name, state, lease_until, announced) VALUES (?, ?, 'up', ?, ?)
-         ON CONFLICT DO UPDATE SET name = excluded.name, state = 'up', lost = 0,
+        "INSERT INTO member (node, name, state, lease_until, announced) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET name = excluded.name, state = excluded.state, lost = 0,
              lease_until = excluded.lease_until, announced = excluded.announced",
     )
     .bind(bytes(member.node))
     .bind(member.name)
+    .bind(state.as_str())
     .bind(now.plus(ttl).as_micros())
     .bind(announced)
     .execute(connection)

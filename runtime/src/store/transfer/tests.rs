@@ -204,6 +204,7 @@ async fn a_store_in_use_by_a_cluster_is_not_moved() {
         version: String::new(),
         protocol: 1,
         started_at: Timestamp::default(),
+        admin: None,
     };
     let hour = std::time::Duration::from_hours(1);
     store.enter(&member, hour, None).await.unwrap().unwrap();

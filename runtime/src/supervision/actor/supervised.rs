@@ -163,6 +163,11 @@ where
 impl<M: Message> Life<M> {
     fn begin(&self, actor: ActorRef<M>) {
         self.id.store(actor.get_id().pid(), Ordering::Release);
+        if self.entry.path().starts_with("/system") {
+            let cell = actor.get_cell();
+            let killer = Box::new(move || cell.kill());
+            self.tree.set_killer(self.entry.shared_path(), killer);
+        }
         self.slot.occupy(actor, Arc::clone(&self.entry));
     }
 

@@ -133,7 +133,7 @@ impl Entry {
         &self.path
     }
 
-    pub(super) const fn shared_path(&self) -> &Arc<str> {
+    pub(in crate::supervision) const fn shared_path(&self) -> &Arc<str> {
         &self.path
     }
 

@@ -1,7 +1,7 @@
 //! Where PostgreSQL's programs lie, and as whom they run.
 
 use std::{
-    fs, io,
+    env, fs, io,
     net::TcpListener,
     os::unix::fs::chown,
     path::{Path, PathBuf},
@@ -10,6 +10,13 @@ use std::{
 
 use super::Error;
 
+/// Names the folder of the programs, when it shall not be the newest that the machine has.
+const BINDIR: &str = "TROUPE_TEST_POSTGRES_BINDIR";
+
+const SERVER: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
+
+const CLIENTS: [&str; 2] = ["psql", "pg_basebackup"];
+
 const INSTALL: &str = "PostgreSQL's server programs (initdb, pg_ctl, psql) were not found in \
     `pg_config --bindir` or /usr/lib/postgresql/*/bin; install them, on Debian and Ubuntu with \
     `apt-get install -y postgresql`";
@@ -17,41 +24,46 @@ const INSTALL: &str = "PostgreSQL's server programs (initdb, pg_ctl, psql) were 
 /// PostgreSQL refuses to run as root; one of these runs it then.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Binaries {
     folder: PathBuf,
+    clients: PathBuf,
     /// User and group that are not root's, when root runs the tests.
     other: Option<(u32, u32)>,
 }
 
 impl Binaries {
     pub(super) fn find() -> Result<Self, Error> {
-        let told = text(Command::new("pg_config").arg("--bindir")).map(PathBuf::from);
-        let mut folders: Vec<_> = fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|version| version.path().join("bin"))
-            .collect();
-        folders.sort();
-        folders.extend(told);
-        let whole = |folder: &PathBuf| {
-            let programs = ["initdb", "pg_ctl", "postgres", "psql"];
-            programs.iter().all(|program| folder.join(program).exists())
+        let named = env::var_os(BINDIR).filter(|folder| !folder.is_empty());
+        let folder = match named {
+            Some(folder) => whole(folder.into(), &SERVER)?,
+            None => installed(&[&SERVER[..], &CLIENTS[..]].concat())?,
         };
-        let folder = folders.into_iter().rev().find(whole);
-        let folder = folder.ok_or_else(|| Error(INSTALL.to_owned()))?;
+        // A package of a server alone has no clients, and those of another version do as well.
+        let clients = match whole(folder.clone(), &CLIENTS) {
+            Ok(folder) => folder,
+            Err(_) => installed(&CLIENTS)?,
+        };
         let other = if rustix::process::geteuid().is_root() {
             Some(other_user()?)
         } else {
             None
         };
-        Ok(Self { folder, other })
+        Ok(Self {
+            folder,
+            clients,
+            other,
+        })
     }
 
     /// One of the programs, run as the server's user.
     pub(super) fn command(&self, program: &str) -> Command {
-        let program = self.folder.join(program);
+        let folder = if CLIENTS.contains(&program) {
+            &self.clients
+        } else {
+            &self.folder
+        };
+        let program = folder.join(program);
         let mut command = match self.other {
             None => Command::new(program),
             Some((user, group)) => {
@@ -80,6 +92,36 @@ impl Binaries {
         chown(folder, Some(user), Some(group))
             .map_err(|error| Error(format!("{} cannot change hands: {error}", folder.display())))
     }
+}
+
+/// A folder that the environment names, so that a test runs on the version that it says and no other.
+fn whole(folder: PathBuf, programs: &[&str]) -> Result<PathBuf, Error> {
+    let missing = |program: &&&str| !folder.join(program).exists();
+    match programs.iter().find(missing) {
+        None => Ok(folder),
+        Some(program) => Err(Error(format!(
+            "{BINDIR} names {}, where there is no `{program}`",
+            folder.display()
+        ))),
+    }
+}
+
+/// The newest that the machine has.
+fn installed(programs: &[&str]) -> Result<PathBuf, Error> {
+    let told = text(Command::new("pg_config").arg("--bindir")).map(PathBuf::from);
+    let mut folders: Vec<_> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|version| version.path().join("bin"))
+        .collect();
+    folders.sort();
+    folders.extend(told);
+    let whole = folders
+        .into_iter()
+        .rev()
+        .find_map(|folder| whole(folder, programs).ok());
+    whole.ok_or_else(|| Error(INSTALL.to_owned()))
 }
 
 fn other_user() -> Result<(u32, u32), Error> {

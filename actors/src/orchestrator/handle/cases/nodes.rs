@@ -16,7 +16,7 @@ use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least};
 use crate::{
     Rejection,
     cluster::Roll,
-    orchestrator::members::{self, Clockwork},
+    orchestrator::members::{self, Clockwork, Watcher},
 };
 
 /// How long a node may take to say how it is.
@@ -210,7 +210,11 @@ impl Orchestrator {
         };
         let here = || (row.member.node == self.0.id).then(|| self.own_vitals());
         let vitals = live.or_else(here).unwrap_or_else(|| members::vitals(row));
-        members::view(row, roster, clockwork, &roll.mesh.peers_view(), vitals)
+        let watcher = Watcher {
+            node: self.0.id,
+            links: &roll.mesh.peers_view(),
+        };
+        members::view(row, roster, clockwork, watcher, vitals)
     }
 
     fn own_vitals(&self) -> Vitals {

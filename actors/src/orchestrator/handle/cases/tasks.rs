@@ -132,7 +132,7 @@ impl UseCase for ListTasks {
             before,
             limit: limit + 1,
         };
-        let mut rows = at.own()?.journal.store().list(&rows).await?;
+        let mut rows = at.own()?.journal.store().browse(&rows).await?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next_cursor = rows

@@ -51,6 +51,7 @@ fn judged(kept: Kept, lines: &[Line]) -> Verdict {
     let kill = Kill {
         node: "east".to_owned(),
         at: Timestamp::from_micros(KILLED),
+        noticed: Some(at(12)),
         back: None,
     };
     Verdict::of(&[kept], lines, &kill)
@@ -75,7 +76,8 @@ fn a_lost_attempt_that_was_made_again_is_as_promised_and_timed() {
     );
     assert!(verdict.is_good(), "{verdict:?}");
     assert_eq!((verdict.completed, verdict.running_at_kill), (1, 1));
-    assert_eq!(verdict.detection_ms, Some(3_000));
+    assert_eq!(verdict.detection_ms, Some(2_000));
+    assert_eq!(verdict.given_up_ms, Some(3_000));
     assert_eq!(verdict.recovery_ms, Some(4_000));
 }
 

@@ -36,6 +36,9 @@ async fn a_silent_peer_is_suspect_and_then_down() {
     let after = start.elapsed();
     assert!(after >= SECOND * 5 && after <= SECOND * 8, "{after:?}");
     assert!(pair.a.peers().is_empty());
+    // Not since it was given up, but since it was heard.
+    let silent = pair.a.silent(pair.b.me()).unwrap();
+    assert!(silent >= SECOND * 8 && silent <= SECOND * 13, "{silent:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,96 @@
+//! [`Asks`]: questions that wait for their answer on this node.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use protocol::{
+    id::{AgentId, NodeId, TaskId},
+    task::Outcome,
+};
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{Standing, token_hash};
+use crate::{adapter::Asker, registry::Agent, services::Services};
+
+/// Questions without an answer, by the name of the step as which they run. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asks(Arc<DashMap<String, Pending>>);
+
+/// A question that an agent works on.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(super) task: TaskId,
+    pub(super) token: [u8; 16],
+    /// Where its agent is hosted.
+    pub(super) node: NodeId,
+    pub(super) tenant: Arc<str>,
+    /// Who asked whom, its agent at the end.
+    pub(super) path: Vec<String>,
+    pub(super) until: Instant,
+    pub(super) answer: oneshot::Sender<Outcome>,
+}
+
+impl Asks {
+    /// Takes an outcome that belongs to no step of its task; answers whether it was waited for.
+    pub(crate) fn settle(&self, step: &str, token: &[u8; 16], outcome: &Outcome) -> bool {
+        let mine = |_: &String, pending: &Pending| pending.token == *token;
+        match self.0.remove_if(step, mine) {
+            Some((_, pending)) => {
+                // Whoever asked may have gone away this moment.
+                let _ = pending.answer.send(outcome.clone());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// In whose name the agent of a question asks on.
+    pub(super) fn standing(&self, from: NodeId, of: &Asker) -> Option<Standing> {
+        let pending = self.0.get(&of.step)?;
+        (pending.task == of.task && pending.node == from).then(|| Standing {
+            tenant: pending.tenant.clone(),
+            path: pending.path.clone(),
+            until: Some(pending.until),
+        })
+    }
+
+    /// Keeps a question until what this gives is dropped.
+    pub(super) fn wait(
+        &self,
+        services: &Services,
+        agent: &Agent,
+        step: &str,
+        pending: Pending,
+    ) -> Waiting {
+        let (node, token) = (pending.node, pending.token);
+        self.0.insert(step.to_owned(), pending);
+        Waiting {
+            services: services.clone(),
+            step: step.to_owned(),
+            agent: agent.id,
+            node,
+            token,
+        }
+    }
+}
+
+/// A question that is waited for; when nobody waits any more, its agent is stopped.
+pub(super) struct Waiting {
+    services: Services,
+    step: String,
+    agent: AgentId,
+    node: NodeId,
+    token: [u8; 16],
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.services.asks.0.remove(&self.step).is_none() {
+            return;
+        }
+        let hosts = &self.services.hosts;
+        if tokio::runtime::Handle::try_current().is_ok() && !hosts.around.cluster.gone(self.node) {
+            hosts.stop(self.node, self.agent, token_hash(&self.token));
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Entities that come into memory: because they are told something, or because they have work left.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use dashmap::Entry;
+use protocol::{entity::EntityId, epoch::Epoch};
+use tokio::sync::watch;
+
+use super::{Host, REACH, Seed, Slot, TellError};
+use crate::{
+    entity::{
+        Entity,
+        activation::Blame,
+        actor::{EntityActor, HostMessage},
+    },
+    metrics, store,
+    supervision::{self, Address, SpawnError},
+};
+
+/// Streams activated at once at start.
+const BATCH: u32 = 200;
+
+impl<E: Entity> Host<E> {
+    /// Activates every stream of `scope` with unfinished work that is not in memory, oldest first;
+    /// answers how many.
+    /// `since`, a moment of the boot clock, is the last sign of life of their owner before.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot list them.
+    pub async fn recover(
+        &self,
+        scope: &store::Scope,
+        since: Option<Duration>,
+    ) -> Result<u64, store::Error> {
+        let journal = &self.0.journal;
+        let store = journal.store().clone();
+        let (mut after, mut count) = (None, 0);
+        loop {
+            let mut ids = store.open(E::KIND, scope, after, BATCH).await?;
+            let Some(last) = ids.last() else {
+                return Ok(count);
+            };
+            after = Some(*last);
+            ids.retain(|id| !self.0.slots.contains_key(id));
+            for (epoch, of) in self.by_epoch(&ids) {
+                store.claim(&of, epoch, journal.owner()).await?;
+            }
+            for id in ids {
+                self.revive(id).await;
+                if let Some(since) = since {
+                    let span = journal.clock().boot().saturating_sub(since);
+                    ::metrics::histogram!(metrics::RECOVERY_SECONDS).record(span);
+                }
+                count += 1;
+            }
+        }
+    }
+
+    /// Streams that this node owns, by the epoch under which it does.
+    fn by_epoch(&self, ids: &[EntityId]) -> BTreeMap<Epoch, Vec<EntityId>> {
+        let mut groups: BTreeMap<Epoch, Vec<EntityId>> = BTreeMap::new();
+        for id in ids {
+            if let Some(epoch) = self.0.journal.holdings().activates(*id) {
+                groups.entry(epoch).or_default().push(*id);
+            }
+        }
+        groups
+    }
+
+    pub(super) fn owned(&self, id: EntityId) -> Result<Epoch, TellError> {
+        let holdings = self.0.journal.holdings();
+        holdings.activates(id).ok_or(TellError::Elsewhere(id))
+    }
+
+    /// Activates an entity that has unfinished work; the supervisor sees to it when that fails.
+    pub(in crate::entity) async fn revive(&self, id: EntityId) {
+        if let Err(error) = self.activate(id).await
+            && let Some(supervisor) = self.0.supervisor()
+        {
+            tracing::warn!(entity = %id, %error, "entity did not come back");
+            // Its next life recovers all streams anew.
+            let _ = supervisor.send_message(HostMessage::Failed(error));
+        }
+    }
+
+    /// The entity's actor, started if need be.
+    pub(in crate::entity) async fn activate(
+        &self,
+        id: EntityId,
+    ) -> Result<Address<E::Message>, TellError> {
+        let deadline = tokio::time::Instant::now() + REACH;
+        while tokio::time::Instant::now() < deadline {
+            let mut busy = match self.0.slots.entry(id) {
+                Entry::Occupied(slot) => match slot.get() {
+                    Slot::Active(address) => return Ok(address.clone()),
+                    Slot::Busy { over, .. } => over.clone(),
+                },
+                Entry::Vacant(slot) => {
+                    self.owned(id)?;
+                    let (done, over) = watch::channel(());
+                    slot.insert(Slot::Busy { over, _done: None });
+                    return self.load(id, done).await;
+                }
+            };
+            // An error says that the sender is gone: it is over.
+            let _ = tokio::time::timeout_at(deadline, busy.changed()).await;
+        }
+        Err(TellError::Unreachable(id))
+    }
+
+    /// Loads the entity in a task of its own, which a caller that gives up does not stop.
+    async fn load(
+        &self,
+        id: EntityId,
+        done: watch::Sender<()>,
+    ) -> Result<Address<E::Message>, TellError> {
+        let host = self.clone();
+        let loading = tokio::spawn(async move {
+            let loaded = host.wake(id).await;
+            if loaded.is_err() {
+                host.0.gone(id);
+            }
+            drop(done);
+            loaded
+        });
+        loading.await.unwrap_or_else(|error| {
+            Err(TellError::Activation {
+                id,
+                cause: error.to_string(),
+                blame: Blame::Entity,
+            })
+        })
+    }
+
+    async fn wake(&self, id: EntityId) -> Result<Address<E::Message>, TellError> {
+        let row =
+            self.0
+                .journal
+                .store()
+                .stream(id)
+                .await
+                .map_err(|error| TellError::Activation {
+                    id,
+                    cause: error.to_string(),
+                    blame: Blame::of(&error),
+                })?;
+        match row {
+            None => Err(TellError::NoSuchEntity(id)),
+            Some(row) => match row.parked {
+                Some(errors) => Err(TellError::Parked { id, errors }),
+                None => {
+                    self.claim(id, row.epoch).await?;
+                    self.spawn(id, row.summary.name.as_deref(), None).await
+                }
+            },
+        }
+    }
+
+    /// Makes sure that no earlier owner can append any more.
+    async fn claim(&self, id: EntityId, last: Epoch) -> Result<(), TellError> {
+        let epoch = self.owned(id)?;
+        if last == epoch {
+            return Ok(());
+        }
+        let journal = &self.0.journal;
+        let claimed = journal.store().claim(&[id], epoch, journal.owner()).await;
+        match claimed {
+            Ok(claimed) if claimed.contains(&id) => Ok(()),
+            // A later owner has it.
+            Ok(_) => Err(TellError::Elsewhere(id)),
+            Err(error) => Err(TellError::Activation {
+                id,
+                cause: error.to_string(),
+                blame: Blame::of(&error),
+            }),
+        }
+    }
+
+    pub(super) async fn spawn(
+        &self,
+        id: EntityId,
+        name: Option<&str>,
+        seed: Option<Seed>,
+    ) -> Result<Address<E::Message>, TellError> {
+        let activation = |cause: String, blame| TellError::Activation { id, cause, blame };
+        let supervisor = self.0.supervisor().ok_or_else(|| {
+            let cause = "the node is starting or stopping".to_owned();
+            activation(cause, Blame::Surroundings)
+        })?;
+        let address = Address::vacant();
+        let actor = EntityActor {
+            host: self.clone(),
+            id,
+            address: address.clone(),
+        };
+        let (place, returns) = self.0.place(id, name);
+        let spawned = supervision::spawn_in(&place, &address, actor, seed, &supervisor).await;
+        spawned.map_err(|error: SpawnError| {
+            if !returns {
+                self.0.left_place(id);
+            }
+            let blame = Blame::of(&*error.source);
+            activation(format!("{error}: {}", error.source), blame)
+        })?;
+        Ok(address)
+    }
+}
