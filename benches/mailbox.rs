@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use protocol::api::TreeQuery;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
 use runtime::{
     clock::Clock,
@@ -79,6 +80,14 @@ async fn run() -> Result<(), Failure> {
     let root = Supervisor::start(&tree, "/", Spec::root(), Vec::new(), None).await?;
     let parent = root.cell().ok_or("the root has ended")?;
 
+    // As a node's chronicle does: who changes the tree pays for being read.
+    let mut changes = tree.changes();
+    tokio::spawn(async move {
+        loop {
+            changes.take();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
     memory(&tree, &parent).await?;
     spawns(&tree, &parent).await?;
     casts(&tree, &parent).await?;
@@ -102,11 +111,15 @@ async fn memory(tree: &Tree, parent: &ActorCell) -> Result<(), Failure> {
         per_actor(more - base)
     );
     let started = Instant::now();
+    let page = tree.view(&TreeQuery::default());
+    let first = started.elapsed();
     let view = tree.snapshot("/", None);
     println!(
-        "snapshot            {} actors in {:.1} ms",
+        "tree                first page of {} in {:.1} ms (goal: 200 ms), all {} in {:.1} ms (goal: 2 s)",
+        page.nodes.len(),
+        first.as_secs_f64() * 1e3,
         view.total,
-        started.elapsed().as_secs_f64() * 1e3
+        (started.elapsed() - first).as_secs_f64() * 1e3
     );
     stop(bare, supervised).await;
     Ok(())

@@ -393,7 +393,9 @@ impl Client {
         let route = Route::to(["tree"])
             .with("path", query.path.as_deref())
             .with("depth", query.depth)
-            .with("node", query.node.as_deref());
+            .with("node", query.node.as_deref())
+            .with("after", query.after.as_deref())
+            .with("limit", query.limit);
         self.get(route).await
     }
 

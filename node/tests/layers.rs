@@ -20,7 +20,20 @@ const MACHINERY: &[&str] = &[
 ];
 
 /// Beyond [`MACHINERY`]: bodies about actors and health that the runtime itself fills in.
-const MACHINERY_BODIES: &[&str] = &["Check", "TreeNode", "TreeQuery", "TreeView"];
+const MACHINERY_BODIES: &[&str] = &[
+    "ActorView",
+    "Change",
+    "Check",
+    "FailureView",
+    "Life",
+    "LifeEvent",
+    "TreeChange",
+    "TreeDelta",
+    "TreeDiff",
+    "TreeNode",
+    "TreeQuery",
+    "TreeView",
+];
 
 /// Libraries that open a door, and the only places that name them.
 const DOORS: &[(&str, &[&str])] = &[

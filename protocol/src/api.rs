@@ -9,6 +9,7 @@ mod page;
 mod problem;
 mod system;
 mod task;
+mod tree;
 
 pub use agent::{
     AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats, HealthReport,
@@ -19,9 +20,13 @@ pub use page::Page;
 pub use problem::{FieldError, Problem};
 pub use system::{
     Check, HealthView, MemberStatus, MemberView, NewToken, NodeView, StoreView, TokenRequest,
-    TokenState, TokenView, TreeNode, TreeQuery, TreeView,
+    TokenState, TokenView,
 };
 pub use task::{
     AllocationView, Assignment, AttemptView, CancelRequest, PlanView, Provenance, ResultView,
     StepView, TaskPatch, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep, WhyView,
+};
+pub use tree::{
+    ActorView, Change, DiffQuery, EntityPart, FailureView, Life, LifeEvent, TreeChange, TreeDelta,
+    TreeDiff, TreeNode, TreeQuery, TreeView,
 };

@@ -1,12 +1,14 @@
 //! How an actor stays alive, in one place, with its memory. Knows nothing of agents or tasks.
 //!
 //! - [`supervision`]: who restarts whom, how often, and the tree that operators see.
+//! - [`chronicle`]: the past of that tree.
 //! - [`store`]: the door to the database; [`journal`]: event sourcing on top of it.
 //! - [`entity`]: virtual actors; [`reminder`], [`outbox`], [`projection`]: what follows from events.
 //! - [`cluster`]: the door to other nodes; [`membership`]: who they are; [`placement`]: who owns what.
 //! - `testkit`, a feature: what tests need around a runtime.
 //! - [`clock`]: time and chance, passed in rather than reached for.
 
+pub mod chronicle;
 pub mod clock;
 pub mod cluster;
 pub mod entity;

@@ -52,6 +52,13 @@ pub const MESH_OVERLOADS: &str = "troupe_mesh_overloads_total";
 /// Gauge: links that are up, by `peer`.
 pub const MESH_LINKS: &str = "troupe_mesh_links";
 
+/// Counter: bytes of the past that this node wrote.
+pub const CHRONICLE_BYTES: &str = "troupe_chronicle_bytes_total";
+
+pub(crate) fn chronicled(bytes: usize) {
+    metrics::counter!(CHRONICLE_BYTES).increment(bytes as u64);
+}
+
 /// Tells the recorder what each metric means; called once, after it was installed.
 pub fn describe() {
     crate::supervision::describe_metrics();
@@ -75,6 +82,11 @@ pub fn describe() {
         FAILURES,
         Unit::Count,
         "Appends whose outcome the store could not tell"
+    );
+    metrics::describe_counter!(
+        CHRONICLE_BYTES,
+        Unit::Bytes,
+        "Bytes of the past of the supervision tree that this node wrote"
     );
     describe_cluster();
     describe_mesh();

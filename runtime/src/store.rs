@@ -6,6 +6,7 @@
 mod address;
 mod admissions;
 mod batch;
+mod chronicles;
 #[cfg(any(test, feature = "testkit"))]
 pub mod conformance;
 mod fault;
@@ -32,6 +33,7 @@ use protocol::{
 
 pub use address::{Address, InvalidAddress, open, open_beside};
 pub use admissions::{Admissions, IdentityRow, JoinToken, TokenRefusal};
+pub use chronicles::{Chapter, Chronicles, Segment, SegmentKind};
 pub use members::{EntryRefusal, Founding, MemberRow, Members, Renewal, ShardRow, Survey};
 pub use memory::Memory;
 pub use postgres::Postgres;
@@ -415,6 +417,7 @@ pub trait Store:
     + Reminders
     + Outbox
     + Views
+    + Chronicles
     + Admin
     + fmt::Debug
 {
@@ -430,6 +433,7 @@ impl<T> Store for T where
         + Reminders
         + Outbox
         + Views
+        + Chronicles
         + Admin
         + fmt::Debug
 {

@@ -3,7 +3,8 @@
 //! Every actor is started by [`spawn`], or by a supervisor from a [`ChildSpec`] made with [`child`]
 //! or [`branch`]; others reach it by its [`Address`], which outlives its restarts; the [`Tree`] shows
 //! them all. [`Supervisor::start`] carries out what the rules decide: [`Strategy`] who goes down and
-//! comes up, [`Intensity`] when it is too much, [`Backoff`] how long to wait.
+//! comes up, [`Intensity`] when it is too much, [`Backoff`] how long to wait. A [`sentry`] names
+//! actors that are stuck; [`Tree::changes`] tells what became of the tree.
 
 mod actor;
 mod backoff;
@@ -16,6 +17,7 @@ mod strategy;
 mod tests;
 mod tree;
 
+pub use actor::sentry;
 pub use backoff::{Backoff, Streak};
 pub use child::{ChildSpec, Exit, Restart, Shutdown};
 pub use handle::{
@@ -25,7 +27,7 @@ pub use handle::{
 pub use intensity::{Intensity, Restarts, Verdict};
 pub(crate) use metrics::describe as describe_metrics;
 pub use strategy::{RestartPlan, Sibling, Standing, Strategy};
-pub use tree::{Failure, Guard, Status, Tree, join};
+pub use tree::{Changes, Delta, Failure, Guard, Status, Tree, join};
 
 /// How a supervisor treats its children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

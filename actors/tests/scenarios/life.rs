@@ -18,10 +18,10 @@ use protocol::{
     time::Timestamp,
 };
 use runtime::store::{
-    Admin, Admissions, Answer, Append, Appended, Census, Delivery, EntryRefusal, Error, EventLog,
-    Founding, IdentityRow, JoinToken, Members, Memory, Outbox, Ownership, Refusal, Reminders,
-    Renewal, Scope, Snapshot, Snapshots, StreamQuery, StreamRow, Streams, Survey, TokenRefusal,
-    Views,
+    Admin, Admissions, Answer, Append, Appended, Census, Chapter, Chronicles, Delivery,
+    EntryRefusal, Error, EventLog, Founding, IdentityRow, JoinToken, Members, Memory, Outbox,
+    Ownership, Refusal, Reminders, Renewal, Scope, Segment, Snapshot, Snapshots, StreamQuery,
+    StreamRow, Streams, Survey, TokenRefusal, Views,
 };
 use uuid::Uuid;
 
@@ -229,6 +229,24 @@ impl Outbox for Life {
     }
     fn postpone(&self, id: Uuid, due: Timestamp) -> Answer<'_, ()> {
         self.ask(|| self.store.postpone(id, due))
+    }
+}
+
+impl Chronicles for Life {
+    fn inscribe<'a>(&'a self, segment: &'a Segment) -> Answer<'a, ()> {
+        self.ask(|| self.store.inscribe(segment))
+    }
+    fn chapters(&self, from: Timestamp, to: Timestamp) -> Answer<'_, Vec<Chapter>> {
+        self.ask(|| self.store.chapters(from, to))
+    }
+    fn last_chapter(&self, node: NodeId) -> Answer<'_, Option<Chapter>> {
+        self.ask(|| self.store.last_chapter(node))
+    }
+    fn segments(&self, node: NodeId, chapter: u64, until: Timestamp) -> Answer<'_, Vec<Segment>> {
+        self.ask(|| self.store.segments(node, chapter, until))
+    }
+    fn forget<'a>(&'a self, chapters: &'a [(NodeId, u64)]) -> Answer<'a, ()> {
+        self.ask(|| self.store.forget(chapters))
     }
 }
 

@@ -27,6 +27,7 @@ impl Tree {
             path: self.path,
             depth: self.depth,
             node: self.node,
+            ..TreeQuery::default()
         };
         output.show(&client.tree(&query).await?)
     }

@@ -40,6 +40,9 @@ pub(super) async fn handle(
                 path: call.query.text("path").map(str::to_owned),
                 depth: call.query.get("depth")?,
                 node: call.query.text("node").map(str::to_owned),
+                after: call.query.text("after").map(str::to_owned),
+                limit: call.query.get("limit")?,
+                ..TreeQuery::default()
             };
             Answer::json(&orchestrator.tree(call.caller()?, &query).await?)
         }

@@ -69,64 +69,6 @@ pub struct StoreView {
     pub bytes: u64,
 }
 
-/// Which part of the tree is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct TreeQuery {
-    /// The path to start at; `/` when absent.
-    pub path: Option<String>,
-    /// How many levels below it; all when absent.
-    pub depth: Option<u32>,
-    /// Only actors of this node.
-    pub node: Option<String>,
-}
-
-/// The supervision tree from `path` down, parents before children.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct TreeView {
-    /// Where it starts.
-    pub path: String,
-    /// Actors below `path`, itself included.
-    pub total: u64,
-    /// The actors, sorted by path.
-    pub nodes: Vec<TreeNode>,
-}
-
-/// One actor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct TreeNode {
-    /// Where it stands, such as `/agents/reviewer`.
-    pub path: String,
-    /// What it is, such as `supervisor`, `agent`, `task`, `tool`.
-    pub kind: String,
-    /// `starting`, `running`, `backing_off`, `stopping`, `stopped` or `parked`.
-    pub state: String,
-    /// The node that it runs on.
-    pub node: String,
-    /// Messages waiting.
-    pub mailbox: u64,
-    /// Messages handled.
-    pub handled: u64,
-    /// How often it was restarted.
-    pub restarts: u32,
-    /// Why it was restarted last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-    /// When this incarnation started.
-    pub started_at: Timestamp,
-    /// The message being handled, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub current: Option<String>,
-    /// How long that has taken, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub current_ms: Option<u64>,
-    /// How many direct children it has.
-    pub children: u32,
-}
-
 /// Where a member stands as others see it: what it says of itself, and whether its lease holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -16,10 +16,7 @@ pub struct Clock(Source);
 
 #[derive(Clone)]
 enum Source {
-    System {
-        origin: Instant,
-        coarse_origin: Duration,
-    },
+    System { origin: Instant, coarse_origin: u64 },
     Test(Arc<Mutex<Hands>>),
 }
 
@@ -37,7 +34,7 @@ impl Clock {
     pub fn system() -> Self {
         Self(Source::System {
             origin: Instant::now(),
-            coarse_origin: coarse_uptime(),
+            coarse_origin: coarse_micros(),
         })
     }
 
@@ -79,9 +76,16 @@ impl Clock {
     /// message; it has an origin of its own, and does not pause.
     #[must_use]
     pub fn coarse(&self) -> Duration {
+        Duration::from_micros(self.micros())
+    }
+
+    /// The same in microseconds, which is all that is kept of it with each message.
+    #[inline]
+    #[must_use]
+    pub fn micros(&self) -> u64 {
         match &self.0 {
-            Source::System { coarse_origin, .. } => coarse_uptime().saturating_sub(*coarse_origin),
-            Source::Test(hands) => lock(hands).elapsed,
+            Source::System { coarse_origin, .. } => coarse_micros().wrapping_sub(*coarse_origin),
+            Source::Test(hands) => u64::try_from(lock(hands).elapsed.as_micros()).unwrap_or(0),
         }
     }
 }
@@ -94,19 +98,27 @@ fn since_boot() -> Duration {
 
 #[cfg(not(target_os = "linux"))]
 fn since_boot() -> Duration {
-    coarse_uptime()
+    Duration::from_micros(coarse_micros())
 }
 
 #[cfg(target_os = "linux")]
-fn coarse_uptime() -> Duration {
-    let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    Duration::try_from(since_boot).unwrap_or_default()
+#[inline]
+const fn micros_of(time: rustix::time::Timespec) -> u64 {
+    time.tv_sec.cast_unsigned() * 1_000_000 + time.tv_nsec.cast_unsigned() / 1_000
+}
+
+#[cfg(target_os = "linux")]
+#[inline]
+fn coarse_micros() -> u64 {
+    micros_of(rustix::time::clock_gettime(
+        rustix::time::ClockId::MonotonicCoarse,
+    ))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn coarse_uptime() -> Duration {
+fn coarse_micros() -> u64 {
     static ORIGIN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    ORIGIN.elapsed()
+    u64::try_from(ORIGIN.elapsed().as_micros()).unwrap_or(0)
 }
 
 impl fmt::Debug for Clock {

@@ -5,6 +5,7 @@
 
 pub mod admissions;
 pub mod append;
+pub mod chronicles;
 pub mod claim;
 pub mod effects;
 pub mod members;
@@ -107,6 +108,13 @@ macro_rules! store_conformance {
                 a_settled_delivery_is_gone,
                 a_delivery_is_added_once,
                 refused_appends_have_no_effects,
+            }
+            chronicles {
+                segments_read_back_in_order_up_to_a_moment,
+                a_segment_is_kept_once,
+                a_moment_has_the_last_chapter_of_each_start_of_a_node,
+                an_ended_chapter_says_when,
+                whole_chapters_are_forgotten,
             }
             views {
                 a_fold_writes_rows_and_cursor,

@@ -1,6 +1,7 @@
 //! The reference implementation, for tests: everything in one map behind one lock.
 
 mod admissions;
+mod chronicles;
 mod log;
 mod members;
 mod tables;
@@ -22,7 +23,8 @@ use uuid::Uuid;
 
 use self::members::Seat;
 use super::{
-    Answer, Delivery, Error, Founding, IdentityRow, JoinToken, ShardRow, Snapshot, StreamRow,
+    Answer, Chapter, Delivery, Error, Founding, IdentityRow, JoinToken, Segment, ShardRow,
+    Snapshot, StreamRow,
 };
 use crate::clock::Clock;
 
@@ -54,6 +56,8 @@ struct State {
     tokens: Vec<JoinToken>,
     identities: BTreeMap<Uuid, IdentityRow>,
     rows: BTreeMap<(String, String), String>,
+    chapters: BTreeMap<(NodeId, u64), Chapter>,
+    segments: BTreeMap<(NodeId, u64), Segment>,
     cursors: HashMap<String, i64>,
 }
 

@@ -1,13 +1,14 @@
 //! The store of a cluster: one PostgreSQL database that every control node reaches.
 //!
 //! - `gateway`: connections, and how work on them survives what happens around it.
-//! - `append`, `streams`, `members`, `admissions`, `tables`: the traits.
+//! - `append`, `streams`, `members`, `admissions`, `chronicles`, `tables`: the traits.
 //! - `migrate`: which schema the database has, and how it gets the newest; `life`: which life of
 //!   the database this is, looked at with each new connection.
 //! - `replica`: a copy that lists are read from.
 
 mod admissions;
 mod append;
+mod chronicles;
 mod gateway;
 mod life;
 mod members;

@@ -12,8 +12,8 @@ use sqlx::{Row, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{
-    Delivery, Error, Founding, IdentityRow, JoinToken, MemberRow, ShardRow, Snapshot, StreamRow,
-    key,
+    Chapter, Delivery, Error, Founding, IdentityRow, JoinToken, MemberRow, Segment, SegmentKind,
+    ShardRow, Snapshot, StreamRow, key,
 };
 
 /// A row's cells by the types that the schema uses.
@@ -157,6 +157,32 @@ pub(super) fn snapshot(row: &impl Cells) -> Result<Snapshot, Error> {
         hash: row.hash("hash")?,
         version: row.small("version")?,
         data: row.text("data")?,
+    })
+}
+
+pub(super) fn chapter(row: &impl Cells) -> Result<Chapter, Error> {
+    Ok(Chapter {
+        node: NodeId::from_uuid(row.uuid("node")?),
+        name: row.text("name")?,
+        chapter: row.position("chapter")?,
+        since: row.moment("since")?,
+        until: row.moment("until")?,
+        ended: row.maybe_number("ended")?.map(Timestamp::from_micros),
+        bytes: row.position("bytes")?,
+    })
+}
+
+pub(super) fn segment(row: &impl Cells) -> Result<Segment, Error> {
+    let kind: usize = row.small("kind")?;
+    let kind = SegmentKind::ALL.get(kind).copied();
+    Ok(Segment {
+        node: NodeId::from_uuid(row.uuid("node")?),
+        name: row.text("name")?,
+        chapter: row.position("chapter")?,
+        number: row.position("number")?,
+        kind: kind.ok_or_else(|| Error::Corrupt("a segment is of no known kind".into()))?,
+        until: row.moment("until")?,
+        data: row.bytes("data")?.to_vec(),
     })
 }
 

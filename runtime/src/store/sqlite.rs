@@ -1,11 +1,12 @@
 //! The store of a single node: one SQLite file, one writer, a few readers.
 //!
 //! - `gateway`: the writing connection.
-//! - `append`, `streams`, `members`, `admissions`, `tables`: the traits.
+//! - `append`, `streams`, `members`, `admissions`, `chronicles`, `tables`: the traits.
 //! - `migrate`: which schema the file has, and how it gets the newest.
 
 mod admissions;
 mod append;
+mod chronicles;
 mod gateway;
 mod members;
 mod migrate;

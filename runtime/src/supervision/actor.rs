@@ -1,6 +1,7 @@
 //! Runs a supervisor: hears of its children's ends and carries out the plans of the rules.
 
 mod children;
+mod sentry;
 mod supervised;
 mod watchdog;
 
@@ -14,6 +15,9 @@ use super::{
     handle::{self, Fate},
 };
 
+pub use self::sentry::sentry;
+#[cfg(test)]
+pub(super) use self::sentry::sentry_every;
 pub(super) use self::supervised::{Keeper, Supervised};
 
 /// How long a killed actor is waited for; only a handler that blocks its thread takes longer.

@@ -12,7 +12,15 @@ const FAILURES: &str = "troupe_actor_failures_total";
 /// Times that a handler went on for more than ten milliseconds without giving way, by `kind`.
 const BLOCKED: &str = "troupe_handler_blocked_total";
 
+/// Messages that were in hand for longer than handlers of their actor's `kind` may take.
+const STUCK: &str = "troupe_actor_stuck_total";
+
 pub(crate) fn describe() {
+    metrics::describe_counter!(
+        STUCK,
+        Unit::Count,
+        "Messages that were in hand for longer than allowed, by kind"
+    );
     metrics::describe_counter!(
         BLOCKED,
         Unit::Count,
@@ -41,6 +49,10 @@ pub(super) fn restarted(kind: &'static str) {
 
 pub(super) fn blocked(kind: &'static str) {
     metrics::counter!(BLOCKED, "kind" => kind).increment(1);
+}
+
+pub(super) fn stuck(kind: &'static str) {
+    metrics::counter!(STUCK, "kind" => kind).increment(1);
 }
 
 pub(super) fn failed(kind: &'static str) {

@@ -1,18 +1,38 @@
 //! Everything of this node that runs under supervision, by path.
+//!
+//! - `entry`: one row; `hand`: its message in hand; `story`: what happened to it.
+//! - `look`: rows as the API shows them; `vigil`: who has one message in hand for too long.
+//! - `changes`: what became of the tree since a reader looked last.
 
+mod changes;
 mod entry;
+mod hand;
+mod look;
+mod story;
+mod vigil;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use dashmap::DashMap;
-use protocol::api::{TreeNode, TreeView};
+use protocol::time::Timestamp;
 
-use self::entry::Entry as Row;
+use self::{
+    changes::Log,
+    entry::{Entry as Row, News},
+    vigil::Vigil,
+};
 use super::metrics;
 use crate::clock::{Clock, Dice};
 
 pub(super) use self::entry::Entry;
-pub use self::entry::{Failure, Status};
+pub use self::{
+    changes::{Changes, Delta},
+    entry::Status,
+    story::Failure,
+};
+
+/// Many, so that who walks through all rows keeps nobody out of a part for long.
+const SHARDS: usize = 128;
 
 /// The map of a node's actors: cheap to clone, one per node.
 #[derive(Clone)]
@@ -24,7 +44,14 @@ struct Inner {
     dice: Dice,
     /// Not sorted: spawns and ends are many, and who looks can wait for a sort.
     rows: DashMap<Arc<str>, Arc<Row>>,
+    log: Log,
+    vigil: Vigil,
+    /// What ends an actor in the middle of whatever it does; only what runs under `/system` has one.
+    killers: DashMap<Arc<str>, Killer>,
 }
+
+/// What ends an actor as a crash would.
+pub(super) type Killer = Box<dyn Fn() + Send + Sync>;
 
 impl Tree {
     /// An empty tree of the node `name`.
@@ -40,7 +67,10 @@ impl Tree {
             node: name.into(),
             clock,
             dice,
-            rows: DashMap::new(),
+            rows: DashMap::with_shard_amount(SHARDS),
+            log: Log::default(),
+            vigil: Vigil::default(),
+            killers: DashMap::new(),
         }))
     }
 
@@ -59,7 +89,7 @@ impl Tree {
     /// Shows work that is no actor, such as a tool call, until the guard is dropped.
     pub fn enter(&self, path: impl Into<Arc<str>>, kind: &'static str) -> Guard {
         let entry = self.insert(path.into(), kind);
-        entry.set_status(Status::Running);
+        self.set_status(&entry, Status::Running);
         Guard {
             tree: self.clone(),
             entry,
@@ -78,63 +108,17 @@ impl Tree {
         self.0.rows.is_empty()
     }
 
-    /// The last failures of the actor at `path`, the newest last.
-    #[must_use]
-    pub fn failures(&self, path: &str) -> Vec<Failure> {
-        let row = self.0.rows.get(path);
-        row.map_or_else(Vec::new, |row| row.failures())
+    /// From now on the actor can be killed by its place; a later one takes the place of this one.
+    pub(super) fn set_killer(&self, path: &Arc<str>, killer: Killer) {
+        self.0.killers.insert(Arc::clone(path), killer);
     }
 
     /// Kills the actor at `path`, one of those under `/system`, in the middle of whatever it does: for
     /// tests of what its supervisor makes of that. Answers whether there was one.
     #[must_use]
     pub fn kill(&self, path: &str) -> bool {
-        let row = self.0.rows.get(path).map(|row| Arc::clone(row.value()));
-        row.is_some_and(|row| row.kill())
-    }
-
-    /// The actors from `path` down, sorted by path, `depth` levels below it or all of them.
-    ///
-    /// The total counts all levels.
-    #[must_use]
-    pub fn snapshot(&self, path: &str, depth: Option<u32>) -> TreeView {
-        let path = match path.trim_end_matches('/') {
-            "" => "/",
-            trimmed => trimmed,
-        };
-        let rows = self.below(path);
-        let mut children = HashMap::<&str, u32>::new();
-        for parent in rows.iter().filter_map(|row| parent(row.path())) {
-            *children.entry(parent).or_default() += 1;
-        }
-        let levels = depth.map_or(usize::MAX, |depth| depth as usize);
-        let deepest = level(path).saturating_add(levels);
-        let elapsed = self.0.clock.coarse();
-        let nodes: Vec<TreeNode> = rows
-            .iter()
-            .filter(|row| level(row.path()) <= deepest)
-            .map(|row| {
-                let children = children.get(row.path()).copied().unwrap_or(0);
-                row.view(&self.0.node, children, elapsed)
-            })
-            .collect();
-        TreeView {
-            path: path.to_owned(),
-            total: rows.len() as u64,
-            nodes,
-        }
-    }
-
-    /// The rows of `path` and of all below it, sorted by path.
-    fn below(&self, path: &str) -> Vec<Arc<Row>> {
-        let is_below = |row: &str| match row.strip_prefix(path) {
-            Some(rest) => path == "/" || rest.is_empty() || rest.starts_with('/'),
-            None => false,
-        };
-        let rows = self.0.rows.iter().filter(|row| is_below(row.key()));
-        let mut rows: Vec<Arc<Row>> = rows.map(|row| Arc::clone(row.value())).collect();
-        rows.sort_unstable_by(|one, other| one.path().cmp(other.path()));
-        rows
+        let killer = self.0.killers.remove(path);
+        killer.inspect(|(_, kill)| kill()).is_some()
     }
 
     /// A new row; it takes the place of one that stands at the same path, such as of an actor that
@@ -145,7 +129,9 @@ impl Tree {
         metrics::entered(kind);
         if let Some(former) = former {
             metrics::left(former.kind());
+            self.left(&former);
         }
+        self.0.log.note(&entry);
         entry
     }
 
@@ -154,7 +140,37 @@ impl Tree {
         let stands = |_: &Arc<str>, stands: &Arc<Row>| Arc::ptr_eq(stands, entry);
         if self.0.rows.remove_if(entry.path(), stands).is_some() {
             metrics::left(entry.kind());
+            self.left(entry);
         }
+    }
+
+    fn left(&self, entry: &Arc<Row>) {
+        if self.0.log.is_read() {
+            entry.leave(self.now());
+            self.0.log.note(entry);
+        }
+    }
+
+    pub(super) fn set_status(&self, entry: &Arc<Row>, status: Status) {
+        if entry.set_status(status, self.now()) == News::Fresh {
+            self.0.log.note(entry);
+        }
+    }
+
+    /// Another incarnation of the actor begins.
+    pub(super) fn restart(&self, entry: &Arc<Row>) {
+        entry.restart(self.now());
+        self.0.log.note(entry);
+    }
+
+    /// The actor failed.
+    pub(super) fn fail(&self, entry: &Arc<Row>, error: &str) {
+        entry.fail(self.now(), error);
+        self.0.log.note(entry);
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 }
 
@@ -180,12 +196,12 @@ impl Guard {
 
     /// Shows a status other than running, such as parked.
     pub fn set_status(&self, status: Status) {
-        self.entry.set_status(status);
+        self.tree.set_status(&self.entry, status);
     }
 
     /// Shows that another incarnation of what stands here begins.
     pub fn restart(&self) {
-        self.entry.restart(self.tree.clock().now());
+        self.tree.restart(&self.entry);
     }
 
     pub(super) fn tree(&self) -> &Tree {
@@ -197,8 +213,14 @@ impl Guard {
     }
 
     /// Shows a failure; the last three are kept.
-    pub fn failed(&self, error: impl Into<String>) {
-        self.entry.fail(self.tree.clock().now(), error.into());
+    pub fn failed(&self, error: impl AsRef<str>) {
+        self.tree.fail(&self.entry, error.as_ref());
+    }
+
+    /// Shows that what stands here was on the node `from` before, which was lost or gave it away.
+    pub fn moved_from(&self, from: &str) {
+        self.entry.moved(from);
+        self.tree.0.log.note(&self.entry);
     }
 }
 
@@ -214,32 +236,20 @@ pub fn join(parent: &str, name: &str) -> Arc<str> {
     format!("{}/{name}", parent.trim_end_matches('/')).into()
 }
 
-/// How many steps `path` is from the root.
-fn level(path: &str) -> usize {
-    match path {
-        "/" => 0,
-        path => path.bytes().filter(|&byte| byte == b'/').count(),
-    }
-}
-
-/// Where the supervisor of `path` would stand.
-fn parent(path: &str) -> Option<&str> {
-    let (parent, name) = path.rsplit_once('/')?;
-    match (parent, name) {
-        ("", "") => None,
-        ("", _) => Some("/"),
-        (parent, _) => Some(parent),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use protocol::time::Timestamp;
+    use protocol::{
+        api::{Life, TreeQuery, TreeView},
+        time::Timestamp,
+    };
 
-    use super::*;
+    use super::{
+        look::{level, parent},
+        *,
+    };
     use crate::clock::TestClock;
 
     fn tree() -> (Tree, TestClock) {
@@ -285,6 +295,54 @@ mod tests {
 
         assert_eq!(paths(&tree.snapshot("/", Some(0))), ["/"]);
         assert_eq!(tree.snapshot("/none", None).total, 0);
+    }
+
+    #[test]
+    fn pages_follow_each_other_until_all_was_shown() {
+        let (tree, _) = tree();
+        let _guards: Vec<Guard> = (0..25)
+            .map(|number| tree.enter(format!("/tasks/{number:02}"), "task"))
+            .collect();
+        let mut query = TreeQuery {
+            limit: Some(10),
+            ..TreeQuery::default()
+        };
+        let (mut shown, mut sizes) = (Vec::new(), Vec::new());
+        loop {
+            let page = tree.view(&query);
+            assert_eq!(page.total, 25);
+            sizes.push(page.nodes.len());
+            shown.extend(page.nodes);
+            query.after = page.next;
+            if query.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(sizes, [10, 10, 5]);
+        assert_eq!(shown, tree.snapshot("/", None).nodes);
+    }
+
+    #[test]
+    fn an_actor_is_shown_with_its_surroundings_and_its_past() {
+        let (tree, hands) = tree();
+        let _root = tree.enter("/", "supervisor");
+        let guard = tree.enter("/a", "agent");
+        let _children: Vec<Guard> = (0..105)
+            .map(|number| tree.enter(format!("/a/{number:03}"), "tool"))
+            .collect();
+        hands.advance(Duration::from_secs(1));
+        guard.failed("no luck");
+        guard.restart();
+        let view = tree.actor("/a").unwrap();
+        assert_eq!(view.parent.as_deref(), Some("/"));
+        assert_eq!((view.row.children, view.child_paths.len()), (105, 100));
+        assert_eq!(view.child_paths[1], "/a/001");
+        assert_eq!(view.failures[0].error, "no luck");
+        let life: Vec<Life> = view.life.iter().map(|event| event.what).collect();
+        assert_eq!(life, [Life::Started, Life::Failed, Life::Restarted]);
+        assert_eq!(view.life[0].at, Timestamp::from_micros(1_000_000));
+        assert_eq!(tree.actor("/").unwrap().parent, None);
+        assert!(tree.actor("/b").is_none());
     }
 
     #[test]

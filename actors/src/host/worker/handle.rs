@@ -139,8 +139,7 @@ impl Worker {
     /// The supervision tree of this node.
     #[must_use]
     pub fn tree(&self, query: &TreeQuery) -> TreeView {
-        let path = query.path.as_deref().unwrap_or("/");
-        self.hosts.tree.snapshot(path, query.depth)
+        self.hosts.tree.view(query)
     }
 
     /// How this machine stands, as measured: shares in use from 0 to 1.

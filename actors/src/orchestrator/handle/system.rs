@@ -28,13 +28,17 @@ impl Orchestrator {
             None => Some(self.0.id),
             Some(name) => self.node_named(name),
         };
+        let at = self.0.tree.clock().now();
         let query = query.clone();
         match node {
             Some(node) => self.carry_out(caller, ShowTree { node, query }).await,
             None => Ok(TreeView {
                 path: query.path.unwrap_or_else(|| "/".to_owned()),
+                at,
                 total: 0,
                 nodes: Vec::new(),
+                next: None,
+                silent: query.node.into_iter().collect(),
             }),
         }
     }

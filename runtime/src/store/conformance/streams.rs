@@ -275,7 +275,7 @@ pub async fn sizes_are_told(store: Shared) -> Result<(), Error> {
     let census = store.census().await?;
     assert_eq!(
         (census.streams, census.open, census.records, census.schema),
-        (2, 1, 3, 1)
+        (2, 1, 3, 2)
     );
     let row = store.stream(task(1)).await?;
     assert_eq!(row.map(|row| row.updated_at), Some(at(1_002)));

@@ -5,10 +5,16 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use super::gateway::Setback;
 use crate::store::migration;
 
-const STEPS: [migration::Step; 1] = [(
-    "0001_journal",
-    include_str!("../migrations/postgres/0001_journal.sql"),
-)];
+const STEPS: [migration::Step; 2] = [
+    (
+        "0001_journal",
+        include_str!("../migrations/postgres/0001_journal.sql"),
+    ),
+    (
+        "0002_chronicle",
+        include_str!("../migrations/postgres/0002_chronicle.sql"),
+    ),
+];
 
 /// The version of the schema that this build writes.
 pub(super) const VERSION: u64 = STEPS.len() as u64;

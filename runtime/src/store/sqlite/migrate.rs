@@ -4,10 +4,16 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use crate::store::{Error, migration};
 
-const STEPS: [(&str, &str); 1] = [(
-    "0001_journal",
-    include_str!("../migrations/sqlite/0001_journal.sql"),
-)];
+const STEPS: [migration::Step; 2] = [
+    (
+        "0001_journal",
+        include_str!("../migrations/sqlite/0001_journal.sql"),
+    ),
+    (
+        "0002_chronicle",
+        include_str!("../migrations/sqlite/0002_chronicle.sql"),
+    ),
+];
 
 /// The version of the schema that this build writes.
 pub(super) const VERSION: u64 = STEPS.len() as u64;

@@ -157,7 +157,7 @@ async fn a_file_of_a_newer_build_is_refused() {
     assert!(matches!(error, Error::Unusable(_)), "{error}");
     let text = error.to_string();
     assert!(
-        text.contains("version 7") && text.contains("knows 1"),
+        text.contains("version 7") && text.contains("knows 2"),
         "{text}"
     );
 }

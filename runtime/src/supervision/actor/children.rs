@@ -69,6 +69,12 @@ struct Place {
     entry: Arc<Entry>,
 }
 
+impl Place {
+    fn shows(&self, status: Status) {
+        self.tree.set_status(&self.entry, status);
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.tree.remove(&self.entry);
@@ -228,7 +234,7 @@ impl Children {
         for key in keys {
             if let Some(child) = self.by_key.get_mut(key) {
                 child.phase = Phase::Waiting(turn);
-                child.place.entry.set_status(status);
+                child.place.shows(status);
             }
         }
         turn
@@ -257,7 +263,7 @@ impl Children {
         }
         let entry = &child.place.entry;
         if child.was_started == WasStarted::Before {
-            entry.restart(self.tree.clock().now());
+            self.tree.restart(entry);
             metrics::restarted(child.spec.kind);
         }
         child.was_started = WasStarted::Before;
@@ -288,13 +294,13 @@ impl Children {
             return Ok(());
         };
         child.phase = Phase::Down;
-        child.place.entry.set_status(Status::Stopped);
+        child.place.shows(Status::Stopped);
         let error = match &exit {
             Exit::Normal => "ended",
             Exit::Failed(error) => {
                 let entry = &child.place.entry;
                 tracing::warn!(path = entry.path(), error, "actor failed");
-                entry.fail(self.tree.clock().now(), error.clone());
+                self.tree.fail(entry, error);
                 error
             }
         };
@@ -349,10 +355,10 @@ impl Children {
         };
         if let Phase::Up(actor) = std::mem::replace(&mut child.phase, Phase::Down) {
             self.by_cell.remove(&actor.get_id());
-            child.place.entry.set_status(Status::Stopping);
+            child.place.shows(Status::Stopping);
             end(&actor, child.spec.shutdown).await;
         }
-        child.place.entry.set_status(Status::Stopped);
+        child.place.shows(Status::Stopped);
     }
 }
 

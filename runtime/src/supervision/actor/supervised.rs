@@ -4,22 +4,28 @@ use std::{
     any::Any,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
 };
 
 use futures_util::FutureExt;
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-use super::watchdog::Watched;
-use crate::supervision::{
-    Message, Status, Tree,
-    handle::{Origin, Slot},
-    metrics,
-    tree::Entry,
+use super::{
+    error_chain,
+    watchdog::{Listener, Watched},
+};
+use crate::{
+    clock::Clock,
+    supervision::{
+        Message, Status, Tree,
+        handle::{Origin, Slot},
+        metrics,
+        tree::Entry,
+    },
 };
 
 /// Who takes an actor's row out of the tree.
@@ -37,12 +43,15 @@ pub(in crate::supervision) struct Supervised<A: Actor> {
     life: Life<A::Msg>,
 }
 
+const NOBODY: u64 = u64::MAX;
+
 struct Life<M> {
     tree: Tree,
     entry: Arc<Entry>,
     slot: Arc<Slot<M>>,
     keeper: Keeper,
-    id: OnceLock<ActorId>,
+    /// The actor's number, which no other local actor ever has; [`NOBODY`] before it begins.
+    id: AtomicU64,
     is_over: AtomicBool,
 }
 
@@ -78,7 +87,7 @@ where
             entry: origin.entry,
             slot,
             keeper: origin.keeper,
-            id: OnceLock::new(),
+            id: AtomicU64::new(NOBODY),
             is_over: AtomicBool::new(false),
         };
         Self { actor, life }
@@ -111,7 +120,7 @@ where
     ) -> Result<(), ActorProcessingErr> {
         let started = AssertUnwindSafe(self.actor.post_start(myself, state)).catch_unwind();
         self.life.judge(started.await)?;
-        self.life.entry.set_status(Status::Running);
+        self.life.shows(Status::Running);
         Ok(())
     }
 
@@ -120,7 +129,7 @@ where
         myself: ActorRef<A::Msg>,
         state: &mut A::State,
     ) -> Result<(), ActorProcessingErr> {
-        self.life.entry.set_status(Status::Stopping);
+        self.life.shows(Status::Stopping);
         let stopped = AssertUnwindSafe(self.actor.post_stop(myself, state)).catch_unwind();
         self.life.judge(stopped.await)?;
         self.life.end(End::Orderly);
@@ -134,23 +143,9 @@ where
         message: A::Msg,
         state: &mut A::State,
     ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
-        let handling = self.life.take(&message);
-        let (name, entry) = (message.name(), &self.life.entry);
+        let began = self.life.take(&message);
         let handled = self.actor.handle(myself, message, state);
-        let tell = move |took: Duration| {
-            metrics::blocked(entry.kind());
-            tracing::debug!(
-                path = entry.path(),
-                message = name,
-                ?took,
-                "a handler kept its thread"
-            );
-        };
-        let handled = Watched::new(handled, self.life.tree.clock().clone(), tell);
-        handled.map(move |handled| {
-            drop(handling);
-            self.life.judge(Ok(handled))
-        })
+        Watched::new(handled, Handling(&self.life), began)
     }
 
     async fn handle_supervisor_evt(
@@ -167,19 +162,20 @@ where
 
 impl<M: Message> Life<M> {
     fn begin(&self, actor: ActorRef<M>) {
-        // An actor begins once, so that the cell is empty.
-        let _ = self.id.set(actor.get_id());
+        self.id.store(actor.get_id().pid(), Ordering::Release);
         if self.entry.path().starts_with("/system") {
             let cell = actor.get_cell();
-            self.entry.set_killer(Box::new(move || cell.kill()));
+            let killer = Box::new(move || cell.kill());
+            self.tree.set_killer(self.entry.shared_path(), killer);
         }
         self.slot.occupy(actor, Arc::clone(&self.entry));
     }
 
-    fn take(&self, message: &M) -> Handling<'_, M> {
-        let since = self.tree.clock().coarse();
+    #[inline]
+    fn take(&self, message: &M) -> u64 {
+        let since = self.tree.clock().micros();
         self.entry.take(message.name(), since);
-        Handling(self)
+        since
     }
 
     /// Passes an outcome on; a failure is the end, before anybody hears of it.
@@ -192,19 +188,29 @@ impl<M: Message> Life<M> {
             Ok(Err(error)) => error,
             Err(panic) => Panicked(panic_text(panic.as_ref())).into(),
         };
-        self.end(End::Failed);
+        self.failed(|| error_chain(failure.as_ref()));
         Err(failure)
     }
 }
 
 impl<M> Life<M> {
+    fn shows(&self, status: Status) {
+        self.tree.set_status(&self.entry, status);
+    }
+
+    /// It failed: a supervisor tells so of its children, of others it is told here.
+    fn failed(&self, error: impl FnOnce() -> String) {
+        if self.keeper == Keeper::Actor && !self.is_over.load(Ordering::Acquire) {
+            self.tree.fail(&self.entry, &error());
+        }
+        self.end(End::Failed);
+    }
+
     fn end(&self, end: End) {
         if self.is_over.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let Some(id) = self.id.get() {
-            self.slot.vacate(*id);
-        }
+        self.slot.vacate(self.id.load(Ordering::Acquire));
         if self.keeper == Keeper::Actor {
             self.tree.remove(&self.entry);
         }
@@ -217,20 +223,45 @@ impl<M> Life<M> {
 /// Whatever else ends an actor, such as a kill, drops it.
 impl<M> Drop for Life<M> {
     fn drop(&mut self) {
-        self.end(End::Failed);
+        self.failed(|| "killed".to_owned());
     }
 }
 
 /// A message in hand; a panic or a kill drops it.
 struct Handling<'a, M>(&'a Life<M>);
 
+impl<M: Message, T> Listener<Result<T, ActorProcessingErr>> for Handling<'_, M> {
+    type Told = Result<T, ActorProcessingErr>;
+
+    fn clock(&self) -> &Clock {
+        self.0.tree.clock()
+    }
+
+    fn kept(&self, took: Duration) {
+        let entry = &self.0.entry;
+        metrics::blocked(entry.kind());
+        tracing::debug!(
+            path = entry.path(),
+            message = entry.message(),
+            ?took,
+            "a handler kept its thread"
+        );
+    }
+
+    fn done(&self, outcome: Result<T, ActorProcessingErr>) -> Self::Told {
+        self.0.judge(Ok(outcome))
+    }
+}
+
 impl<M> Drop for Handling<'_, M> {
     fn drop(&mut self) {
-        self.0.entry.settle();
         // Catching the panic of each message would cost each message; ractor catches it further out.
         if thread::panicking() {
+            let message = self.0.entry.message();
             self.0.entry.panicked();
-            self.0.end(End::Failed);
+            self.0
+                .failed(|| format!("panicked while it handled {message}"));
         }
+        self.0.entry.settle();
     }
 }

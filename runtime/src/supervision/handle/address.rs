@@ -2,11 +2,14 @@
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
-use ractor::{ActorCell, ActorId, ActorRef, MessagingErr};
+use ractor::{ActorCell, ActorRef, MessagingErr};
 use tokio::{sync::oneshot, time};
 
 use super::Reply;
@@ -24,9 +27,17 @@ pub trait Message: ractor::Message {
 pub struct Address<M>(Arc<Slot<M>>);
 
 /// Where the running incarnation stands, if any.
+///
+/// Most actors have one incarnation: it is reached without a lock, which would cost each message.
 pub(in crate::supervision) struct Slot<M> {
-    live: RwLock<Option<Live<M>>>,
+    first: OnceLock<Live<M>>,
+    stage: AtomicU8,
+    later: RwLock<Option<Box<Live<M>>>>,
 }
+
+/// The first incarnation runs. In any other stage `later` tells.
+const FIRST: u8 = 1;
+const OTHER: u8 = 0;
 
 struct Live<M> {
     actor: ActorRef<M>,
@@ -38,7 +49,9 @@ impl<M: Message> Address<M> {
     #[must_use]
     pub fn vacant() -> Self {
         Self(Arc::new(Slot {
-            live: RwLock::new(None),
+            first: OnceLock::new(),
+            stage: AtomicU8::new(OTHER),
+            later: RwLock::new(None),
         }))
     }
 
@@ -155,29 +168,52 @@ impl<M: Message> Address<M> {
 }
 
 impl<M> Slot<M> {
+    #[inline]
     fn with<T>(&self, look: impl FnOnce(&Live<M>) -> T) -> Option<T> {
-        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        live.as_ref().map(look)
+        if self.stage.load(Ordering::Acquire) == FIRST {
+            return self.first.get().map(look);
+        }
+        let later = self.later.read().unwrap_or_else(PoisonError::into_inner);
+        later.as_deref().map(look)
     }
 
     /// Another incarnation takes the place.
     pub(in crate::supervision) fn occupy(&self, actor: ActorRef<M>, entry: Arc<Entry>) {
-        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        let mut later = self.later.write().unwrap_or_else(PoisonError::into_inner);
         entry.discard();
-        let former = live.replace(Live { actor, entry });
-        drop(live);
+        let former = match self.first.set(Live { actor, entry }) {
+            Ok(()) => {
+                self.stage.store(FIRST, Ordering::Release);
+                None
+            }
+            Err(live) => {
+                self.stage.store(OTHER, Ordering::Release);
+                later.replace(Box::new(live))
+            }
+        };
+        drop(later);
         drop(former);
     }
 
-    /// The incarnation `id` leaves, if it is still there.
-    pub(in crate::supervision) fn vacate(&self, id: ActorId) {
-        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        let former = live.take_if(|live| live.actor.get_id() == id);
+    /// The incarnation of this number leaves, if it is still there.
+    pub(in crate::supervision) fn vacate(&self, id: u64) {
+        let mut later = self.later.write().unwrap_or_else(PoisonError::into_inner);
+        let is_meant = |live: &Live<M>| live.actor.get_id().pid() == id;
+        if self.stage.load(Ordering::Acquire) == FIRST {
+            if let Some(first) = self.first.get().filter(|first| is_meant(first)) {
+                self.stage.store(OTHER, Ordering::Release);
+                // Who saw it a moment ago may still send to it, and count what nobody will take;
+                // the next incarnation discards that, too.
+                first.entry.discard();
+            }
+            return;
+        }
+        let former = later.take_if(|live| is_meant(live));
         // No sender holds the lock, so what is counted now is all there was.
         if let Some(former) = &former {
             former.entry.discard();
         }
-        drop(live);
+        drop(later);
         drop(former);
     }
 }

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use protocol::api::Life;
+use tokio::time::{Instant, timeout};
 
 use super::fixture::{Mishap, Order, SECOND, eager, hold, ping, root, stage, tree};
 use crate::{
     clock::{Clock, Dice},
-    supervision::{Backoff, Intensity, Rejection, Restart, Spec, Strategy, Streak, Tree, branch},
+    supervision::{
+        Backoff, Intensity, Rejection, Restart, Spec, Strategy, Streak, Tree, actor::sentry_every,
+        branch,
+    },
 };
 
 const STRATEGIES: [Strategy; 3] = [
@@ -205,6 +209,46 @@ async fn restarts_that_are_far_apart_do_not_climb() {
     assert!(root.is_running());
 }
 
+#[tokio::test]
+async fn an_actor_with_a_message_in_hand_for_too_long_is_named_and_so_is_one_that_goes_on() {
+    let (tree, (stage, _log)) = (tree(), stage());
+    tree.set_limit("puppet", Duration::from_millis(20));
+    let (spec, address) = stage.puppet("a", Restart::Permanent);
+    let children = vec![spec, sentry_every(Duration::from_millis(5), &tree)];
+    let _root = root(&tree, eager(Strategy::OneForOne), children).await;
+    let mut changes = tree.changes();
+    changes.take();
+    let permits = hold(&address).await;
+    let stuck = async {
+        loop {
+            let told = changes.take();
+            let stuck = told.life.into_iter().find(|it| it.what == Life::Stuck);
+            if let Some(stuck) = stuck {
+                return stuck;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let stuck = timeout(5 * SECOND, stuck).await.unwrap();
+    assert_eq!(stuck.path, "/a");
+    assert!(stuck.reason.unwrap().starts_with("Hold in hand for 0."));
+    assert_eq!(tree.snapshot("/a", None).nodes[0].state, "stuck");
+
+    permits.add_permits(1);
+    ping(&address).await;
+    let free = async {
+        while !changes
+            .take()
+            .rows
+            .iter()
+            .any(|row| row.state == "running" && row.path == "/a")
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(5 * SECOND, free).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_killed_root_is_known_to_have_given_up() {
     let root = root(&tree(), Spec::root(), vec![]).await;
@@ -225,14 +269,19 @@ async fn a_failing_child_waits_as_the_back_off_says_and_its_supervisor_does_not(
     let root = root(&tree, spec, children).await;
     log.expect(&["a up", "b up"]).await;
 
-    for _ in 0..8 {
+    for failures in 1..=8 {
         let before = Instant::now();
         harm(&a, "error").await;
         assert_eq!(root.which().await.unwrap().len(), 2);
         assert_eq!(ping(&b).await, 1);
         assert_eq!(before.elapsed(), Duration::ZERO);
         let state = tree.snapshot("/a", None).nodes.remove(0).state;
-        assert_eq!(state, "backing_off");
+        let expected = if failures < 3 {
+            "backing_off"
+        } else {
+            "crash_loop"
+        };
+        assert_eq!(state, expected);
 
         log.expect(&["a up"]).await;
         let wait = streak.fail(&Backoff::INFRASTRUCTURE, Duration::ZERO, dice.unit());

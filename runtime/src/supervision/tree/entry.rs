@@ -1,20 +1,16 @@
 //! What is known of one actor.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
-use protocol::{api::TreeNode, time::Timestamp};
+use protocol::{api::Life, time::Timestamp};
 
-/// So many failures are kept.
-const FAILURES: usize = 3;
-/// The length in bytes from which an error text is cut.
-const LONGEST_ERROR: usize = 1_000;
+use super::{
+    hand::{Hand, Handling},
+    story::{Episode, Story},
+};
 
 /// What an actor is doing with its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,16 +27,19 @@ pub enum Status {
     Stopped,
     /// It failed too often; a person can release it.
     Parked,
+    /// A person holds it; it goes on when it is told to.
+    Paused,
 }
 
 impl Status {
-    const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Starting,
         Self::Running,
         Self::BackingOff,
         Self::Stopping,
         Self::Stopped,
         Self::Parked,
+        Self::Paused,
     ];
 
     /// As the API shows it.
@@ -53,56 +52,58 @@ impl Status {
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
             Self::Parked => "parked",
+            Self::Paused => "paused",
         }
     }
 }
 
-/// How and when an actor failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// When its supervisor heard of it.
-    pub at: Timestamp,
-    /// The error and what caused it, or the text of the panic.
-    pub error: String,
+/// Whether something said for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// It was not so before.
+    Fresh,
+    /// It was.
+    Old,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Handling {
-    message: &'static str,
-    since: Duration,
+impl News {
+    const fn unless(before: bool) -> Self {
+        if before { Self::Old } else { Self::Fresh }
+    }
 }
 
 /// One row of the tree.
 ///
 /// Senders write `sent`, the actor what stands at the end: with so much between, they do not
 /// fight over one cache line.
+#[derive(Debug)]
 #[repr(C)]
 pub(in crate::supervision) struct Entry {
     sent: AtomicU64,
     path: Arc<str>,
     kind: &'static str,
-    failures: Mutex<VecDeque<Failure>>,
+    /// What happened to it beyond its start; most have none.
+    story: Mutex<Option<Box<Story>>>,
+    /// When this incarnation began.
     started_at: AtomicI64,
+    /// When its status changed last.
+    changed_at: AtomicI64,
     restarts: AtomicU32,
+    /// What `handled` was at the last two marks, for the rate; the lower half of it.
+    marks: [AtomicU32; 2],
     status: AtomicU8,
-    busy: AtomicBool,
     has_panicked: AtomicBool,
+    /// It waits in the log of changes to be looked at.
+    is_noted: AtomicBool,
+    /// Readers of the log have seen it.
+    is_known: AtomicBool,
+    /// The message in hand was reported for its age.
+    is_stuck: AtomicBool,
     taken: AtomicU64,
     /// What `sent` was when the actor looked last.
     seen: AtomicU64,
     handled: AtomicU64,
-    current: Mutex<Handling>,
-    /// Ends the actor as a crash would; only what runs under `/system` has one.
-    killer: Mutex<Option<Killer>>,
-}
-
-/// What ends an actor in the middle of whatever it does.
-pub(in crate::supervision) type Killer = Box<dyn Fn() + Send + Sync>;
-
-impl std::fmt::Debug for Entry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Entry({} {})", self.kind, self.path)
-    }
+    hand: Hand,
 }
 
 impl Entry {
@@ -111,40 +112,28 @@ impl Entry {
             sent: AtomicU64::new(0),
             path,
             kind,
-            failures: Mutex::default(),
+            story: Mutex::new(None),
             started_at: AtomicI64::new(now.as_micros()),
+            changed_at: AtomicI64::new(now.as_micros()),
             restarts: AtomicU32::new(0),
+            marks: Default::default(),
             status: AtomicU8::new(Status::Starting as u8),
-            busy: AtomicBool::new(false),
             has_panicked: AtomicBool::new(false),
+            is_noted: AtomicBool::new(false),
+            is_known: AtomicBool::new(false),
+            is_stuck: AtomicBool::new(false),
             taken: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             handled: AtomicU64::new(0),
-            current: Mutex::new(Handling {
-                message: "",
-                since: Duration::ZERO,
-            }),
-            killer: Mutex::default(),
+            hand: Hand::default(),
         }
     }
 
-    /// From now on the actor can be killed by its place; a later one takes the place of this one.
-    pub(in crate::supervision) fn set_killer(&self, killer: Killer) {
-        let mut held = self.killer.lock().unwrap_or_else(PoisonError::into_inner);
-        *held = Some(killer);
-    }
-
-    /// Kills the actor; answers whether there was one.
-    pub(super) fn kill(&self) -> bool {
-        let killer = self
-            .killer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        killer.inspect(|kill| kill()).is_some()
-    }
-
     pub(in crate::supervision) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(in crate::supervision) const fn shared_path(&self) -> &Arc<str> {
         &self.path
     }
 
@@ -152,25 +141,35 @@ impl Entry {
         self.kind
     }
 
-    pub(in crate::supervision) fn set_status(&self, status: Status) {
-        self.status.store(status as u8, Ordering::Release);
+    /// A status, which is news unless it was the same before.
+    pub(super) fn set_status(&self, status: Status, now: Timestamp) -> News {
+        let before = self.status.swap(status as u8, Ordering::SeqCst);
+        if before == status as u8 {
+            return News::Old;
+        }
+        self.changed_at.store(now.as_micros(), Ordering::Relaxed);
+        if status == Status::Parked {
+            self.tell(|story| {
+                let reason = story.last_error();
+                story.add(Episode::new(now, Life::Parked, reason));
+            });
+        }
+        News::Fresh
     }
 
     pub(in crate::supervision) fn status(&self) -> Status {
-        let status = self.status.load(Ordering::Acquire);
+        let status = self.status.load(Ordering::SeqCst);
         Status::ALL[usize::from(status) % Status::ALL.len()]
     }
 
-    pub(in crate::supervision) fn fail(&self, at: Timestamp, mut error: String) {
-        if error.len() > LONGEST_ERROR {
-            error.truncate(error.floor_char_boundary(LONGEST_ERROR));
-            error.push('…');
-        }
-        let mut failures = lock(&self.failures);
-        if failures.len() == FAILURES {
-            failures.pop_front();
-        }
-        failures.push_back(Failure { at, error });
+    pub(super) fn fail(&self, at: Timestamp, error: &str) {
+        self.tell(|story| story.fail(at, error));
+    }
+
+    /// It was on the node `from` before it began here.
+    pub(super) fn moved(&self, from: &str) {
+        let at = self.started_at();
+        self.tell(|story| story.move_from(at, from));
     }
 
     /// The failure that comes is a panic.
@@ -183,15 +182,115 @@ impl Entry {
         self.has_panicked.swap(false, Ordering::AcqRel)
     }
 
-    pub(super) fn failures(&self) -> Vec<Failure> {
-        lock(&self.failures).iter().cloned().collect()
-    }
-
     /// Another incarnation begins.
-    pub(in crate::supervision) fn restart(&self, now: Timestamp) {
+    pub(super) fn restart(&self, now: Timestamp) {
+        self.tell(|story| story.add(Episode::new(now, Life::Restarted, None)));
         self.restarts.fetch_add(1, Ordering::Relaxed);
         self.started_at.store(now.as_micros(), Ordering::Relaxed);
-        self.set_status(Status::Starting);
+        self.set_status(Status::Starting, now);
+    }
+
+    /// Its row is taken away, for good.
+    pub(super) fn leave(&self, now: Timestamp) {
+        self.changed_at.store(now.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Looks at what happened to it, if anything beyond its start did.
+    pub(super) fn recall<T>(&self, look: impl FnOnce(&mut Story) -> T) -> Option<T> {
+        lock(&self.story).as_deref_mut().map(look)
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Story)) {
+        let mut story = lock(&self.story);
+        change(story.get_or_insert_with(|| Box::new(Story::since(self.started_at()))));
+    }
+
+    pub(super) fn started_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.started_at.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn changed_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.changed_at.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn restarts(&self) -> u32 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn handled(&self) -> u64 {
+        self.handled.load(Ordering::Relaxed)
+    }
+
+    /// Marks what was handled so far as the newest of two marks.
+    pub(super) fn mark(&self, newest: usize) {
+        let handled = self.handled_wrapped();
+        self.marks[newest % 2].store(handled, Ordering::Relaxed);
+    }
+
+    /// Messages handled since the older mark; right while they are fewer than four thousand million.
+    pub(super) fn handled_since(&self, mark: usize) -> u32 {
+        let before = self.marks[mark % 2].load(Ordering::Relaxed);
+        self.handled_wrapped().wrapping_sub(before)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "only differences of it count, which wrap alike"
+    )]
+    fn handled_wrapped(&self) -> u32 {
+        self.handled() as u32
+    }
+
+    /// It is to be looked at; news unless it waits for that already.
+    pub(super) fn note(&self) -> News {
+        News::unless(self.is_noted.swap(true, Ordering::AcqRel))
+    }
+
+    /// It is looked at: what changes from here on is to be noted again.
+    pub(super) fn look(&self) {
+        self.is_noted.swap(false, Ordering::AcqRel);
+    }
+
+    /// Readers see it; news the first time.
+    pub(super) fn introduce(&self) -> News {
+        News::unless(self.is_known.swap(true, Ordering::AcqRel))
+    }
+
+    /// It is gone, and readers know.
+    pub(super) fn forget(&self) {
+        self.is_known.store(false, Ordering::Release);
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Acquire)
+    }
+
+    /// The message in hand has taken too long; news the first time.
+    pub(super) fn get_stuck(&self, now: Timestamp, reason: String) -> News {
+        let news = News::unless(self.is_stuck.swap(true, Ordering::AcqRel));
+        if news == News::Fresh {
+            self.tell(|story| story.add(Episode::new(now, Life::Stuck, Some(reason))));
+        }
+        news
+    }
+
+    /// The message in hand is young; news when one before was not.
+    pub(super) fn get_free(&self) -> News {
+        let was_stuck = self.is_stuck.load(Ordering::Relaxed);
+        if was_stuck {
+            self.is_stuck.store(false, Ordering::Relaxed);
+        }
+        News::unless(!was_stuck)
+    }
+
+    /// The message in hand, by name.
+    pub(in crate::supervision) fn message(&self) -> &'static str {
+        self.current().map_or("no message", |it| it.message)
+    }
+
+    /// The message in hand, if any.
+    pub(super) fn current(&self) -> Option<Handling> {
+        self.hand.holds()
     }
 
     /// A message is about to enter the mailbox.
@@ -205,7 +304,8 @@ impl Entry {
     }
 
     /// The actor takes a message out of its mailbox; only the actor calls this.
-    pub(in crate::supervision) fn take(&self, message: &'static str, since: Duration) {
+    #[inline]
+    pub(in crate::supervision) fn take(&self, message: &'static str, since: u64) {
         // A timer may put messages into the mailbox that nobody counted; they must not
         // make room for others.
         let taken = self.taken.load(Ordering::Relaxed) + 1;
@@ -216,15 +316,14 @@ impl Entry {
         if taken <= self.seen.load(Ordering::Relaxed) {
             self.taken.store(taken, Ordering::Relaxed);
         }
-        *lock(&self.current) = Handling { message, since };
-        self.busy.store(true, Ordering::Release);
+        self.hand.take(message, since);
     }
 
     /// The actor is done with the message.
     pub(in crate::supervision) fn settle(&self) {
         let handled = self.handled.load(Ordering::Relaxed) + 1;
         self.handled.store(handled, Ordering::Relaxed);
-        self.busy.store(false, Ordering::Release);
+        self.hand.settle();
     }
 
     /// The mailbox is gone with all that was in it; nobody sends at the same time.
@@ -239,26 +338,6 @@ impl Entry {
         let taken = self.taken.load(Ordering::Relaxed);
         self.sent.load(Ordering::Relaxed).saturating_sub(taken)
     }
-
-    pub(super) fn view(&self, node: &str, children: u32, elapsed: Duration) -> TreeNode {
-        let busy = self.busy.load(Ordering::Acquire);
-        let current = busy.then(|| *lock(&self.current));
-        let spent = |handling: Handling| elapsed.saturating_sub(handling.since).as_millis();
-        TreeNode {
-            path: self.path.to_string(),
-            kind: self.kind.to_owned(),
-            state: self.status().name().to_owned(),
-            node: node.to_owned(),
-            mailbox: self.depth(),
-            handled: self.handled.load(Ordering::Relaxed),
-            restarts: self.restarts.load(Ordering::Relaxed),
-            last_error: lock(&self.failures).back().map(|last| last.error.clone()),
-            started_at: Timestamp::from_micros(self.started_at.load(Ordering::Relaxed)),
-            current: current.map(|handling| handling.message.to_owned()),
-            current_ms: current.map(|handling| u64::try_from(spent(handling)).unwrap_or(u64::MAX)),
-            children,
-        }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -267,6 +346,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn entry() -> Entry {
@@ -280,47 +361,55 @@ mod tests {
         entry.send();
         entry.unsend();
         assert_eq!(entry.depth(), 1);
-        entry.take("Go", Duration::ZERO);
+        entry.take("Go", 0);
         assert_eq!(entry.depth(), 0);
     }
 
     #[test]
     fn a_message_that_nobody_counted_makes_no_room() {
         let entry = entry();
-        entry.take("Tick", Duration::ZERO);
+        entry.take("Tick", 0);
         entry.settle();
         entry.send();
         assert_eq!(entry.depth(), 1);
-        assert_eq!(entry.view("one", 0, Duration::ZERO).handled, 1);
+        assert_eq!(entry.handled(), 1);
     }
 
     #[test]
-    fn the_message_in_hand_shows_with_the_time_spent_on_it() {
+    fn the_message_in_hand_shows_with_the_moment_it_was_taken() {
         let entry = entry();
-        entry.take("Go", Duration::from_secs(1));
-        let view = entry.view("one", 0, Duration::from_secs(3));
-        assert_eq!(view.current.as_deref(), Some("Go"));
-        assert_eq!(view.current_ms, Some(2_000));
+        entry.take("Go", 1_000_000);
+        let current = entry.current().unwrap();
+        assert_eq!(
+            (current.message, current.since),
+            ("Go", Duration::from_secs(1))
+        );
         entry.settle();
-        assert_eq!(entry.view("one", 0, Duration::ZERO).current, None);
+        assert!(entry.current().is_none());
     }
 
     #[test]
     fn a_status_reads_back_as_it_was_set() {
         let entry = entry();
         for status in Status::ALL {
-            entry.set_status(status);
+            let news = entry.set_status(status, Timestamp::default());
             assert_eq!(entry.status(), status);
+            let expected = News::unless(status == Status::Starting);
+            assert_eq!(news, expected, "{status:?}");
         }
     }
 
     #[test]
-    fn a_long_error_is_cut_between_characters() {
+    fn the_messages_since_a_mark_are_counted_past_the_end_of_a_number() {
         let entry = entry();
-        entry.fail(Timestamp::default(), "é".repeat(LONGEST_ERROR));
-        let [failure] = &entry.failures()[..] else {
-            panic!("one failure must be kept");
-        };
-        assert!(failure.error.ends_with("é…") && failure.error.len() <= LONGEST_ERROR + 3);
+        entry
+            .handled
+            .store(u64::from(u32::MAX) - 1, Ordering::Relaxed);
+        entry.mark(0);
+        for _ in 0..5 {
+            entry.take("Go", 0);
+            entry.settle();
+        }
+        assert_eq!(entry.handled_since(0), 5);
     }
 }

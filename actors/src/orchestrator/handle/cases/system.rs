@@ -27,8 +27,7 @@ impl UseCase for ShowTree {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TreeView> {
         at_least(caller, Role::Viewer)?;
-        let path = self.query.path.as_deref().unwrap_or("/");
-        Ok(at.0.tree.snapshot(path, self.query.depth))
+        Ok(at.0.tree.view(&self.query))
     }
 }
 

@@ -1,0 +1,252 @@
+//! The tree as the API shows it.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use protocol::{
+    api::{ActorView, FailureView, Life, LifeEvent, TreeNode, TreeQuery, TreeView},
+    time::Timestamp,
+};
+
+use super::{
+    Failure, Row, Status, Tree,
+    story::{Episode, Story},
+    vigil::{Limits, Marks},
+};
+
+/// Rows of a page when the query names no number, and at most.
+const PAGE: usize = 1_000;
+const LARGEST_PAGE: usize = 10_000;
+
+/// So many children of an actor are named.
+const NAMED_CHILDREN: usize = 100;
+
+/// Three failures within this time are a loop.
+const LOOP: Duration = Duration::from_mins(1);
+
+impl Tree {
+    /// A page of the actors from the query's path down, sorted by path.
+    ///
+    /// The total counts all levels and pages. Which node and which moment the query names is the
+    /// caller's matter; `after` is the `next` of the page before.
+    #[must_use]
+    pub fn view(&self, query: &TreeQuery) -> TreeView {
+        let limit = query.limit.map_or(PAGE, |limit| limit as usize);
+        let after = query.after.as_deref();
+        let path = query.path.as_deref().unwrap_or("/");
+        self.page(path, query.depth, after, limit.clamp(1, LARGEST_PAGE))
+    }
+
+    /// All actors from `path` down, sorted by path, `depth` levels below it or all of them.
+    ///
+    /// The total counts all levels.
+    #[must_use]
+    pub fn snapshot(&self, path: &str, depth: Option<u32>) -> TreeView {
+        self.page(path, depth, None, usize::MAX)
+    }
+
+    /// One actor in full, but for what is durable of it.
+    #[must_use]
+    pub fn actor(&self, path: &str) -> Option<ActorView> {
+        let row = self.row(path)?;
+        let mut child_paths: Vec<String> = self
+            .below(path)
+            .iter()
+            .filter(|child| parent(child.path()) == Some(path))
+            .map(|child| child.path().to_owned())
+            .collect();
+        child_paths.sort_unstable();
+        let children = u32::try_from(child_paths.len()).unwrap_or(u32::MAX);
+        child_paths.truncate(NAMED_CHILDREN);
+        let failures = row.recall(|story| story.failures()).unwrap_or_default();
+        Some(ActorView {
+            row: self.lens().node(&row, children),
+            parent: parent(path).map(str::to_owned),
+            child_paths,
+            failures: failures.into_iter().map(FailureView::from).collect(),
+            life: self.life(&row),
+            entity: None,
+        })
+    }
+
+    /// The last failures of the actor at `path`, the newest last.
+    #[must_use]
+    pub fn failures(&self, path: &str) -> Vec<Failure> {
+        let row = self.row(path);
+        let failures = row.and_then(|row| row.recall(|story| story.failures()));
+        failures.unwrap_or_default()
+    }
+
+    pub(super) fn row(&self, path: &str) -> Option<Arc<Row>> {
+        self.0.rows.get(path).map(|row| Arc::clone(row.value()))
+    }
+
+    fn page(&self, path: &str, depth: Option<u32>, after: Option<&str>, limit: usize) -> TreeView {
+        let path = match path.trim_end_matches('/') {
+            "" => "/",
+            trimmed => trimmed,
+        };
+        let rows = self.below(path);
+        let levels = depth.map_or(usize::MAX, |depth| depth as usize);
+        let deepest = level(path).saturating_add(levels);
+        let is_shown = |row: &&Arc<Row>| {
+            level(row.path()) <= deepest && after.is_none_or(|after| row.path() > after)
+        };
+        let mut shown: Vec<&Arc<Row>> = rows.iter().filter(is_shown).collect();
+        let by_path = |one: &&Arc<Row>, other: &&Arc<Row>| one.path().cmp(other.path());
+        let is_last = shown.len() <= limit;
+        if !is_last {
+            shown.select_nth_unstable_by(limit, by_path);
+            shown.truncate(limit);
+        }
+        shown.sort_unstable_by(by_path);
+
+        let mut children: HashMap<&str, u32> = shown.iter().map(|row| (row.path(), 0)).collect();
+        for parent in rows.iter().filter_map(|row| parent(row.path())) {
+            if let Some(count) = children.get_mut(parent) {
+                *count += 1;
+            }
+        }
+        let lens = self.lens();
+        let nodes = shown.iter().map(|row| {
+            let children = children.get(row.path()).copied().unwrap_or(0);
+            lens.node(row, children)
+        });
+        let nodes: Vec<TreeNode> = nodes.collect();
+        TreeView {
+            path: path.to_owned(),
+            at: lens.now,
+            total: rows.len() as u64,
+            next: (!is_last)
+                .then(|| nodes.last().map(|last| last.path.clone()))
+                .flatten(),
+            nodes,
+            silent: Vec::new(),
+        }
+    }
+
+    /// The rows of `path` and of all below it, in no order.
+    fn below(&self, path: &str) -> Vec<Arc<Row>> {
+        let is_below = |row: &str| match row.strip_prefix(path) {
+            Some(rest) => path == "/" || rest.is_empty() || rest.starts_with('/'),
+            None => false,
+        };
+        let rows = self.0.rows.iter().filter(|row| is_below(row.key()));
+        rows.map(|row| Arc::clone(row.value())).collect()
+    }
+
+    /// What became of an actor, the newest last.
+    fn life(&self, row: &Row) -> Vec<LifeEvent> {
+        let told = |story: &mut Story| {
+            let episodes: Vec<Episode> = story.episodes().cloned().collect();
+            (story.began(), episodes)
+        };
+        let (began, episodes) = row
+            .recall(told)
+            .unwrap_or_else(|| (row.started_at(), Vec::new()));
+        let has_moved = episodes.iter().any(|it| it.what == Life::Moved);
+        let is_whole = episodes.len() < super::story::EPISODES;
+        let start = (is_whole && !has_moved).then(|| Episode::new(began, Life::Started, None));
+        let turns = start.into_iter().chain(episodes);
+        turns.map(|turn| self.event(row, turn)).collect()
+    }
+
+    /// A turn of an actor's life, as others are told.
+    fn event(&self, row: &Row, turn: Episode) -> LifeEvent {
+        let from = (turn.what == Life::Moved)
+            .then(|| row.recall(|story| story.restored_from().map(str::to_owned)));
+        LifeEvent {
+            at: turn.at,
+            node: self.0.node.clone(),
+            path: row.path().to_owned(),
+            kind: row.kind().to_owned(),
+            what: turn.what,
+            reason: turn.reason,
+            restored_from: from.flatten().flatten(),
+        }
+    }
+
+    pub(super) fn lens(&self) -> Lens<'_> {
+        Lens {
+            node: &self.0.node,
+            now: self.now(),
+            elapsed: self.0.clock.coarse(),
+            limits: self.0.vigil.limits(),
+            marks: self.0.vigil.marks(),
+        }
+    }
+}
+
+/// What all rows of one look have in common.
+pub(super) struct Lens<'a> {
+    node: &'a str,
+    pub(super) now: Timestamp,
+    elapsed: Duration,
+    limits: Limits,
+    marks: Marks,
+}
+
+impl Lens<'_> {
+    pub(super) fn node(&self, row: &Row, children: u32) -> TreeNode {
+        let current = row.current();
+        let spent = current.map(|it| self.elapsed.saturating_sub(it.since));
+        let is_stuck = spent.is_some_and(|spent| spent > self.limits.of(row.kind()));
+        let told = row.recall(|story| {
+            let loops = story.third_last_failure();
+            let loops = loops.is_some_and(|third| self.now.since(third) <= LOOP);
+            let from = story.restored_from().map(str::to_owned);
+            (loops, story.last_error(), from)
+        });
+        let (loops, last_error, restored_from) = told.unwrap_or_default();
+        let status = row.status();
+        let state = match status {
+            Status::Running if is_stuck => "stuck",
+            Status::BackingOff if loops => "crash_loop",
+            status => status.name(),
+        };
+        let mailbox = match status {
+            // Whoever sends just when the actor ends may count a message that nobody will take.
+            Status::BackingOff | Status::Stopped | Status::Parked => 0,
+            Status::Starting | Status::Running | Status::Stopping | Status::Paused => row.depth(),
+        };
+        TreeNode {
+            path: row.path().to_owned(),
+            kind: row.kind().to_owned(),
+            state: state.to_owned(),
+            node: self.node.to_owned(),
+            mailbox,
+            handled: row.handled(),
+            rate: self.marks.rate(row, self.elapsed),
+            restarts: row.restarts(),
+            last_error,
+            restored_from,
+            started_at: row.started_at(),
+            current: current.map(|it| it.message.to_owned()),
+            current_ms: spent.map(|spent| u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)),
+            children,
+        }
+    }
+}
+
+impl From<Failure> for FailureView {
+    fn from(Failure { at, error }: Failure) -> Self {
+        Self { at, error }
+    }
+}
+
+/// How many steps `path` is from the root.
+pub(super) fn level(path: &str) -> usize {
+    match path {
+        "/" => 0,
+        path => path.bytes().filter(|&byte| byte == b'/').count(),
+    }
+}
+
+/// Where the supervisor of `path` would stand.
+pub(super) fn parent(path: &str) -> Option<&str> {
+    let (parent, name) = path.rsplit_once('/')?;
+    match (parent, name) {
+        ("", "") => None,
+        ("", _) => Some("/"),
+        (parent, _) => Some(parent),
+    }
+}

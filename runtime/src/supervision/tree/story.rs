@@ -1,0 +1,159 @@
+//! What happened to an actor, as far as it is kept: its last failures and the last turns of its life.
+
+use std::collections::VecDeque;
+
+use protocol::{api::Life, time::Timestamp};
+
+/// So many failures are kept.
+pub(super) const FAILURES: usize = 3;
+/// So many turns of a life are kept.
+pub(super) const EPISODES: usize = 20;
+/// The length in bytes from which an error text is cut.
+const LONGEST_ERROR: usize = 1_000;
+
+/// How and when an actor failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// When its supervisor heard of it.
+    pub at: Timestamp,
+    /// The error and what caused it, or the text of the panic.
+    pub error: String,
+}
+
+/// One turn of a life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Episode {
+    pub(super) at: Timestamp,
+    pub(super) what: Life,
+    pub(super) reason: Option<String>,
+}
+
+impl Episode {
+    pub(super) const fn new(at: Timestamp, what: Life, reason: Option<String>) -> Self {
+        Self { at, what, reason }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Story {
+    /// When its first incarnation began.
+    since: Timestamp,
+    restored_from: Option<Box<str>>,
+    failures: VecDeque<Failure>,
+    /// The newest last.
+    episodes: VecDeque<Episode>,
+    /// How many of the newest no reader of the log has been told.
+    untold: usize,
+}
+
+impl Story {
+    pub(super) const fn since(since: Timestamp) -> Self {
+        Self {
+            since,
+            restored_from: None,
+            failures: VecDeque::new(),
+            episodes: VecDeque::new(),
+            untold: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, episode: Episode) {
+        if self.episodes.len() == EPISODES {
+            self.episodes.pop_front();
+        }
+        self.episodes.push_back(episode);
+        self.untold = (self.untold + 1).min(EPISODES);
+    }
+
+    pub(super) fn fail(&mut self, at: Timestamp, error: &str) {
+        let error = cut(error);
+        if self.failures.len() == FAILURES {
+            self.failures.pop_front();
+        }
+        self.failures.push_back(Failure {
+            at,
+            error: error.clone(),
+        });
+        self.add(Episode::new(at, Life::Failed, Some(error)));
+    }
+
+    pub(super) fn move_from(&mut self, at: Timestamp, from: &str) {
+        self.restored_from = Some(from.into());
+        self.add(Episode::new(at, Life::Moved, None));
+    }
+
+    pub(super) fn failures(&self) -> Vec<Failure> {
+        self.failures.iter().cloned().collect()
+    }
+
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.failures.back().map(|last| last.error.clone())
+    }
+
+    pub(super) fn restored_from(&self) -> Option<&str> {
+        self.restored_from.as_deref()
+    }
+
+    pub(super) const fn began(&self) -> Timestamp {
+        self.since
+    }
+
+    pub(super) fn episodes(&self) -> impl Iterator<Item = &Episode> {
+        self.episodes.iter()
+    }
+
+    /// What no reader of the log was told; told from here on.
+    pub(super) fn take_untold(&mut self) -> Vec<Episode> {
+        let told = self.episodes.len() - self.untold.min(self.episodes.len());
+        self.untold = 0;
+        self.episodes.iter().skip(told).cloned().collect()
+    }
+
+    /// When it has failed so often that only the last `within` matters: the first of those kept.
+    pub(super) fn third_last_failure(&self) -> Option<Timestamp> {
+        let full = self.failures.len() == FAILURES;
+        let first = self.failures.front().filter(|_| full);
+        first.map(|failure| failure.at)
+    }
+
+    /// Whether the last that happened to it was a failure.
+    pub(super) fn ended_in_failure(&self) -> bool {
+        let last = self.episodes.back();
+        last.is_some_and(|last| matches!(last.what, Life::Failed | Life::Parked))
+    }
+}
+
+fn cut(error: &str) -> String {
+    if error.len() <= LONGEST_ERROR {
+        return error.to_owned();
+    }
+    format!("{}…", &error[..error.floor_char_boundary(LONGEST_ERROR)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_error_is_cut_between_characters() {
+        let mut story = Story::since(Timestamp::default());
+        story.fail(Timestamp::default(), &"é".repeat(LONGEST_ERROR));
+        let error = story.last_error().unwrap();
+        assert!(error.ends_with("é…") && error.len() <= LONGEST_ERROR + 3);
+    }
+
+    #[test]
+    fn each_turn_is_told_once_and_the_last_twenty_are_kept() {
+        let mut story = Story::since(Timestamp::default());
+        let turn = |at| Episode::new(Timestamp::from_micros(at), Life::Restarted, None);
+        story.add(turn(1));
+        assert_eq!(story.take_untold(), [turn(1)]);
+        assert_eq!(story.take_untold(), []);
+        for at in 2..40 {
+            story.add(turn(at));
+        }
+        let untold = story.take_untold();
+        assert_eq!((untold.len(), &untold[0]), (EPISODES, &turn(20)));
+        assert_eq!(story.episodes().count(), EPISODES);
+    }
+}

@@ -1,0 +1,230 @@
+//! Looks over all rows now and then: who has one message in hand for too long, and how many messages
+//! each handles in a second.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use super::{Row, Tree, entry::News};
+use crate::supervision::metrics;
+
+/// How long a handler may have a message in hand, unless its kind has a limit of its own.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// From one mark to the next; a rate is over one to two of them.
+const MARK: Duration = Duration::from_secs(5);
+
+/// A rate is never over less.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub(super) struct Vigil {
+    limits: RwLock<Limits>,
+    marks: Mutex<Marks>,
+}
+
+/// How long handlers may take, by kind; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Limits(Arc<HashMap<Box<str>, Duration>>);
+
+impl Limits {
+    pub(super) fn of(&self, kind: &str) -> Duration {
+        if self.0.is_empty() {
+            return LIMIT;
+        }
+        self.0.get(kind).copied().unwrap_or(LIMIT)
+    }
+}
+
+/// When all rows were marked the last two times.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Marks {
+    at: [Duration; 2],
+    newest: usize,
+}
+
+impl Marks {
+    /// Messages a second since the older mark.
+    pub(super) fn rate(&self, row: &Row, elapsed: Duration) -> f64 {
+        let older = 1 - self.newest;
+        let span = elapsed.saturating_sub(self.at[older]).max(SHORTEST);
+        let rate = f64::from(row.handled_since(older)) / span.as_secs_f64();
+        (rate * 10.0).round() / 10.0
+    }
+
+    /// Which mark is to be set at `elapsed`, if it is time.
+    fn turn(&mut self, elapsed: Duration) -> Option<usize> {
+        if elapsed.saturating_sub(self.at[self.newest]) < MARK {
+            return None;
+        }
+        self.newest = 1 - self.newest;
+        self.at[self.newest] = elapsed;
+        Some(self.newest)
+    }
+}
+
+impl Vigil {
+    pub(super) fn limits(&self) -> Limits {
+        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        limits.clone()
+    }
+
+    pub(super) fn marks(&self) -> Marks {
+        *self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tree {
+    /// Sets for how long a handler of actors of `kind` may have a message in hand before it counts
+    /// as stuck: five seconds unless this says otherwise.
+    pub fn set_limit(&self, kind: &str, limit: Duration) {
+        let limits = self.0.vigil.limits.write();
+        let mut limits = limits.unwrap_or_else(PoisonError::into_inner);
+        let mut all = (*limits.0).clone();
+        all.insert(kind.into(), limit);
+        *limits = Limits(Arc::new(all));
+    }
+
+    /// Looks over all rows: reports who has got stuck since the last time, and marks what rates are
+    /// counted from. The sentry calls this every few seconds.
+    pub fn inspect(&self) {
+        let elapsed = self.0.clock.coarse();
+        let limits = self.0.vigil.limits();
+        let marks = self.0.vigil.marks.lock();
+        let mark = marks.unwrap_or_else(PoisonError::into_inner).turn(elapsed);
+        let (mut stuck, mut free) = (Vec::new(), Vec::new());
+        for row in &self.0.rows {
+            if let Some(mark) = mark {
+                row.mark(mark);
+            }
+            let old = row
+                .current()
+                .filter(|it| elapsed.saturating_sub(it.since) > limits.of(row.kind()));
+            match old {
+                Some(handling) => stuck.push((Arc::clone(&row), handling)),
+                None if row.get_free() == News::Fresh => free.push(Arc::clone(&row)),
+                None => {}
+            }
+        }
+        // Outside of the walk, which keeps a part of the rows locked.
+        for (row, handling) in stuck {
+            let age = elapsed.saturating_sub(handling.since);
+            self.report(&row, handling.message, age);
+        }
+        for row in free {
+            self.0.log.note(&row);
+        }
+    }
+
+    fn report(&self, row: &Arc<Row>, message: &str, age: Duration) {
+        let reason = format!("{message} in hand for {:.1} s", age.as_secs_f64());
+        if row.get_stuck(self.now(), reason) == News::Old {
+            return;
+        }
+        metrics::stuck(row.kind());
+        tracing::warn!(
+            path = row.path(),
+            kind = row.kind(),
+            message,
+            age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            "an actor is stuck"
+        );
+        self.0.log.note(row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{api::Life, time::Timestamp};
+
+    use super::*;
+    use crate::{clock::TestClock, supervision::Status};
+
+    fn second(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    fn state(tree: &Tree) -> String {
+        tree.actor("/a").unwrap().row.state
+    }
+
+    #[test]
+    fn who_has_a_message_in_hand_for_too_long_is_reported_once() {
+        let hands = TestClock::at(Timestamp::default());
+        let tree = Tree::new("one", hands.clock());
+        tree.set_limit("patient", second(60));
+        let _hasty = tree.enter("/a", "hasty");
+        let _patient = tree.enter("/b", "patient");
+        let mut changes = tree.changes();
+        changes.take();
+        for path in ["/a", "/b"] {
+            tree.row(path).unwrap().take("Go", tree.0.clock.micros());
+        }
+
+        hands.advance(second(5));
+        tree.inspect();
+        assert_eq!(state(&tree), "running");
+        hands.advance(second(2));
+        for _ in 0..2 {
+            tree.inspect();
+        }
+        assert_eq!(state(&tree), "stuck");
+        let view = tree.actor("/a").unwrap();
+        assert_eq!(view.row.current.as_deref(), Some("Go"));
+        let delta = changes.take();
+        assert_eq!(delta.rows.len(), 1);
+        let [told] = &delta.life[..] else {
+            panic!("{:?}", delta.life)
+        };
+        assert_eq!((told.what, told.path.as_str()), (Life::Stuck, "/a"));
+        assert_eq!(told.reason.as_deref(), Some("Go in hand for 7.0 s"));
+        assert_eq!(tree.actor("/b").unwrap().row.state, "running");
+
+        tree.row("/a").unwrap().settle();
+        tree.inspect();
+        assert_eq!(state(&tree), "running");
+        assert_eq!(changes.take().rows[0].state, "running");
+    }
+
+    #[test]
+    fn a_rate_is_over_the_last_five_to_ten_seconds() {
+        let hands = TestClock::at(Timestamp::default());
+        let tree = Tree::new("one", hands.clock());
+        let _guard = tree.enter("/a", "task");
+        let row = tree.row("/a").unwrap();
+        let mut rates = Vec::new();
+        for step in 0..12 {
+            hands.advance(Duration::from_millis(2_500));
+            tree.inspect();
+            if step < 4 {
+                for _ in 0..25 {
+                    row.take("Go", 0);
+                    row.settle();
+                }
+            }
+            rates.push(tree.actor("/a").unwrap().row.rate);
+        }
+        // Of the hundred, 25 came before the mark that is five seconds old.
+        assert_eq!(rates[3], 15.0);
+        assert!(rates.iter().all(|&rate| rate <= 20.0), "{rates:?}");
+        assert_eq!(rates[11], 0.0, "{rates:?}");
+    }
+
+    #[test]
+    fn three_failures_within_a_minute_while_it_backs_off_are_a_loop() {
+        let hands = TestClock::at(Timestamp::default());
+        let tree = Tree::new("one", hands.clock());
+        let guard = tree.enter("/a", "task");
+        for _ in 0..3 {
+            assert_ne!(state(&tree), "crash_loop");
+            hands.advance(second(20));
+            guard.failed("no luck");
+            guard.set_status(Status::BackingOff);
+        }
+        assert_eq!(state(&tree), "crash_loop");
+        hands.advance(second(21));
+        assert_eq!(state(&tree), "backing_off");
+    }
+}
