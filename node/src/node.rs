@@ -175,6 +175,13 @@ impl Builder {
             mut links,
             place,
         } = stand(&config, &enrolled, admin, &clock, &dice).await?;
+        // Before anything runs that may belong to a trace.
+        #[cfg(feature = "otlp")]
+        let traces = crate::telemetry::Traces::start(
+            &config.telemetry,
+            place.membership.me().node,
+            &enrolled.name,
+        );
         let engine = Engine::start(&config, &enrolled, &dir, self.natives, part).await?;
         if let Some(links) = &mut links {
             links.open();
@@ -188,6 +195,8 @@ impl Builder {
             dir,
             name: enrolled.name,
             watching: Vec::new(),
+            #[cfg(feature = "otlp")]
+            traces,
             #[cfg(feature = "edge")]
             served: None,
         };
@@ -257,6 +266,8 @@ pub struct Node {
     dir: DataDir,
     name: String,
     watching: Vec<AbortOnDropHandle<()>>,
+    #[cfg(feature = "otlp")]
+    traces: Option<crate::telemetry::Traces>,
     #[cfg(feature = "edge")]
     served: Option<Served>,
 }
@@ -430,6 +441,10 @@ impl Node {
         self.engine.end(grace).await;
         self.place.leave().await;
         self.engine.stop().await;
+        #[cfg(feature = "otlp")]
+        if let Some(traces) = self.traces.take() {
+            traces.stop().await;
+        }
         if let Some(links) = &mut self.links {
             links.close().await;
         }

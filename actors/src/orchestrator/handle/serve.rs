@@ -3,7 +3,10 @@
 use std::{pin::Pin, sync::Arc};
 
 use protocol::{access::Caller, member::NodeRole, wire::Service};
-use runtime::cluster::{Fault, Handler, Incoming, Outcome, Peer};
+use runtime::{
+    cluster::{Fault, Handler, Incoming, Outcome, Peer},
+    trace::{self, Kind, Origin, Span},
+};
 use serde_json::value::RawValue;
 
 use super::{
@@ -104,6 +107,31 @@ impl Orchestrator {
         Ok(whole(&reply))
     }
 
+    /// Carries a use case out as a part of the trace in which the other node asked for it.
+    async fn spanned(&self, entry: &Entry, call: &Call) -> Reply {
+        let Some(asked) = trace::current_trace().filter(|trace| trace::records(*trace)) else {
+            return (entry.carry_out)(self, call).await;
+        };
+        let (at, clock) = (trace::below(asked), self.0.tree.clock());
+        let started = clock.now();
+        let reply = trace::traced(Some(at), (entry.carry_out)(self, call)).await;
+        trace::record(Span {
+            node: self.0.id,
+            at,
+            parent: Some(asked.span),
+            origin: Origin::Elsewhere,
+            name: entry.name.into(),
+            kind: Kind::Server,
+            started,
+            ended: clock.now(),
+            attributes: vec![("troupe.node.id", self.0.id.to_string().into())],
+            notes: Vec::new(),
+            links: Vec::new(),
+            error: None,
+        });
+        reply
+    }
+
     async fn reply(&self, from: &Peer, call: &[u8]) -> Reply {
         if !may_act_for_users(from) {
             return refused(from);
@@ -113,7 +141,7 @@ impl Orchestrator {
             Err(error) => return Reply::Rejected(unreadable("request", &error)),
         };
         match TABLE.iter().find(|entry| entry.name == call.name) {
-            Some(entry) => (entry.carry_out)(self, &call).await,
+            Some(entry) => self.spanned(entry, &call).await,
             None => Reply::Rejected(Rejection::Unavailable {
                 message: format!(
                     "{} does not know the request {}; see whether all nodes run the same version",

@@ -1,12 +1,12 @@
 //! What a task does once its decisions are on disk.
 
-use runtime::journal;
 use std::sync::Arc;
 
 use protocol::{
     id::{AgentId, NodeId},
     task::TokenHash,
 };
+use runtime::{journal, trace::Span};
 use tokio::sync::oneshot;
 
 use super::{Answer, Cx};
@@ -20,6 +20,8 @@ pub(super) enum Effect {
     Stop(NodeId, AgentId, TokenHash),
     /// The task is over: another may come in its place.
     Leave,
+    /// Something is over that belongs to a trace.
+    Record(Box<Span>),
     /// Answer a client.
     Reply(Answer, Result<(), Rejection>),
     /// Tell the sender of a result that it may forget it.
@@ -32,6 +34,7 @@ impl std::fmt::Debug for Effect {
             Self::Dispatch(..) => "Dispatch",
             Self::Stop(..) => "Stop",
             Self::Leave => "Leave",
+            Self::Record(_) => "Record",
             Self::Reply(..) => "Reply",
             Self::Acknowledge(_) => "Acknowledge",
         })
@@ -46,6 +49,7 @@ pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
             Effect::Dispatch(agent, run) => cx.services.hosts.dispatch(&agent, run),
             Effect::Stop(node, agent, token) => cx.services.hosts.stop(node, agent, token),
             Effect::Leave => cx.services.admission.leave(),
+            Effect::Record(span) => runtime::trace::record(*span),
             // Nobody waits any more: no answer is needed.
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
             Effect::Acknowledge(sender) => drop(sender.send(())),

@@ -17,7 +17,7 @@ use crate::{
     allocator::{Ask, Grant, Pin, Requirement},
     host::{Report, Run},
     registry::Agent,
-    task::{Attempt, Step, Task, rules::Assignee},
+    task::{Attempt, Step, Task, rules::Assignee, trace},
 };
 
 /// Gives every ready step to an agent that is free now; asks the allocator to look for the others.
@@ -136,6 +136,10 @@ fn call(cx: &Cx, step: &Step, attempt: &Attempt, of_agent: Option<Duration>) -> 
         input: step.spec.input.clone(),
         needs: cx.state.needs(step),
         timeout,
+        trace: cx
+            .state
+            .trace
+            .map(|asked| trace::attempt_place(task_id(cx), asked, attempt)),
     }
 }
 

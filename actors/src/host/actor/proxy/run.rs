@@ -6,7 +6,10 @@ use futures_util::FutureExt;
 use protocol::{
     plan::Effect,
     task::{Failure, Outcome, TokenHash},
+    time::Timestamp,
+    wire::Trace,
 };
+use runtime::trace::{self, Kind, Origin, Span};
 use tokio_util::sync::CancellationToken;
 
 use super::{Message, State};
@@ -101,22 +104,28 @@ impl Attempt {
             pass,
         } = self;
         let Run {
-            call,
+            mut call,
             effect,
             slot,
             report,
         } = run;
         let entry = hosts.tree.enter(path, "tool");
+        let (asked, started) = (call.trace, hosts.clock.now());
+        call.trace = asked.map(trace::below);
         let result = match &post.adapter {
             // Whoever asked for it counts it as lost, and tries it elsewhere.
             Some(_) if hosts.is_fenced() => Err(CallError::retryable(
                 "not_started",
                 "its host's lease was over before it could begin",
             )),
-            Some(adapter) => answer(&**adapter, &call, &cancel).await,
+            Some(adapter) => trace::traced(call.trace, answer(&**adapter, &call, &cancel)).await,
             None => Err(CallError::Cancelled),
         };
         drop(entry);
+        if let Some(asked) = asked.filter(|asked| trace::records(*asked)) {
+            let times = (started, hosts.clock.now());
+            trace::record(tool_span(&hosts, (asked, times), &post, &call, &result));
+        }
         // The slot is free as soon as nothing runs in it; the result may still be on its way.
         drop(slot);
         let (outcome, end) = outcome(effect, result);
@@ -129,6 +138,55 @@ impl Attempt {
         report.send(&post.order.spec.name, outcome, figures).await;
         // Until here a task that comes back after a failure finds its attempt running.
         hosted.ends(&token);
+    }
+}
+
+/// The call of the tool alone, as the node that made it saw it.
+fn tool_span(
+    hosts: &Hosts,
+    (asked, (started, ended)): (Trace, (Timestamp, Timestamp)),
+    post: &Post,
+    call: &Call,
+    result: &Result<serde_json::Value, CallError>,
+) -> Span {
+    let spec = &post.order.spec;
+    let mut attributes = vec![
+        ("gen_ai.operation.name", "execute_tool".into()),
+        ("gen_ai.tool.name", spec.name.clone().into()),
+        ("gen_ai.tool.type", "extension".into()),
+        (
+            "gen_ai.tool.call.id",
+            format!("{}/{}", call.idempotency_key, call.attempt).into(),
+        ),
+        ("troupe.task.id", call.task.to_string().into()),
+        ("troupe.step", call.step.clone().into()),
+        ("troupe.attempt", call.attempt.into()),
+        ("troupe.agent.type", spec.agent_type.as_str().into()),
+        ("troupe.node.id", hosts.me().to_string().into()),
+    ];
+    let error = match result {
+        Ok(_) => None,
+        Err(CallError::Failed { failure, .. } | CallError::Lost { failure, .. }) => {
+            Some(failure.code.clone())
+        }
+        Err(CallError::Cancelled) => Some("cancelled".to_owned()),
+    };
+    if let Some(code) = &error {
+        attributes.push(("error.type", code.clone().into()));
+    }
+    Span {
+        node: hosts.me(),
+        at: call.trace.unwrap_or(asked),
+        parent: Some(asked.span),
+        origin: Origin::Elsewhere,
+        name: format!("execute_tool {}", spec.name).into(),
+        kind: Kind::Internal,
+        started,
+        ended,
+        attributes,
+        notes: Vec::new(),
+        links: Vec::new(),
+        error,
     }
 }
 
