@@ -204,6 +204,10 @@ impl Builder {
             node.stop(Duration::ZERO).await;
             return Err(error.into());
         }
+        #[cfg(feature = "cli")]
+        if let Some(dial) = crate::telemetry::dial() {
+            node.engine.orchestrator.provide_log(dial);
+        }
         node.engine.orchestrator.meet_agents(MEET).await;
         #[cfg(feature = "edge")]
         if serves {

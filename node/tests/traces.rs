@@ -105,6 +105,13 @@ fn connected(spans: &[Seen]) {
     assert_eq!(roots, 1, "one span is the request's own: {spans:#?}");
 }
 
+/// The trace that a tool says it was called in.
+fn told(output: &Value) -> String {
+    let text = output.to_string();
+    let at = text.find("00-").unwrap_or_else(|| panic!("{output:#}"));
+    text[at..at + GIVEN.len()].to_owned()
+}
+
 fn named<'a>(spans: &'a [Seen], name: &str) -> Vec<&'a Seen> {
     spans.iter().filter(|span| span.name == name).collect()
 }
@@ -124,7 +131,7 @@ async fn a_task_that_one_node_takes_and_another_runs_is_one_connected_trace() {
     let second = joined(&places[1], &first).await;
     for agent in [
         json!({"name": "teller", "agent_type": "command", "placement": {"node": "b"},
-            "config": {"argv": ["sh", "-c", TELLS]}}),
+            "config": {"argv": ["sh", "-c", TELLS], "output": "json"}}),
         json!({"name": "web", "agent_type": "http", "placement": {"node": "b"},
             "endpoint": format!("{}/tool", sink.url())}),
         json!({"name": "shaky", "agent_type": "command", "placement": {"node": "b"},
@@ -154,14 +161,10 @@ async fn a_task_that_one_node_takes_and_another_runs_is_one_connected_trace() {
     let by_id: BTreeMap<&str, &Seen> = spans.iter().map(|span| (span.id.as_str(), span)).collect();
 
     // What each tool was told is the place of its own span.
-    let output = |step: usize| {
-        done["steps"][step]["output"]["traceparent"]
-            .as_str()
-            .unwrap()
-    };
+    let told = |step: usize| told(&done["plan"]["steps"][step]["output"]);
     for (step, tool) in [(0, "teller"), (1, "web")] {
         let span = named(&spans, &format!("execute_tool {tool}"))[0];
-        assert_eq!(output(step), format!("00-{TRACE}-{}-01", span.id));
+        assert_eq!(told(step), format!("00-{TRACE}-{}-01", span.id));
         let attempt = by_id[span.parent.as_str()];
         assert_eq!(attempt.name, format!("invoke_agent {tool}"));
         assert_ne!(attempt.instance, span.instance, "the tool ran elsewhere");
@@ -215,8 +218,7 @@ async fn a_task_goes_on_in_its_trace_after_its_node_was_killed() {
     let node = run(&place, &[]).await;
     let go = place.path("go");
     let waits = format!("test -e {0} || sleep 600; {TELLS}", go.display());
-    let agent =
-        json!({"name": "slow", "agent_type": "command", "config": {"argv": ["sh", "-c", waits]}});
+    let agent = json!({"name": "slow", "agent_type": "command", "config": {"argv": ["sh", "-c", waits], "output": "json"}});
     node.client.register(&agent).await.unwrap();
     let url = std::fs::read_to_string(node.data.join("edge.url")).unwrap();
     let token = std::fs::read_to_string(node.data.join("admin.token")).unwrap();
@@ -241,11 +243,8 @@ async fn a_task_goes_on_in_its_trace_after_its_node_was_killed() {
 
     let node = run(&place, &[]).await;
     let done = node.client.settled(id).await;
-    let told = serde_json::to_value(&done).unwrap();
-    let told = told["steps"][0]["output"]["traceparent"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let done = serde_json::to_value(&done).unwrap();
+    let told = told(&done["plan"]["steps"][0]["output"]);
     let spans = until("the task's spans arrive", PATIENCE, async || {
         let spans = sink.of(TRACE);
         let all = named(&spans, "invoke_agent slow").len() == 2
@@ -278,7 +277,7 @@ async fn a_collector_that_is_gone_costs_a_warning_and_nothing_else() {
         "[telemetry]\notlp_endpoint = \"http://{address}\"\n"
     ));
     let node = run(&place, &[]).await;
-    let agent = json!({"name": "echo", "agent_type": "builtin", "config": {"behaviour": "echo"}});
+    let agent = json!({"name": "echo", "agent_type": "echo"});
     node.client.register(&agent).await.unwrap();
     let task =
         json!({"description": "say", "steps": [{"id": "one", "agent": "echo", "input": {"a": 1}}]});

@@ -18,8 +18,8 @@ pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};
 pub use system::{
-    Check, HealthView, MemberStatus, MemberView, NewToken, NodeView, StoreView, TokenRequest,
-    TokenState, TokenView, TreeNode, TreeQuery, TreeView,
+    Check, HealthView, LogRequest, LogView, MemberStatus, MemberView, NewToken, NodeView,
+    StoreView, TokenRequest, TokenState, TokenView, TreeNode, TreeQuery, TreeView,
 };
 pub use task::{
     AllocationView, Assignment, AttemptView, CancelRequest, PlanView, Provenance, ResultView,

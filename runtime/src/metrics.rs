@@ -52,6 +52,9 @@ pub const MESH_OVERLOADS: &str = "troupe_mesh_overloads_total";
 /// Gauge: links that are up, by `peer`.
 pub const MESH_LINKS: &str = "troupe_mesh_links";
 
+/// Counters of actors, by `kind`, that stay absent until something happens.
+pub const OF_ACTOR_KINDS: [&str; 3] = crate::supervision::METRICS_OF_KINDS;
+
 /// Tells the recorder what each metric means; called once, after it was installed.
 pub fn describe() {
     crate::supervision::describe_metrics();
@@ -78,6 +81,20 @@ pub fn describe() {
     );
     describe_cluster();
     describe_mesh();
+    begin_at_zero();
+}
+
+/// What has not happened yet is told as well, so that the first time is an increase.
+fn begin_at_zero() {
+    for never in [APPENDS, FAILURES, LEASE_FAILURES, HANDOVERS, SHARDS_LOST] {
+        metrics::counter!(never).increment(0);
+    }
+    for reason in ["fenced", "repeated", "name_taken"] {
+        metrics::counter!(REFUSALS, "reason" => reason).increment(0);
+    }
+    for from in ["free", "dead"] {
+        metrics::counter!(TAKEOVERS, "from" => from).increment(0);
+    }
 }
 
 fn describe_cluster() {

@@ -184,6 +184,15 @@ impl Hosts {
         self.0.hosted.iter().map(|hosted| busy(&hosted)).sum()
     }
 
+    /// How many slots of the agents that are hosted here are taken, and how many there are.
+    pub(crate) fn slots(&self) -> (u32, u32) {
+        let hosted = self.0.hosted.iter();
+        hosted.fold((0, 0), |(taken, limit), hosted| {
+            let gate = &hosted.gate;
+            (taken + gate.taken(), limit + gate.limit())
+        })
+    }
+
     /// Agents that are hosted here.
     pub(crate) fn hosting(&self) -> usize {
         let hosted = self.0.hosted.iter();

@@ -26,7 +26,7 @@ use runtime::{
 };
 use tokio::sync::oneshot;
 
-use self::effect::Effect;
+use self::effect::{Effect, Measure};
 pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
 use super::{
@@ -163,6 +163,8 @@ fn task_id(cx: &Cx) -> TaskId {
 fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), ActorProcessingErr> {
     for event in events {
         cx.state.stage(&event)?;
+        let measured = Measure::of(&cx.state, &event).map(Effect::Measure);
+        cx.volatile.effects.extend(measured);
         if let Some(span) = trace::ended(cx.services.hosts.me(), task_id(cx), &cx.state, &event) {
             cx.volatile.effects.push(Effect::Record(Box::new(span)));
         }

@@ -166,7 +166,7 @@ fn slot(call: &Call, key: &str) -> Result<[u8; 32], Refused> {
 
 async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refused> {
     match call.route.operation {
-        Operation::System(operation) => system::handle(operation, shared, call).await,
+        Operation::System(operation) => system::handle(operation, shared, call, bytes).await,
         Operation::Agent(operation) => agents::handle(operation, shared, call, bytes).await,
         Operation::Task(operation) => tasks::handle(operation, shared, call, bytes).await,
         Operation::Cluster(operation) => cluster::handle(operation, shared, call, bytes).await,

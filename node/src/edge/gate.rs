@@ -50,8 +50,9 @@ where
     let mut number = None;
     let mut response = match admit(&shared, &id, &mut request, &mut number) {
         Ok(call) => {
-            let span = tracing::info_span!("request", request = %id, route = call.route.id);
             let visit = Visit::begin(&shared, &call);
+            let trace = visit.trace().map(|at| hex(&at.trace));
+            let span = tracing::info_span!("request", request = %id, route = call.route.id, trace);
             request.extensions_mut().insert(Arc::new(call));
             let served = AssertUnwindSafe(service.call(request)).catch_unwind();
             let served = traced(visit.trace(), served).instrument(span).await;
@@ -82,6 +83,11 @@ where
     shared.meters.measure(number, response.status(), took);
     tracing::debug!(request = %id, status = response.status().as_u16(), ?took, "answered");
     response
+}
+
+/// As logs and collectors spell the id of a trace.
+fn hex(trace: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*trace))
 }
 
 fn admit<B>(

@@ -105,7 +105,11 @@ const fn is_looked_at_only(route: &Route) -> bool {
             | SystemOp::Ready
             | SystemOp::Metrics
             | SystemOp::OpenApi => true,
-            SystemOp::Tree | SystemOp::Node | SystemOp::Store => false,
+            SystemOp::Tree
+            | SystemOp::Node
+            | SystemOp::Log
+            | SystemOp::SetLog
+            | SystemOp::Store => false,
         },
         Operation::Agent(_) | Operation::Task(_) | Operation::Cluster(_) => false,
     }

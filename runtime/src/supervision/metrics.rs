@@ -12,6 +12,9 @@ const FAILURES: &str = "troupe_actor_failures_total";
 /// Times that a handler went on for more than ten milliseconds without giving way, by `kind`.
 const BLOCKED: &str = "troupe_handler_blocked_total";
 
+/// Counters by `kind` that stay absent until something happens, unless they are made before.
+pub(crate) const OF_KINDS: [&str; 3] = [RESTARTS, FAILURES, BLOCKED];
+
 pub(crate) fn describe() {
     metrics::describe_counter!(
         BLOCKED,

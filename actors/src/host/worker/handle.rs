@@ -124,6 +124,11 @@ impl Worker {
         self.hosts.running()
     }
 
+    /// How many slots of its agents are taken, and how many there are.
+    pub(crate) fn slots(&self) -> (u32, u32) {
+        self.hosts.slots()
+    }
+
     /// Agents that it hosts.
     #[must_use]
     pub fn agents(&self) -> usize {

@@ -4,6 +4,7 @@ mod agent_change;
 mod agents;
 mod artifacts;
 mod events;
+mod log;
 mod nodes;
 mod submission;
 mod system;
@@ -23,6 +24,7 @@ pub(super) use agents::{
 };
 pub(super) use artifacts::{FindArtifact, Found, Recorded};
 pub(super) use events::{EventsAfter, views, visible};
+pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use submission::SubmitTask;
 pub(super) use system::{ShowTree, StoreStatus};

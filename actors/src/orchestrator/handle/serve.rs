@@ -16,8 +16,8 @@ use super::{
         CheckAgent, CheckpointTask, CountAgents, CreateToken, DeleteTask, EventsAfter,
         FindArtifact, ListAgents, ListNodes, ListTasks, ListTokens, RegisterAgent, RemoveNode,
         RevokeToken, ShowAgent, ShowAllocation, ShowNode, ShowResult, ShowTask, ShowTaskTree,
-        ShowTree, ShowVitals, ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnNode, UpdateAgent,
-        UseCase,
+        ShowTree, ShowVitals, ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnLog, TurnNode,
+        UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -36,7 +36,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 35] = [
+const TABLE: [Entry; 36] = [
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
     entry::<AmendTask>(),
@@ -70,6 +70,7 @@ const TABLE: [Entry; 35] = [
     entry::<StoreStatus>(),
     entry::<SubmitTask>(),
     entry::<TotalAgents>(),
+    entry::<TurnLog>(),
     entry::<TurnNode>(),
     entry::<UpdateAgent>(),
 ];

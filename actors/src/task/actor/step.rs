@@ -9,7 +9,11 @@ use protocol::{
 };
 use ractor::ActorProcessingErr;
 
-use super::{Cx, effect::Effect, task_id};
+use super::{
+    Cx,
+    effect::{Effect, Measure},
+    task_id,
+};
 use crate::{
     Rejection,
     adapter::Call,
@@ -88,6 +92,7 @@ fn start(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingE
         card: grant.card,
     };
     let now = cx.services.clock.now();
+    let waited = cx.state.steps[index].ready_at.map(|since| now.since(since));
     let Ok(event) = cx.state.intend(index, to, token_hash(&token), now) else {
         return Ok(());
     };
@@ -110,6 +115,8 @@ fn start(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingE
                 token,
             ),
         };
+        let measured = waited.map(|waited| Effect::Measure(Measure::Allocated(waited)));
+        cx.volatile.effects.extend(measured);
         cx.volatile
             .effects
             .push(Effect::Dispatch(grant.agent, Box::new(run)));

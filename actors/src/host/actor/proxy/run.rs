@@ -11,6 +11,7 @@ use protocol::{
 };
 use runtime::trace::{self, Kind, Origin, Span};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{Message, State};
 use crate::{
@@ -78,7 +79,15 @@ pub(super) fn start(state: &mut State, run: Run) {
         cancel,
         pass,
     };
-    tokio::spawn(attempt.go(state.hosts.clone()));
+    let span = tracing::info_span!(
+        "attempt",
+        task = %attempt.run.call.task,
+        step = attempt.run.call.step,
+        attempt = attempt.run.call.attempt,
+        agent = attempt.post.order.spec.name,
+        actor = attempt.path,
+    );
+    tokio::spawn(attempt.go(state.hosts.clone()).instrument(span));
 }
 
 /// An attempt on its way.
