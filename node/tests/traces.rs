@@ -8,6 +8,8 @@
 )]
 #![expect(clippy::print_stdout, reason = "what was seen belongs to the result")]
 
+#[path = "support/pair.rs"]
+mod pair;
 #[path = "support/process.rs"]
 mod process;
 #[path = "traces/sink.rs"]
@@ -15,10 +17,10 @@ mod sink;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    process::Command,
     time::Duration,
 };
 
+use pair::{joined, run};
 use process::{Node, PATIENCE, Place, until};
 use serde_json::{Value, json};
 use sink::{Seen, Sink};
@@ -37,40 +39,6 @@ fn settings(name: &str, sink: &Sink) -> String {
         sink.url(),
         sink.address()
     )
-}
-
-/// A node's process, whose spans are sent often.
-fn start(place: &Place, more: &[&str]) -> Command {
-    let mut command = place.troupe(&["start", "--listen", "127.0.0.1:0", "--mesh", "127.0.0.1:0"]);
-    command.args(more).env("OTEL_BSP_SCHEDULE_DELAY", "100");
-    command
-}
-
-async fn run(place: &Place, more: &[&str]) -> Node {
-    let _ = std::fs::remove_file(place.data().join("edge.url"));
-    place.start_as(start(place, more), |_| place.data()).await
-}
-
-/// A second node, which hosts agents for the first.
-async fn joined(place: &Place, first: &Node) -> Node {
-    let wanted = json!({"roles": ["worker", "edge"]});
-    let made = first.client.post("/api/v1/tokens", &wanted).await.unwrap();
-    let (join, token) = (made.body["join"].as_str().unwrap(), &made.body["token"]);
-    let mut words = join.split_whitespace().skip_while(|word| *word != "--join");
-    let address = words.nth(1).unwrap().to_owned();
-    let token = token.as_str().unwrap();
-    run(
-        place,
-        &[
-            "--roles",
-            "worker,edge",
-            "--join",
-            &address,
-            "--token",
-            token,
-        ],
-    )
-    .await
 }
 
 /// Submits in the caller's trace, and waits for the end.

@@ -11,8 +11,8 @@ mod system;
 mod task;
 
 pub use agent::{
-    AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats, HealthReport,
-    StopRequest,
+    AgentLogLine, AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats,
+    HealthReport, StopRequest,
 };
 pub use live::EventView;
 pub use page::Page;

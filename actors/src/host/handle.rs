@@ -19,6 +19,7 @@ use std::{
 
 use dashmap::DashMap;
 use protocol::{
+    api::AgentLogLine,
     entity::EntityId,
     id::{AgentId, NodeId},
     task::TokenHash,
@@ -191,6 +192,18 @@ impl Hosts {
             let gate = &hosted.gate;
             (taken + gate.taken(), limit + gate.limit())
         })
+    }
+
+    /// What an agent of this tenant did here after a moment.
+    pub(crate) fn diary(
+        &self,
+        agent: AgentId,
+        tenant: &str,
+        since: Timestamp,
+    ) -> Option<Vec<AgentLogLine>> {
+        let hosted = self.known(agent)?;
+        let post = hosted.post()?;
+        (&*post.order.tenant == tenant).then(|| hosted.diary().after(since))
     }
 
     /// Agents that are hosted here.

@@ -3,6 +3,7 @@
 mod agents;
 mod cases;
 mod cluster;
+mod diary;
 mod feed;
 mod files;
 mod log;
@@ -41,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cases::Cancel;
 pub use cluster::Duty;
+pub use diary::AgentLog;
 pub use files::{Artifact, Pieces};
 pub use log::LogDial;
 pub use peers::{Asked, Cluster, Peers};

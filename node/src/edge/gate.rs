@@ -14,6 +14,7 @@ use http::{
     },
 };
 use hyper::body::Body;
+use protocol::wire::Trace;
 use runtime::trace::traced;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -51,7 +52,7 @@ where
     let mut response = match admit(&shared, &id, &mut request, &mut number) {
         Ok(call) => {
             let visit = Visit::begin(&shared, &call);
-            let trace = visit.trace().map(|at| hex(&at.trace));
+            let trace = visit.trace().map(Trace::id);
             let span = tracing::info_span!("request", request = %id, route = call.route.id, trace);
             request.extensions_mut().insert(Arc::new(call));
             let served = AssertUnwindSafe(service.call(request)).catch_unwind();
@@ -83,11 +84,6 @@ where
     shared.meters.measure(number, response.status(), took);
     tracing::debug!(request = %id, status = response.status().as_u16(), ?took, "answered");
     response
-}
-
-/// As logs and collectors spell the id of a trace.
-fn hex(trace: &[u8; 16]) -> String {
-    format!("{:032x}", u128::from_be_bytes(*trace))
 }
 
 fn admit<B>(

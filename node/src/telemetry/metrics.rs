@@ -81,6 +81,8 @@ pub(crate) async fn sample_for_ever(
 fn describe() {
     runtime::metrics::describe();
     actors::metrics::describe();
+    #[cfg(feature = "otlp")]
+    super::traces::describe();
     describe_gauge!(
         "troupe_process_cpu_ratio",
         "Processor time that this process uses; 1 is one core"

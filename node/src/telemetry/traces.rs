@@ -73,7 +73,6 @@ impl Traces {
                 return None;
             }
         };
-        describe();
         let mut batches = BatchSpanProcessor::builder(Watched::new(exporter)).build();
         batches.set_resource(&resource(node, name));
         let pipe = Arc::new(Pipe {
@@ -131,10 +130,15 @@ fn traces_at(endpoint: &str) -> String {
     }
 }
 
-fn describe() {
+/// Tells the recorder what each metric means. They are there from the start, so that the first loss
+/// is an increase.
+pub(super) fn describe() {
     metrics::describe_counter!(RECORDED, "Spans that were handed to the exporter");
     metrics::describe_counter!(EXPORTED, "Spans that the collector took");
     metrics::describe_counter!(FAILED, "Spans that the collector did not take");
+    for never in [RECORDED, EXPORTED, FAILED] {
+        counter!(never).increment(0);
+    }
 }
 
 /// From spans to batches.

@@ -28,6 +28,12 @@ impl Trace {
         Self { trace, span, flags }
     }
 
+    /// The id of the whole, as collectors spell it.
+    #[must_use]
+    pub fn id(self) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.trace))
+    }
+
     /// Another span of the same trace.
     #[must_use]
     pub const fn at(self, span: [u8; 8]) -> Self {

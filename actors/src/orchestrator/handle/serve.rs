@@ -14,10 +14,10 @@ use super::{
     cases::{
         AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
         CheckAgent, CheckpointTask, CountAgents, CreateToken, DeleteTask, EventsAfter,
-        FindArtifact, ListAgents, ListNodes, ListTasks, ListTokens, RegisterAgent, RemoveNode,
-        RevokeToken, ShowAgent, ShowAllocation, ShowNode, ShowResult, ShowTask, ShowTaskTree,
-        ShowTree, ShowVitals, ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnLog, TurnNode,
-        UpdateAgent, UseCase,
+        FindArtifact, ListAgents, ListNodes, ListTasks, ListTokens, ReadDiary, RegisterAgent,
+        RemoveNode, RevokeToken, ShowAgent, ShowAllocation, ShowNode, ShowResult, ShowTask,
+        ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnLog,
+        TurnNode, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -36,7 +36,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 36] = [
+const TABLE: [Entry; 37] = [
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
     entry::<AmendTask>(),
@@ -55,6 +55,7 @@ const TABLE: [Entry; 36] = [
     entry::<ListNodes>(),
     entry::<ListTasks>(),
     entry::<ListTokens>(),
+    entry::<ReadDiary>(),
     entry::<RegisterAgent>(),
     entry::<RemoveNode>(),
     entry::<RevokeToken>(),

@@ -4,6 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use protocol::{
+    api::AgentLogLine,
     plan::Effect,
     task::{Failure, Outcome, TokenHash},
     time::Timestamp,
@@ -121,6 +122,20 @@ impl Attempt {
         let entry = hosts.tree.enter(path, "tool");
         let (asked, started) = (call.trace, hosts.clock.now());
         call.trace = asked.map(trace::below);
+        let begun = AgentLogLine {
+            at: started,
+            level: "info".to_owned(),
+            event: "attempt_started".to_owned(),
+            agent: post.order.spec.name.clone(),
+            message: call.description.chars().take(200).collect(),
+            node: Some(hosts.around.me.name.to_string()),
+            task: Some(call.task),
+            step: Some(call.step.clone()),
+            attempt: Some(call.attempt),
+            duration_ms: None,
+            trace: call.trace.map(Trace::id),
+        };
+        hosted.diary().write(begun.clone());
         let result = match &post.adapter {
             // Whoever asked for it counts it as lost, and tries it elsewhere.
             Some(_) if hosts.is_fenced() => Err(CallError::retryable(
@@ -135,6 +150,9 @@ impl Attempt {
             let times = (started, hosts.clock.now());
             trace::record(tool_span(&hosts, (asked, times), &post, &call, &result));
         }
+        hosted
+            .diary()
+            .write(after(begun, hosts.clock.now(), &result));
         // The slot is free as soon as nothing runs in it; the result may still be on its way.
         drop(slot);
         let (outcome, end) = outcome(effect, result);
@@ -147,6 +165,35 @@ impl Attempt {
         report.send(&post.order.spec.name, outcome, figures).await;
         // Until here a task that comes back after a failure finds its attempt running.
         hosted.ends(&token);
+    }
+}
+
+/// The line of an attempt's end, from that of its beginning.
+fn after(
+    begun: AgentLogLine,
+    now: Timestamp,
+    result: &Result<serde_json::Value, CallError>,
+) -> AgentLogLine {
+    let (level, event, message) = match result {
+        Ok(_) => ("info", "attempt_succeeded", String::new()),
+        Err(CallError::Failed { failure, .. }) => {
+            let said = format!("{}: {}", failure.code, failure.message);
+            ("warn", "attempt_failed", said)
+        }
+        Err(CallError::Lost { failure, .. }) => {
+            let said = format!("{}: {}", failure.code, failure.message);
+            ("warn", "attempt_lost", said)
+        }
+        Err(CallError::Cancelled) => ("info", "attempt_cancelled", String::new()),
+    };
+    let took = now.since(begun.at).as_millis();
+    AgentLogLine {
+        at: now,
+        level: level.to_owned(),
+        event: event.to_owned(),
+        message,
+        duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
+        ..begun
     }
 }
 
