@@ -262,9 +262,9 @@ async fn every_panel_of_every_dashboard_draws_what_a_cluster_that_works_says() {
             .spawn()
             .unwrap();
         std::io::Write::write_all(&mut check.stdin.take().unwrap(), text.as_bytes()).unwrap();
-        let said = check.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&said.stderr).into_owned();
-        println!("{said}");
+        let checked = check.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(checked.status.success(), "promtool finds fault: {said}");
         let operations = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
         let operations = fs::read_to_string(operations).unwrap();
         for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {

@@ -1,6 +1,7 @@
 //! Log lines on standard error, for people or as JSON, at a level that can be changed while the node
 //! runs.
 
+mod gate;
 mod line;
 mod redact;
 
@@ -19,7 +20,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use self::line::Lines;
+use self::{gate::Gate, line::Lines};
 use crate::config::{LogFormat, LogSection};
 
 /// Held at `info` whatever is asked for: below that they write whole messages.
@@ -55,7 +56,7 @@ pub(crate) fn start_logging(log: &LogSection) {
     let Some(filter) = filter(&log.level) else {
         return;
     };
-    let (filter, handle) = reload::Layer::new(filter);
+    let (filter, handle) = reload::Layer::new(Gate(filter));
     let lines = match log.format {
         LogFormat::Human => fmt::layer()
             .with_writer(Redacted)
@@ -85,7 +86,7 @@ pub(crate) fn dial() -> Option<&'static dyn LogDial> {
 /// The level in force.
 #[derive(Debug)]
 struct Dial {
-    handle: reload::Handle<EnvFilter, Registry>,
+    handle: reload::Handle<Gate, Registry>,
     level: Mutex<String>,
 }
 
@@ -99,7 +100,7 @@ impl LogDial for Dial {
         check_level(level)?;
         let filter = filter(level).ok_or("is not a level")?;
         let mut now = self.level.lock().unwrap_or_else(PoisonError::into_inner);
-        let turned = self.handle.reload(filter);
+        let turned = self.handle.reload(Gate(filter));
         turned.map_err(|error| error.to_string())?;
         level.clone_into(&mut now);
         Ok(())

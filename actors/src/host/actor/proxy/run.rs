@@ -150,6 +150,14 @@ impl Attempt {
             let times = (started, hosts.clock.now());
             trace::record(tool_span(&hosts, (asked, times), &post, &call, &result));
         }
+        match &result {
+            Ok(_) => tracing::debug!("an attempt succeeded"),
+            Err(CallError::Failed { failure, .. } | CallError::Lost { failure, .. }) => {
+                let (code, error) = (&failure.code, &failure.message);
+                tracing::info!(code, error, "an attempt failed");
+            }
+            Err(CallError::Cancelled) => tracing::info!("an attempt was stopped"),
+        }
         hosted
             .diary()
             .write(after(begun, hosts.clock.now(), &result));
