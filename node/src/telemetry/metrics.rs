@@ -66,7 +66,7 @@ pub(crate) async fn sample_for_ever(
         if let Some(handle) = RECORDER.get().and_then(Option::as_ref) {
             handle.run_upkeep();
         }
-        if samples % MEASURED == 0 {
+        if samples.is_multiple_of(MEASURED) {
             orchestrator.measure();
         }
         samples = samples.wrapping_add(1);
