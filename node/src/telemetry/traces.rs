@@ -132,6 +132,7 @@ fn traces_at(endpoint: &str) -> String {
 
 /// Tells the recorder what each metric means. They are there from the start, so that the first loss
 /// is an increase.
+#[cfg(feature = "edge")]
 pub(super) fn describe() {
     metrics::describe_counter!(RECORDED, "Spans that were handed to the exporter");
     metrics::describe_counter!(EXPORTED, "Spans that the collector took");
