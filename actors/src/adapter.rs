@@ -15,7 +15,7 @@ mod verify;
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
-use protocol::{id::TaskId, task::Failure};
+use protocol::{id::TaskId, task::Failure, wire::Trace};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +51,8 @@ pub struct Call {
     pub needs: Map<String, Value>,
     /// How long the call may take; the adapter ends it then with the code `timeout`.
     pub timeout: Duration,
+    /// The trace that what the tool does belongs to.
+    pub trace: Option<Trace>,
 }
 
 impl Call {
@@ -194,6 +196,7 @@ mod tests {
             task_input: Value::Null.into(),
             input,
             needs: Map::new(),
+            trace: None,
             timeout: Duration::from_secs(10),
         }
     }

@@ -6,6 +6,7 @@
 
 pub(crate) mod actor;
 mod booking;
+pub mod diary;
 mod file;
 mod handle;
 mod message;

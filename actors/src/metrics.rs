@@ -17,6 +17,37 @@ pub(crate) const AGENT_HEALTH: &str = "agent_health";
 /// Gauge: steps that wait for an agent, by `queue`.
 pub(crate) const QUEUE_DEPTH: &str = "queue_depth";
 
+/// Gauge: messages that wait in mailboxes, by `kind` of actor.
+pub(crate) const MAILBOX: &str = "troupe_mailbox_messages";
+/// Gauge: messages in the fullest mailbox, by `kind`.
+pub(crate) const MAILBOX_DEEPEST: &str = "troupe_mailbox_deepest_messages";
+/// Gauge: messages that the actors that live now have handled, by `kind`.
+pub(crate) const HANDLED: &str = "troupe_mailbox_handled_messages";
+/// Gauge: for how long the slowest handler has worked on its message, by `kind`.
+pub(crate) const SLOWEST: &str = "troupe_handler_slowest_seconds";
+/// Gauge: attempts that run on this node, or whose results are not recorded yet.
+pub(crate) const RUNNING: &str = "troupe_attempts_running";
+/// Gauge: agents that this node hosts.
+pub(crate) const HOSTED: &str = "troupe_agents_hosted";
+/// Gauge: slots of agents that this node hosts, by `state`: `taken`, `free`.
+pub(crate) const SLOTS: &str = "troupe_slots";
+
+/// Histogram: from when a step was ready until an agent had it.
+pub(crate) const ALLOCATION_SECONDS: &str = "troupe_allocation_seconds";
+/// Gauge: for how long the step that has waited longest has waited for an agent.
+pub(crate) const QUEUE_OLDEST: &str = "troupe_queue_oldest_seconds";
+/// Histogram: from an attempt's intent to its receipt, by `outcome`.
+pub(crate) const ATTEMPT_SECONDS: &str = "troupe_attempt_seconds";
+/// Counter: attempts that ended, by `outcome`.
+pub(crate) const ATTEMPTS: &str = "troupe_attempts_total";
+/// Histogram: from submission to settlement.
+pub(crate) const TASK_SECONDS: &str = "troupe_task_seconds";
+/// Counter: tasks that this node settled, by `status`.
+pub(crate) const SETTLED: &str = "troupe_tasks_settled_total";
+
+/// What becomes of attempts.
+const OUTCOMES: [&str; 4] = ["succeeded", "failed", "lost", "cancelled"];
+
 /// Counter: alerts that were raised.
 pub(crate) const ALERTS: &str = "troupe_alerts_total";
 
@@ -34,5 +65,66 @@ pub fn describe() {
         Unit::Count,
         "Steps that wait for an agent, by queue"
     );
+    metrics::describe_gauge!(
+        MAILBOX,
+        Unit::Count,
+        "Messages that wait in mailboxes, by kind of actor"
+    );
+    metrics::describe_gauge!(
+        MAILBOX_DEEPEST,
+        Unit::Count,
+        "Messages in the fullest mailbox, by kind"
+    );
+    metrics::describe_gauge!(
+        HANDLED,
+        Unit::Count,
+        "Messages that the actors that live now have handled, by kind"
+    );
+    metrics::describe_gauge!(
+        SLOWEST,
+        Unit::Seconds,
+        "For how long the slowest handler has worked on its message, by kind"
+    );
+    metrics::describe_gauge!(RUNNING, Unit::Count, "Attempts that run on this node");
+    metrics::describe_gauge!(HOSTED, Unit::Count, "Agents that this node hosts");
+    metrics::describe_gauge!(
+        SLOTS,
+        Unit::Count,
+        "Slots of agents that this node hosts, by state"
+    );
+    describe_work();
     metrics::describe_counter!(ALERTS, Unit::Count, "Alerts that were raised");
+}
+
+fn describe_work() {
+    metrics::describe_histogram!(
+        ALLOCATION_SECONDS,
+        Unit::Seconds,
+        "From when a step was ready until an agent had it"
+    );
+    metrics::describe_gauge!(
+        QUEUE_OLDEST,
+        Unit::Seconds,
+        "For how long the step that has waited longest has waited for an agent"
+    );
+    metrics::describe_histogram!(
+        ATTEMPT_SECONDS,
+        Unit::Seconds,
+        "From an attempt's intent to its receipt, by outcome"
+    );
+    metrics::describe_counter!(ATTEMPTS, Unit::Count, "Attempts that ended, by outcome");
+    metrics::describe_histogram!(TASK_SECONDS, Unit::Seconds, "From submission to settlement");
+    metrics::describe_counter!(
+        SETTLED,
+        Unit::Count,
+        "Tasks that this node settled, by status"
+    );
+    // There from the start, so that the first one is an increase.
+    for outcome in OUTCOMES {
+        metrics::counter!(ATTEMPTS, "outcome" => outcome).increment(0);
+    }
+    for status in ["completed", "failed", "cancelled"] {
+        metrics::counter!(SETTLED, "status" => status).increment(0);
+    }
+    metrics::counter!(ALERTS).increment(0);
 }

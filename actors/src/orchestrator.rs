@@ -11,7 +11,7 @@ mod tokens;
 mod tracker;
 
 pub use handle::{
-    Artifact, Asked, Cancel, Cluster, Duty, EventFeed, Orchestrator, Outpost, Peers, Pieces,
-    Rebuilt, Setup, Submission, rebuild,
+    AgentLog, Artifact, Asked, Cancel, Cluster, Duty, EventFeed, LogDial, Orchestrator, Outpost,
+    Peers, Pieces, Rebuilt, Setup, Submission, rebuild,
 };
 pub use placement::{Owner, Placement};

@@ -8,6 +8,7 @@ mod handle;
 pub mod retry;
 pub mod rules;
 pub mod state;
+pub mod trace;
 pub mod view;
 pub mod why;
 

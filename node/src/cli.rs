@@ -143,6 +143,8 @@ enum Command {
     Why(system::Why),
     /// Say whether each subsystem of the node works
     Status,
+    /// Show how much a node logs, or change it while it runs
+    Log(system::Log),
     /// Check, read or change the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -188,6 +190,7 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         Command::Token(token) => remote(&global, async |client| token.run(&client, output).await),
         Command::Tree(tree) => remote(&global, async |client| tree.run(&client, output).await),
         Command::Why(why) => remote(&global, async |client| why.run(&client, output).await),
+        Command::Log(log) => remote(&global, async |client| log.run(&client, output).await),
         Command::Status => remote(&global, async |client| {
             system::status(&client, output).await
         }),

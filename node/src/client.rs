@@ -13,8 +13,9 @@ use protocol::{
     agent::{AgentSpec, AgentStatus, AgentType, StopMode},
     api::{
         AgentQuery, AgentStats, AgentUpdate, AgentView, Assignment, AttemptView, CancelRequest,
-        EventView, HealthReport, HealthView, NodeView, Page, Problem, ResultView, StopRequest,
-        StoreView, TaskPatch, TaskQuery, TaskSummary, TaskView, TreeQuery, TreeView, WhyView,
+        EventView, HealthReport, HealthView, LogRequest, LogView, NodeView, Page, Problem,
+        ResultView, StopRequest, StoreView, TaskPatch, TaskQuery, TaskSummary, TaskView, TreeQuery,
+        TreeView, WhyView,
     },
     id::TaskId,
     task::{TaskSpec, TaskStatus},
@@ -407,6 +408,19 @@ impl Client {
     /// The node.
     pub async fn node(&self) -> Answer<NodeView> {
         self.get(Route::to(["node"])).await
+    }
+
+    /// How much a node logs; the one that answers when none is named.
+    pub async fn log_level(&self, node: Option<&str>) -> Answer<LogView> {
+        self.get(Route::to(["node", "log"]).with("node", node))
+            .await
+    }
+
+    /// Changes how much a node logs.
+    pub async fn set_log_level(&self, node: Option<&str>, level: &str) -> Answer<LogView> {
+        let route = Route::to(["node", "log"]).with("node", node);
+        let level = level.to_owned();
+        self.send(Method::PUT, route, &LogRequest { level }).await
     }
 
     /// The store.

@@ -16,6 +16,7 @@ mod edit;
 mod env;
 #[cfg(feature = "cli")]
 mod file;
+mod telemetry;
 
 pub use check::Finding;
 #[cfg(feature = "cli")]
@@ -25,6 +26,7 @@ pub use cluster::ClusterSection;
 pub use edit::set;
 #[cfg(feature = "cli")]
 pub use file::{DEFAULT_FILE, Error};
+pub use telemetry::TelemetrySection;
 
 /// Everything that a node can be told.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +40,8 @@ pub struct Config {
     pub store: StoreSection,
     /// `[log]`
     pub log: LogSection,
+    /// `[telemetry]`
+    pub telemetry: TelemetrySection,
     /// `[edge]`
     #[cfg(feature = "edge")]
     pub edge: crate::edge::EdgeConfig,
@@ -115,6 +119,8 @@ pub struct LogSection {
     pub level: String,
     /// For people or for programs.
     pub format: LogFormat,
+    /// What programs find the parts of a line under.
+    pub fields: LogFields,
 }
 
 impl Default for LogSection {
@@ -122,6 +128,7 @@ impl Default for LogSection {
         Self {
             level: "info".to_owned(),
             format: LogFormat::Human,
+            fields: LogFields::Plain,
         }
     }
 }
@@ -132,7 +139,19 @@ impl Default for LogSection {
 pub enum LogFormat {
     /// One line for people.
     #[default]
+    #[serde(alias = "text")]
     Human,
     /// One JSON object a line.
     Json,
+}
+
+/// What the parts of a JSON line are called.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFields {
+    /// `timestamp`, `level`, `target`, `message`, and the fields of the event.
+    #[default]
+    Plain,
+    /// As the Elastic Common Schema has them, beside the fields of the event below `troupe`.
+    Ecs,
 }

@@ -29,6 +29,7 @@ mod shared;
 mod system;
 pub mod table;
 mod tasks;
+mod trace;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -188,6 +189,7 @@ impl Edge {
             request_timeout: config.request_timeout.0,
             stopping: CancellationToken::new(),
             health: Health::default(),
+            clock: runtime::clock::Clock::system(),
         };
         Ok(Self {
             listener,

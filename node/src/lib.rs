@@ -99,7 +99,7 @@ pub mod edge;
 pub mod job;
 mod mesh;
 pub mod node;
-#[cfg(feature = "edge")]
+#[cfg(any(feature = "edge", feature = "otlp"))]
 mod telemetry;
 
 pub use config::Config;

@@ -175,6 +175,13 @@ impl Builder {
             mut links,
             place,
         } = stand(&config, &enrolled, admin, &clock, &dice).await?;
+        // Before anything runs that may belong to a trace.
+        #[cfg(feature = "otlp")]
+        let traces = crate::telemetry::Traces::start(
+            &config.telemetry,
+            place.membership.me().node,
+            &enrolled.name,
+        );
         let engine = Engine::start(&config, &enrolled, &dir, self.natives, part).await?;
         if let Some(links) = &mut links {
             links.open();
@@ -188,12 +195,18 @@ impl Builder {
             dir,
             name: enrolled.name,
             watching: Vec::new(),
+            #[cfg(feature = "otlp")]
+            traces,
             #[cfg(feature = "edge")]
             served: None,
         };
         if let Err(error) = node.place.settle(|| node.links.as_ref()?.failure()).await {
             node.stop(Duration::ZERO).await;
             return Err(error.into());
+        }
+        #[cfg(feature = "cli")]
+        if let Some(dial) = crate::telemetry::dial() {
+            node.engine.orchestrator.provide_log(dial);
         }
         node.engine.orchestrator.meet_agents(MEET).await;
         #[cfg(feature = "edge")]
@@ -257,6 +270,8 @@ pub struct Node {
     dir: DataDir,
     name: String,
     watching: Vec<AbortOnDropHandle<()>>,
+    #[cfg(feature = "otlp")]
+    traces: Option<crate::telemetry::Traces>,
     #[cfg(feature = "edge")]
     served: Option<Served>,
 }
@@ -430,6 +445,10 @@ impl Node {
         self.engine.end(grace).await;
         self.place.leave().await;
         self.engine.stop().await;
+        #[cfg(feature = "otlp")]
+        if let Some(traces) = self.traces.take() {
+            traces.stop().await;
+        }
         if let Some(links) = &mut self.links {
             links.close().await;
         }

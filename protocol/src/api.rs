@@ -12,15 +12,15 @@ mod task;
 mod tree;
 
 pub use agent::{
-    AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats, HealthReport,
-    StopRequest,
+    AgentLogLine, AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats,
+    HealthReport, StopRequest,
 };
 pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};
 pub use system::{
-    Check, HealthView, MemberStatus, MemberView, NewToken, NodeView, StoreView, TokenRequest,
-    TokenState, TokenView,
+    Check, HealthView, LogRequest, LogView, MemberStatus, MemberView, NewToken, NodeView,
+    StoreView, TokenRequest, TokenState, TokenView,
 };
 pub use task::{
     AllocationView, Assignment, AttemptView, CancelRequest, PlanView, Provenance, ResultView,

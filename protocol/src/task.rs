@@ -9,6 +9,7 @@ use crate::{
     id::{AgentId, NodeId, TaskId},
     plan::{Plan, StepSpec},
     time::{Span, Timestamp},
+    wire::Trace,
 };
 
 /// Version of [`Event`] that this build writes.
@@ -332,6 +333,9 @@ pub enum Event {
         spec: Box<TaskSpec>,
         /// Who asked.
         user: String,
+        /// In which trace they asked, so that all that follows belongs to it on every node.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<Trace>,
     },
     /// The planner made a plan and the review passed it.
     Planned {

@@ -10,9 +10,11 @@ pub mod frame;
 pub mod hello;
 pub mod join;
 mod opening;
+mod traceparent;
 
 pub use envelope::{Complaint, Envelope, Lane, Signal, Trace};
 pub use opening::{Hello, Unreadable};
+pub use traceparent::NoTrace;
 
 use serde::{Deserialize, Serialize};
 

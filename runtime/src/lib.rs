@@ -6,6 +6,7 @@
 //! - [`entity`]: virtual actors; [`reminder`], [`outbox`], [`projection`]: what follows from events.
 //! - [`cluster`]: the door to other nodes; [`membership`]: who they are; [`placement`]: who owns what.
 //! - `testkit`, a feature: what tests need around a runtime.
+//! - [`trace`]: where requests spent their time, for a collector to show.
 //! - [`clock`]: time and chance, passed in rather than reached for.
 
 pub mod chronicle;
@@ -23,3 +24,4 @@ pub mod store;
 pub mod supervision;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
+pub mod trace;

@@ -55,6 +55,9 @@ pub const MESH_LINKS: &str = "troupe_mesh_links";
 /// Counter: bytes of the past that this node wrote.
 pub const CHRONICLE_BYTES: &str = "troupe_chronicle_bytes_total";
 
+/// Counters of actors, by `kind`, that stay absent until something happens.
+pub const OF_ACTOR_KINDS: [&str; 4] = crate::supervision::METRICS_OF_KINDS;
+
 pub(crate) fn chronicled(bytes: usize) {
     metrics::counter!(CHRONICLE_BYTES).increment(bytes as u64);
 }
@@ -90,6 +93,28 @@ pub fn describe() {
     );
     describe_cluster();
     describe_mesh();
+    begin_at_zero();
+}
+
+/// What has not happened yet is told as well, so that the first time is an increase.
+fn begin_at_zero() {
+    let nevers = [
+        APPENDS,
+        FAILURES,
+        LEASE_FAILURES,
+        HANDOVERS,
+        SHARDS_LOST,
+        CHRONICLE_BYTES,
+    ];
+    for never in nevers {
+        metrics::counter!(never).increment(0);
+    }
+    for reason in ["fenced", "repeated", "name_taken"] {
+        metrics::counter!(REFUSALS, "reason" => reason).increment(0);
+    }
+    for from in ["free", "dead"] {
+        metrics::counter!(TAKEOVERS, "from" => from).increment(0);
+    }
 }
 
 fn describe_cluster() {

@@ -25,7 +25,7 @@ pub use handle::{
     Supervisor, SupervisorRef, branch, child, child_at, spawn, spawn_at, spawn_in, spawn_root,
 };
 pub use intensity::{Intensity, Restarts, Verdict};
-pub(crate) use metrics::describe as describe_metrics;
+pub(crate) use metrics::{OF_KINDS as METRICS_OF_KINDS, describe as describe_metrics};
 pub use strategy::{RestartPlan, Sibling, Standing, Strategy};
 pub use tree::{Changes, Delta, Failure, Guard, Status, Tree, join};
 

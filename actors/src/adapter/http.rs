@@ -15,6 +15,7 @@ mod grant;
 use std::{sync::Arc, time::Duration};
 
 use protocol::api::FieldError;
+use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 use tokio::{
     net::TcpStream,
@@ -162,7 +163,14 @@ impl Http {
 
     async fn attempt(&self, call: &Call, secret: &Secret) -> Result<Value, CallError> {
         let request = self.request.fill(call);
-        let request = request.map_err(|message| CallError::fatal("input", message))?;
+        let mut request = request.map_err(|message| CallError::fatal("input", message))?;
+        if let Some(trace) = call.trace
+            && let Ok(parent) = HeaderValue::try_from(trace.to_string())
+        {
+            let name = HeaderName::from_static("traceparent");
+            request.headers.retain(|(given, _)| *given != name);
+            request.headers.push((name, parent));
+        }
         let exchange = self.exchange(request, secret).await;
         let answer = exchange.and_then(|(status, body)| {
             let body = secret.hide_in_body(body);

@@ -84,5 +84,6 @@ fn trial() -> Call {
         input: Value::Object(Map::new()),
         needs: Map::new(),
         timeout: LIMIT,
+        trace: None,
     }
 }

@@ -139,6 +139,10 @@ impl Actor for AllocatorActor {
                 let depth = u32::try_from(state.asks.len()).unwrap_or(u32::MAX);
                 metrics::gauge!(crate::metrics::QUEUE_DEPTH, "queue" => "global")
                     .set(f64::from(depth));
+                let now = self.allocator.clock().now();
+                let oldest = state.asks.values().map(|ask| now.since(ask.since)).max();
+                metrics::gauge!(crate::metrics::QUEUE_OLDEST)
+                    .set(oldest.unwrap_or_default().as_secs_f64());
                 myself.send_after(PERIOD, || Message::Tick);
             }
         }

@@ -185,6 +185,10 @@ impl Allocator {
         self.0.waiting.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
     /// How another node stands, by its own word.
     pub(crate) fn observe_other(&self, load: NodeLoad) {
         let Some(hosts) = self.0.hosts.get() else {

@@ -10,9 +10,13 @@ use protocol::{
     id::{NodeId, TaskId},
     plan::Effect,
     task::Outcome,
-    wire::Service,
+    time::Timestamp,
+    wire::{Service, Trace},
 };
-use runtime::cluster::Fault;
+use runtime::{
+    cluster::Fault,
+    trace::{self, Kind, Origin, Span},
+};
 use serde_json::{Map, Value, json};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -126,15 +130,59 @@ impl Services {
             answer,
         };
         let _waiting = self.asks.wait(self, &agent, &step, pending);
+        let asked = trace::current_trace().map(|asked| (asked, trace::below(asked)));
+        let started = self.clock.now();
         let run = Run {
-            call: call(&question, &step, &path, until),
+            call: Call {
+                trace: asked.map(|(_, at)| at),
+                ..call(&question, &step, &path, until)
+            },
             // It is told apart whether the agent can have taken effect.
             effect: Effect::Irreversible,
             slot,
             report: Report::new(self.hosts.clone(), question.of.task, &step, 1, token),
         };
         self.hosts.dispatch(&agent, Box::new(run));
-        self.answer(node, &agent, answered, until).await
+        let answer = self.answer(node, &agent, answered, until).await;
+        if let Some((asked, at)) = asked.filter(|(asked, _)| trace::records(*asked)) {
+            let times = (started, self.clock.now());
+            let code = answer.as_ref().err().map(AskError::code);
+            trace::record(self.span((asked, at), times, (&agent, question.of.task), code));
+        }
+        answer
+    }
+
+    /// A question as a part of the trace of the one that asks.
+    fn span(
+        &self,
+        (asked, at): (Trace, Trace),
+        (started, ended): (Timestamp, Timestamp),
+        (agent, task): (&Agent, TaskId),
+        error: Option<&'static str>,
+    ) -> Span {
+        let mut attributes = vec![
+            ("gen_ai.operation.name", "invoke_agent".into()),
+            ("gen_ai.provider.name", "troupe".into()),
+            ("gen_ai.agent.id", agent.id.to_string().into()),
+            ("gen_ai.agent.name", agent.name.clone().into()),
+            ("troupe.task.id", task.to_string().into()),
+            ("troupe.node.id", self.hosts.me().to_string().into()),
+        ];
+        attributes.extend(error.map(|code| ("error.type", code.into())));
+        Span {
+            node: self.hosts.me(),
+            at,
+            parent: Some(asked.span),
+            origin: Origin::Elsewhere,
+            name: format!("invoke_agent {}", agent.name).into(),
+            kind: Kind::Client,
+            started,
+            ended,
+            attributes,
+            notes: Vec::new(),
+            links: Vec::new(),
+            error: error.map(str::to_owned),
+        }
     }
 
     /// Who asks, as its task knows.
@@ -268,6 +316,7 @@ fn call(question: &Question, step: &str, path: &[String], until: Instant) -> Cal
         input: question.input.clone(),
         needs: Map::new(),
         timeout: until.saturating_duration_since(Instant::now()),
+        trace: None,
     }
 }
 

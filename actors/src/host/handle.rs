@@ -19,6 +19,7 @@ use std::{
 
 use dashmap::DashMap;
 use protocol::{
+    api::AgentLogLine,
     entity::EntityId,
     id::{AgentId, NodeId},
     task::TokenHash,
@@ -182,6 +183,27 @@ impl Hosts {
             hosted.running().max(taken)
         };
         self.0.hosted.iter().map(|hosted| busy(&hosted)).sum()
+    }
+
+    /// How many slots of the agents that are hosted here are taken, and how many there are.
+    pub(crate) fn slots(&self) -> (u32, u32) {
+        let hosted = self.0.hosted.iter();
+        hosted.fold((0, 0), |(taken, limit), hosted| {
+            let gate = &hosted.gate;
+            (taken + gate.taken(), limit + gate.limit())
+        })
+    }
+
+    /// What an agent of this tenant did here after a moment.
+    pub(crate) fn diary(
+        &self,
+        agent: AgentId,
+        tenant: &str,
+        since: Timestamp,
+    ) -> Option<Vec<AgentLogLine>> {
+        let hosted = self.known(agent)?;
+        let post = hosted.post()?;
+        (&*post.order.tenant == tenant).then(|| hosted.diary().after(since))
     }
 
     /// Agents that are hosted here.

@@ -12,6 +12,7 @@ use protocol::{
     plan::Effect,
     task::{Finding, Outcome, TokenHash},
     time::Timestamp,
+    wire::Trace,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -106,6 +107,8 @@ pub(crate) struct WireCall {
     pub(crate) needs: Map<String, Value>,
     /// In milliseconds.
     pub(crate) timeout: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trace: Option<Trace>,
 }
 
 impl From<&Call> for WireCall {
@@ -120,6 +123,7 @@ impl From<&Call> for WireCall {
             input: call.input.clone(),
             needs: call.needs.clone(),
             timeout: u64::try_from(call.timeout.as_millis()).unwrap_or(u64::MAX),
+            trace: call.trace,
         }
     }
 }
@@ -136,6 +140,7 @@ impl From<WireCall> for Call {
             input: call.input,
             needs: call.needs,
             timeout: Duration::from_millis(call.timeout),
+            trace: call.trace,
         }
     }
 }

@@ -220,6 +220,7 @@ mod tests {
             input: Value::Null,
             needs: serde_json::Map::new(),
             timeout: std::time::Duration::from_secs(1),
+            trace: None,
         }
     }
 

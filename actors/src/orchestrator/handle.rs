@@ -3,9 +3,12 @@
 mod agents;
 mod cases;
 mod cluster;
+mod diary;
 mod feed;
 mod files;
+mod log;
 mod lookup;
+mod measure;
 mod peers;
 mod rebuild;
 mod route;
@@ -15,7 +18,13 @@ mod submission;
 mod system;
 mod tasks;
 
-use std::{collections::HashMap, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::Stream;
 use protocol::{
@@ -33,7 +42,9 @@ use serde::{Deserialize, Serialize};
 
 pub use cases::Cancel;
 pub use cluster::Duty;
+pub use diary::AgentLog;
 pub use files::{Artifact, Pieces};
+pub use log::LogDial;
 pub use peers::{Asked, Cluster, Peers};
 pub use rebuild::{Rebuilt, rebuild};
 
@@ -102,6 +113,8 @@ struct Inner {
     roll: Option<Roll>,
     /// What hosts agents on a node without a store.
     worker: Option<Worker>,
+    /// How much this process logs; absent where the program around it decides that.
+    log: OnceLock<&'static dyn LogDial>,
 }
 
 /// What a node with a store has of its own.

@@ -26,13 +26,13 @@ use runtime::{
 };
 use tokio::sync::oneshot;
 
-use self::effect::Effect;
+use self::effect::{Effect, Measure};
 pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
 use super::{
     Task,
     rules::{Moment, Received},
-    view,
+    trace, view,
 };
 use crate::{Rejection, agent::token_hash, services::Services};
 
@@ -74,6 +74,10 @@ impl Entity for TaskEntity {
     async fn recover(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
         if cx.state.status.is_terminal() {
             return Ok(());
+        }
+        let (me, now) = (cx.services.hosts.me(), cx.services.clock.now());
+        if let Some(span) = trace::resumed(me, task_id(cx), &cx.state, now) {
+            cx.volatile.effects.push(Effect::Record(Box::new(span)));
         }
         let events = attempts::settle_lost(cx);
         "recovery".clone_into(&mut cx.volatile.actor);
@@ -159,6 +163,11 @@ fn task_id(cx: &Cx) -> TaskId {
 fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), ActorProcessingErr> {
     for event in events {
         cx.state.stage(&event)?;
+        let measured = Measure::of(&cx.state, &event).map(Effect::Measure);
+        cx.volatile.effects.extend(measured);
+        if let Some(span) = trace::ended(cx.services.hosts.me(), task_id(cx), &cx.state, &event) {
+            cx.volatile.effects.push(Effect::Record(Box::new(span)));
+        }
     }
     Ok(())
 }
@@ -284,6 +293,7 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
     let submitted = Event::Submitted {
         spec: Box::new(submit.spec),
         user: submit.user,
+        trace: submit.trace,
     };
     stage(cx, [submitted, Event::Planned { plan: submit.plan }])?;
     let now = cx.services.clock.now();

@@ -7,6 +7,7 @@ use protocol::{
     record::Summary,
     task::{EVENT_VERSION, Event, Failure, Finding, Outcome, StepStatus, TaskSpec, TaskStatus},
     time::Timestamp,
+    wire::Trace,
 };
 use runtime::journal::EventSourced;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct Task {
     pub spec: TaskSpec,
     /// Who asked.
     pub user: String,
+    /// In which trace they asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
     /// Where it stands.
     pub status: TaskStatus,
     /// Where its plan came from; absent until planned.
@@ -375,9 +379,10 @@ impl EventSourced for Task {
         // An event of a step that the plan does not hold changes nothing.
         let place = |step: &str| self.position(step);
         match event {
-            Event::Submitted { spec, user } => {
+            Event::Submitted { spec, user, trace } => {
                 self.spec = (**spec).clone();
                 self.user.clone_from(user);
+                self.trace = *trace;
                 self.created_at = at;
             }
             Event::Planned { plan } => self.plan(plan, at),

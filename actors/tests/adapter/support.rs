@@ -45,6 +45,7 @@ pub(crate) fn call(input: Value) -> Call {
         input,
         needs: Map::new(),
         timeout: Duration::from_secs(30),
+        trace: None,
     }
 }
 

@@ -282,6 +282,7 @@ fn made_of(order: &Order) -> [Event; 2] {
         Event::Submitted {
             spec: Box::new(spec),
             user: "u".to_owned(),
+            trace: None,
         },
         Event::Planned { plan },
     ]

@@ -179,6 +179,7 @@ impl Play {
         play.record(Event::Submitted {
             spec: Box::new(spec),
             user: "u".to_owned(),
+            trace: None,
         });
         let source = PlanSource::Explicit;
         play.record(Event::Planned {

@@ -45,6 +45,26 @@ impl Why {
     }
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Log {
+    /// off, error, warn, info, debug or trace, or by part: info,actors=debug
+    level: Option<String>,
+    /// The node's name [default: the one that answers]
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+}
+
+impl Log {
+    pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
+        let node = self.node.as_deref();
+        let view = match &self.level {
+            Some(level) => client.set_log_level(node, level).await?,
+            None => client.log_level(node).await?,
+        };
+        output.show(&view)
+    }
+}
+
 pub(super) async fn status(client: &Client, output: &Output) -> Outcome {
     let health = client.health().await?;
     output.show(&health)?;

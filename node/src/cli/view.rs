@@ -2,8 +2,8 @@
 
 use protocol::{
     api::{
-        AgentStats, AgentView, Check, EventView, HealthReport, HealthView, Page, StoreView,
-        TreeView, WhyView,
+        AgentStats, AgentView, Check, EventView, HealthReport, HealthView, LogView, Page,
+        StoreView, TreeView, WhyView,
     },
     time::Timestamp,
 };
@@ -323,6 +323,19 @@ impl View for WhyView {
             }
         }
         blocks
+    }
+}
+
+impl View for LogView {
+    fn ids(&self) -> Vec<String> {
+        vec![self.level.clone()]
+    }
+
+    fn blocks(&self, _: Detail) -> Vec<Block> {
+        vec![Block::Fields(vec![
+            ("node", self.node.clone()),
+            ("level", self.level.clone()),
+        ])]
     }
 }
 

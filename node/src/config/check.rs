@@ -62,6 +62,18 @@ impl Config {
         if let Err(reason) = crate::telemetry::check_level(&self.log.level) {
             require(false, "log.level", &reason);
         }
+        if let Some(endpoint) = &self.telemetry.otlp_endpoint {
+            require(
+                super::telemetry::is_collector(endpoint),
+                "telemetry.otlp_endpoint",
+                "must have the form `http://HOST:PORT` or `https://HOST`",
+            );
+        }
+        require(
+            (0.0..=1.0).contains(&self.telemetry.trace_ratio),
+            "telemetry.trace_ratio",
+            "must lie between 0 and 1",
+        );
         if let Some(url) = &self.store.url
             && let Err(error) = url.parse::<Address>()
         {
@@ -254,7 +266,7 @@ mod tests {
     #[test]
     fn each_broken_rule_names_its_key() {
         type Change = fn(&mut Config);
-        let table: [(Change, &str); 13] = [
+        let table: [(Change, &str); 15] = [
             (
                 |c| c.node.name = "n".repeat(64),
                 "node.name: must be 1 to 63",
@@ -288,6 +300,11 @@ mod tests {
             (|c| c.tasks.max_steps = 0, "tasks.max_steps: "),
             (|c| c.node.name = "a b".into(), "node.name: "),
             (|c| c.egress.ports = vec![0], "egress.ports: "),
+            (
+                |c| c.telemetry.otlp_endpoint = Some("collector:4318".into()),
+                "telemetry.otlp_endpoint: ",
+            ),
+            (|c| c.telemetry.trace_ratio = 1.5, "telemetry.trace_ratio: "),
             (
                 |c| c.store.url = Some("mysql://db/x".into()),
                 "store.url: must have the form",

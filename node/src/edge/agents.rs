@@ -7,7 +7,7 @@ use protocol::{
 };
 
 use super::{
-    answer::Answer, body, problem::Refused, request::Call, shared::Shared, table::AgentOp,
+    answer::Answer, body, live, problem::Refused, request::Call, shared::Shared, table::AgentOp,
 };
 
 pub(super) async fn handle(
@@ -69,6 +69,7 @@ pub(super) async fn handle(
                     .config,
             )
         }
+        AgentOp::Logs => live::agent_logs(shared, call, agent()?).await,
         AgentOp::Events => {
             let after = call.query.get("since")?.unwrap_or(0);
             let limit = call.query.limit()?.unwrap_or(50);

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actors::orchestrator::Duty;
 use futures_util::Stream;
 use http::StatusCode;
+use runtime::trace::{current_trace, traced};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
@@ -91,7 +92,8 @@ async fn to_the_end(
     command: impl Future<Output = Result<Answer, Refused>> + Send + 'static,
     patience: Duration,
 ) -> Result<Answer, Refused> {
-    match timeout(patience, tokio::spawn(command.in_current_span())).await {
+    let command = traced(current_trace(), command).in_current_span();
+    match timeout(patience, tokio::spawn(command)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
             tracing::error!(%error, "a handler panicked");
@@ -164,7 +166,7 @@ fn slot(call: &Call, key: &str) -> Result<[u8; 32], Refused> {
 
 async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refused> {
     match call.route.operation {
-        Operation::System(operation) => system::handle(operation, shared, call).await,
+        Operation::System(operation) => system::handle(operation, shared, call, bytes).await,
         Operation::Agent(operation) => agents::handle(operation, shared, call, bytes).await,
         Operation::Task(operation) => tasks::handle(operation, shared, call, bytes).await,
         Operation::Cluster(operation) => cluster::handle(operation, shared, call, bytes).await,

@@ -14,6 +14,8 @@ use http::{
     },
 };
 use hyper::body::Body;
+use protocol::wire::Trace;
+use runtime::trace::traced;
 use tokio::time::Instant;
 use tower_service::Service;
 use tracing::Instrument;
@@ -27,6 +29,7 @@ use super::{
     request::{Call, RequestId},
     shared::Shared,
     table::{self, Found},
+    trace::Visit,
 };
 
 /// Lets `request` through to `service`, or answers in its place.
@@ -48,19 +51,20 @@ where
     let mut number = None;
     let mut response = match admit(&shared, &id, &mut request, &mut number) {
         Ok(call) => {
-            let span = tracing::info_span!("request", id = %id, route = call.route.id);
+            let visit = Visit::begin(&shared, &call);
+            let trace = visit.trace().map(Trace::id);
+            let span = tracing::info_span!("request", request = %id, route = call.route.id, trace);
             request.extensions_mut().insert(Arc::new(call));
-            match AssertUnwindSafe(service.call(request))
-                .catch_unwind()
-                .instrument(span)
-                .await
-            {
+            let served = AssertUnwindSafe(service.call(request)).catch_unwind();
+            let served = traced(visit.trace(), served).instrument(span).await;
+            let response = match served {
                 Ok(Ok(response)) => response,
                 Err(_) => {
                     tracing::error!(request = %id, "a handler panicked");
                     Refused::bug().respond(id.as_str())
                 }
-            }
+            };
+            visit.end(&shared, response)
         }
         Err(refused) => {
             tracing::debug!(request = %id, status = refused.status.as_u16(), code = refused.code(), "refused");

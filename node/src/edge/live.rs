@@ -11,7 +11,7 @@ use std::{
 use actors::orchestrator::EventFeed;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::header::ACCEPT;
-use protocol::{api::EventView, id::TaskId};
+use protocol::{api::EventView, id::TaskId, time::Timestamp};
 use serde_json::Value;
 use warp::{Reply, sse::Event};
 
@@ -46,6 +46,39 @@ pub(super) async fn task_events(
         Ok::<_, Infallible>(frame(event.map_err(Refused::from), request.as_str()))
     });
     let alive = warp::sse::keep_alive().interval(HEARTBEAT).stream(events);
+    let body = Shareable::new(alive.into_stream());
+    Ok(Answer::Streamed(warp::sse::reply(body).into_response()))
+}
+
+/// What an agent did, and with `follow` what it does.
+pub(super) async fn agent_logs(
+    shared: &Shared,
+    call: &Call,
+    agent: &str,
+) -> Result<Answer, Refused> {
+    let since = i64::try_from(after(call)?).unwrap_or(i64::MAX);
+    let (caller, since) = (call.caller()?, Timestamp::from_micros(since));
+    let orchestrator = &shared.orchestrator;
+    match call.query.text("follow") {
+        None | Some("0" | "false") => {
+            return Answer::json(&orchestrator.agent_logs(caller, agent, since).await?);
+        }
+        Some("" | "1" | "true") => {}
+        Some(_) => return Err(Refused::bad("follow", "is neither `1` nor `0`")),
+    }
+    let lines = orchestrator.follow_agent(caller, agent, since).await?;
+    let stopping = shared.stopping.clone().cancelled_owned();
+    let request = call.id.clone();
+    let frames = lines.take_until(stopping).map(move |line| {
+        Ok::<_, Infallible>(match line {
+            Ok(line) => Event::default()
+                .id(line.at.as_micros().to_string())
+                .event("log")
+                .data(serde_json::to_string(&line).unwrap_or_default()),
+            Err(rejection) => frame(Err(rejection.into()), request.as_str()),
+        })
+    });
+    let alive = warp::sse::keep_alive().interval(HEARTBEAT).stream(frames);
     let body = Shareable::new(alive.into_stream());
     Ok(Answer::Streamed(warp::sse::reply(body).into_response()))
 }

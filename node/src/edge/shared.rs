@@ -9,6 +9,7 @@ use std::{
 
 use actors::Orchestrator;
 use protocol::api::Check;
+use runtime::clock::Clock;
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     /// Set when the edge stops: streams end, so that their clients go elsewhere.
     pub(crate) stopping: CancellationToken,
     pub(crate) health: Health,
+    /// Times of spans; of everything else the runtime keeps time.
+    pub(crate) clock: Clock,
 }
 
 impl fmt::Debug for Shared {

@@ -2,10 +2,10 @@
 
 use actors::orchestrator::Duty;
 use http::StatusCode;
-use protocol::api::{HealthView, TreeQuery};
+use protocol::api::{HealthView, LogRequest, TreeQuery};
 
 use super::{
-    Readiness, answer::Answer, dispatch::fenced, openapi, problem::Refused, request::Call,
+    Readiness, answer::Answer, body, dispatch::fenced, openapi, problem::Refused, request::Call,
     shared::Shared, table::SystemOp,
 };
 
@@ -13,6 +13,7 @@ pub(super) async fn handle(
     operation: SystemOp,
     shared: &Shared,
     call: &Call,
+    bytes: &[u8],
 ) -> Result<Answer, Refused> {
     let orchestrator = &shared.orchestrator;
     match operation {
@@ -47,6 +48,11 @@ pub(super) async fn handle(
             Answer::json(&orchestrator.tree(call.caller()?, &query).await?)
         }
         SystemOp::Node => Answer::json(&orchestrator.node()),
+        SystemOp::Log => log(shared, call, None).await,
+        SystemOp::SetLog => {
+            let LogRequest { level } = body::parse(bytes)?;
+            log(shared, call, Some(level)).await
+        }
         SystemOp::Store => Answer::json(&orchestrator.store(call.caller()?).await?),
         SystemOp::OpenApi => Ok(Answer::text(
             StatusCode::OK,
@@ -54,6 +60,13 @@ pub(super) async fn handle(
             openapi::text(),
         )),
     }
+}
+
+/// How much a node logs, after it was told.
+async fn log(shared: &Shared, call: &Call, level: Option<String>) -> Result<Answer, Refused> {
+    let (caller, node) = (call.caller()?, call.query.text("node"));
+    let view = shared.orchestrator.log_level(caller, node, level).await?;
+    Answer::json(&view)
 }
 
 /// Strangers learn whether the node is well; callers with a token also learn what is not.

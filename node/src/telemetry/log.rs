@@ -1,13 +1,33 @@
-//! Log lines on standard error, for people or as JSON.
+//! Log lines on standard error, for people or as JSON, at a level that can be changed while the node
+//! runs.
 
-use std::io::{self, IsTerminal};
+mod gate;
+mod line;
+mod redact;
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
+use actors::orchestrator::LogDial;
+use tracing_subscriber::{
+    EnvFilter, Registry,
+    filter::LevelFilter,
+    fmt::{self, MakeWriter, format::JsonFields},
+    layer::{Layer, SubscriberExt},
+    reload,
+    util::SubscriberInitExt,
+};
+
+use self::{gate::Gate, line::Lines};
 use crate::config::{LogFormat, LogSection};
 
 /// Held at `info` whatever is asked for: below that they write whole messages.
 const QUIET: [&str; 2] = ["ractor_cluster=info", "ractor=info"];
+
+/// The process has one subscriber, however many nodes it holds.
+static DIAL: OnceLock<Dial> = OnceLock::new();
 
 /// Whether `level` can be read; says why not.
 pub(crate) fn check_level(level: &str) -> Result<(), String> {
@@ -36,16 +56,82 @@ pub(crate) fn start_logging(log: &LogSection) {
     let Some(filter) = filter(&log.level) else {
         return;
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    // A second node of the process keeps to the first one's subscriber.
-    let _ = match log.format {
-        LogFormat::Human => builder
+    let (filter, handle) = reload::Layer::new(Gate(filter));
+    let lines = match log.format {
+        LogFormat::Human => fmt::layer()
+            .with_writer(Redacted)
             .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-            .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+            .boxed(),
+        LogFormat::Json => fmt::layer()
+            .with_writer(Redacted)
+            .fmt_fields(JsonFields::new())
+            .event_format(Lines::new(log.fields))
+            .boxed(),
     };
+    let subscriber = Registry::default().with(filter).with(lines);
+    // A second node of the process keeps to the first one's subscriber.
+    if subscriber.try_init().is_ok() {
+        let _ = DIAL.set(Dial {
+            handle,
+            level: Mutex::new(log.level.clone()),
+        });
+    }
+}
+
+/// The level of this process, where its lines are this program's to decide on.
+pub(crate) fn dial() -> Option<&'static dyn LogDial> {
+    DIAL.get().map(|dial| dial as &dyn LogDial)
+}
+
+/// The level in force.
+#[derive(Debug)]
+struct Dial {
+    handle: reload::Handle<Gate, Registry>,
+    level: Mutex<String>,
+}
+
+impl LogDial for Dial {
+    fn level(&self) -> String {
+        let level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        level.clone()
+    }
+
+    fn set(&self, level: &str) -> Result<(), String> {
+        check_level(level)?;
+        let filter = filter(level).ok_or("is not a level")?;
+        let mut now = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let turned = self.handle.reload(Gate(filter));
+        turned.map_err(|error| error.to_string())?;
+        level.clone_into(&mut now);
+        Ok(())
+    }
+}
+
+/// Standard error, without secrets.
+#[derive(Debug, Clone, Copy)]
+struct Redacted;
+
+impl<'a> MakeWriter<'a> for Redacted {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        Self
+    }
+}
+
+impl Write for Redacted {
+    /// The subscriber writes a line at a time.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(line) {
+            Ok(text) => io::stderr().write_all(redact::redact(text).as_bytes())?,
+            Err(_) => io::stderr().write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 #[cfg(test)]

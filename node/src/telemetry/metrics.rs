@@ -16,6 +16,9 @@ static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
 const PERIOD: Duration = Duration::from_secs(5);
 
+/// A look at every actor comes with each so many samples.
+const MEASURED: u32 = 2;
+
 /// Upper bounds of histogram buckets in seconds, from a store write to a request that waits for its
 /// task; dense where the goals for both lie.
 const SECONDS: [f64; 15] = [
@@ -55,6 +58,7 @@ pub(crate) async fn sample_for_ever(
     measured: watch::Sender<Option<Used>>,
 ) {
     let mut sampler = Sampler::new();
+    let mut samples = 0_u32;
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -62,6 +66,10 @@ pub(crate) async fn sample_for_ever(
         if let Some(handle) = RECORDER.get().and_then(Option::as_ref) {
             handle.run_upkeep();
         }
+        if samples.is_multiple_of(MEASURED) {
+            orchestrator.measure();
+        }
+        samples = samples.wrapping_add(1);
         if let Some(sampler) = &mut sampler {
             let used = sampler.sample();
             orchestrator.observe(used.cpu, used.memory);
@@ -73,6 +81,8 @@ pub(crate) async fn sample_for_ever(
 fn describe() {
     runtime::metrics::describe();
     actors::metrics::describe();
+    #[cfg(feature = "otlp")]
+    super::traces::describe();
     describe_gauge!(
         "troupe_process_cpu_ratio",
         "Processor time that this process uses; 1 is one core"

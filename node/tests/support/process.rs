@@ -90,7 +90,11 @@ impl Place {
             ready().await.filter(|answer| answer.status == 200)
         })
         .await;
-        Node { child, client }
+        Node {
+            child,
+            client,
+            data,
+        }
     }
 
     /// Waits until no process of this node's tools is left.
@@ -157,6 +161,8 @@ pub(crate) fn kill(pid: i32, signal: Signal) {
 pub(crate) struct Node {
     pub(crate) child: Process,
     pub(crate) client: Client,
+    /// Its data directory.
+    pub(crate) data: PathBuf,
 }
 
 impl Node {

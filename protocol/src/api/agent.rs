@@ -5,9 +5,43 @@ use serde_json::{Map, Value};
 
 use crate::{
     agent::{AgentStatus, AgentType, Health, Placement, Resources, StopMode},
-    id::AgentId,
+    id::{AgentId, TaskId},
     time::Timestamp,
 };
+
+/// One line of what an agent did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AgentLogLine {
+    /// When; also the place to go on from.
+    pub at: Timestamp,
+    /// `info`, `warn` or `error`.
+    pub level: String,
+    /// What happened, such as `attempt_started`.
+    pub event: String,
+    /// The agent's name.
+    pub agent: String,
+    /// In words.
+    pub message: String,
+    /// On which node; absent for what is recorded of the agent itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// For which task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// For which step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Which attempt of the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// How long it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// In which trace, as collectors spell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+}
 
 /// `PUT /agents/{id}`: what is absent stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

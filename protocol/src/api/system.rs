@@ -51,6 +51,25 @@ pub struct NodeView {
     pub active_entities: u64,
 }
 
+/// How much a node says in its log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LogView {
+    /// The node's name.
+    pub node: String,
+    /// `off`, `error`, `warn`, `info`, `debug` or `trace`, or by part, as `info,actors=debug`.
+    pub level: String,
+}
+
+/// How much a node is to say in its log, until it ends or is told otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LogRequest {
+    /// As in [`LogView`].
+    pub level: String,
+}
+
 /// What `troupe db status` shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use protocol::entity::EntityId;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tracing::Instrument;
 
 use super::{
     Entity, Host,
@@ -27,6 +28,8 @@ pub struct Context<E: Entity> {
     id: EntityId,
     host: Host<E>,
     address: Address<E::Message>,
+    /// Names the entity in what is logged meanwhile.
+    span: tracing::Span,
 }
 
 impl<E: Entity> Context<E> {
@@ -120,13 +123,15 @@ impl<E: Entity> Actor for EntityActor<E> {
             id: self.id,
             host: self.host.clone(),
             address: self.address.clone(),
+            span: tracing::info_span!("entity", entity = %self.id),
         };
         // Before it recovers: what it tells itself then is to find it, and it may leave at once.
         let inner = self.host.inner();
         inner.names.insert(myself.get_id(), self.id);
         inner.activated(self.id, self.address.clone());
         if !is_new {
-            let recovered = E::recover(&mut context).await;
+            let span = context.span.clone();
+            let recovered = E::recover(&mut context).instrument(span).await;
             if recovered.is_err() {
                 // Whoever started it hears of it, the supervisor does not.
                 inner.names.remove(&myself.get_id());
@@ -143,7 +148,8 @@ impl<E: Entity> Actor for EntityActor<E> {
         context: &mut Context<E>,
     ) -> Result<(), ActorProcessingErr> {
         context.owned()?;
-        E::handle(context, message).await
+        let span = context.span.clone();
+        E::handle(context, message).instrument(span).await
     }
 }
 

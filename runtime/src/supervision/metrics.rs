@@ -15,6 +15,9 @@ const BLOCKED: &str = "troupe_handler_blocked_total";
 /// Messages that were in hand for longer than handlers of their actor's `kind` may take.
 const STUCK: &str = "troupe_actor_stuck_total";
 
+/// Counters by `kind` that stay absent until something happens, unless they are made before.
+pub(crate) const OF_KINDS: [&str; 4] = [RESTARTS, FAILURES, BLOCKED, STUCK];
+
 pub(crate) fn describe() {
     metrics::describe_counter!(
         STUCK,

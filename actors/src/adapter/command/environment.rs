@@ -33,6 +33,12 @@ pub fn environment(
         ("TROUPE_DIR", directory.to_string_lossy().into_owned()),
     ];
     variables.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
+    // That of the node's own process would be of another trace.
+    variables.remove("TRACEPARENT");
+    variables.extend(
+        call.trace
+            .map(|trace| ("TRACEPARENT".to_owned(), trace.to_string())),
+    );
     Ok(variables)
 }
 

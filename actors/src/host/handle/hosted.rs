@@ -25,6 +25,7 @@ use crate::{
     allocator::Circuit,
     host::{
         actor::proxy,
+        diary::Diary,
         message::{Figures, Order, Stamp},
     },
     registry::Gate,
@@ -35,6 +36,7 @@ pub(crate) struct Hosted {
     pub(crate) id: AgentId,
     pub(crate) gate: Arc<Gate>,
     pub(crate) proxy: Address<proxy::Message>,
+    diary: Mutex<Diary>,
     running: Mutex<HashMap<TokenHash, CancellationToken>>,
     posting: RwLock<Posting>,
     vitals: RwLock<Vitals>,
@@ -96,6 +98,7 @@ impl Hosted {
             id,
             gate,
             proxy: Address::vacant(),
+            diary: Mutex::default(),
             running: Mutex::default(),
             posting: RwLock::default(),
             vitals: RwLock::default(),
@@ -139,6 +142,11 @@ impl Hosted {
     /// Changes what was found; its proxy alone does.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Vitals)) {
         change(&mut self.vitals.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What it did lately; short, and nobody waits while it is held.
+    pub(crate) fn diary(&self) -> MutexGuard<'_, Diary> {
+        self.diary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its figures now.

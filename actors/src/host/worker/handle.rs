@@ -124,6 +124,15 @@ impl Worker {
         self.hosts.running()
     }
 
+    pub(crate) const fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// How many slots of its agents are taken, and how many there are.
+    pub(crate) fn slots(&self) -> (u32, u32) {
+        self.hosts.slots()
+    }
+
     /// Agents that it hosts.
     #[must_use]
     pub fn agents(&self) -> usize {

@@ -3,7 +3,9 @@
 mod agent_change;
 mod agents;
 mod artifacts;
+mod diary;
 mod events;
+mod log;
 mod nodes;
 mod submission;
 mod system;
@@ -22,7 +24,9 @@ pub(super) use agents::{
     AgentConfig, AgentEvents, CheckAgent, CountAgents, ListAgents, ShowAgent, TotalAgents,
 };
 pub(super) use artifacts::{FindArtifact, Found, Recorded};
+pub(super) use diary::ReadDiary;
 pub(super) use events::{EventsAfter, views, visible};
+pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use submission::SubmitTask;
 pub(super) use system::{ShowTree, StoreStatus};

@@ -3,7 +3,10 @@
 use std::{pin::Pin, sync::Arc};
 
 use protocol::{access::Caller, member::NodeRole, wire::Service};
-use runtime::cluster::{Fault, Handler, Incoming, Outcome, Peer};
+use runtime::{
+    cluster::{Fault, Handler, Incoming, Outcome, Peer},
+    trace::{self, Kind, Origin, Span},
+};
 use serde_json::value::RawValue;
 
 use super::{
@@ -11,10 +14,10 @@ use super::{
     cases::{
         AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
         CheckAgent, CheckpointTask, CountAgents, CreateToken, DeleteTask, EventsAfter,
-        FindArtifact, ListAgents, ListNodes, ListTasks, ListTokens, RegisterAgent, RemoveNode,
-        RevokeToken, ShowAgent, ShowAllocation, ShowNode, ShowResult, ShowTask, ShowTaskTree,
-        ShowTree, ShowVitals, ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnNode, UpdateAgent,
-        UseCase,
+        FindArtifact, ListAgents, ListNodes, ListTasks, ListTokens, ReadDiary, RegisterAgent,
+        RemoveNode, RevokeToken, ShowAgent, ShowAllocation, ShowNode, ShowResult, ShowTask,
+        ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnLog,
+        TurnNode, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -33,7 +36,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 35] = [
+const TABLE: [Entry; 37] = [
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
     entry::<AmendTask>(),
@@ -52,6 +55,7 @@ const TABLE: [Entry; 35] = [
     entry::<ListNodes>(),
     entry::<ListTasks>(),
     entry::<ListTokens>(),
+    entry::<ReadDiary>(),
     entry::<RegisterAgent>(),
     entry::<RemoveNode>(),
     entry::<RevokeToken>(),
@@ -67,6 +71,7 @@ const TABLE: [Entry; 35] = [
     entry::<StoreStatus>(),
     entry::<SubmitTask>(),
     entry::<TotalAgents>(),
+    entry::<TurnLog>(),
     entry::<TurnNode>(),
     entry::<UpdateAgent>(),
 ];
@@ -104,6 +109,31 @@ impl Orchestrator {
         Ok(whole(&reply))
     }
 
+    /// Carries a use case out as a part of the trace in which the other node asked for it.
+    async fn spanned(&self, entry: &Entry, call: &Call) -> Reply {
+        let Some(asked) = trace::current_trace().filter(|trace| trace::records(*trace)) else {
+            return (entry.carry_out)(self, call).await;
+        };
+        let (at, clock) = (trace::below(asked), self.0.tree.clock());
+        let started = clock.now();
+        let reply = trace::traced(Some(at), (entry.carry_out)(self, call)).await;
+        trace::record(Span {
+            node: self.0.id,
+            at,
+            parent: Some(asked.span),
+            origin: Origin::Elsewhere,
+            name: entry.name.into(),
+            kind: Kind::Server,
+            started,
+            ended: clock.now(),
+            attributes: vec![("troupe.node.id", self.0.id.to_string().into())],
+            notes: Vec::new(),
+            links: Vec::new(),
+            error: None,
+        });
+        reply
+    }
+
     async fn reply(&self, from: &Peer, call: &[u8]) -> Reply {
         if !may_act_for_users(from) {
             return refused(from);
@@ -113,7 +143,7 @@ impl Orchestrator {
             Err(error) => return Reply::Rejected(unreadable("request", &error)),
         };
         match TABLE.iter().find(|entry| entry.name == call.name) {
-            Some(entry) => (entry.carry_out)(self, &call).await,
+            Some(entry) => self.spanned(entry, &call).await,
             None => Reply::Rejected(Rejection::Unavailable {
                 message: format!(
                     "{} does not know the request {}; see whether all nodes run the same version",

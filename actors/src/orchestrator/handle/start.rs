@@ -155,6 +155,7 @@ impl Orchestrator {
             member: cluster.map(Member::new),
             roll,
             worker: None,
+            log: std::sync::OnceLock::new(),
         }));
         orchestrator.serve();
         Ok(orchestrator)
@@ -187,6 +188,7 @@ impl Orchestrator {
             member: Some(Member::new(cluster)),
             roll,
             worker,
+            log: std::sync::OnceLock::new(),
         }));
         orchestrator.serve();
         orchestrator

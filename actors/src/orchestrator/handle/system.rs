@@ -5,6 +5,7 @@ use std::time::Duration;
 use protocol::{
     access::{Caller, Role},
     api::{Check, NodeView, StoreView, TreeQuery, TreeView},
+    id::NodeId,
 };
 
 use super::{
@@ -73,6 +74,12 @@ impl Orchestrator {
                 detail: found.unwrap_or_else(|cause| cause),
             })
             .collect()
+    }
+
+    /// Which start of a node this is.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.0.id
     }
 
     /// This node.

@@ -1,16 +1,23 @@
 //! What a task does once its decisions are on disk.
 
-use runtime::journal;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use ::metrics::{counter, histogram};
 use protocol::{
     id::{AgentId, NodeId},
-    task::TokenHash,
+    task::{Event, TokenHash},
 };
+use runtime::{journal, trace::Span};
 use tokio::sync::oneshot;
 
 use super::{Answer, Cx};
-use crate::{Rejection, host::Run, registry::Agent};
+use crate::{
+    Rejection,
+    host::Run,
+    metrics,
+    registry::Agent,
+    task::{Task, state::Ending},
+};
 
 /// Something that must not happen before the commit.
 pub(super) enum Effect {
@@ -20,10 +27,77 @@ pub(super) enum Effect {
     Stop(NodeId, AgentId, TokenHash),
     /// The task is over: another may come in its place.
     Leave,
+    /// Something is over that belongs to a trace.
+    Record(Box<Span>),
+    /// Something took so long.
+    Measure(Measure),
     /// Answer a client.
     Reply(Answer, Result<(), Rejection>),
     /// Tell the sender of a result that it may forget it.
     Acknowledge(oneshot::Sender<()>),
+}
+
+/// What is counted once it is certain, and how long it took.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Measure {
+    /// A step had an agent.
+    Allocated(Duration),
+    /// An attempt had its receipt.
+    Attempted(&'static str, Duration),
+    /// The task was settled.
+    Settled(&'static str, Duration),
+}
+
+impl Measure {
+    /// What an event that was just applied brought to its end.
+    pub(super) fn of(task: &Task, event: &Event) -> Option<Self> {
+        match event {
+            Event::AttemptEnded { step, number, .. } => {
+                let step = &task.steps[task.position(step)?];
+                let attempt = step.attempts.iter().find(|one| one.number == *number)?;
+                let (at, ending) = attempt.ended.as_ref()?;
+                let outcome = match ending {
+                    Ending::Succeeded => "succeeded",
+                    Ending::Failed(_) => "failed",
+                    Ending::Lost(_) => "lost",
+                    Ending::Cancelled => "cancelled",
+                };
+                Some(Self::Attempted(outcome, at.since(attempt.started_at)))
+            }
+            Event::Settled { status, .. } => {
+                let took = task.settled_at?.since(task.created_at);
+                Some(Self::Settled(status.as_str(), took))
+            }
+            Event::Submitted { .. }
+            | Event::Planned { .. }
+            | Event::AttemptStarted { .. }
+            | Event::Probed { .. }
+            | Event::RetryScheduled { .. }
+            | Event::StepSettled { .. }
+            | Event::ResultCameLate { .. }
+            | Event::Amended { .. }
+            | Event::Assigned { .. }
+            | Event::CancelRequested { .. }
+            | Event::Deleted { .. } => None,
+        }
+    }
+
+    fn tell(self) {
+        match self {
+            Self::Allocated(took) => {
+                histogram!(metrics::ALLOCATION_SECONDS).record(took.as_secs_f64());
+            }
+            Self::Attempted(outcome, took) => {
+                counter!(metrics::ATTEMPTS, "outcome" => outcome).increment(1);
+                histogram!(metrics::ATTEMPT_SECONDS, "outcome" => outcome)
+                    .record(took.as_secs_f64());
+            }
+            Self::Settled(status, took) => {
+                counter!(metrics::SETTLED, "status" => status).increment(1);
+                histogram!(metrics::TASK_SECONDS).record(took.as_secs_f64());
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Effect {
@@ -32,6 +106,8 @@ impl std::fmt::Debug for Effect {
             Self::Dispatch(..) => "Dispatch",
             Self::Stop(..) => "Stop",
             Self::Leave => "Leave",
+            Self::Record(_) => "Record",
+            Self::Measure(_) => "Measure",
             Self::Reply(..) => "Reply",
             Self::Acknowledge(_) => "Acknowledge",
         })
@@ -46,6 +122,8 @@ pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
             Effect::Dispatch(agent, run) => cx.services.hosts.dispatch(&agent, run),
             Effect::Stop(node, agent, token) => cx.services.hosts.stop(node, agent, token),
             Effect::Leave => cx.services.admission.leave(),
+            Effect::Record(span) => runtime::trace::record(*span),
+            Effect::Measure(measure) => measure.tell(),
             // Nobody waits any more: no answer is needed.
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
             Effect::Acknowledge(sender) => drop(sender.send(())),

@@ -5,6 +5,7 @@ use protocol::{
     id::CommandId,
     plan::Plan,
     task::{Finding, Outcome, TaskSpec, TokenHash},
+    wire::Trace,
 };
 use runtime::{journal, store::Idempotency};
 use tokio::sync::oneshot;
@@ -62,6 +63,7 @@ pub(crate) struct Submit {
     pub(crate) spec: TaskSpec,
     pub(crate) plan: Plan,
     pub(crate) user: String,
+    pub(crate) trace: Option<Trace>,
     pub(crate) command: CommandId,
     pub(crate) key: Option<Idempotency>,
     /// Answered once the task is on disk; shows it unless its end is waited for.

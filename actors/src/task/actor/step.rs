@@ -9,7 +9,11 @@ use protocol::{
 };
 use ractor::ActorProcessingErr;
 
-use super::{Cx, effect::Effect, task_id};
+use super::{
+    Cx,
+    effect::{Effect, Measure},
+    task_id,
+};
 use crate::{
     Rejection,
     adapter::Call,
@@ -17,7 +21,7 @@ use crate::{
     allocator::{Ask, Grant, Pin, Requirement},
     host::{Report, Run},
     registry::Agent,
-    task::{Attempt, Step, Task, rules::Assignee},
+    task::{Attempt, Step, Task, rules::Assignee, trace},
 };
 
 /// Gives every ready step to an agent that is free now; asks the allocator to look for the others.
@@ -88,6 +92,7 @@ fn start(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingE
         card: grant.card,
     };
     let now = cx.services.clock.now();
+    let waited = cx.state.steps[index].ready_at.map(|since| now.since(since));
     let Ok(event) = cx.state.intend(index, to, token_hash(&token), now) else {
         return Ok(());
     };
@@ -110,6 +115,8 @@ fn start(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingE
                 token,
             ),
         };
+        let measured = waited.map(|waited| Effect::Measure(Measure::Allocated(waited)));
+        cx.volatile.effects.extend(measured);
         cx.volatile
             .effects
             .push(Effect::Dispatch(grant.agent, Box::new(run)));
@@ -136,6 +143,10 @@ fn call(cx: &Cx, step: &Step, attempt: &Attempt, of_agent: Option<Duration>) -> 
         input: step.spec.input.clone(),
         needs: cx.state.needs(step),
         timeout,
+        trace: cx
+            .state
+            .trace
+            .map(|asked| trace::attempt_place(task_id(cx), asked, attempt)),
     }
 }
 

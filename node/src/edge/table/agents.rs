@@ -3,7 +3,10 @@
 use protocol::{
     access::Role,
     agent::{AgentSpec, AgentStatus, AgentType},
-    api::{AgentStats, AgentUpdate, AgentView, EventView, HealthReport, Page, StopRequest},
+    api::{
+        AgentLogLine, AgentStats, AgentUpdate, AgentView, EventView, HealthReport, Page,
+        StopRequest,
+    },
 };
 use serde_json::{Map, Value};
 
@@ -27,6 +30,7 @@ pub(crate) enum AgentOp {
     Config,
     SetConfig,
     Events,
+    Logs,
 }
 
 const fn route(method: Verb, path: &'static str, id: &'static str, operation: AgentOp) -> Route {
@@ -286,6 +290,32 @@ pub(super) static ROUTES: &[Route] = &[
             "/api/v1/agents/{agent}/events",
             "agentEvents",
             AgentOp::Events,
+        )
+    },
+    Route {
+        summary: "What an agent does",
+        description: "Lines about its life and its attempts, the first one first; attempts as far as the node that hosts it remembers. With `follow`, server-sent events that go on as lines come.",
+        query: &[
+            Parameter {
+                name: "since",
+                description: "Only lines after this moment, as microseconds since 1970: the `id` of a frame.",
+                schema: form::<u64>,
+            },
+            Parameter {
+                name: "follow",
+                description: "`1` or `true`: go on as lines come.",
+                schema: form::<String>,
+            },
+        ],
+        answers: &[ok(
+            Content::Json(form::<Vec<AgentLogLine>>),
+            "Its lines; with `follow`, each as a frame.",
+        )],
+        ..route(
+            Verb::Get,
+            "/api/v1/agents/{agent}/logs",
+            "agentLogs",
+            AgentOp::Logs,
         )
     },
 ];

@@ -2,11 +2,11 @@
 
 use protocol::{
     access::Role,
-    api::{HealthView, NodeView, StoreView, TreeView},
+    api::{HealthView, LogRequest, LogView, NodeView, StoreView, TreeView},
 };
 use serde_json::{Map, Value};
 
-use super::{Answers, Body, Content, Operation, Parameter, Route, Verb, form};
+use super::{Answers, Body, Content, Operation, Parameter, Route, SMALL, Verb, form};
 use crate::edge::access::Access;
 
 /// What the routes of this page do.
@@ -18,6 +18,8 @@ pub(crate) enum SystemOp {
     Metrics,
     Tree,
     Node,
+    Log,
+    SetLog,
     Store,
     OpenApi,
 }
@@ -42,6 +44,18 @@ const HEALTH: &[Answers] = &[Answers {
     status: 200,
     when: "How the node is.",
     content: Content::Json(form::<HealthView>),
+}];
+
+const LOG: &[Answers] = &[Answers {
+    status: 200,
+    when: "The level in force.",
+    content: Content::Json(form::<LogView>),
+}];
+
+const OF_NODE: &[Parameter] = &[Parameter {
+    name: "node",
+    description: "The node by its name; the one that answers when absent.",
+    schema: form::<String>,
 }];
 
 pub(super) static ROUTES: &[Route] = &[
@@ -114,6 +128,26 @@ pub(super) static ROUTES: &[Route] = &[
             content: Content::Json(form::<NodeView>),
         }],
         ..get("/api/v1/node", "node", SystemOp::Node)
+    },
+    Route {
+        access: Access::Least(Role::Operator),
+        summary: "How much a node logs",
+        description: "The level in force, of the whole or by part.",
+        query: OF_NODE,
+        answers: LOG,
+        problems: &[404, 409, 503],
+        ..get("/api/v1/node/log", "log", SystemOp::Log)
+    },
+    Route {
+        method: Verb::Put,
+        access: Access::Least(Role::Admin),
+        summary: "Change how much a node logs",
+        description: "From now on, until it ends or is told otherwise. Who did it stands in the log.",
+        query: OF_NODE,
+        body: Body::Required(form::<LogRequest>, SMALL),
+        answers: LOG,
+        problems: &[404, 409, 503],
+        ..get("/api/v1/node/log", "setLog", SystemOp::SetLog)
     },
     Route {
         access: Access::Least(Role::Operator),

@@ -4,10 +4,15 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use protocol::{
+    api::AgentLogLine,
     plan::Effect,
     task::{Failure, Outcome, TokenHash},
+    time::Timestamp,
+    wire::Trace,
 };
+use runtime::trace::{self, Kind, Origin, Span};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{Message, State};
 use crate::{
@@ -75,7 +80,15 @@ pub(super) fn start(state: &mut State, run: Run) {
         cancel,
         pass,
     };
-    tokio::spawn(attempt.go(state.hosts.clone()));
+    let span = tracing::info_span!(
+        "attempt",
+        task = %attempt.run.call.task,
+        step = attempt.run.call.step,
+        attempt = attempt.run.call.attempt,
+        agent = attempt.post.order.spec.name,
+        actor = attempt.path,
+    );
+    tokio::spawn(attempt.go(state.hosts.clone()).instrument(span));
 }
 
 /// An attempt on its way.
@@ -101,22 +114,53 @@ impl Attempt {
             pass,
         } = self;
         let Run {
-            call,
+            mut call,
             effect,
             slot,
             report,
         } = run;
         let entry = hosts.tree.enter(path, "tool");
+        let (asked, started) = (call.trace, hosts.clock.now());
+        call.trace = asked.map(trace::below);
+        let begun = AgentLogLine {
+            at: started,
+            level: "info".to_owned(),
+            event: "attempt_started".to_owned(),
+            agent: post.order.spec.name.clone(),
+            message: call.description.chars().take(200).collect(),
+            node: Some(hosts.around.me.name.to_string()),
+            task: Some(call.task),
+            step: Some(call.step.clone()),
+            attempt: Some(call.attempt),
+            duration_ms: None,
+            trace: call.trace.map(Trace::id),
+        };
+        hosted.diary().write(begun.clone());
         let result = match &post.adapter {
             // Whoever asked for it counts it as lost, and tries it elsewhere.
             Some(_) if hosts.is_fenced() => Err(CallError::retryable(
                 "not_started",
                 "its host's lease was over before it could begin",
             )),
-            Some(adapter) => answer(&**adapter, &call, &cancel).await,
+            Some(adapter) => trace::traced(call.trace, answer(&**adapter, &call, &cancel)).await,
             None => Err(CallError::Cancelled),
         };
         drop(entry);
+        if let Some(asked) = asked.filter(|asked| trace::records(*asked)) {
+            let times = (started, hosts.clock.now());
+            trace::record(tool_span(&hosts, (asked, times), &post, &call, &result));
+        }
+        match &result {
+            Ok(_) => tracing::debug!("an attempt succeeded"),
+            Err(CallError::Failed { failure, .. } | CallError::Lost { failure, .. }) => {
+                let (code, error) = (&failure.code, &failure.message);
+                tracing::info!(code, error, "an attempt failed");
+            }
+            Err(CallError::Cancelled) => tracing::info!("an attempt was stopped"),
+        }
+        hosted
+            .diary()
+            .write(after(begun, hosts.clock.now(), &result));
         // The slot is free as soon as nothing runs in it; the result may still be on its way.
         drop(slot);
         let (outcome, end) = outcome(effect, result);
@@ -129,6 +173,84 @@ impl Attempt {
         report.send(&post.order.spec.name, outcome, figures).await;
         // Until here a task that comes back after a failure finds its attempt running.
         hosted.ends(&token);
+    }
+}
+
+/// The line of an attempt's end, from that of its beginning.
+fn after(
+    begun: AgentLogLine,
+    now: Timestamp,
+    result: &Result<serde_json::Value, CallError>,
+) -> AgentLogLine {
+    let (level, event, message) = match result {
+        Ok(_) => ("info", "attempt_succeeded", String::new()),
+        Err(CallError::Failed { failure, .. }) => {
+            let said = format!("{}: {}", failure.code, failure.message);
+            ("warn", "attempt_failed", said)
+        }
+        Err(CallError::Lost { failure, .. }) => {
+            let said = format!("{}: {}", failure.code, failure.message);
+            ("warn", "attempt_lost", said)
+        }
+        Err(CallError::Cancelled) => ("info", "attempt_cancelled", String::new()),
+    };
+    let took = now.since(begun.at).as_millis();
+    AgentLogLine {
+        at: now,
+        level: level.to_owned(),
+        event: event.to_owned(),
+        message,
+        duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
+        ..begun
+    }
+}
+
+/// The call of the tool alone, as the node that made it saw it.
+fn tool_span(
+    hosts: &Hosts,
+    (asked, (started, ended)): (Trace, (Timestamp, Timestamp)),
+    post: &Post,
+    call: &Call,
+    result: &Result<serde_json::Value, CallError>,
+) -> Span {
+    let spec = &post.order.spec;
+    let mut attributes = vec![
+        ("gen_ai.operation.name", "execute_tool".into()),
+        ("gen_ai.tool.name", spec.name.clone().into()),
+        ("gen_ai.tool.type", "extension".into()),
+        (
+            "gen_ai.tool.call.id",
+            format!("{}/{}", call.idempotency_key, call.attempt).into(),
+        ),
+        ("troupe.task.id", call.task.to_string().into()),
+        ("troupe.step", call.step.clone().into()),
+        ("troupe.attempt", call.attempt.into()),
+        ("troupe.agent.type", spec.agent_type.as_str().into()),
+        ("troupe.node.id", hosts.me().to_string().into()),
+    ];
+    let error = match result {
+        Ok(_) => None,
+        Err(CallError::Failed { failure, .. } | CallError::Lost { failure, .. }) => {
+            Some(failure.code.clone())
+        }
+        Err(CallError::Cancelled) => Some("cancelled".to_owned()),
+    };
+    if let Some(code) = &error {
+        attributes.push(("error.type", code.clone().into()));
+    }
+    Span {
+        node: hosts.me(),
+        at: call.trace.unwrap_or(asked),
+        parent: Some(asked.span),
+        origin: Origin::Elsewhere,
+        name: format!("execute_tool {}", spec.name).into(),
+        kind: Kind::Internal,
+        started,
+        ended,
+        attributes,
+        notes: Vec::new(),
+        links: Vec::new(),
+        error,
     }
 }
 

@@ -82,6 +82,7 @@ impl UseCase for SubmitTask {
             spec,
             plan,
             user: caller.user.clone(),
+            trace: runtime::trace::current_trace(),
             command: CommandId::from_uuid(services.dice.uuid_v7(now)),
             key,
             accepted,
