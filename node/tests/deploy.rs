@@ -252,7 +252,11 @@ async fn every_panel_of_every_dashboard_draws_what_a_cluster_that_works_says() {
     );
 
     for node in [&first, &second] {
-        let metrics = node.client.get("/metrics").await.unwrap();
+        // A connection that lay idle may be closed just when it is used again.
+        let metrics = until("metrics are told", FILLED, async || {
+            node.client.get("/metrics").await.ok()
+        })
+        .await;
         let text = metrics.body.as_str().unwrap();
         let mut check = Command::new("promtool")
             .args(["check", "metrics"])
