@@ -4,6 +4,7 @@
 //! what the other answers.
 
 mod agent;
+mod hold;
 mod live;
 mod page;
 mod problem;
@@ -14,6 +15,10 @@ pub use agent::{
     AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats, HealthReport,
     StopRequest,
 };
+pub use hold::{
+    CancelView, HoldChange, HoldRequest, HoldView, PauseRequest, Reach, ScopeRequest, ScopeView,
+    Unconfirmed,
+};
 pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};
@@ -22,6 +27,6 @@ pub use system::{
     TokenState, TokenView, TreeNode, TreeQuery, TreeView,
 };
 pub use task::{
-    AllocationView, Assignment, AttemptView, CancelRequest, PlanView, Provenance, ResultView,
-    StepView, TaskPatch, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep, WhyView,
+    AllocationView, Assignment, AttemptView, CancelRequest, PlanView, Provenance, Remedy,
+    ResultView, StepView, TaskPatch, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep, WhyView,
 };

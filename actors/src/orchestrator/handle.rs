@@ -5,6 +5,7 @@ mod cases;
 mod cluster;
 mod feed;
 mod files;
+mod holds;
 mod lookup;
 mod peers;
 mod rebuild;

@@ -4,6 +4,7 @@ mod asks;
 mod board;
 mod homes;
 mod large;
+mod stopping;
 mod town;
 mod workers;
 

@@ -4,7 +4,9 @@ mod agent_change;
 mod agents;
 mod artifacts;
 mod events;
+mod holds;
 mod nodes;
+mod scopes;
 mod submission;
 mod system;
 mod task_change;
@@ -23,11 +25,15 @@ pub(super) use agents::{
 };
 pub(super) use artifacts::{FindArtifact, Found, Recorded};
 pub(super) use events::{EventsAfter, views, visible};
+pub(super) use holds::{Interrupt, LiftHold, ListHolds, PlaceHold};
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
+pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
 pub(super) use system::{ShowTree, StoreStatus};
 pub use task_change::Cancel;
-pub(super) use task_change::{AmendTask, AssignTask, CancelTask, CheckpointTask, DeleteTask};
+pub(super) use task_change::{
+    AmendTask, AssignTask, CancelTask, CheckpointTask, DeleteTask, ENDING, PauseTask, ResumeTask,
+};
 pub(super) use tasks::{
     AwaitTask, ListTasks, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,
 };

@@ -11,10 +11,10 @@ use super::{
     cases::{
         AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
         CheckAgent, CheckpointTask, CountAgents, CreateToken, DeleteTask, EventsAfter,
-        FindArtifact, ListAgents, ListNodes, ListTasks, ListTokens, RegisterAgent, RemoveNode,
-        RevokeToken, ShowAgent, ShowAllocation, ShowNode, ShowResult, ShowTask, ShowTaskTree,
-        ShowTree, ShowVitals, ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnNode, UpdateAgent,
-        UseCase,
+        FindArtifact, Interrupt, LiftHold, ListAgents, ListHolds, ListNodes, ListTasks, ListTokens,
+        PauseTask, PlaceHold, RegisterAgent, RemoveNode, ResumeTask, RevokeToken, ShowAgent,
+        ShowAllocation, ShowNode, ShowResult, ShowTask, ShowTaskTree, ShowTree, ShowVitals,
+        ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnNode, TurnScope, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -33,7 +33,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 35] = [
+const TABLE: [Entry; 42] = [
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
     entry::<AmendTask>(),
@@ -49,11 +49,17 @@ const TABLE: [Entry; 35] = [
     entry::<EventsAfter>(),
     entry::<FindArtifact>(),
     entry::<ListAgents>(),
+    entry::<Interrupt>(),
+    entry::<LiftHold>(),
+    entry::<ListHolds>(),
     entry::<ListNodes>(),
     entry::<ListTasks>(),
     entry::<ListTokens>(),
+    entry::<PauseTask>(),
+    entry::<PlaceHold>(),
     entry::<RegisterAgent>(),
     entry::<RemoveNode>(),
+    entry::<ResumeTask>(),
     entry::<RevokeToken>(),
     entry::<ShowAgent>(),
     entry::<ShowAllocation>(),
@@ -68,6 +74,7 @@ const TABLE: [Entry; 35] = [
     entry::<SubmitTask>(),
     entry::<TotalAgents>(),
     entry::<TurnNode>(),
+    entry::<TurnScope>(),
     entry::<UpdateAgent>(),
 ];
 

@@ -7,10 +7,10 @@ use protocol::{
     id::{AgentId, NodeId},
     task::TokenHash,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Answer, Cx};
-use crate::{Rejection, host::Run, registry::Agent};
+use crate::{Rejection, hold::News, host::Run, registry::Agent};
 
 /// Something that must not happen before the commit.
 pub(super) enum Effect {
@@ -22,6 +22,8 @@ pub(super) enum Effect {
     Leave,
     /// Answer a client.
     Reply(Answer, Result<(), Rejection>),
+    /// Tell an operator what was done.
+    Tell(mpsc::UnboundedSender<News>, News),
     /// Tell the sender of a result that it may forget it.
     Acknowledge(oneshot::Sender<()>),
 }
@@ -33,6 +35,7 @@ impl std::fmt::Debug for Effect {
             Self::Stop(..) => "Stop",
             Self::Leave => "Leave",
             Self::Reply(..) => "Reply",
+            Self::Tell(..) => "Tell",
             Self::Acknowledge(_) => "Acknowledge",
         })
     }
@@ -48,6 +51,7 @@ pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
             Effect::Leave => cx.services.admission.leave(),
             // Nobody waits any more: no answer is needed.
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
+            Effect::Tell(sender, news) => drop(sender.send(news)),
             Effect::Acknowledge(sender) => drop(sender.send(())),
         }
     }

@@ -26,6 +26,7 @@ use crate::{
         Task,
         actor::{self, Message},
         view,
+        why::{self, Outlook},
     },
 };
 
@@ -236,7 +237,9 @@ impl UseCase for ShowWhy {
                 let lacking = card
                     .as_ref()
                     .and_then(|card| lacking(services, &tenant, card));
-                let mut why = crate::task::why::step(&task, step, card);
+                let tools = waiting.map(|(_, request)| &*request.requirement.tools);
+                let outlook = outlook(services, &tenant, &task, tools.unwrap_or_default(), card);
+                let mut why = why::step(&task, step, outlook);
                 if let Some(lacking) = lacking {
                     why.reason = format!("{}; {lacking}", why.reason);
                 }
@@ -253,6 +256,36 @@ impl UseCase for ShowWhy {
             summary,
             steps,
         })
+    }
+}
+
+/// How things look to a step that requires these tools.
+fn outlook(
+    services: &Services,
+    tenant: &str,
+    task: &Task,
+    tools: &[String],
+    card: Option<ScoreCard>,
+) -> Outlook {
+    let held = services.holds.get().unwrap_or_default();
+    let scopes = held.on_task(&task.user, task.spec.session_id.as_deref());
+    let scopes = scopes.cloned().collect();
+    let registry = services.registry.tenant(tenant);
+    let hold = |name: &String| {
+        let facts = registry.agents.get(name)?.facts();
+        let node = facts.host.as_ref().map(|(_, name)| &**name);
+        let hold = held.on_agent(&facts.spec, node);
+        hold.or_else(|| held.on_tools(tools)).cloned()
+    };
+    let candidates = card.iter().flat_map(|card| &card.candidates);
+    let agents = candidates
+        .filter(|candidate| candidate.excluded == Some(Exclusion::Held))
+        .filter_map(|candidate| Some((candidate.agent.clone(), hold(&candidate.agent)?)))
+        .collect();
+    Outlook {
+        card,
+        scopes,
+        agents,
     }
 }
 
