@@ -13,7 +13,7 @@ use protocol::{
     agent::{AgentSpec, AgentStatus, AgentType, StopMode},
     api::{
         AgentQuery, AgentStats, AgentUpdate, AgentView, Assignment, AttemptView, CancelRequest,
-        EventView, HealthReport, HealthView, NodeView, Page, Problem, ResultView, StopRequest,
+        CancelView, EventView, HealthReport, HealthView, NodeView, Page, Problem, ResultView, StopRequest,
         StoreView, TaskPatch, TaskQuery, TaskSummary, TaskView, TreeQuery, TreeView, WhyView,
     },
     id::TaskId,
@@ -27,6 +27,7 @@ use crate::node::{TOKEN_FILE, URL_FILE};
 
 mod cluster;
 mod events;
+mod hold;
 mod route;
 
 pub use events::Events;
@@ -243,8 +244,8 @@ impl Client {
         self.send(Method::PUT, task(id, []), patch).await
     }
 
-    /// Stops a task; answers when nothing of it runs any more.
-    pub async fn cancel_task(&self, id: TaskId, reason: &str) -> Answer<TaskView> {
+    /// Stops a task; answers when nothing of it runs any more, and tells what could not be confirmed.
+    pub async fn cancel_task(&self, id: TaskId, reason: &str) -> Answer<CancelView> {
         let body = CancelRequest {
             reason: reason.to_owned(),
         };
