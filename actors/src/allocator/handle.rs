@@ -198,9 +198,14 @@ impl Allocator {
             .others
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        let is_news = !others.contains(&load);
         others.retain(|other| other.node != load.node && !hosts.around.cluster.gone(other.node));
         others.push(load);
         self.0.has_others.store(true, Ordering::SeqCst);
+        drop(others);
+        if is_news {
+            self.changed();
+        }
     }
 
     /// Whom to tell of a grant, how to reach agents elsewhere, and what is held; only the first time

@@ -18,3 +18,4 @@ mod recovery;
 mod support;
 mod tasks;
 mod tool;
+mod waiting;
