@@ -198,9 +198,9 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         Command::Token(token) => remote(&global, async |client| token.run(&client, output).await),
         Command::Stop(stop) => remote(&global, async |client| stop.run(&client, output).await),
         Command::Pause(pause) => remote(&global, async |client| pause.run(&client, output).await),
-        Command::Resume(resume) => remote(&global, async |client| {
-            resume.run(&client, output).await
-        }),
+        Command::Resume(resume) => {
+            remote(&global, async |client| resume.run(&client, output).await)
+        }
         Command::Hold(hold) => remote(&global, async |client| hold.run(&client, output).await),
         Command::Tree(tree) => remote(&global, async |client| tree.run(&client, output).await),
         Command::Why(why) => remote(&global, async |client| why.run(&client, output).await),

@@ -13,8 +13,9 @@ use protocol::{
     agent::{AgentSpec, AgentStatus, AgentType, StopMode},
     api::{
         AgentQuery, AgentStats, AgentUpdate, AgentView, Assignment, AttemptView, CancelRequest,
-        CancelView, EventView, HealthReport, HealthView, NodeView, Page, Problem, ResultView, StopRequest,
-        StoreView, TaskPatch, TaskQuery, TaskSummary, TaskView, TreeQuery, TreeView, WhyView,
+        CancelView, EventView, HealthReport, HealthView, NodeView, Page, Problem, ResultView,
+        StopRequest, StoreView, TaskPatch, TaskQuery, TaskSummary, TaskView, TreeQuery, TreeView,
+        WhyView,
     },
     id::TaskId,
     task::{TaskSpec, TaskStatus},

@@ -188,7 +188,10 @@ fn confirmed(reach: &Reach) -> Outcome {
         return Ok(Exit::Ok);
     }
     let open = reach.unconfirmed.iter().map(|open| match open.until {
-        Some(until) => format!("{}: {} (its lease ends it by {until})", open.node, open.what),
+        Some(until) => format!(
+            "{}: {} (its lease ends it by {until})",
+            open.node, open.what
+        ),
         None => format!("{}: {}", open.node, open.what),
     });
     let open: Vec<_> = open.collect();

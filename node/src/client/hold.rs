@@ -2,7 +2,9 @@
 
 use protocol::{
     agent::StopMode,
-    api::{HoldChange, HoldRequest, HoldView, Page, PauseRequest, ScopeRequest, ScopeView, TaskView},
+    api::{
+        HoldChange, HoldRequest, HoldView, Page, PauseRequest, ScopeRequest, ScopeView, TaskView,
+    },
     hold::Target,
     id::{HoldId, TaskId},
 };

@@ -2,9 +2,7 @@
 
 use protocol::api::{HoldRequest, ScopeRequest};
 
-use super::{
-    answer::Answer, body, problem::Refused, request::Call, shared::Shared, table::HoldOp,
-};
+use super::{answer::Answer, body, problem::Refused, request::Call, shared::Shared, table::HoldOp};
 
 pub(super) async fn handle(
     operation: HoldOp,
@@ -25,7 +23,9 @@ pub(super) async fn handle(
                 reason,
                 mode,
             } = body::parse(bytes)?;
-            let paused = orchestrator.pause_scope(caller, scope, reason, mode).await?;
+            let paused = orchestrator
+                .pause_scope(caller, scope, reason, mode)
+                .await?;
             Answer::json(&paused)
         }
         HoldOp::Resume => {

@@ -187,12 +187,11 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
 }
 
 /// How many there are.
-pub(crate) const COUNT: usize =
-    system::ROUTES.len()
-        + agents::ROUTES.len()
-        + tasks::ROUTES.len()
-        + cluster::ROUTES.len()
-        + holds::ROUTES.len();
+pub(crate) const COUNT: usize = system::ROUTES.len()
+    + agents::ROUTES.len()
+    + tasks::ROUTES.len()
+    + cluster::ROUTES.len()
+    + holds::ROUTES.len();
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,10 @@ fn fields(hold: &HoldView) -> Vec<(&'static str, String)> {
         ("holds", hold.target.to_string()),
         ("by", hold.by.clone()),
         ("since", moment(hold.since)),
-        ("reason", or_dash(Some(&hold.reason).filter(|why| !why.is_empty()))),
+        (
+            "reason",
+            or_dash(Some(&hold.reason).filter(|why| !why.is_empty())),
+        ),
     ]
 }
 
@@ -71,9 +74,7 @@ impl View for Page<HoldView> {
 
     fn blocks(&self, _: Detail) -> Vec<Block> {
         let header = vec!["ID", "HOLDS", "BY", "SINCE", "REASON"];
-        let row = |hold: &HoldView| {
-            fields(hold).into_iter().map(|(_, text)| text).collect()
-        };
+        let row = |hold: &HoldView| fields(hold).into_iter().map(|(_, text)| text).collect();
         let rows = self.items.iter().map(row).collect();
         vec![Block::Rows { header, rows }]
     }
