@@ -1,6 +1,6 @@
 //! Scopes stopped, paused and resumed; dependencies held.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actors::Rejection;
 use protocol::{
@@ -10,6 +10,7 @@ use protocol::{
     task::{StepStatus, TaskStatus},
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{System, task, until, user};
 
@@ -237,7 +238,7 @@ async fn a_held_dependency_keeps_just_the_steps_that_need_it_and_they_start_when
         }
         let step = &why.steps[0];
         assert_eq!(step.status, StepStatus::Queued);
-        assert_eq!(step.holds, [hold.clone()]);
+        assert_eq!(step.holds, std::slice::from_ref(&hold));
         assert!(
             step.remedies
                 .iter()

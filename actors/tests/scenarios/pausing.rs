@@ -1,6 +1,6 @@
 //! Tasks paused and resumed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actors::Rejection;
 use protocol::{
@@ -11,6 +11,7 @@ use protocol::{
     task::{AttemptStatus, StepStatus, TaskStatus},
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{System, until, user, within};
 

@@ -1,9 +1,10 @@
 //! What a step waits for, and that it starts within a second of that going away: nobody submits anew.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::{access::Caller, id::TaskId, time::Span};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::{
     cluster::{Town, by},

@@ -1,6 +1,6 @@
 //! Stopping and holding what is on several nodes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::{
     access::Caller,
@@ -11,6 +11,7 @@ use protocol::{
     task::{AttemptStatus, TaskStatus},
 };
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{by, town::Town};
 use crate::support::{task, until, within};
