@@ -226,6 +226,48 @@ fn a_cancel_ends_a_stream_a_program_and_child_work_on_three_nodes_within_a_secon
 }
 
 #[test]
+fn a_cancel_of_a_thousand_tasks_on_three_nodes_leaves_none() {
+    const PARTS: usize = 999;
+    let town = Town::start(&Model::start());
+    for name in ["hub", "w1", "w2"] {
+        town.register(&json!({
+            "name": format!("rest-{name}"), "agent_type": "sleep", "capabilities": ["rest"],
+            "max_tasks": 400, "placement": { "node": name },
+        }));
+    }
+    let rest = |agent: &str| json!([{ "id": "a", "agent": format!("rest-{agent}"), "input": { "for": "1000s" } }]);
+    let root = town.submit(&json!({ "description": "root", "steps": rest("hub") }));
+    thread::scope(|scope| {
+        for name in ["hub", "w1", "w2"] {
+            let (town, root) = (&town, &root);
+            scope.spawn(move || {
+                for _ in 0..PARTS / 3 {
+                    town.submit(&json!({
+                        "description": "part", "parent_id": root, "steps": rest(name),
+                    }));
+                }
+            });
+        }
+    });
+    let running = || {
+        let nodes = town.hub().json(&["nodes"]);
+        let nodes = nodes["items"].as_array().unwrap().iter();
+        nodes
+            .map(|node| node["running"].as_u64().unwrap_or(0))
+            .sum::<u64>()
+    };
+    until("all of them run", || running() == PARTS as u64 + 1);
+    let begun = Instant::now();
+    let ended = town.hub().json(&["stop", &root]);
+    let took = begun.elapsed();
+    println!("a thousand tasks were gone after {took:?}");
+    let reach = &ended["reach"];
+    assert_eq!(reach["ended"], PARTS + 1, "{reach}");
+    assert_eq!(reach.get("unconfirmed"), None, "{reach}");
+    until("no node says that it runs anything", || running() == 0);
+}
+
+#[test]
 fn a_cluster_that_is_paused_now_runs_nothing_and_goes_on_when_it_is_resumed() {
     let town = Town::start(&Model::start());
     town.register(&json!({

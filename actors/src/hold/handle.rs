@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -156,6 +156,9 @@ pub(crate) struct Acted {
     /// Attempts whose end was not seen, by node.
     #[serde(default)]
     open: Vec<(NodeId, u32)>,
+    /// Tasks that have not said yet that they act.
+    #[serde(default)]
+    late: u32,
 }
 
 /// Answers other control nodes from now on.
@@ -190,18 +193,25 @@ impl Services {
             Ok(true) => {
                 let act = Act::default();
                 let (news, _) = mpsc::unbounded_channel();
-                self.tell_tasks(&act, &news);
+                let told = self.tell_tasks(&act, &news);
+                tracing::debug!(told, "something else is held than before");
             }
             Err(error) => tracing::debug!(%error, "what is held could not be read"),
         }
     }
 
-    fn tell_tasks(&self, act: &Act, news: &mpsc::UnboundedSender<News>) {
-        self.tasks.broadcast(|| task::Message::Held {
-            act: act.clone(),
-            news: news.clone(),
+    /// Answers how many were told.
+    fn tell_tasks(&self, act: &Act, news: &mpsc::UnboundedSender<News>) -> u32 {
+        let told = AtomicU32::new(0);
+        self.tasks.broadcast(|| {
+            told.fetch_add(1, Ordering::Relaxed);
+            task::Message::Held {
+                act: act.clone(),
+                news: news.clone(),
+            }
         });
         self.allocator.changed();
+        told.into_inner()
     }
 
     /// Lets the tasks of this node act, and hears what they did.
@@ -209,17 +219,25 @@ impl Services {
         let until = Instant::now() + ACTED_WITHIN;
         self.holds.look().await?;
         let (news, mut heard) = mpsc::unbounded_channel();
-        self.tell_tasks(act, &news);
+        let mut acted = Acted {
+            late: self.tell_tasks(act, &news),
+            ..Acted::default()
+        };
         drop(news);
-        let mut acted = Acted::default();
         let mut open: HashMap<NodeId, u32> = HashMap::new();
-        while let Ok(Some(news)) = timeout_at(until, heard.recv()).await {
+        while let Ok(news) = timeout_at(until, heard.recv()).await {
+            let Some(news) = news else {
+                // Who did not say anything is gone from memory.
+                acted.late = 0;
+                break;
+            };
             match news {
                 News::Acts {
                     changed,
                     ending,
                     running,
                 } => {
+                    acted.late = acted.late.saturating_sub(1);
                     acted.tasks += u32::from(changed);
                     acted.running += running;
                     for node in ending {
@@ -266,6 +284,9 @@ impl Services {
             reach.ended += acted.ended;
             reach.running += acted.running;
             open.attempts.extend(acted.open);
+            if acted.late > 0 {
+                open.late.push((node, acted.late));
+            }
         }
         Ok((reach, open))
     }
@@ -276,6 +297,8 @@ impl Services {
 pub(crate) struct Open {
     /// Control nodes that did not answer.
     pub(crate) silent: Vec<NodeId>,
+    /// Tasks that have not acted yet, by their owner.
+    pub(crate) late: Vec<(NodeId, u32)>,
     /// Attempts whose end was not seen.
     pub(crate) attempts: Vec<(NodeId, u32)>,
 }
@@ -294,7 +317,11 @@ impl Open {
             let what = format!("{count} attempts whose end was not seen");
             (node, what)
         });
-        let all = silent.chain(attempts);
+        let late = self.late.into_iter().map(|(node, count)| {
+            let what = format!("{count} tasks that have not acted on it yet");
+            (node, what)
+        });
+        let all = silent.chain(late).chain(attempts);
         all.map(|(node, what)| {
             let (node, until) = tell(node);
             Unconfirmed { node, what, until }

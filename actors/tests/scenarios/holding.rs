@@ -162,6 +162,20 @@ async fn a_stopped_user_has_no_task_left_and_others_have_theirs() {
 }
 
 #[tokio::test]
+async fn a_stopped_session_is_not_taken_for_one_that_reads_like_it() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 3).await;
+    let (stopped, other) = (system.of_session("s1").await, system.of_session("S1").await);
+    let view = system
+        .stop_scope(&system.admin, target("session:s1"), String::new())
+        .await;
+    assert_eq!(view.unwrap().reach.tasks, 1);
+    assert_eq!(system.status(stopped).await, TaskStatus::Cancelled);
+    system.tool("one").release(1);
+    system.completed(other).await;
+}
+
+#[tokio::test]
 async fn a_stopped_agent_runs_nothing_and_what_it_ran_is_tried_elsewhere() {
     let system = System::start(&["one", "two"]).await;
     system.native("one", 5).await;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Action, Answer, ChangeAgent, Effect, Interrupt, LiftHold, ListHolds, Orchestrator, Place,
-    PlaceHold, UseCase, at_least, task_change::ENDING,
+    PlaceHold, UseCase, at_least, task_change::ENDING, tasks::summary,
 };
 use crate::Rejection;
 
@@ -218,8 +218,20 @@ impl Orchestrator {
                 };
                 let rows = self.own()?.journal.store().list(&query).await?;
                 before = rows.last().map(|row| row.stream);
-                let tasks = rows.iter().map(|row| TaskId::from_uuid(row.stream.key()));
-                open.extend(tasks);
+                for row in &rows {
+                    // The text may stand elsewhere in a row, or be spelled otherwise.
+                    let is_in = match scope {
+                        Target::Session(id) => summary(row)?.session_id.as_ref() == Some(id),
+                        Target::Cluster
+                        | Target::User(_)
+                        | Target::Node(_)
+                        | Target::Agent(_)
+                        | Target::AgentType(_)
+                        | Target::Tool(_)
+                        | Target::Provider(_) => true,
+                    };
+                    open.extend(is_in.then(|| TaskId::from_uuid(row.stream.key())));
+                }
                 if rows.len() < PAGE as usize {
                     break;
                 }

@@ -9,9 +9,10 @@ use protocol::{
     api::{Assignment, CancelView, Reach, TaskPatch, TaskView, Unconfirmed},
     id::{NodeId, TaskId},
     task::AttemptStatus,
+    time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Answer, Effect, Orchestrator, Place, UseCase, at_least, unanswered, unreachable, visible,
@@ -92,11 +93,8 @@ impl UseCase for CancelTask {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<CancelView> {
         let Self { id, reason, wait } = self;
-        at_least(caller, Role::Developer)?;
         let until = Instant::now() + wait;
-        let runs = |task: &Task, _| task.running();
-        visible(at, caller, id).await?;
-        let ran = at.read(id, runs).await?;
+        let asked_at = at.own()?.services.clock.now();
         let cancel = Command::Cancel {
             reason: reason.clone(),
         };
@@ -110,19 +108,15 @@ impl UseCase for CancelTask {
         let (parts, asked, task) = tokio::join!(
             at.cancel_parts(caller, id, &reason, until),
             at.asks_end(id, until),
-            at.await_task(caller, id, wait)
+            at.settled(id, until)
         );
-        let mut task = task?;
+        let task = task?;
         reach.add(parts?);
         // An agent may have made more of them before it was gone.
         reach.add(at.cancel_parts(caller, id, &reason, until).await?);
-        if !task.status.is_terminal() {
-            task = at.view(id).await?;
-        }
         let still = at.still_running(&task);
-        let runs = u32::try_from(still.len()).unwrap_or(u32::MAX);
-        reach.running += runs;
-        reach.ended += u32::try_from(ran).unwrap_or(u32::MAX).saturating_sub(runs);
+        reach.running += u32::try_from(still.len()).unwrap_or(u32::MAX);
+        reach.ended += ended_since(&task, asked_at);
         reach.unconfirmed.extend(still);
         reach.unconfirmed.extend(asked);
         Ok(CancelView { task, reach })
@@ -273,7 +267,27 @@ impl UseCase for CheckpointTask {
     }
 }
 
+/// Attempts that ran when that was asked, and have ended.
+fn ended_since(task: &TaskView, asked_at: Timestamp) -> u32 {
+    let steps = task.plan.iter().flat_map(|plan| &plan.steps);
+    let attempts = steps.flat_map(|step| &step.attempts);
+    let ended = attempts.filter(|attempt| attempt.ended_at.is_some_and(|at| at >= asked_at));
+    u32::try_from(ended.count()).unwrap_or(u32::MAX)
+}
+
 impl Orchestrator {
+    /// The task when it is settled, or as it is when the time is up.
+    async fn settled(&self, id: TaskId, until: Instant) -> Answer<TaskView> {
+        let (settled, end) = oneshot::channel();
+        let tasks = &self.own()?.services.tasks;
+        let told = tasks.tell(id.into(), Message::Await(settled)).await;
+        told.map_err(unreachable)?;
+        match tokio::time::timeout_at(until, end).await {
+            Ok(Ok(task)) => Ok(*task),
+            Ok(Err(_)) | Err(_) => self.view(id).await,
+        }
+    }
+
     /// Cancels a task wherever it is. Boxed, as a use case that is a part of itself.
     pub(super) fn cancel<'a>(
         &'a self,

@@ -30,6 +30,9 @@ use crate::{
     },
 };
 
+/// Parts that are read at once.
+const PARTS: u32 = 1000;
+
 /// Levels of parts within parts that are followed.
 const DEPTH: u32 = 16;
 
@@ -333,17 +336,25 @@ impl Orchestrator {
     }
 
     pub(super) async fn parts(&self, caller: &Caller, id: TaskId) -> Answer<Vec<StreamRow>> {
-        let query = StreamQuery {
-            tenant: caller.tenant.clone(),
-            kind: EntityKind::Task,
-            status: None,
-            user: None,
-            parent: Some(id.into()),
-            text: None,
-            before: None,
-            limit: 1000,
-        };
-        Ok(self.own()?.journal.store().list(&query).await?)
+        let mut parts = Vec::new();
+        loop {
+            let query = StreamQuery {
+                tenant: caller.tenant.clone(),
+                kind: EntityKind::Task,
+                status: None,
+                user: None,
+                parent: Some(id.into()),
+                text: None,
+                before: parts.last().map(|row: &StreamRow| row.stream),
+                limit: PARTS,
+            };
+            let page = self.own()?.journal.store().list(&query).await?;
+            let last = page.len() < PARTS as usize;
+            parts.extend(page);
+            if last {
+                return Ok(parts);
+            }
+        }
     }
 
     /// Reads a task: from its actor while it is active here, else from its stream.
@@ -376,7 +387,7 @@ impl Orchestrator {
     }
 }
 
-fn summary(row: &StreamRow) -> Answer<TaskSummary> {
+pub(super) fn summary(row: &StreamRow) -> Answer<TaskSummary> {
     let mut summary: TaskSummary =
         serde_json::from_str(&row.summary.body).map_err(|error| Rejection::Unavailable {
             message: format!(
