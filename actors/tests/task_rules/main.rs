@@ -60,8 +60,8 @@ proptest! {
         play.run_well();
         prop_assert_eq!(play.task().status, TaskStatus::Completed);
         let steps = &play.task().steps;
-        // What was interrupted counts nowhere.
-        prop_assert_eq!(play.task().attempts() as usize, steps.len());
+        // What was interrupted counts nowhere; a probe may find that it was done all the same.
+        prop_assert!(play.task().attempts() as usize <= steps.len());
         prop_assert!(steps.iter().all(|step| step.failures() + step.losses() == 0));
     }
 
