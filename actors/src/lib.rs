@@ -8,6 +8,7 @@ pub mod allocator;
 pub mod ask;
 pub mod cluster;
 pub mod config;
+pub mod hold;
 pub mod host;
 pub mod metrics;
 pub mod orchestrator;

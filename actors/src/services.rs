@@ -13,6 +13,7 @@ use crate::{
     agent::actor::AgentEntity,
     allocator::Allocator,
     ask::Asks,
+    hold::{HoldEntity, Holds},
     host::Hosts,
     orchestrator::admission::Admission,
     registry::{Directory, Registry},
@@ -39,6 +40,8 @@ pub(crate) struct Parts {
     pub(crate) doors: Doors,
     pub(crate) tasks: Host<TaskEntity>,
     pub(crate) agents: Host<AgentEntity>,
+    pub(crate) holds: Holds,
+    pub(crate) held: Host<HoldEntity>,
 }
 
 impl Services {

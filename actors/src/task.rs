@@ -1,10 +1,11 @@
 //! One unit of work: a plan of steps, each tried by agents until it is settled.
 //!
 //! [`Task`] is what its events say, [`rules`] decide what may happen next, [`retry`] how often and
-//! when. A `TaskEntity` runs one while it is open; [`view`] is what clients see.
+//! when, [`pause`] what keeps it from going on. A `TaskEntity` runs one while it is open; [`view`] is what clients see.
 
 pub(crate) mod actor;
 mod handle;
+pub mod pause;
 pub mod retry;
 pub mod rules;
 pub mod state;

@@ -18,6 +18,7 @@ mod config;
 mod db;
 mod demo;
 mod exit;
+mod hold;
 mod output;
 mod run;
 mod start;
@@ -137,6 +138,15 @@ enum Command {
     /// Tokens with which nodes join: create, list, revoke
     #[command(subcommand, visible_alias = "tokens")]
     Token(cluster::Token),
+    /// End all that is in a scope: TASK, session:ID, user:NAME, agent:NAME, node:NAME, cluster
+    Stop(hold::Stop),
+    /// Let nothing in a scope start until it is resumed: the scopes of `stop`
+    Pause(hold::Pause),
+    /// Let a paused scope go on: the scopes of `stop`
+    Resume(hold::Resume),
+    /// Dependencies that steps wait for: hold, list, let go
+    #[command(subcommand, visible_alias = "holds")]
+    Hold(hold::Hold),
     /// Show the supervision tree
     Tree(system::Tree),
     /// Say what each unfinished step of a task waits for
@@ -188,6 +198,12 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         }),
         Command::Node(node) => remote(&global, async |client| node.run(&client, output).await),
         Command::Token(token) => remote(&global, async |client| token.run(&client, output).await),
+        Command::Stop(stop) => remote(&global, async |client| stop.run(&client, output).await),
+        Command::Pause(pause) => remote(&global, async |client| pause.run(&client, output).await),
+        Command::Resume(resume) => {
+            remote(&global, async |client| resume.run(&client, output).await)
+        }
+        Command::Hold(hold) => remote(&global, async |client| hold.run(&client, output).await),
         Command::Tree(tree) => remote(&global, async |client| tree.run(&client, output).await),
         Command::Why(why) => remote(&global, async |client| why.run(&client, output).await),
         Command::Log(log) => remote(&global, async |client| log.run(&client, output).await),

@@ -13,9 +13,9 @@ use protocol::{
     agent::{AgentSpec, AgentStatus, AgentType, StopMode},
     api::{
         AgentQuery, AgentStats, AgentUpdate, AgentView, Assignment, AttemptView, CancelRequest,
-        EventView, HealthReport, HealthView, LogRequest, LogView, NodeView, Page, Problem,
-        ResultView, StopRequest, StoreView, TaskPatch, TaskQuery, TaskSummary, TaskView, TreeQuery,
-        TreeView, WhyView,
+        CancelView, EventView, HealthReport, HealthView, LogRequest, LogView, NodeView, Page,
+        Problem, ResultView, StopRequest, StoreView, TaskPatch, TaskQuery, TaskSummary, TaskView,
+        TreeQuery, TreeView, WhyView,
     },
     id::TaskId,
     task::{TaskSpec, TaskStatus},
@@ -28,6 +28,7 @@ use crate::node::{TOKEN_FILE, URL_FILE};
 
 mod cluster;
 mod events;
+mod hold;
 mod route;
 
 pub use events::Events;
@@ -244,8 +245,8 @@ impl Client {
         self.send(Method::PUT, task(id, []), patch).await
     }
 
-    /// Stops a task; answers when nothing of it runs any more.
-    pub async fn cancel_task(&self, id: TaskId, reason: &str) -> Answer<TaskView> {
+    /// Stops a task; answers when nothing of it runs any more, and tells what could not be confirmed.
+    pub async fn cancel_task(&self, id: TaskId, reason: &str) -> Answer<CancelView> {
         let body = CancelRequest {
             reason: reason.to_owned(),
         };

@@ -15,6 +15,7 @@ mod cluster;
 pub mod config;
 mod dispatch;
 mod gate;
+mod holds;
 mod host;
 mod json;
 mod listener;

@@ -71,10 +71,16 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Tests that may pause between two looks at another process, and why a reply cannot tell them.
-const POLLING_TESTS: &[(&str, &str)] = &[(
-    "node/tests/support/process.rs",
-    "processes, files and ports of a killed node tell nobody when they change",
-)];
+const POLLING_TESTS: &[(&str, &str)] = &[
+    (
+        "node/tests/support/process.rs",
+        "processes, files and ports of a killed node tell nobody when they change",
+    ),
+    (
+        "node/tests/stopping.rs",
+        "a model that streams does so in time, and processes tell nobody when they end",
+    ),
+];
 
 /// Sleeping, as a test would say it.
 const SLEEPS: &[&str] = &["time::sleep(", "thread::sleep(", " sleep("];

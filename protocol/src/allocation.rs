@@ -46,6 +46,8 @@ pub enum Exclusion {
     Stopped,
     /// An operator paused it.
     Paused,
+    /// An operator holds it, or something that it needs.
+    Held,
     /// No node hosts it, or the one that does has not said yet how busy it is.
     Unhosted,
     /// Its last health check failed or is too old.
@@ -69,6 +71,7 @@ impl Exclusion {
             Self::Tool => "tool",
             Self::Stopped => "stopped",
             Self::Paused => "paused",
+            Self::Held => "held",
             Self::Unhosted => "unhosted",
             Self::Unhealthy => "unhealthy",
             Self::CircuitOpen => "circuit_open",

@@ -4,6 +4,7 @@
 //! what the other answers.
 
 mod agent;
+mod hold;
 mod live;
 mod page;
 mod problem;
@@ -15,6 +16,10 @@ pub use agent::{
     AgentLogLine, AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats,
     HealthReport, StopRequest,
 };
+pub use hold::{
+    CancelView, HoldChange, HoldRequest, HoldView, PauseRequest, Reach, ScopeRequest, ScopeView,
+    Unconfirmed,
+};
 pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};
@@ -23,8 +28,8 @@ pub use system::{
     StoreView, TokenRequest, TokenState, TokenView,
 };
 pub use task::{
-    AllocationView, Assignment, AttemptView, CancelRequest, PlanView, Provenance, ResultView,
-    StepView, TaskPatch, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep, WhyView,
+    AllocationView, Assignment, AttemptView, CancelRequest, PlanView, Provenance, Remedy,
+    ResultView, StepView, TaskPatch, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep, WhyView,
 };
 pub use tree::{
     ActorView, Change, DiffQuery, EntityPart, FailureView, Life, LifeEvent, TreeChange, TreeDelta,

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::Uuid;
 
-use crate::id::{self, AgentId, InvalidId, TaskId};
+use crate::id::{self, AgentId, HoldId, InvalidId, TaskId};
 
 /// What sort of entity an address names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,11 +14,13 @@ pub enum EntityKind {
     Agent,
     /// A task.
     Task,
+    /// What operators keep from starting.
+    Hold,
 }
 
 impl EntityKind {
     /// Every kind that this build knows.
-    pub const ALL: [Self; 2] = [Self::Agent, Self::Task];
+    pub const ALL: [Self; 3] = [Self::Agent, Self::Task, Self::Hold];
 
     /// The word in front of an address, `task` in `task_0198…`.
     #[must_use]
@@ -26,6 +28,7 @@ impl EntityKind {
         match self {
             Self::Agent => AgentId::PREFIX,
             Self::Task => TaskId::PREFIX,
+            Self::Hold => HoldId::PREFIX,
         }
     }
 }
@@ -75,6 +78,12 @@ impl From<AgentId> for EntityId {
     }
 }
 
+impl From<HoldId> for EntityId {
+    fn from(id: HoldId) -> Self {
+        Self::new(EntityKind::Hold, id.uuid())
+    }
+}
+
 impl fmt::Display for EntityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}_{}", self.kind, self.key.simple())
@@ -97,7 +106,7 @@ impl FromStr for EntityId {
         match kind {
             Some(kind) => id::parse(kind.as_str(), text).map(|key| Self { kind, key }),
             None => Err(InvalidId {
-                prefix: "agent|task",
+                prefix: "agent|task|hold",
                 text: text.chars().take(80).collect(),
             }),
         }

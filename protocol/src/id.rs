@@ -114,6 +114,11 @@ typed_id!(
     "agent"
 );
 typed_id!(
+    /// A hold: what operators keep from starting, until they lift it.
+    HoldId,
+    "hold"
+);
+typed_id!(
     /// One request from outside; the append that it causes carries it, so a repeat is recognised.
     CommandId,
     "cmd"

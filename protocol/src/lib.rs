@@ -2,7 +2,7 @@
 //!
 //! - [`id`], [`entity`], [`epoch`], [`time`]: the words that every contract shares.
 //! - [`record`]: what the journal keeps, with the hash chain over it.
-//! - [`task`], [`plan`], [`agent`], [`allocation`]: the domain's specifications and events.
+//! - [`task`], [`plan`], [`agent`], [`allocation`], [`hold`]: the domain's specifications and events.
 //! - [`member`], [`shard`]: who is in the cluster, and what is shared out among them.
 //! - [`wire`]: what nodes send each other.
 //! - [`access`]: who is calling.
@@ -18,6 +18,7 @@ pub mod allocation;
 pub mod api;
 pub mod entity;
 pub mod epoch;
+pub mod hold;
 pub mod id;
 pub mod member;
 pub mod plan;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::{
     agent::Resources,
     allocation::ScoreCard,
-    id::{AgentId, NodeId, TaskId},
+    id::{AgentId, HoldId, NodeId, TaskId},
     plan::{Plan, StepSpec},
     time::{Span, Timestamp},
     wire::Trace,
@@ -154,6 +154,8 @@ pub enum TaskStatus {
     Planning,
     /// Its steps run or wait for agents.
     Executing,
+    /// No step of it starts until it is resumed.
+    Paused,
     /// All steps completed.
     Completed,
     /// A step failed for good, or a limit was crossed.
@@ -164,10 +166,11 @@ pub enum TaskStatus {
 
 impl TaskStatus {
     /// Every status.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::Planning,
         Self::Executing,
+        Self::Paused,
         Self::Completed,
         Self::Failed,
         Self::Cancelled,
@@ -186,6 +189,7 @@ impl TaskStatus {
             Self::Pending => "pending",
             Self::Planning => "planning",
             Self::Executing => "executing",
+            Self::Paused => "paused",
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -437,6 +441,35 @@ pub enum Event {
         /// Who asked.
         user: String,
         /// Why, in the client's words.
+        reason: String,
+    },
+    /// No step starts any more until it is resumed; attempts that run go on.
+    Paused {
+        /// Who asked.
+        user: String,
+        /// Why, in the client's words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+        /// The hold on a scope that the task is in; absent when the task itself was paused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hold: Option<HoldId>,
+    },
+    /// What paused it does so no more. When nothing else does, it goes on.
+    Resumed {
+        /// Who asked.
+        user: String,
+        /// The hold that was lifted; absent when the task itself was resumed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hold: Option<HoldId>,
+    },
+    /// An attempt is told to end, by a pause that does not wait: its step is tried again, and it counts
+    /// neither as failed nor as lost.
+    AttemptInterrupted {
+        /// The step.
+        step: String,
+        /// Which attempt of the step.
+        number: u32,
+        /// Why.
         reason: String,
     },
     /// It reached its end; nothing but late results follows.

@@ -58,6 +58,8 @@ impl Service {
     pub const CERTIFICATE: Self = Self(8);
     /// Questions of agents to agents, put to the owner of the task for which they are asked.
     pub const ASK: Self = Self(9);
+    /// What operators hold, for the nodes whose tasks are to act on it.
+    pub const HOLD: Self = Self(10);
 }
 
 #[cfg(test)]

@@ -1,23 +1,29 @@
 //! Keeps the steps that wait, and serves them when agents become free.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
 
-use protocol::id::{AgentId, TaskId};
+use protocol::{
+    allocation::Exclusion,
+    id::{AgentId, TaskId},
+};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use runtime::supervision::{self, ChildSpec, Restart, child_at};
 
 use super::{
-    Ranking, Waiting, WaitingRoom,
+    Ranking, Waiting, WaitingRoom, eligible,
     handle::{Allocator, Ask, Grant, candidates},
 };
 use crate::{registry::Agent, task::actor as task};
 
 /// How often steps that wait are looked at without being told, for what changes unseen.
 const PERIOD: Duration = Duration::from_millis(500);
+
+/// Ill agents that are looked at with each tick.
+const CHECKED: usize = 32;
 
 /// Agents that are asked for a slot before a step waits.
 const ASKED: usize = 8;
@@ -46,6 +52,8 @@ pub(crate) enum Message {
     Freed(AgentId),
     /// Any agent may be free.
     Changed,
+    /// An ill agent was looked at.
+    Checked(AgentId),
     /// Time passed.
     Tick,
 }
@@ -58,6 +66,7 @@ impl supervision::Message for Message {
             Self::Offered { .. } => "Offered",
             Self::Freed(_) => "Freed",
             Self::Changed => "Changed",
+            Self::Checked(_) => "Checked",
             Self::Tick => "Tick",
         }
     }
@@ -87,6 +96,8 @@ pub(crate) struct State {
     /// Steps for which other nodes are being asked: they wait no more, and not yet again.
     offered: HashMap<Key, (u64, Ask)>,
     offers: u64,
+    /// Ill agents that are being looked at.
+    checking: HashSet<AgentId>,
 }
 
 impl Actor for AllocatorActor {
@@ -110,6 +121,7 @@ impl Actor for AllocatorActor {
             asks: HashMap::new(),
             offered: HashMap::new(),
             offers: 0,
+            checking: HashSet::new(),
         })
     }
 
@@ -134,8 +146,12 @@ impl Actor for AllocatorActor {
                 }
             }
             Message::Changed => self.serve_all(state),
+            Message::Checked(agent) => {
+                state.checking.remove(&agent);
+            }
             Message::Tick => {
                 self.serve_all(state);
+                self.look_at_the_ill(state);
                 let depth = u32::try_from(state.asks.len()).unwrap_or(u32::MAX);
                 metrics::gauge!(crate::metrics::QUEUE_DEPTH, "queue" => "global")
                     .set(f64::from(depth));
@@ -261,6 +277,38 @@ impl AllocatorActor {
         }
         for agent in self.allocator.registry().all() {
             self.serve(state, &agent);
+        }
+    }
+
+    /// Agents that only their health keeps from a step that waits are looked at again and again: when
+    /// it is back, the step does not wait for the next check by the interval.
+    fn look_at_the_ill(&self, state: &mut State) {
+        let Some(hosts) = self.allocator.hosts().cloned() else {
+            return;
+        };
+        if state.asks.is_empty() {
+            return;
+        }
+        let all = self.allocator.registry().all().into_iter();
+        let ill = all.filter(|agent| {
+            let snapshot = self.allocator.snapshot(agent);
+            self.allocator.with_terms(|terms| {
+                let mut asks = state.asks.values();
+                asks.any(|ask| {
+                    eligible(&ask.requirement, &snapshot, terms) == Some(Exclusion::Unhealthy)
+                })
+            })
+        });
+        for agent in ill.take(CHECKED) {
+            if !state.checking.insert(agent.id) {
+                continue;
+            }
+            let (hosts, address) = (hosts.clone(), self.allocator.address().clone());
+            tokio::spawn(async move {
+                // What it finds, its host tells everybody.
+                drop(hosts.check(&agent).await);
+                let _ = address.cast(Message::Checked(agent.id));
+            });
         }
     }
 

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    hold::{Held, Holds},
     host::Hosts,
     registry::{Agent, Registry, Slot, Tenant},
     task::actor::TaskEntity,
@@ -84,6 +85,7 @@ struct Inner {
     others: RwLock<Vec<NodeLoad>>,
     has_others: AtomicBool,
     hosts: OnceLock<Hosts>,
+    holds: OnceLock<Holds>,
 }
 
 impl Allocator {
@@ -118,6 +120,7 @@ impl Allocator {
             others: RwLock::default(),
             has_others: AtomicBool::new(false),
             hosts: OnceLock::new(),
+            holds: OnceLock::new(),
         }))
     }
 
@@ -199,15 +202,22 @@ impl Allocator {
             .others
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        let is_news = !others.contains(&load);
         others.retain(|other| other.node != load.node && !hosts.around.cluster.gone(other.node));
         others.push(load);
         self.0.has_others.store(true, Ordering::SeqCst);
+        drop(others);
+        if is_news {
+            self.changed();
+        }
     }
 
-    /// Whom to tell of a grant, and how to reach agents elsewhere; only the first time counts.
-    pub(crate) fn provide(&self, tasks: Host<TaskEntity>, hosts: Hosts) {
+    /// Whom to tell of a grant, how to reach agents elsewhere, and what is held; only the first time
+    /// counts.
+    pub(crate) fn provide(&self, tasks: Host<TaskEntity>, hosts: Hosts, holds: Holds) {
         let _ = self.0.tasks.set(tasks);
         let _ = self.0.hosts.set(hosts);
+        let _ = self.0.holds.set(holds);
     }
 
     pub(super) fn hosts(&self) -> Option<&Hosts> {
@@ -300,6 +310,7 @@ impl Allocator {
         load.taken = self.0.registry.declared();
         let config = &self.0.config;
         let near = self.near();
+        let held = self.held();
         let (own, all);
         let nodes = if self.0.has_others.load(Ordering::Relaxed) {
             let others = self.0.others.read().unwrap_or_else(PoisonError::into_inner);
@@ -319,7 +330,13 @@ impl Allocator {
             here: self.0.node,
             near: &near,
             nodes,
+            held: held.as_deref(),
         })
+    }
+
+    /// What operators hold; nothing most of the time.
+    fn held(&self) -> Option<Arc<Held>> {
+        self.0.holds.get()?.get()
     }
 
     /// The other nodes of this one's region, where nodes have any.
@@ -349,7 +366,11 @@ impl Allocator {
             )
         };
         let load = agent.load(&facts);
+        let on = facts.host.as_ref().map(|(_, name)| &**name);
+        let held = self.held();
+        let hold = held.and_then(|held| held.on_agent(&facts.spec, on).map(|hold| hold.id));
         AgentSnapshot {
+            hold,
             id: agent.id,
             name: agent.name.clone(),
             tenant: agent.tenant.clone(),

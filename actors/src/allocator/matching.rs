@@ -5,12 +5,13 @@ use std::{cmp::Ordering, time::Duration};
 use protocol::{
     agent::{Health, Mode, Resources},
     allocation::{Candidate, Exclusion, ScoreCard, Scores, Weights},
-    id::{AgentId, NodeId},
+    id::{AgentId, HoldId, NodeId},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{Request, Requirement};
+use crate::hold::Held;
 
 /// Candidates that a ranking orders and a card lists.
 const LISTED: usize = 20;
@@ -51,6 +52,8 @@ pub struct AgentSnapshot {
     pub node: NodeId,
     /// What each running step takes of that node.
     pub resources: Resources,
+    /// What an operator holds that keeps it from taking steps.
+    pub hold: Option<HoldId>,
 }
 
 /// Whether an agent's breaker lets a call through.
@@ -102,6 +105,8 @@ pub struct Terms<'a> {
     pub near: &'a [NodeId],
     /// The nodes that agents run on.
     pub nodes: &'a [NodeLoad],
+    /// What operators hold.
+    pub held: Option<&'a Held>,
 }
 
 /// Agents in the order in which they should be asked, and why.
@@ -159,6 +164,13 @@ fn state_excludes(
         Mode::Stopped => return Some(Exclusion::Stopped),
         Mode::Paused => return Some(Exclusion::Paused),
         Mode::Started => {}
+    }
+    let needs_held = || {
+        let held = terms.held?;
+        held.on_tools(&requirement.tools)
+    };
+    if agent.hold.is_some() || needs_held().is_some() {
+        return Some(Exclusion::Held);
     }
     if agent.slots == 0 {
         return Some(Exclusion::Unhosted);

@@ -3,7 +3,10 @@
 mod asks;
 mod callers;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use protocol::{
     agent::Mode,
@@ -122,12 +125,15 @@ impl Services {
         let step = format!("ask-{}", uuid::Uuid::new_v4().simple());
         let pending = Pending {
             task: question.of.task,
+            by: (question.of.step.clone(), question.of.number),
+            agent: agent.id,
             token,
             node,
             tenant: standing.tenant,
             path: path.clone(),
             until,
             answer,
+            stopped: AtomicBool::new(false),
         };
         let _waiting = self.asks.wait(self, &agent, &step, pending);
         let asked = trace::current_trace().map(|asked| (asked, trace::below(asked)));
@@ -196,6 +202,7 @@ impl Services {
             let step = task.position(&asker.step).map(|index| &task.steps[index]);
             let attempt = step.and_then(|step| step.running());
             let by = attempt
+                .filter(|_| !task.cancelling)
                 .filter(|attempt| attempt.number == asker.number && attempt.node == from)
                 .map(|attempt| attempt.agent);
             // Whoever asked may be gone.
@@ -233,6 +240,14 @@ impl Services {
             let facts = agent.facts();
             if facts.mode != Mode::Started {
                 return Err(unavailable(agent, "it is not started"));
+            }
+            let node = facts.host.as_ref().map(|(_, name)| &**name);
+            let held = self.holds.get();
+            let hold = held
+                .as_ref()
+                .and_then(|held| held.on_agent(&facts.spec, node));
+            if let Some(hold) = hold {
+                return Err(unavailable(agent, &crate::task::why::held(hold)));
             }
             if facts.admits == Circuit::Open {
                 return Err(unavailable(agent, "its circuit is open"));

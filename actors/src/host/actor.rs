@@ -44,6 +44,8 @@ pub(crate) enum Message {
     Stop(AgentId),
     /// An attempt found its proxy not there.
     Run(AgentId, Box<Run>),
+    /// Something is new that steps may wait for: control nodes hear of it soon.
+    News,
     /// Agents came: control nodes wait to hear how they do.
     Tell,
     /// Time passed.
@@ -56,6 +58,7 @@ impl supervision::Message for Message {
             Self::Start(_) => "Start",
             Self::Stop(_) => "Stop",
             Self::Run(..) => "Run",
+            Self::News => "News",
             Self::Tell => "Tell",
             Self::Tick => "Tick",
         }
@@ -125,10 +128,9 @@ impl Actor for HostsActor {
                 for told in state.told.values_mut() {
                     told.remove(&id);
                 }
-                if !std::mem::replace(&mut state.telling, true) {
-                    myself.send_after(SOON, || Message::Tell);
-                }
+                soon(&myself, state);
             }
+            Message::News => soon(&myself, state),
             Message::Stop(id) => self.stop(state, id),
             Message::Run(id, run) => {
                 let hosted = self.hosts.hosted(id);
@@ -179,6 +181,13 @@ impl Actor for HostsActor {
             }
         }
         Ok(())
+    }
+}
+
+/// Tells control nodes in a moment, once for all that comes until then.
+fn soon(myself: &ActorRef<Message>, state: &mut State) {
+    if !std::mem::replace(&mut state.telling, true) {
+        myself.send_after(SOON, || Message::Tell);
     }
 }
 
@@ -250,7 +259,7 @@ impl HostsActor {
                 state.introduced.insert(node);
             }
             let told = state.told.entry(node).or_default();
-            let news = self.hosts.news(told);
+            let news = self.hosts.figures_beyond(told);
             let mut arrives = true;
             for agents in news.chunks(FIGURES) {
                 arrives &= self.hosts.tell_loads(node, agents.to_vec(), None);

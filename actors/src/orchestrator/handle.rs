@@ -6,6 +6,7 @@ mod cluster;
 mod diary;
 mod feed;
 mod files;
+mod holds;
 mod log;
 mod lookup;
 mod measure;

@@ -7,6 +7,7 @@
 mod attempts;
 mod effect;
 mod message;
+mod pausing;
 mod step;
 
 use std::{collections::HashSet, time::Duration};
@@ -51,6 +52,8 @@ pub(crate) struct TaskEntity {
     probing: HashSet<(String, u32)>,
     /// What is to be done once the staged events are written.
     effects: Vec<Effect>,
+    /// Told of each interrupted attempt that is gone.
+    interrupting: Vec<pausing::Watch>,
     /// Answered when the task is settled.
     waiters: Vec<oneshot::Sender<Box<TaskView>>>,
     /// The client's key, until the first commit.
@@ -81,6 +84,13 @@ impl Entity for TaskEntity {
         }
         let events = attempts::settle_lost(cx);
         "recovery".clone_into(&mut cx.volatile.actor);
+        stage(cx, events)?;
+        // Who was to tell them may have gone down before it did.
+        if cx.state.cancelling {
+            step::stop_all(cx);
+        }
+        pausing::stop_interrupted(cx);
+        let events = pausing::reconcile(cx);
         stage(cx, events)?;
         flush(cx).await
     }
@@ -132,6 +142,10 @@ impl Entity for TaskEntity {
                 let events = attempts::asked(cx, &attempts, known.as_deref());
                 "recovery".clone_into(&mut cx.volatile.actor);
                 stage(cx, events)?;
+            }
+            Message::Held { act, news } => {
+                "operator".clone_into(&mut cx.volatile.actor);
+                pausing::held(cx, &act, news)?;
             }
             Message::Requeue => cx.volatile.requested.clear(),
             Message::Wake => cx.volatile.timer = None,
@@ -296,6 +310,8 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
         trace: submit.trace,
     };
     stage(cx, [submitted, Event::Planned { plan: submit.plan }])?;
+    let held = pausing::reconcile(cx);
+    stage(cx, held)?;
     let now = cx.services.clock.now();
     step::allocate(cx, now)?;
     match commit(cx, None).await {
@@ -320,13 +336,16 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
 }
 
 fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
-    let asks = &cx.services.asks;
+    let (asks, hosts) = (&cx.services.asks, &cx.services.hosts);
+    // Nobody hears the answers to what it asked any more.
+    asks.abandon(hosts, task_id(cx), &ended.step, ended.number);
     if asks.settle(&ended.step, &ended.token, &ended.outcome) {
         // Nothing of a question is recorded; who sent the answer may forget it.
         let _ = ended.recorded.send(());
         return Ok(());
     }
     let token = token_hash(&ended.token);
+    pausing::gone(cx, &token);
     let received = cx.state.receive(
         &ended.step,
         ended.number,
@@ -362,11 +381,12 @@ fn command(
     command: Command,
     reply: Answer,
 ) -> Result<(), ActorProcessingErr> {
+    let status = cx.state.status;
     let open = || Rejection::Conflict {
         code: "already_settled",
         message: format!(
             "the task is {}; a settled task cannot be changed",
-            cx.state.status.as_str()
+            status.as_str()
         ),
     };
     let events = match command {
@@ -380,6 +400,10 @@ fn command(
             }
             None => Err(open()),
         },
+        Command::Pause { reason, running } => {
+            pausing::pause(cx, user, &reason, running).ok_or_else(open)
+        }
+        Command::Resume => pausing::resume(cx, user).ok_or_else(open),
         Command::Amend(patch) => match cx.state.status.is_terminal() {
             true => Err(open()),
             false => Ok(vec![Event::Amended {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Attempt, Step, Task,
+    pause::yielded,
     retry::{self, Failed, Verdict},
     state::Ending,
 };
@@ -83,7 +84,7 @@ impl Task {
     /// at `now` already is not among it.
     #[must_use]
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.status.is_terminal() {
+        if self.status.is_terminal() || self.status == TaskStatus::Paused {
             return None;
         }
         let retries = self.frontier().filter_map(|(_, step)| step.retry_at);
@@ -93,10 +94,11 @@ impl Task {
             .min()
     }
 
-    /// When its wall time is up, if it is limited.
+    /// When its wall time is up, if it is limited and runs.
     fn deadline(&self) -> Option<Timestamp> {
         let wall = self.spec.budget.wall_time?;
-        Some(self.created_at.plus(wall.0))
+        let runs = self.status != TaskStatus::Paused;
+        runs.then(|| self.created_at.plus(wall.0 + self.paused_for))
     }
 
     /// Whether its wall time is up: what still runs is to be stopped.
@@ -157,7 +159,9 @@ impl Task {
                 Received::Counts(self.ended(step, number, outcome, 1, moment))
             }
             Some((step, attempt)) => match &attempt.ended {
-                Some((_, Ending::Lost(_) | Ending::Cancelled)) if !attempt.late => {
+                Some((_, Ending::Lost(_) | Ending::Cancelled | Ending::Interrupted))
+                    if !attempt.late =>
+                {
                     Received::Counts(vec![Event::ResultCameLate {
                         step: step.spec.id.clone(),
                         number,
@@ -283,6 +287,9 @@ impl Task {
         };
         let follows = if self.cancelling && !matches!(outcome, Outcome::Succeeded { .. }) {
             Some(settled(step, StepStatus::Cancelled, None))
+        } else if attempt.is_some_and(|attempt| yielded(attempt, outcome)) {
+            // It is ready again at once, and starts when nothing keeps it.
+            None
         } else {
             match outcome {
                 Outcome::Succeeded { .. } => None,
@@ -311,7 +318,7 @@ impl Task {
         let policy = step.retry();
         let failed = step.failures() + 1;
         let why = match retryable {
-            _ if NEVER_STARTED.contains(&error.code.as_str()) => Failed::BeforeStart,
+            _ if never_started(error) => Failed::BeforeStart,
             true => Failed::Transiently,
             false => Failed::ForGood,
         };
@@ -413,7 +420,7 @@ impl Task {
     /// To be asked after every change, until it answers nothing.
     #[must_use]
     pub fn conclude(&self) -> Vec<Event> {
-        if self.status != TaskStatus::Executing {
+        if !matches!(self.status, TaskStatus::Executing | TaskStatus::Paused) {
             return self.conclude_unplanned();
         }
         let mut events = Vec::new();
@@ -508,6 +515,11 @@ pub fn sighting(node: NodeId, me: NodeId, gone: impl FnOnce(NodeId) -> bool) -> 
     } else {
         Sighting::Elsewhere
     }
+}
+
+/// Whether a call surely never reached its tool.
+pub(super) fn never_started(error: &Failure) -> bool {
+    NEVER_STARTED.contains(&error.code.as_str())
 }
 
 /// The step cannot be started now.

@@ -1,5 +1,7 @@
 //! What a task's events say.
 
+use std::time::Duration;
+
 use protocol::{
     allocation::ScoreCard,
     id::{AgentId, NodeId},
@@ -13,7 +15,10 @@ use runtime::journal::EventSourced;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::view;
+use super::{
+    pause::{self, Pause},
+    view,
+};
 
 /// A task as its events say.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -46,12 +51,17 @@ pub struct Task {
     /// When it was settled.
     pub settled_at: Option<Timestamp>,
     /// Steps that may be tried now or after a wait: all that they need is completed.
-    frontier: Vec<usize>,
+    pub(super) frontier: Vec<usize>,
     running: usize,
     unsettled: usize,
     /// The first step that did not complete: nothing new starts after it.
     broken: Option<usize>,
     attempts: u32,
+    #[serde(default)]
+    pub(super) pauses: Vec<Pause>,
+    /// Time that does not count against its limits: it was paused.
+    #[serde(default)]
+    pub(super) paused_for: Duration,
 }
 
 /// A step as its task's events say.
@@ -101,6 +111,9 @@ pub struct Attempt {
     pub ended: Option<(Timestamp, Ending)>,
     /// Whether a result came after it was given up.
     pub late: bool,
+    /// Whether it was told to end by a pause.
+    #[serde(default)]
+    pub interrupted: bool,
 }
 
 /// How an attempt ended.
@@ -115,6 +128,8 @@ pub enum Ending {
     Lost(Failure),
     /// It was stopped.
     Cancelled,
+    /// It was stopped by a pause: its step is tried again as if this one had not been.
+    Interrupted,
 }
 
 impl Step {
@@ -156,7 +171,7 @@ impl Step {
         self.attempts.last().filter(|attempt| {
             matches!(
                 attempt.ended,
-                Some((_, Ending::Lost(_) | Ending::Cancelled))
+                Some((_, Ending::Lost(_) | Ending::Cancelled | Ending::Interrupted))
             )
         })
     }
@@ -191,13 +206,19 @@ impl Task {
             .position(|candidate| candidate.spec.id == step)
     }
 
+    fn attempt_mut(&mut self, step: &str, number: u32) -> Option<&mut Attempt> {
+        let index = self.position(step)?;
+        let mut attempts = self.steps[index].attempts.iter_mut();
+        attempts.find(|attempt| attempt.number == number)
+    }
+
     /// Attempts that run.
     #[must_use]
     pub const fn running(&self) -> usize {
         self.running
     }
 
-    /// Attempts started so far, over all steps.
+    /// Attempts started so far, over all steps, those that a pause interrupted aside.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
@@ -294,12 +315,6 @@ impl Task {
     }
 
     fn end(&mut self, index: usize, number: u32, outcome: &Outcome, at: Timestamp) {
-        let ending = match outcome {
-            Outcome::Succeeded { .. } => Ending::Succeeded,
-            Outcome::Failed { error, .. } => Ending::Failed(error.clone()),
-            Outcome::Lost { error } => Ending::Lost(error.clone()),
-            Outcome::Cancelled => Ending::Cancelled,
-        };
         let step = &mut self.steps[index];
         let Some(attempt) = step
             .attempts
@@ -307,6 +322,16 @@ impl Task {
             .find(|attempt| attempt.number == number)
         else {
             return;
+        };
+        let ending = match outcome {
+            outcome if pause::yielded(attempt, outcome) => {
+                self.attempts -= 1;
+                Ending::Interrupted
+            }
+            Outcome::Succeeded { .. } => Ending::Succeeded,
+            Outcome::Failed { error, .. } => Ending::Failed(error.clone()),
+            Outcome::Lost { error } => Ending::Lost(error.clone()),
+            Outcome::Cancelled => Ending::Cancelled,
         };
         attempt.ended = Some((at, ending));
         self.running -= 1;
@@ -349,6 +374,7 @@ impl Task {
         self.result = result;
         self.error = error;
         self.settled_at = Some(at);
+        self.pauses.clear();
         self.frontier.clear();
     }
 }
@@ -408,6 +434,7 @@ impl EventSourced for Task {
                         started_at: at,
                         ended: None,
                         late: false,
+                        interrupted: false,
                     };
                     self.start(index, attempt);
                 }
@@ -443,12 +470,7 @@ impl EventSourced for Task {
                 }
             }
             Event::ResultCameLate { step, number, .. } => {
-                if let Some(index) = place(step)
-                    && let Some(attempt) = self.steps[index]
-                        .attempts
-                        .iter_mut()
-                        .find(|attempt| attempt.number == *number)
-                {
+                if let Some(attempt) = self.attempt_mut(step, *number) {
                     attempt.late = true;
                 }
             }
@@ -471,6 +493,18 @@ impl EventSourced for Task {
                 }
             }
             Event::CancelRequested { .. } => self.cancelling = true,
+            Event::Paused { user, reason, hold } => self.paused(Pause {
+                hold: *hold,
+                user: user.clone(),
+                reason: reason.clone(),
+                since: at,
+            }),
+            Event::Resumed { hold, .. } => self.resumed(*hold, at),
+            Event::AttemptInterrupted { step, number, .. } => {
+                if let Some(attempt) = self.attempt_mut(step, *number) {
+                    attempt.interrupted = true;
+                }
+            }
             Event::Settled {
                 status,
                 result,

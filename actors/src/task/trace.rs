@@ -60,6 +60,9 @@ pub fn ended(node: NodeId, id: TaskId, task: &Task, event: &Event) -> Option<Spa
         | Event::Amended { .. }
         | Event::Assigned { .. }
         | Event::CancelRequested { .. }
+        | Event::Paused { .. }
+        | Event::Resumed { .. }
+        | Event::AttemptInterrupted { .. }
         | Event::Deleted { .. } => None,
     }
 }
@@ -112,6 +115,7 @@ fn task_span(node: NodeId, (id, asked): (TaskId, Trace), task: &Task) -> Span {
         TaskStatus::Pending
         | TaskStatus::Planning
         | TaskStatus::Executing
+        | TaskStatus::Paused
         | TaskStatus::Completed
         | TaskStatus::Cancelled => None,
     };
@@ -140,7 +144,7 @@ fn trouble(task: &Task) -> Vec<Note> {
         let (name, failure) = match ending {
             Ending::Failed(failure) => ("attempt_failed", failure),
             Ending::Lost(failure) => ("attempt_lost", failure),
-            Ending::Succeeded | Ending::Cancelled => return None,
+            Ending::Succeeded | Ending::Cancelled | Ending::Interrupted => return None,
         };
         Some(Note {
             name,
@@ -180,7 +184,7 @@ fn attempt_span(
     }
     let error = match ending {
         Ending::Failed(failure) | Ending::Lost(failure) => Some(failure),
-        Ending::Succeeded | Ending::Cancelled => None,
+        Ending::Succeeded | Ending::Cancelled | Ending::Interrupted => None,
     };
     if let Some(Failure { code, .. }) = error {
         attributes.push(("error.type", code.clone().into()));

@@ -2,24 +2,108 @@
 
 use protocol::{
     allocation::{Exclusion, ScoreCard},
-    api::WhyStep,
+    api::{HoldView, Remedy, WhyStep},
     task::StepStatus,
 };
 
 use super::{Step, Task};
 
-/// Explains one step; `card` tells how agents look to it now.
-#[must_use]
-pub fn step(task: &Task, step: &Step, card: Option<ScoreCard>) -> WhyStep {
-    WhyStep {
-        step: step.spec.id.clone(),
-        status: step.status,
-        reason: reason(task, step, card.as_ref()),
-        card,
+/// How things look to a step now.
+#[derive(Debug, Clone, Default)]
+pub struct Outlook {
+    /// How agents do; absent unless the step waits for one.
+    pub card: Option<ScoreCard>,
+    /// What operators hold, as far as it keeps the whole task.
+    pub scopes: Vec<HoldView>,
+    /// What they hold that keeps agents from the step, by the agents' names.
+    pub agents: Vec<(String, HoldView)>,
+}
+
+impl Outlook {
+    fn hold_on(&self, agent: &str) -> Option<&HoldView> {
+        let mut holds = self.agents.iter();
+        holds.find(|(name, _)| name == agent).map(|(_, hold)| hold)
+    }
+
+    fn remedy(&self, excluded: Exclusion, agent: &str) -> String {
+        match self.hold_on(agent) {
+            Some(hold) if excluded == Exclusion::Held => {
+                format!("{agent} waits: {}", held(hold))
+            }
+            Some(_) | None => remedy(excluded, agent),
+        }
     }
 }
 
-fn reason(task: &Task, step: &Step, card: Option<&ScoreCard>) -> String {
+/// Explains one step.
+#[must_use]
+pub fn step(task: &Task, step: &Step, outlook: Outlook) -> WhyStep {
+    let reason = reason(task, step, &outlook);
+    let candidates = outlook.card.iter().flat_map(|card| &card.candidates);
+    let remedies = candidates
+        .filter_map(|candidate| {
+            Some(Remedy {
+                agent: candidate.agent.clone(),
+                what: outlook.remedy(candidate.excluded?, &candidate.agent),
+            })
+        })
+        .collect();
+    let mut holds = outlook.scopes;
+    for (_, hold) in outlook.agents {
+        if !holds.contains(&hold) {
+            holds.push(hold);
+        }
+    }
+    WhyStep {
+        step: step.spec.id.clone(),
+        status: step.status,
+        reason,
+        card: outlook.card,
+        remedies,
+        holds,
+    }
+}
+
+/// A hold in words: who placed it, since when, why, and what ends it.
+#[must_use]
+pub fn held(hold: &HoldView) -> String {
+    let HoldView {
+        id,
+        target,
+        reason,
+        by,
+        since,
+    } = hold;
+    let why = if reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({reason})")
+    };
+    format!("{target} is held by {by} since {since}{why}; it goes on when {id} is lifted")
+}
+
+/// What pauses the task, in words.
+fn paused(task: &Task, scopes: &[HoldView]) -> Option<String> {
+    let first = task.pauses().first()?;
+    let scope = scopes.iter().find(|hold| Some(hold.id) == first.hold);
+    Some(match scope {
+        Some(hold) => held(hold),
+        None => {
+            let why = if first.reason.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", first.reason)
+            };
+            format!(
+                "the task is paused by {} since {}{why}; it goes on when it is resumed",
+                first.user, first.since
+            )
+        }
+    })
+}
+
+fn reason(task: &Task, step: &Step, outlook: &Outlook) -> String {
+    let card = outlook.card.as_ref();
     if let Some(attempt) = step.running() {
         return format!(
             "runs on agent {} since {} (attempt {})",
@@ -42,6 +126,9 @@ fn reason(task: &Task, step: &Step, card: Option<&ScoreCard>) -> String {
             attempt.agent_name, attempt.number
         );
     }
+    if let Some(paused) = paused(task, &outlook.scopes) {
+        return format!("waits: {paused}");
+    }
     if let Some(due) = step.retry_at {
         let cause = step
             .attempts
@@ -52,12 +139,12 @@ fn reason(task: &Task, step: &Step, card: Option<&ScoreCard>) -> String {
     }
     card.map_or_else(
         || "is about to be given to an agent".to_owned(),
-        |card| waits_for_agent(step, card),
+        |card| waits_for_agent(step, card, outlook),
     )
 }
 
 /// The filter that the nearest agent fails tells what would help.
-fn waits_for_agent(step: &Step, card: &ScoreCard) -> String {
+fn waits_for_agent(step: &Step, card: &ScoreCard, outlook: &Outlook) -> String {
     if card
         .candidates
         .iter()
@@ -77,7 +164,9 @@ fn waits_for_agent(step: &Step, card: &ScoreCard) -> String {
     };
     match nearest.max() {
         None => format!("waits for {what}; none is registered"),
-        Some((excluded, agent)) => format!("waits for {what}; {}", remedy(excluded, agent)),
+        Some((excluded, agent)) => {
+            format!("waits for {what}; {}", outlook.remedy(excluded, agent))
+        }
     }
 }
 
@@ -91,6 +180,7 @@ fn remedy(excluded: Exclusion, agent: &str) -> String {
         }
         Exclusion::Stopped => format!("{agent} is stopped; start it"),
         Exclusion::Paused => format!("{agent} is paused; resume it"),
+        Exclusion::Held => format!("{agent}, or something that it needs, is held; lift the hold"),
         Exclusion::Unhosted => format!(
             "no node hosts {agent} at the moment; start one that fits its placement, or change that"
         ),

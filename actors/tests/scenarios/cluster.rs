@@ -4,6 +4,7 @@ mod asks;
 mod board;
 mod homes;
 mod large;
+mod stopping;
 mod town;
 mod workers;
 
@@ -15,17 +16,15 @@ use protocol::{
 };
 use serde_json::{Value, json};
 
-use self::{
-    board::Fate,
-    town::{LONG, Town},
-};
+pub(crate) use self::town::Town;
+use self::{board::Fate, town::LONG};
 use crate::support::until;
 
 fn by_capability() -> Value {
     json!({ "capability": "work" })
 }
 
-fn by(agent: &str) -> Value {
+pub(crate) fn by(agent: &str) -> Value {
     json!({ "agent": agent })
 }
 

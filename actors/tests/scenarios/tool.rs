@@ -104,6 +104,11 @@ impl Tool {
             .unwrap();
     }
 
+    /// Calls that were stopped.
+    pub(crate) fn stopped(&self) -> usize {
+        *self.cancelled.borrow()
+    }
+
     pub(crate) fn probes(&self) -> usize {
         *self.probes.borrow()
     }

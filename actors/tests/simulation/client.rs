@@ -235,7 +235,7 @@ const fn rank(status: TaskStatus) -> u8 {
     match status {
         TaskStatus::Pending => 0,
         TaskStatus::Planning => 1,
-        TaskStatus::Executing => 2,
+        TaskStatus::Executing | TaskStatus::Paused => 2,
         TaskStatus::Completed | TaskStatus::Failed | TaskStatus::Cancelled => 3,
     }
 }

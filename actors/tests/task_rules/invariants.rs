@@ -67,6 +67,15 @@ impl Watcher {
                 }
             }
             Event::CancelRequested { .. } => self.cancelled = true,
+            Event::AttemptInterrupted { step, number, .. } => {
+                let step = self::step(task, step);
+                assert_eq!(step.running().unwrap().number, *number);
+                assert_ne!(
+                    step.spec.effect,
+                    Effect::Irreversible,
+                    "it may not run twice"
+                );
+            }
             Event::Settled { .. } => {
                 assert!(!task.status.is_terminal(), "a task is settled once");
                 assert_eq!((task.running(), task.unsettled()), (0, 0));
@@ -75,6 +84,8 @@ impl Watcher {
             | Event::Planned { .. }
             | Event::ResultCameLate { .. }
             | Event::Amended { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
             | Event::Assigned { .. }
             | Event::Deleted { .. } => {}
         }
@@ -118,8 +129,11 @@ impl Watcher {
         assert_eq!(running.count(), task.running());
         let open = task.steps.iter().filter(|step| !step.status.is_settled());
         assert_eq!(open.count(), task.unsettled());
-        let attempts: usize = task.steps.iter().map(|step| step.attempts.len()).sum();
-        assert_eq!(attempts, task.attempts() as usize);
+        let attempts = task.steps.iter().flat_map(|step| &step.attempts);
+        let counted = attempts
+            .filter(|attempt| !matches!(attempt.ended, Some((_, Ending::Interrupted))))
+            .count();
+        assert_eq!(counted, task.attempts() as usize);
         for step in &task.steps {
             self.step(step);
         }
@@ -160,7 +174,13 @@ impl Watcher {
             .steps
             .iter()
             .any(|step| step.retry_at.is_some_and(|due| due > now));
-        let moves = ready || waits || task.running() > 0 || task.to_probe().next().is_some();
+        let paused = task.status == TaskStatus::Paused;
+        assert!(
+            !(paused && (ready || wake.is_some())),
+            "a paused task rests"
+        );
+        let open = ready || waits || task.running() > 0 || task.to_probe().next().is_some();
+        let moves = open || paused;
         assert_ne!(
             moves,
             task.status.is_terminal(),
@@ -179,7 +199,7 @@ impl Watcher {
 fn never_ran(ending: &Ending) -> bool {
     match ending {
         Ending::Failed(why) => matches!(why.code.as_str(), "connect" | "not_started"),
-        Ending::Succeeded | Ending::Lost(_) | Ending::Cancelled => false,
+        Ending::Succeeded | Ending::Lost(_) | Ending::Cancelled | Ending::Interrupted => false,
     }
 }
 
@@ -191,7 +211,7 @@ const fn rank(status: TaskStatus) -> u8 {
     match status {
         TaskStatus::Pending => 0,
         TaskStatus::Planning => 1,
-        TaskStatus::Executing => 2,
+        TaskStatus::Executing | TaskStatus::Paused => 2,
         TaskStatus::Completed | TaskStatus::Failed | TaskStatus::Cancelled => 3,
     }
 }

@@ -49,6 +49,23 @@ proptest! {
     }
 
     #[test]
+    fn however_often_it_is_paused_a_task_ends_as_one_that_never_was(
+        (steps, _) in plans::plan(),
+        moves in proptest::collection::vec((play::of_a_pause(), Just(Flush::Now)), 0..120),
+    ) {
+        let mut play = Play::new(steps, Budget::default());
+        for (what, flush) in moves {
+            play.make(what, flush);
+        }
+        play.run_well();
+        prop_assert_eq!(play.task().status, TaskStatus::Completed);
+        let steps = &play.task().steps;
+        // What was interrupted counts nowhere; a probe may find that it was done all the same.
+        prop_assert!(play.task().attempts() as usize <= steps.len());
+        prop_assert!(steps.iter().all(|step| step.failures() + step.losses() == 0));
+    }
+
+    #[test]
     fn a_task_whose_attempts_all_succeed_completes((steps, _) in plans::plan()) {
         let mut play = Play::new(steps, Budget::default());
         play.run_well();

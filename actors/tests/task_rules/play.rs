@@ -13,7 +13,7 @@ use actors::{
 use proptest::prelude::*;
 use protocol::{
     allocation::ScoreCard,
-    id::{AgentId, NodeId},
+    id::{AgentId, HoldId, NodeId},
     plan::{Plan, PlanSource, StepSpec},
     task::{Budget, Event, Failure, Finding, Outcome, Priority, StepStatus, TaskSpec},
     time::Timestamp,
@@ -63,6 +63,12 @@ pub(crate) enum Move {
     Deny(u16),
     Amend(u8),
     Assign(usize),
+    /// By the client, or by the hold of this number.
+    Pause(Option<u8>),
+    Resume(Option<u8>),
+    Interrupt(u16),
+    /// An attempt that was told to end does.
+    Yield(usize),
     Replay,
     Snapshot,
 }
@@ -108,8 +114,25 @@ pub(crate) fn a_move() -> impl Strategy<Value = Move> {
         1 => any::<u16>().prop_map(Move::Deny),
         1 => (0_u8..=9).prop_map(Move::Amend),
         1 => pick.prop_map(Move::Assign),
+        2 => proptest::option::of(0_u8..2).prop_map(Move::Pause),
+        3 => proptest::option::of(0_u8..2).prop_map(Move::Resume),
+        2 => any::<u16>().prop_map(Move::Interrupt),
         1 => Just(Move::Replay),
         1 => Just(Move::Snapshot),
+    ]
+}
+
+/// What happens to a task that goes well, but for those who pause it.
+pub(crate) fn of_a_pause() -> impl Strategy<Value = Move> {
+    let pick = 0_usize..64;
+    prop_oneof![
+        6 => pick.clone().prop_map(Move::Start),
+        2 => pick.clone().prop_map(|at| Move::End(at, End::Success)),
+        3 => pick.prop_map(Move::Yield),
+        2 => proptest::option::of(0_u8..2).prop_map(Move::Pause),
+        4 => proptest::option::of(0_u8..2).prop_map(Move::Resume),
+        3 => any::<u16>().prop_map(Move::Interrupt),
+        1 => Just(Move::Replay),
     ]
 }
 
@@ -255,6 +278,19 @@ impl Play {
                 }
             }
             Move::Assign(pick) => self.assign(pick),
+            Move::Pause(by) => {
+                let event = self.task.pause(hold(by), "u", "for now");
+                self.record_all(event.into_iter().collect());
+            }
+            Move::Resume(by) => {
+                let event = self.task.resume(hold(by), "u");
+                self.record_all(event.into_iter().collect());
+            }
+            Move::Interrupt(mask) => {
+                let events = self.task.interrupt("now", |attempt| masked(attempt, mask));
+                self.record_all(events);
+            }
+            Move::Yield(pick) => self.yields(pick),
             Move::Replay => self.replay(),
             Move::Snapshot => {
                 let text = serde_json::to_string(&self.task).unwrap();
@@ -328,6 +364,28 @@ impl Play {
         self.record_all(events);
     }
 
+    fn yields(&mut self, pick: usize) {
+        let told: Vec<_> = self.task.interrupted().cloned().collect();
+        let Some(attempt) = told.get(pick % told.len().max(1)) else {
+            return;
+        };
+        let mut steps = self.task.steps.iter();
+        let step = steps.find(|step| {
+            let running = step.running();
+            running.is_some_and(|running| running.token == attempt.token)
+        });
+        let step = step.unwrap().spec.id.clone();
+        let outcome = outcome(End::Stopped, &attempt.token);
+        let moment = self.moment(0.4);
+        let received = self
+            .task
+            .receive(&step, attempt.number, &attempt.token, &outcome, moment);
+        let Received::Counts(events) = received else {
+            panic!("the end of a running attempt counts, not {received:?}");
+        };
+        self.record_all(events);
+    }
+
     fn repeat(&mut self, pick: usize, end: End) {
         let mut ended = self.attempts();
         ended.retain(|(.., runs)| !*runs);
@@ -339,7 +397,7 @@ impl Play {
         let attempt = &self.task.steps[at].attempts[number as usize - 1];
         let given_up = matches!(
             attempt.ended,
-            Some((_, Ending::Lost(_) | Ending::Cancelled))
+            Some((_, Ending::Lost(_) | Ending::Cancelled | Ending::Interrupted))
         );
         let news = given_up && !attempt.late;
         match self
@@ -457,6 +515,14 @@ impl Play {
         self.flush();
         for round in 0..2000 {
             let (end, found) = draw(round);
+            if let Some(pause) = self.task.pauses().first() {
+                let event = self.task.resume(pause.hold, "u");
+                if let Some(event) = event {
+                    self.record(event);
+                    self.flush();
+                    continue;
+                }
+            }
             if self.task.ready(self.now).next().is_some() {
                 self.make(Move::Start(0), Flush::Now);
             } else if self.task.running() > 0 {
@@ -472,6 +538,10 @@ impl Play {
         }
         panic!("the task goes on for ever: {:?}", self.task);
     }
+}
+
+fn hold(number: Option<u8>) -> Option<HoldId> {
+    number.map(|number| HoldId::from_uuid(uuid::Uuid::from_u128(number.into())))
 }
 
 fn assignee() -> Assignee {

@@ -299,7 +299,9 @@ pub(super) const fn end(status: TaskStatus) -> Exit {
         TaskStatus::Failed => Exit::Failed,
         TaskStatus::Cancelled => Exit::Cancelled,
         // The time to wait is over.
-        TaskStatus::Pending | TaskStatus::Planning | TaskStatus::Executing => Exit::Usage,
+        TaskStatus::Pending | TaskStatus::Planning | TaskStatus::Executing | TaskStatus::Paused => {
+            Exit::Usage
+        }
     }
 }
 

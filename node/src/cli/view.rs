@@ -3,7 +3,7 @@
 use protocol::{
     api::{
         AgentStats, AgentView, Check, EventView, HealthReport, HealthView, LogView, Page,
-        StoreView, TreeView, WhyView,
+        StoreView, TreeView, WhyStep, WhyView,
     },
     time::Timestamp,
 };
@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::output::Detail;
 
 mod cluster;
+mod hold;
 mod task;
 
 /// A piece of what is printed for people.
@@ -280,6 +281,13 @@ impl View for TreeView {
     }
 }
 
+/// What would let an agent have the step.
+fn help<'a>(step: &'a WhyStep, agent: &str) -> Option<&'a String> {
+    let mut remedies = step.remedies.iter();
+    let found = remedies.find(|remedy| remedy.agent == agent);
+    found.map(|remedy| &remedy.what)
+}
+
 impl View for WhyView {
     fn ids(&self) -> Vec<String> {
         self.steps.iter().map(|step| step.step.clone()).collect()
@@ -314,10 +322,11 @@ impl View for WhyView {
                         candidate.agent.clone(),
                         or_dash(candidate.excluded.map(|why| why.as_str())),
                         or_dash(scores.map(|scores| format!("{:.3}", scores.total))),
+                        or_dash(help(step, &candidate.agent)),
                     ]
                 });
                 blocks.push(Block::Rows {
-                    header: vec!["STEP", "CANDIDATE", "EXCLUDED", "SCORE"],
+                    header: vec!["STEP", "CANDIDATE", "EXCLUDED", "SCORE", "WHAT WOULD HELP"],
                     rows: rows.collect(),
                 });
             }

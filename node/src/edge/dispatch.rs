@@ -14,7 +14,7 @@ use warp::{Buf, Filter, reply::Response};
 use super::{
     agents,
     answer::Answer,
-    body, cluster,
+    body, cluster, holds,
     problem::Refused,
     replay::Begun,
     request::Call,
@@ -170,6 +170,7 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::Agent(operation) => agents::handle(operation, shared, call, bytes).await,
         Operation::Task(operation) => tasks::handle(operation, shared, call, bytes).await,
         Operation::Cluster(operation) => cluster::handle(operation, shared, call, bytes).await,
+        Operation::Hold(operation) => holds::handle(operation, shared, call, bytes).await,
     }
 }
 

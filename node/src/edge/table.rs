@@ -6,6 +6,7 @@
 
 mod agents;
 mod cluster;
+mod holds;
 mod matching;
 mod system;
 mod tasks;
@@ -17,6 +18,7 @@ use super::access::Access;
 
 pub(crate) use agents::AgentOp;
 pub(crate) use cluster::ClusterOp;
+pub(crate) use holds::HoldOp;
 pub(crate) use matching::{Found, find};
 pub(crate) use system::SystemOp;
 pub(crate) use tasks::{Consistency, TaskOp};
@@ -28,6 +30,7 @@ pub(crate) enum Operation {
     Agent(AgentOp),
     Task(TaskOp),
     Cluster(ClusterOp),
+    Hold(HoldOp),
 }
 
 /// The methods that routes have.
@@ -103,6 +106,7 @@ impl Route {
             Operation::Agent(_) => "agents",
             Operation::Task(_) => "tasks",
             Operation::Cluster(_) => "cluster",
+            Operation::Hold(_) => "holds",
         }
     }
 
@@ -179,11 +183,15 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(agents::ROUTES)
         .chain(tasks::ROUTES)
         .chain(cluster::ROUTES)
+        .chain(holds::ROUTES)
 }
 
 /// How many there are.
-pub(crate) const COUNT: usize =
-    system::ROUTES.len() + agents::ROUTES.len() + tasks::ROUTES.len() + cluster::ROUTES.len();
+pub(crate) const COUNT: usize = system::ROUTES.len()
+    + agents::ROUTES.len()
+    + tasks::ROUTES.len()
+    + cluster::ROUTES.len()
+    + holds::ROUTES.len();
 
 #[cfg(test)]
 mod tests {

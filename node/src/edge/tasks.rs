@@ -3,7 +3,7 @@
 use actors::orchestrator::Cancel;
 use http::StatusCode;
 use protocol::{
-    api::{CancelRequest, TaskQuery},
+    api::{CancelRequest, PauseRequest, TaskQuery},
     id::TaskId,
     task::TaskSpec,
 };
@@ -49,9 +49,16 @@ pub(super) async fn handle(
         }
         TaskOp::Cancel => {
             let CancelRequest { reason } = body::parse_or_default(bytes)?;
-            let view = orchestrator.cancel_task(caller, id()?, reason).await?;
+            let wait = call.wait()?;
+            let view = orchestrator.end_task(caller, id()?, reason, wait).await?;
             Answer::with_status(StatusCode::ACCEPTED, &view)
         }
+        TaskOp::Pause => {
+            let PauseRequest { reason, mode } = body::parse_or_default(bytes)?;
+            let paused = orchestrator.pause_task(caller, id()?, reason, mode).await?;
+            Answer::json(&paused)
+        }
+        TaskOp::Resume => Answer::json(&orchestrator.resume_task(caller, id()?).await?),
         TaskOp::Assign => Answer::json(
             &orchestrator
                 .assign_task(caller, id()?, body::parse(bytes)?)

@@ -111,6 +111,8 @@ const fn is_looked_at_only(route: &Route) -> bool {
             | SystemOp::SetLog
             | SystemOp::Store => false,
         },
-        Operation::Agent(_) | Operation::Task(_) | Operation::Cluster(_) => false,
+        Operation::Agent(_) | Operation::Task(_) | Operation::Cluster(_) | Operation::Hold(_) => {
+            false
+        }
     }
 }

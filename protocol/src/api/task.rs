@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::HoldView;
 use crate::{
     allocation::ScoreCard,
     id::TaskId,
@@ -280,4 +281,20 @@ pub struct WhyStep {
     /// Each candidate with its first failing filter or its scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<ScoreCard>,
+    /// For each candidate that is out of the question, what would let it have the step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remedies: Vec<Remedy>,
+    /// What operators hold that keeps the step, or a candidate, from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<HoldView>,
+}
+
+/// What would let an agent have a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Remedy {
+    /// The agent.
+    pub agent: String,
+    /// What is in its way, and what would help.
+    pub what: String,
 }

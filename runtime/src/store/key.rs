@@ -12,6 +12,7 @@ pub(super) const fn code(kind: EntityKind) -> u8 {
     match kind {
         EntityKind::Agent => 1,
         EntityKind::Task => 2,
+        EntityKind::Hold => 3,
     }
 }
 

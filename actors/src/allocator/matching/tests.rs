@@ -28,6 +28,7 @@ fn agent(number: usize) -> AgentSnapshot {
         success_rate: 1.0,
         node: NODE,
         resources: Resources::default(),
+        hold: None,
     }
 }
 
@@ -45,6 +46,7 @@ fn writing() -> Requirement {
 
 fn terms() -> Terms<'static> {
     Terms {
+        held: None,
         now: NOW,
         fresh_for: Duration::from_secs(120),
         weights: Weights::default(),

@@ -31,11 +31,13 @@ fn terms(now: Timestamp) -> Terms<'static> {
         here: NodeId::from_uuid(uuid::Uuid::nil()),
         near: &[],
         nodes: &[],
+        held: None,
     }
 }
 
 fn agent(name: &str, capabilities: &[&str]) -> AgentSnapshot {
     AgentSnapshot {
+        hold: None,
         id: AgentId::from_uuid(uuid::Uuid::from_u128(name.len() as u128)),
         name: name.to_owned(),
         tenant: String::new(),

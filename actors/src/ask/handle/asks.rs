@@ -1,6 +1,9 @@
 //! [`Asks`]: questions that wait for their answer on this node.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use dashmap::DashMap;
 use protocol::{
@@ -10,7 +13,7 @@ use protocol::{
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Standing, token_hash};
-use crate::{adapter::Asker, registry::Agent, services::Services};
+use crate::{adapter::Asker, host::Hosts, registry::Agent, services::Services};
 
 /// Questions without an answer, by the name of the step as which they run. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +23,10 @@ pub(crate) struct Asks(Arc<DashMap<String, Pending>>);
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(super) task: TaskId,
+    /// As whose step, and which attempt of it, the one that asked runs.
+    pub(super) by: (String, u32),
+    /// Who is asked.
+    pub(super) agent: AgentId,
     pub(super) token: [u8; 16],
     /// Where its agent is hosted.
     pub(super) node: NodeId,
@@ -28,9 +35,43 @@ pub(crate) struct Pending {
     pub(super) path: Vec<String>,
     pub(super) until: Instant,
     pub(super) answer: oneshot::Sender<Outcome>,
+    /// Whether its agent was told to stop.
+    pub(super) stopped: AtomicBool,
+}
+
+impl Pending {
+    /// Tells its agent to stop, the first time; its end comes as its outcome.
+    fn stop(&self, hosts: &Hosts) {
+        if !self.stopped.swap(true, Ordering::SeqCst) && !hosts.around.cluster.gone(self.node) {
+            hosts.stop(self.node, self.agent, token_hash(&self.token));
+        }
+    }
 }
 
 impl Asks {
+    /// Stops everything that is asked for a task, and tells on which nodes that has not ended.
+    pub(crate) fn stop(&self, hosts: &Hosts, task: TaskId) -> Vec<NodeId> {
+        let of_task = self.0.iter().filter(|pending| pending.task == task);
+        of_task
+            .map(|pending| {
+                pending.stop(hosts);
+                pending.node
+            })
+            .collect()
+    }
+
+    /// Stops what an attempt that ended had asked, and what that had asked in turn.
+    pub(crate) fn abandon(&self, hosts: &Hosts, task: TaskId, step: &str, number: u32) {
+        if self.0.is_empty() {
+            return;
+        }
+        for pending in self.0.iter() {
+            if pending.task == task && pending.by.0 == step && pending.by.1 == number {
+                pending.stop(hosts);
+            }
+        }
+    }
+
     /// Takes an outcome that belongs to no step of its task; answers whether it was waited for.
     pub(crate) fn settle(&self, step: &str, token: &[u8; 16], outcome: &Outcome) -> bool {
         let mine = |_: &String, pending: &Pending| pending.token == *token;

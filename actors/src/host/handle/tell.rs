@@ -1,13 +1,16 @@
 //! Who hears of it when slots come free, and of what proxies find.
 
-use std::{collections::HashMap, sync::PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+};
 
 use protocol::{
     id::{AgentId, NodeId},
     wire::Service,
 };
 
-use super::{Hosted, Hosts};
+use super::{Hosted, Hosts, Post, actor};
 use crate::{
     agent::actor as agent,
     allocator::NodeLoad,
@@ -24,6 +27,11 @@ impl Hosts {
         let Some(hosted) = self.known(id) else {
             return;
         };
+        let declares = |post: Arc<Post>| !post.order.spec.resources.is_none();
+        if hosted.post().is_some_and(declares) {
+            // More of the node is free, for whichever of its agents.
+            self.news();
+        }
         let refused = hosted.refused();
         if !refused.is_empty() && hosted.gate.free() > 0 {
             let figures = hosted.figures();
@@ -66,6 +74,14 @@ impl Hosts {
                 self.tell_loads(node, vec![figures], None);
             }
             Owner::Nobody => {}
+        }
+        self.news();
+    }
+
+    /// Every control node hears soon of what is new here.
+    fn news(&self) {
+        if !self.others().is_empty() {
+            let _ = self.0.address.cast(actor::Message::News);
         }
     }
 
@@ -110,7 +126,10 @@ impl Hosts {
     }
 
     /// Figures of all that is hosted here which differ from those that were `sent`.
-    pub(in crate::host) fn news(&self, sent: &mut HashMap<AgentId, Figures>) -> Vec<Figures> {
+    pub(in crate::host) fn figures_beyond(
+        &self,
+        sent: &mut HashMap<AgentId, Figures>,
+    ) -> Vec<Figures> {
         sent.retain(|id, _| self.0.hosted.contains_key(id));
         let mut news = Vec::new();
         for hosted in self.all() {

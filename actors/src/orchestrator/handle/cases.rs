@@ -5,8 +5,10 @@ mod agents;
 mod artifacts;
 mod diary;
 mod events;
+mod holds;
 mod log;
 mod nodes;
+mod scopes;
 mod submission;
 mod system;
 mod task_change;
@@ -26,12 +28,16 @@ pub(super) use agents::{
 pub(super) use artifacts::{FindArtifact, Found, Recorded};
 pub(super) use diary::ReadDiary;
 pub(super) use events::{EventsAfter, views, visible};
+pub(super) use holds::{Interrupt, LiftHold, ListHolds, PlaceHold};
 pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
+pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
 pub(super) use system::{ShowTree, StoreStatus};
 pub use task_change::Cancel;
-pub(super) use task_change::{AmendTask, AssignTask, CancelTask, CheckpointTask, DeleteTask};
+pub(super) use task_change::{
+    AmendTask, AssignTask, CancelTask, CheckpointTask, DeleteTask, ENDING, PauseTask, ResumeTask,
+};
 pub(super) use tasks::{
     AwaitTask, ListTasks, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,
 };

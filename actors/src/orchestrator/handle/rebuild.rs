@@ -104,5 +104,6 @@ async fn summary(store: &store::Shared, stream: EntityId) -> Result<Option<Summa
     match stream.kind() {
         EntityKind::Agent => of::<AgentRecord>(store, stream).await,
         EntityKind::Task => of::<Task>(store, stream).await,
+        EntityKind::Hold => of::<crate::hold::Hold>(store, stream).await,
     }
 }

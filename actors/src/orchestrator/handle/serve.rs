@@ -14,10 +14,11 @@ use super::{
     cases::{
         AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
         CheckAgent, CheckpointTask, CountAgents, CreateToken, DeleteTask, EventsAfter,
-        FindArtifact, ListAgents, ListNodes, ListTasks, ListTokens, ReadDiary, RegisterAgent,
-        RemoveNode, RevokeToken, ShowAgent, ShowAllocation, ShowNode, ShowResult, ShowTask,
-        ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnLog,
-        TurnNode, UpdateAgent, UseCase,
+        FindArtifact, Interrupt, LiftHold, ListAgents, ListHolds, ListNodes, ListTasks, ListTokens,
+        PauseTask, PlaceHold, ReadDiary, RegisterAgent, RemoveNode, ResumeTask, RevokeToken,
+        ShowAgent, ShowAllocation, ShowNode, ShowResult, ShowTask, ShowTaskTree, ShowTree,
+        ShowVitals, ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnLog, TurnNode, TurnScope,
+        UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -36,7 +37,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 37] = [
+const TABLE: [Entry; 44] = [
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
     entry::<AmendTask>(),
@@ -52,12 +53,18 @@ const TABLE: [Entry; 37] = [
     entry::<EventsAfter>(),
     entry::<FindArtifact>(),
     entry::<ListAgents>(),
+    entry::<Interrupt>(),
+    entry::<LiftHold>(),
+    entry::<ListHolds>(),
     entry::<ListNodes>(),
     entry::<ListTasks>(),
     entry::<ListTokens>(),
+    entry::<PauseTask>(),
+    entry::<PlaceHold>(),
     entry::<ReadDiary>(),
     entry::<RegisterAgent>(),
     entry::<RemoveNode>(),
+    entry::<ResumeTask>(),
     entry::<RevokeToken>(),
     entry::<ShowAgent>(),
     entry::<ShowAllocation>(),
@@ -73,6 +80,7 @@ const TABLE: [Entry; 37] = [
     entry::<TotalAgents>(),
     entry::<TurnLog>(),
     entry::<TurnNode>(),
+    entry::<TurnScope>(),
     entry::<UpdateAgent>(),
 ];
 

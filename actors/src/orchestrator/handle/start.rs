@@ -23,6 +23,7 @@ use crate::{
     allocator::{self, Allocator},
     ask::{self, Asks, Callers},
     cluster::{Part, Roll, Surroundings},
+    hold::{self, Holds},
     host::{self, Hosts, Worker},
     orchestrator::{admission::Admission, tracker::task_tracker},
     registry::{self, Directory, Registry},
@@ -128,6 +129,8 @@ impl Orchestrator {
             ..setup
         };
         let services = services(setup, &journal, &tree, dice, around, open);
+        // Before the first task goes on.
+        services.holds.look().await?;
         // Heard from the first moment on; nobody asks before the network is there.
         serve(&services);
         ask::serve(&services, &callers);
@@ -233,6 +236,7 @@ fn serve(services: &Services) {
     }
     services.directory.serve();
     task::serve(services);
+    hold::serve(services);
 }
 
 impl Own {
@@ -297,6 +301,8 @@ fn services(
     );
     let tasks = Host::new(tree.clone(), journal.clone());
     let agents = Host::new(tree.clone(), journal.clone());
+    let held = Host::new(tree.clone(), journal.clone());
+    let holds = Holds::new(journal.store().clone());
     let doors = Doors::fenced(
         &setup.config,
         &setup.data_dir,
@@ -326,10 +332,13 @@ fn services(
         hosts: hosts.clone(),
         tasks: tasks.clone(),
         agents: agents.clone(),
+        holds: holds.clone(),
+        held: held.clone(),
     });
     tasks.provide(services.clone());
     agents.provide(services.clone());
-    allocator.provide(tasks.clone(), hosts.clone());
+    held.provide(services.clone());
+    allocator.provide(tasks.clone(), hosts.clone(), holds);
     hosts.provide(host::Local {
         registry,
         allocator,
@@ -370,12 +379,14 @@ fn children(services: &Services, journal: &Journal, part: Option<Part>) -> Vec<C
         allocator::actor::allocator(&services.allocator),
         registry::actor::agent_manager(services.clone()),
         task_tracker(services.clone(), journal.clone()),
+        hold::keeper(services.clone()),
     ]);
     let (system, _) = branch("system", Spec::infrastructure(Strategy::OneForOne), system);
     vec![
         system,
         host::actor::hosts(&services.hosts, "hosts"),
         services.agents.supervisor(),
+        services.held.supervisor(),
         services.tasks.supervisor(),
     ]
 }
@@ -405,6 +416,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
             Box::pin(async move {
                 services.tasks.evict(&scope, how).await;
                 services.agents.evict(&scope, how).await;
+                services.held.evict(&scope, how).await;
             })
         }),
         announce: Arc::new(move || membership::announce(&mesh)),
@@ -425,8 +437,8 @@ fn wake(services: &Services) -> Wake {
                         false
                     }
                 },
-                // Agents set no reminders: drop it rather than repeat it for ever.
-                EntityKind::Agent => true,
+                // Neither sets reminders: drop it rather than repeat it for ever.
+                EntityKind::Agent | EntityKind::Hold => true,
             }
         })
     })

@@ -14,8 +14,8 @@ use protocol::{
 use super::{
     Answer, Cancel, Orchestrator,
     cases::{
-        AmendTask, AssignTask, AwaitTask, CancelTask, CheckpointTask, DeleteTask, ListTasks,
-        ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,
+        AmendTask, AssignTask, AwaitTask, CheckpointTask, DeleteTask, ListTasks, ShowAllocation,
+        ShowResult, ShowTask, ShowTaskTree, ShowWhy,
     },
 };
 
@@ -83,7 +83,8 @@ impl Orchestrator {
         id: TaskId,
         reason: String,
     ) -> Answer<TaskView> {
-        self.carry_out(caller, CancelTask { id, reason }).await
+        let cancelled = self.end_task(caller, id, reason, None).await?;
+        Ok(cancelled.task)
     }
 
     /// Removes a settled task from sight; with `cancel`, stops it first.

@@ -8,11 +8,12 @@ use protocol::{
     task::{Event, TokenHash},
 };
 use runtime::{journal, trace::Span};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Answer, Cx};
 use crate::{
     Rejection,
+    hold::News,
     host::Run,
     metrics,
     registry::Agent,
@@ -33,6 +34,8 @@ pub(super) enum Effect {
     Measure(Measure),
     /// Answer a client.
     Reply(Answer, Result<(), Rejection>),
+    /// Tell an operator what was done.
+    Tell(mpsc::UnboundedSender<News>, News),
     /// Tell the sender of a result that it may forget it.
     Acknowledge(oneshot::Sender<()>),
 }
@@ -61,6 +64,7 @@ impl Measure {
                     Ending::Failed(_) => "failed",
                     Ending::Lost(_) => "lost",
                     Ending::Cancelled => "cancelled",
+                    Ending::Interrupted => "interrupted",
                 };
                 Some(Self::Attempted(outcome, at.since(attempt.started_at)))
             }
@@ -78,6 +82,9 @@ impl Measure {
             | Event::Amended { .. }
             | Event::Assigned { .. }
             | Event::CancelRequested { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::AttemptInterrupted { .. }
             | Event::Deleted { .. } => None,
         }
     }
@@ -109,6 +116,7 @@ impl std::fmt::Debug for Effect {
             Self::Record(_) => "Record",
             Self::Measure(_) => "Measure",
             Self::Reply(..) => "Reply",
+            Self::Tell(..) => "Tell",
             Self::Acknowledge(_) => "Acknowledge",
         })
     }
@@ -126,6 +134,7 @@ pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
             Effect::Measure(measure) => measure.tell(),
             // Nobody waits any more: no answer is needed.
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
+            Effect::Tell(sender, news) => drop(sender.send(news)),
             Effect::Acknowledge(sender) => drop(sender.send(())),
         }
     }

@@ -1,6 +1,7 @@
 //! What a task is told.
 
 use protocol::{
+    agent::StopMode,
     api::{TaskPatch, TaskView},
     id::CommandId,
     plan::Plan,
@@ -8,9 +9,14 @@ use protocol::{
     wire::Trace,
 };
 use runtime::{journal, store::Idempotency};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{Rejection, allocator::Grant, task::Task};
+use crate::{
+    Rejection,
+    allocator::Grant,
+    hold::{Act, News},
+    task::Task,
+};
 
 /// Answers a command once it is on disk.
 pub(crate) type Answer = oneshot::Sender<Result<(), Rejection>>;
@@ -50,6 +56,11 @@ pub(crate) enum Message {
         attempts: Vec<TokenHash>,
         known: Option<Vec<bool>>,
     },
+    /// Something is held, or is no more.
+    Held {
+        act: Act,
+        news: mpsc::UnboundedSender<News>,
+    },
     /// The allocator lost its waiting room.
     Requeue,
     /// A timer or reminder is due.
@@ -76,6 +87,8 @@ pub(crate) struct Submit {
 #[derive(Debug)]
 pub(crate) enum Command {
     Cancel { reason: String },
+    Pause { reason: String, running: StopMode },
+    Resume,
     Amend(TaskPatch),
     Assign { agent: String, step: Option<String> },
     Delete,
@@ -105,6 +118,7 @@ impl runtime::supervision::Message for Message {
             Self::Probed { .. } => "Probed",
             Self::NodesChanged => "NodesChanged",
             Self::Asked { .. } => "Asked",
+            Self::Held { .. } => "Held",
             Self::Requeue => "Requeue",
             Self::Wake => "Wake",
             Self::Flush => "Flush",

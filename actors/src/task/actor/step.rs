@@ -75,7 +75,21 @@ pub(super) fn granted(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), Act
         // It was found before the step was bound to another.
         return Ok(());
     }
+    if is_held(cx, &grant.agent) {
+        // It was found before an operator held it.
+        return Ok(());
+    }
     start(cx, index, grant)
+}
+
+fn is_held(cx: &Cx, agent: &Agent) -> bool {
+    let Some(held) = cx.services.holds.get() else {
+        return false;
+    };
+    let facts = agent.facts();
+    let node = facts.host.as_ref().map(|(_, name)| &**name);
+    let tools = &cx.state.spec.requirements.tools;
+    held.on_agent(&facts.spec, node).is_some() || held.on_tools(tools).is_some()
 }
 
 fn start(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingErr> {

@@ -52,7 +52,7 @@ impl Adapter for Asks {
 
 impl Town {
     /// An agent that asks others, hosted on the node `on`.
-    async fn asker(&self, at: &str, name: &str, on: &str) {
+    pub(super) async fn asker(&self, at: &str, name: &str, on: &str) {
         let spec = json!({
             "name": name, "agent_type": "native", "capabilities": ["ask"],
             "placement": { "node": on }, "config": { "name": "asks" },
@@ -66,7 +66,13 @@ impl Town {
     }
 
     /// A task of `at` in which `agent` asks what its input says.
-    async fn asking(&self, at: &str, agent: &str, timeout: &str, input: Value) -> TaskId {
+    pub(super) async fn asking(
+        &self,
+        at: &str,
+        agent: &str,
+        timeout: &str,
+        input: Value,
+    ) -> TaskId {
         self.work(
             at,
             json!({ "agent": agent, "input": input, "timeout": timeout }),

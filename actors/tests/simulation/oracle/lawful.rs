@@ -98,6 +98,9 @@ impl Oracle {
             | Event::Amended { .. }
             | Event::Assigned { .. }
             | Event::CancelRequested { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::AttemptInterrupted { .. }
             | Event::Deleted { .. } => {}
         }
         let twice = shadow.successes.iter().find(|(_, times)| **times > 1);

@@ -163,6 +163,7 @@ impl Verdict {
             TaskStatus::Pending
             | TaskStatus::Planning
             | TaskStatus::Executing
+            | TaskStatus::Paused
             | TaskStatus::Failed
             | TaskStatus::Cancelled => {
                 self.lost_tasks

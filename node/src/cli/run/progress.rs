@@ -114,6 +114,11 @@ impl Progress {
             Event::CancelRequested { user, .. } => {
                 vec![format!("{user} asked to cancel the task")]
             }
+            Event::Paused { user, .. } => vec![format!("task paused by {user}")],
+            Event::Resumed { .. } => vec!["what paused the task is over".to_owned()],
+            Event::AttemptInterrupted { step, number, .. } => {
+                vec![format!("step {step}: attempt {number} is interrupted")]
+            }
             Event::Settled { status, error, .. } => {
                 vec![format!("task {}{}", status.as_str(), why(error.as_ref()))]
             }

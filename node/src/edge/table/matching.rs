@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Route, Verb, agents, cluster, system, tasks};
+use super::{Route, Verb, agents, cluster, holds, system, tasks};
 use crate::edge::query::segment;
 
 /// What a request is for.
@@ -74,6 +74,7 @@ impl<'a> Group<'a> {
         const AGENTS: usize = system::ROUTES.len();
         const TASKS: usize = AGENTS + agents::ROUTES.len();
         const CLUSTER: usize = TASKS + tasks::ROUTES.len();
+        const HOLDS: usize = CLUSTER + cluster::ROUTES.len();
         let system = |prefix, tail| Self {
             routes: system::ROUTES,
             first: 0,
@@ -103,6 +104,12 @@ impl<'a> Group<'a> {
             "nodes" | "tokens" => Self {
                 routes: cluster::ROUTES,
                 first: CLUSTER,
+                prefix: "/api/v1/",
+                tail: rest,
+            },
+            "stop" | "pause" | "resume" | "holds" => Self {
+                routes: holds::ROUTES,
+                first: HOLDS,
                 prefix: "/api/v1/",
                 tail: rest,
             },

@@ -3,8 +3,8 @@
 use protocol::{
     access::Role,
     api::{
-        AllocationView, Assignment, AttemptView, CancelRequest, EventView, Page, ResultView,
-        TaskPatch, TaskSummary, TaskTree, TaskView, WhyView,
+        AllocationView, Assignment, AttemptView, CancelRequest, CancelView, EventView, Page,
+        PauseRequest, ResultView, TaskPatch, TaskSummary, TaskTree, TaskView, WhyView,
     },
     id::TaskId,
     task::{TaskSpec, TaskStatus},
@@ -27,6 +27,8 @@ pub(crate) enum TaskOp {
     Amend,
     Delete,
     Cancel,
+    Pause,
+    Resume,
     Assign,
     Checkpoint,
     Result,
@@ -185,12 +187,17 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "Cancel a task",
-        description: "Nothing of it runs any more when this answers.",
+        description: "Nothing of it and of its parts runs any more when this answers, on any node: no attempt, no program, no open request, no question between agents. `reach` tells what ended, and what could not be confirmed before the time was up.",
+        query: &[Parameter {
+            name: "wait",
+            description: "Wait this long at most for all of it to be gone, 5m at most; `10s` when absent, `0s` to be told at once that it is being cancelled.",
+            schema: form::<Span>,
+        }],
         body: Body::Optional(form::<CancelRequest>, SMALL),
         answers: &[Answers {
             status: 202,
-            when: "The task.",
-            content: Content::Json(form::<TaskView>),
+            when: "The task, and what of it is gone.",
+            content: Content::Json(form::<CancelView>),
         }],
         problems: &[404, 409],
         ..route(
@@ -198,6 +205,29 @@ pub(super) static ROUTES: &[Route] = &[
             "/api/v1/tasks/{task}/cancel",
             "cancelTask",
             TaskOp::Cancel,
+        )
+    },
+    Route {
+        summary: "Pause a task",
+        description: "No step of it starts until it is resumed, also after a restart. Attempts that run go on to their end; with `mode` `now` they are ended and tried again when it is resumed, except those that must not run twice. Its time limits stand still.",
+        body: Body::Optional(form::<PauseRequest>, SMALL),
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/tasks/{task}/pause",
+            "pauseTask",
+            TaskOp::Pause,
+        )
+    },
+    Route {
+        summary: "Resume a task",
+        description: "Ends what `pause` began. A task that is in a paused scope goes on when that is resumed too.",
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/tasks/{task}/resume",
+            "resumeTask",
+            TaskOp::Resume,
         )
     },
     Route {

@@ -30,6 +30,10 @@ use crate::{
 /// How much longer than its time an adapter may take to end a call.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long an adapter that was told to stop may take before it is dropped. Programs are killed long
+/// before; only code that minds nothing takes so long.
+const STUBBORN: Duration = Duration::from_millis(2500);
+
 /// An attempt to be run.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -260,7 +264,18 @@ async fn answer(
     cancel: &CancellationToken,
 ) -> Result<serde_json::Value, CallError> {
     let calling = AssertUnwindSafe(adapter.call(call, cancel)).catch_unwind();
-    match tokio::time::timeout(call.timeout + GRACE, calling).await {
+    let calling = tokio::time::timeout(call.timeout + GRACE, calling);
+    let ignored = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(STUBBORN).await;
+    };
+    let called = tokio::select! {
+        biased;
+        called = calling => called,
+        // Dropped where it stands: nothing of it goes on, whatever it makes of being stopped.
+        () = ignored => return Err(CallError::Cancelled),
+    };
+    match called {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(CallError::Lost {
             failure: Failure::new("panic", "the adapter panicked"),

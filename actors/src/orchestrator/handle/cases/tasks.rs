@@ -26,8 +26,12 @@ use crate::{
         Task,
         actor::{self, Message},
         view,
+        why::{self, Outlook},
     },
 };
+
+/// Parts that are read at once.
+const PARTS: u32 = 1000;
 
 /// Levels of parts within parts that are followed.
 const DEPTH: u32 = 16;
@@ -236,7 +240,9 @@ impl UseCase for ShowWhy {
                 let lacking = card
                     .as_ref()
                     .and_then(|card| lacking(services, &tenant, card));
-                let mut why = crate::task::why::step(&task, step, card);
+                let tools = waiting.map(|(_, request)| &*request.requirement.tools);
+                let outlook = outlook(services, &tenant, &task, tools.unwrap_or_default(), card);
+                let mut why = why::step(&task, step, outlook);
                 if let Some(lacking) = lacking {
                     why.reason = format!("{}; {lacking}", why.reason);
                 }
@@ -253,6 +259,36 @@ impl UseCase for ShowWhy {
             summary,
             steps,
         })
+    }
+}
+
+/// How things look to a step that requires these tools.
+fn outlook(
+    services: &Services,
+    tenant: &str,
+    task: &Task,
+    tools: &[String],
+    card: Option<ScoreCard>,
+) -> Outlook {
+    let held = services.holds.get().unwrap_or_default();
+    let scopes = held.on_task(&task.user, task.spec.session_id.as_deref());
+    let scopes = scopes.cloned().collect();
+    let registry = services.registry.tenant(tenant);
+    let hold = |name: &String| {
+        let facts = registry.agents.get(name)?.facts();
+        let node = facts.host.as_ref().map(|(_, name)| &**name);
+        let hold = held.on_agent(&facts.spec, node);
+        hold.or_else(|| held.on_tools(tools)).cloned()
+    };
+    let candidates = card.iter().flat_map(|card| &card.candidates);
+    let agents = candidates
+        .filter(|candidate| candidate.excluded == Some(Exclusion::Held))
+        .filter_map(|candidate| Some((candidate.agent.clone(), hold(&candidate.agent)?)))
+        .collect();
+    Outlook {
+        card,
+        scopes,
+        agents,
     }
 }
 
@@ -300,17 +336,25 @@ impl Orchestrator {
     }
 
     pub(super) async fn parts(&self, caller: &Caller, id: TaskId) -> Answer<Vec<StreamRow>> {
-        let query = StreamQuery {
-            tenant: caller.tenant.clone(),
-            kind: EntityKind::Task,
-            status: None,
-            user: None,
-            parent: Some(id.into()),
-            text: None,
-            before: None,
-            limit: 1000,
-        };
-        Ok(self.own()?.journal.store().list(&query).await?)
+        let mut parts = Vec::new();
+        loop {
+            let query = StreamQuery {
+                tenant: caller.tenant.clone(),
+                kind: EntityKind::Task,
+                status: None,
+                user: None,
+                parent: Some(id.into()),
+                text: None,
+                before: parts.last().map(|row: &StreamRow| row.stream),
+                limit: PARTS,
+            };
+            let page = self.own()?.journal.store().list(&query).await?;
+            let last = page.len() < PARTS as usize;
+            parts.extend(page);
+            if last {
+                return Ok(parts);
+            }
+        }
     }
 
     /// Reads a task: from its actor while it is active here, else from its stream.
@@ -343,7 +387,7 @@ impl Orchestrator {
     }
 }
 
-fn summary(row: &StreamRow) -> Answer<TaskSummary> {
+pub(super) fn summary(row: &StreamRow) -> Answer<TaskSummary> {
     let mut summary: TaskSummary =
         serde_json::from_str(&row.summary.body).map_err(|error| Rejection::Unavailable {
             message: format!(

@@ -1,0 +1,145 @@
+//! Records one hold, and looks now and then at all of them.
+
+use std::time::Duration;
+
+use protocol::{
+    api::HoldView,
+    entity::EntityKind,
+    hold::{Event, Target},
+    id::{CommandId, HoldId},
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use runtime::{
+    entity::{Context, Entity},
+    journal::Commit,
+    supervision::{self, ChildSpec, Restart, child},
+};
+use tokio::sync::oneshot;
+
+use super::Hold;
+use crate::{Rejection, services::Services};
+
+/// How often a node looks, for what it was not told of.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// A hold has nothing that is not recorded.
+#[derive(Debug, Default)]
+pub(crate) struct HoldEntity;
+
+/// What operators may do to a hold.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// The first of all.
+    Place { target: Target, reason: String },
+    /// For good.
+    Lift,
+}
+
+/// What lies in a hold's mailbox.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) user: String,
+    pub(crate) command: Command,
+    /// Answered once it is on disk.
+    pub(crate) reply: oneshot::Sender<Result<HoldView, Rejection>>,
+}
+impl ractor::Message for Message {}
+impl supervision::Message for Message {
+    fn name(&self) -> &'static str {
+        match self.command {
+            Command::Place { .. } => "Place",
+            Command::Lift => "Lift",
+        }
+    }
+}
+
+impl Entity for HoldEntity {
+    type State = Hold;
+    type Message = Message;
+    type Services = Services;
+    const KIND: EntityKind = EntityKind::Hold;
+    const FOLDER: &'static str = "holds";
+
+    async fn recover(_: &mut Context<Self>) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(cx: &mut Context<Self>, message: Message) -> Result<(), ActorProcessingErr> {
+        let Message {
+            user,
+            command,
+            reply,
+        } = message;
+        let id = HoldId::from_uuid(cx.id().key());
+        let event = match command {
+            Command::Place { target, reason } if cx.state.target.is_none() => Some(Event::Placed {
+                target,
+                reason,
+                user: user.clone(),
+            }),
+            Command::Lift if cx.state.target.is_some() && !cx.state.lifted => {
+                Some(Event::Lifted { user: user.clone() })
+            }
+            Command::Place { .. } | Command::Lift => None,
+        };
+        if let Some(event) = event {
+            cx.state.stage(&event)?;
+            let now = cx.services.clock.now();
+            let command = CommandId::from_uuid(cx.services.dice.uuid_v7(now));
+            cx.state.commit(Commit::by(user.into(), command)).await?;
+        }
+        let view = cx.state.view(id);
+        // Whoever asked may be gone.
+        let _ = reply.send(view.ok_or_else(|| Rejection::not_found(id.to_string())));
+        cx.passivate();
+        Ok(())
+    }
+}
+
+struct Keeper {
+    services: Services,
+}
+
+#[derive(Debug)]
+struct Look;
+impl ractor::Message for Look {}
+impl supervision::Message for Look {
+    fn name(&self) -> &'static str {
+        "Look"
+    }
+}
+
+/// The child that keeps the node's copy as the store says.
+pub(crate) fn keeper(services: Services) -> ChildSpec {
+    let make = move || {
+        let services = services.clone();
+        (Keeper { services }, ())
+    };
+    child("holds", "system", Restart::Permanent, make).0
+}
+
+impl Actor for Keeper {
+    type Msg = Look;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<Look>, (): ()) -> Result<(), ActorProcessingErr> {
+        myself.send_after(PERIOD, || Look);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Look>,
+        _: Look,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        // Beside the mailbox: a store that does not answer keeps nobody.
+        let services = self.services.clone();
+        tokio::spawn(async move {
+            services.look_at_holds().await;
+            myself.send_after(PERIOD, || Look);
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Stopping and holding what is on several nodes.
+
+use std::time::Duration;
+
+use protocol::{
+    access::Caller,
+    agent::StopMode,
+    api::CancelView,
+    hold::Target,
+    id::TaskId,
+    task::{AttemptStatus, TaskStatus},
+};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{by, town::Town};
+use crate::support::{task, until, within};
+
+const SOON: Duration = Duration::from_secs(1);
+
+impl Town {
+    async fn ends(&self, at: &str, id: TaskId, wait: Duration) -> CancelView {
+        let admin = Caller::admin();
+        let ended = self[at].end_task(&admin, id, "enough".to_owned(), Some(wait));
+        within(ended).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_is_acknowledged_when_questions_between_agents_of_other_nodes_are_gone_too() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut town = Town::of(&["a"]).await;
+    let _first = town.hire("w1", one.path()).await;
+    let second = town.hire("w2", two.path()).await;
+    town.asker("a", "boss", "w1").await;
+    town.agent("a", "far", "w2", 5).await;
+    let input = json!({ "ask": "far", "with": null });
+    let id = town.asking("a", "boss", "10m", input).await;
+    second.tool.is_called(1).await;
+    let begun = Instant::now();
+    let ended = town.ends("a", id, Duration::from_secs(5)).await;
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert_eq!(ended.task.status, TaskStatus::Cancelled);
+    assert_eq!((ended.reach.ended, ended.reach.running), (1, 0));
+    assert_eq!(ended.reach.unconfirmed, []);
+    // Not a moment later: it was gone before this was answered.
+    assert_eq!(second.tool.stopped(), 1);
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_interrupted_takes_what_it_asked_with_it() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut town = Town::of(&["a"]).await;
+    let _first = town.hire("w1", one.path()).await;
+    let second = town.hire("w2", two.path()).await;
+    town.asker("a", "boss", "w1").await;
+    town.agent("a", "far", "w2", 5).await;
+    let input = json!({ "ask": "far", "with": null });
+    let id = town.asking("a", "boss", "10m", input).await;
+    second.tool.is_called(1).await;
+    let admin = Caller::admin();
+    let paused = town["a"].pause_task(&admin, id, String::new(), StopMode::Now);
+    paused.await.unwrap();
+    second.tool.is_stopped(1).await;
+    town["a"].resume_task(&admin, id).await.unwrap();
+    second.tool.is_called(2).await;
+    second.tool.release(1);
+    assert_eq!(town.settled("a", id).await.status, TaskStatus::Completed);
+}
+
+#[tokio::test]
+async fn a_cancel_names_what_a_silent_host_may_still_run() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let id = town.work("a", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    town.board.cut(town["b"].id);
+    let ended = town.ends("a", id, Duration::from_millis(200)).await;
+    assert_eq!((ended.reach.ended, ended.reach.running), (0, 1));
+    let open = &ended.reach.unconfirmed;
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert_eq!(open[0].node, "b");
+    assert!(open[0].what.contains("agent one"), "{open:?}");
+    assert_ne!(
+        ended.task.status,
+        TaskStatus::Cancelled,
+        "it is not known yet"
+    );
+    // Its lease ends it, and with it the task.
+    town.bury(town["b"].id);
+    assert_eq!(town.settled("a", id).await.status, TaskStatus::Cancelled);
+    assert_eq!(town.attempts("a", id).await[0].status, AttemptStatus::Lost);
+}
+
+#[tokio::test]
+async fn a_cancel_takes_the_parts_of_a_task_wherever_their_agents_are() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    for (name, on) in [("one", "a"), ("two", "b"), ("three", "c")] {
+        town.agent("a", name, on, 400).await;
+    }
+    let admin = Caller::admin();
+    let root = town.work("a", by("one")).await;
+    for index in 0..299 {
+        let agent = ["one", "two", "three"][index % 3];
+        let part = task(json!({
+            "description": "part", "parent_id": root, "steps": [{ "id": "a", "agent": agent }],
+        }));
+        town["a"].submit(&admin, part, None, None).await.unwrap();
+    }
+    for name in ["b", "c"] {
+        town[name].tool.is_called(99).await;
+    }
+    town["a"].tool.is_called(101).await;
+    let begun = Instant::now();
+    let ended = town.ends("a", root, Duration::from_secs(5)).await;
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    assert_eq!((ended.reach.tasks, ended.reach.ended), (300, 300));
+    assert_eq!(ended.reach.unconfirmed, []);
+    let stopped: usize = ["a", "b", "c"]
+        .map(|name| town[name].tool.stopped())
+        .iter()
+        .sum();
+    assert_eq!(stopped, 300);
+}
+
+#[tokio::test]
+async fn what_one_node_pauses_rests_on_all_and_goes_on_on_all() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let admin = Caller::admin();
+    let ran = town.work("b", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    let paused = town["a"]
+        .pause_scope(&admin, Target::Cluster, "fire".to_owned(), StopMode::Now)
+        .await
+        .unwrap();
+    let reach = paused.reach;
+    assert_eq!(
+        (reach.nodes, reach.tasks, reach.ended),
+        (2, 1, 1),
+        "{reach:?}"
+    );
+    assert_eq!(reach.unconfirmed, []);
+    assert_eq!(town["b"].tool.stopped(), 1);
+    let late = town.work("b", by("one")).await;
+    let task = town["b"].task(&admin, late).await.unwrap();
+    assert_eq!(task.status, TaskStatus::Paused);
+    town["b"].tool.release(2);
+    let resumed = Instant::now();
+    let resumed_at = town["a"].resume_scope(&admin, Target::Cluster).await;
+    assert_eq!(resumed_at.unwrap().reach.tasks, 2);
+    for id in [ran, late] {
+        assert_eq!(town.settled("b", id).await.status, TaskStatus::Completed);
+    }
+    assert!(resumed.elapsed() < SOON);
+}
+
+#[tokio::test]
+async fn a_node_that_was_not_told_of_a_hold_learns_of_it_by_itself() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let admin = Caller::admin();
+    town.board.cut(town["b"].id);
+    let target: Target = "agent:one".parse().unwrap();
+    let held = town["a"]
+        .hold(&admin, target, "broken".to_owned())
+        .await
+        .unwrap();
+    assert_eq!(held.reach.unconfirmed[0].node, "b");
+    until(async || {
+        let holds = town["b"].holds(&admin).await.unwrap();
+        (!holds.items.is_empty()).then_some(())
+    })
+    .await;
+    let id = town.work("b", by("one")).await;
+    let why = town["b"].why(&admin, id).await.unwrap();
+    assert!(
+        why.summary.contains("agent:one is held by admin"),
+        "{why:?}"
+    );
+    assert_eq!(town["b"].tool.begun(), 0);
+}
+
+#[tokio::test]
+async fn a_paused_node_gets_nothing_and_what_it_ran_goes_on_elsewhere() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let id = town.work("a", json!({ "capability": "work" })).await;
+    town["b"].tool.is_called(1).await;
+    town.agent("a", "two", "c", 5).await;
+    let admin = Caller::admin();
+    let target: Target = "node:b".parse().unwrap();
+    let paused = town["c"]
+        .pause_scope(&admin, target.clone(), "fan".to_owned(), StopMode::Now)
+        .await
+        .unwrap();
+    assert_eq!(
+        (paused.reach.nodes, paused.reach.ended),
+        (3, 1),
+        "{paused:?}"
+    );
+    town["c"].tool.release(1);
+    let task = town.settled("a", id).await;
+    assert_eq!(task.status, TaskStatus::Completed);
+    let nodes: Vec<_> = town.attempts("a", id).await;
+    let nodes: Vec<_> = nodes.iter().map(|attempt| attempt.node.as_str()).collect();
+    assert_eq!(nodes, ["b", "c"]);
+    let waits = town.work("a", by("one")).await;
+    town["b"].tool.release(1);
+    // The hold is owned where it was placed.
+    town["c"].resume_scope(&admin, target).await.unwrap();
+    assert_eq!(town.settled("a", waits).await.status, TaskStatus::Completed);
+}

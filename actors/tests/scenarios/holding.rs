@@ -1,0 +1,289 @@
+//! Scopes stopped, paused and resumed; dependencies held.
+
+use std::time::Duration;
+
+use actors::Rejection;
+use protocol::{
+    agent::StopMode,
+    hold::Target,
+    id::TaskId,
+    task::{StepStatus, TaskStatus},
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::support::{System, task, until, user};
+
+fn target(text: &str) -> Target {
+    text.parse().unwrap()
+}
+
+impl System {
+    async fn of_session(&self, session: &str) -> TaskId {
+        self.submit_task(json!({
+            "description": session, "session_id": session,
+            "steps": [{ "id": "a", "capability": "work" }],
+        }))
+        .await
+    }
+
+    async fn status(&self, id: TaskId) -> TaskStatus {
+        self.task(&self.admin, id).await.unwrap().status
+    }
+
+    async fn pauses(&self, scope: &str, running: StopMode) {
+        let paused = self.pause_scope(&self.admin, target(scope), "audit".to_owned(), running);
+        let view = paused.await.unwrap();
+        assert_eq!(view.reach.unconfirmed, []);
+    }
+
+    async fn resumes(&self, scope: &str) {
+        let resumed = self.resume_scope(&self.admin, target(scope)).await;
+        assert_eq!(resumed.unwrap().reach.unconfirmed, []);
+    }
+
+    async fn steps_of(&self, description: &str, step: Value) -> TaskId {
+        let mut step = step;
+        step["id"] = json!("a");
+        self.submit_task(json!({ "description": description, "steps": [step] }))
+            .await
+    }
+}
+
+#[tokio::test]
+async fn a_paused_session_keeps_what_is_there_and_what_comes_until_it_is_resumed() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 1).await;
+    let first = system.of_session("s1").await;
+    system.tool("one").is_called(1).await;
+    system.pauses("session:s1", StopMode::Graceful).await;
+    let later = system.of_session("s1").await;
+    assert_eq!(system.status(later).await, TaskStatus::Paused);
+    let why = system.why(&system.admin, later).await.unwrap();
+    assert!(
+        why.summary.contains("session:s1 is held by admin"),
+        "{why:?}"
+    );
+    assert_eq!(why.steps[0].holds[0].reason, "audit");
+    // Others go on, and so does what ran.
+    let other = system.of_session("s2").await;
+    system.tool("one").release(2);
+    for id in [first, other] {
+        system.completed(id).await;
+    }
+    let system = system.crash(|tool| tool.release(9)).await;
+    assert_eq!(system.status(later).await, TaskStatus::Paused);
+    let even_later = system.of_session("s1").await;
+    assert_eq!(system.status(even_later).await, TaskStatus::Paused);
+    let resumed = Instant::now();
+    system.resumes("session:s1").await;
+    for id in [later, even_later] {
+        system.completed(id).await;
+    }
+    assert!(resumed.elapsed() < Duration::from_secs(1));
+    assert_eq!(system.holds(&system.admin).await.unwrap().items, []);
+}
+
+#[tokio::test]
+async fn a_pause_of_everything_now_is_acknowledged_when_its_attempts_are_gone() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 5).await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(system.work("busy").await);
+    }
+    system.tool("one").is_called(5).await;
+    let reason = "fire".to_owned();
+    let paused = system
+        .pause_scope(&system.admin, Target::Cluster, reason, StopMode::Now)
+        .await
+        .unwrap();
+    let reach = paused.reach;
+    assert_eq!(
+        (reach.nodes, reach.tasks, reach.ended),
+        (1, 5, 5),
+        "{reach:?}"
+    );
+    assert_eq!(reach.unconfirmed, []);
+    system.tool("one").is_stopped(5).await;
+    system.tool("one").release(5);
+    system.resumes("cluster").await;
+    for id in ids {
+        system.completed(id).await;
+    }
+    assert_eq!(system.tool("one").begun(), 10);
+}
+
+#[tokio::test]
+async fn a_task_that_was_paused_itself_stays_so_when_its_scope_is_resumed() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 1).await;
+    let id = system.work("twice").await;
+    let own = system.pause_task(&system.admin, id, String::new(), StopMode::Graceful);
+    own.await.unwrap();
+    system.pauses("user:admin", StopMode::Graceful).await;
+    system.resumes("user:admin").await;
+    assert_eq!(system.status(id).await, TaskStatus::Paused);
+    system.resume_task(&system.admin, id).await.unwrap();
+    assert_eq!(system.status(id).await, TaskStatus::Executing);
+}
+
+#[tokio::test]
+async fn a_stopped_user_has_no_task_left_and_others_have_theirs() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 3).await;
+    let (ada, bob) = (user("ada"), user("bob"));
+    let work =
+        || task(json!({ "description": "w", "steps": [{ "id": "a", "capability": "work" }] }));
+    let mut ids = Vec::new();
+    for who in [&ada, &ada, &ada, &bob] {
+        let made = system.submit(who, work(), None, None).await.unwrap();
+        ids.push(made.task.id);
+    }
+    system.tool("one").is_called(3).await;
+    let refused = system
+        .stop_scope(&ada, target("user:ada"), String::new())
+        .await;
+    assert!(matches!(refused, Err(Rejection::Forbidden { .. })));
+    let begun = Instant::now();
+    let stopped = system
+        .stop_scope(&system.admin, target("user:ada"), "enough".to_owned())
+        .await
+        .unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    let reach = stopped.reach;
+    assert_eq!((reach.tasks, reach.running), (3, 0), "{reach:?}");
+    assert_eq!(reach.unconfirmed, []);
+    for id in &ids[..3] {
+        assert_eq!(system.status(*id).await, TaskStatus::Cancelled);
+    }
+    system.tool("one").release(1);
+    system.completed(ids[3]).await;
+}
+
+#[tokio::test]
+async fn a_stopped_session_is_not_taken_for_one_that_reads_like_it() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 3).await;
+    let (stopped, other) = (system.of_session("s1").await, system.of_session("S1").await);
+    let view = system
+        .stop_scope(&system.admin, target("session:s1"), String::new())
+        .await;
+    assert_eq!(view.unwrap().reach.tasks, 1);
+    assert_eq!(system.status(stopped).await, TaskStatus::Cancelled);
+    system.tool("one").release(1);
+    system.completed(other).await;
+}
+
+#[tokio::test]
+async fn a_stopped_agent_runs_nothing_and_what_it_ran_is_tried_elsewhere() {
+    let system = System::start(&["one", "two"]).await;
+    system.native("one", 5).await;
+    let id = system.work("moves").await;
+    system.tool("one").is_called(1).await;
+    let stopped = system
+        .stop_scope(&system.admin, target("agent:one"), String::new())
+        .await
+        .unwrap();
+    assert_eq!(
+        (stopped.reach.ended, &stopped.reach.unconfirmed[..]),
+        (1, &[][..])
+    );
+    system.native("two", 5).await;
+    system.tool("two").release(1);
+    system.completed(id).await;
+}
+
+#[tokio::test]
+async fn a_held_dependency_keeps_just_the_steps_that_need_it_and_they_start_when_it_is_lifted() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 5).await;
+    system
+        .agent(json!({ "name": "echo", "agent_type": "echo", "capabilities": ["talk"] }))
+        .await;
+    for text in ["agent:one", "agent_type:native", "tool:git", "node:here"] {
+        let waits = match text {
+            // What requires a tool that is held waits, whoever could do it.
+            "tool:git" => {
+                system
+                    .agent(json!({
+                        "name": "coder", "agent_type": "echo", "capabilities": ["code"],
+                        "metadata": { "tools": ["git"] },
+                    }))
+                    .await;
+                json!({ "capability": "code" })
+            }
+            _ => json!({ "agent": "one" }),
+        };
+        let scope = text.starts_with("node");
+        let hold = if scope {
+            let view = system
+                .pause_scope(
+                    &system.admin,
+                    target(text),
+                    "broken".to_owned(),
+                    StopMode::Graceful,
+                )
+                .await;
+            view.unwrap().hold.unwrap()
+        } else {
+            let held = system.hold(&system.admin, target(text), "broken".to_owned());
+            held.await.unwrap().hold
+        };
+        let mut spec = json!({ "description": text, "steps": [{ "id": "a" }] });
+        for (key, value) in waits.as_object().unwrap() {
+            spec["steps"][0][key] = value.clone();
+        }
+        if text == "tool:git" {
+            spec["requirements"] = json!({ "tools": ["git"] });
+        }
+        let id = system.submit_task(spec).await;
+        if !scope {
+            let other = system.steps_of("other", json!({ "agent": "echo" })).await;
+            system.completed(other).await;
+        }
+        let why = until(async || {
+            let why = system.why(&system.admin, id).await.unwrap();
+            why.summary.contains("is held by").then_some(why)
+        })
+        .await;
+        for part in [text, "admin", "broken", &hold.id.to_string()] {
+            assert!(why.summary.contains(part), "{part}: {why:?}");
+        }
+        let step = &why.steps[0];
+        assert_eq!(step.status, StepStatus::Queued);
+        assert_eq!(step.holds, std::slice::from_ref(&hold));
+        assert!(
+            step.remedies
+                .iter()
+                .any(|remedy| remedy.what.contains("is held by"))
+        );
+        system.tool("one").release(1);
+        let lifted = Instant::now();
+        system.lift(&system.admin, hold.id).await.unwrap();
+        system.completed(id).await;
+        assert!(lifted.elapsed() < Duration::from_secs(1), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn only_operators_hold_and_only_what_can_be_held() {
+    let system = System::start(&[]).await;
+    let refused = system
+        .hold(&user("dev"), target("tool:git"), String::new())
+        .await;
+    assert!(matches!(refused, Err(Rejection::Forbidden { .. })));
+    let wrong = system
+        .hold(&system.admin, Target::Cluster, String::new())
+        .await;
+    assert!(matches!(wrong, Err(Rejection::Invalid { .. })));
+    let wrong = system.stop_scope(&system.admin, target("tool:git"), String::new());
+    assert!(matches!(wrong.await, Err(Rejection::Invalid { .. })));
+    let first = system
+        .hold(&system.admin, target("tool:git"), "x".to_owned())
+        .await;
+    let again = system
+        .hold(&system.admin, target("tool:git"), "y".to_owned())
+        .await;
+    assert_eq!(first.unwrap().hold, again.unwrap().hold);
+}

@@ -1,0 +1,89 @@
+//! Stopping, pausing, resuming and holding.
+
+use protocol::{
+    agent::StopMode,
+    api::{
+        HoldChange, HoldRequest, HoldView, Page, PauseRequest, ScopeRequest, ScopeView, TaskView,
+    },
+    hold::Target,
+    id::{HoldId, TaskId},
+};
+use reqwest::Method;
+
+use super::{Answer, Client, Route, task};
+
+impl Client {
+    /// Lets nothing more of a task start until it is resumed.
+    ///
+    /// # Errors
+    ///
+    /// When the node cannot be reached or refuses, as for all the methods below.
+    pub async fn pause_task(&self, id: TaskId, reason: &str, mode: StopMode) -> Answer<TaskView> {
+        let body = PauseRequest {
+            reason: reason.to_owned(),
+            mode,
+        };
+        self.send(Method::POST, task(id, ["pause"]), &body).await
+    }
+
+    /// Lets a paused task go on.
+    pub async fn resume_task(&self, id: TaskId) -> Answer<TaskView> {
+        self.post(task(id, ["resume"])).await
+    }
+
+    /// Ends all that is in a scope.
+    pub async fn stop_scope(&self, scope: Target, reason: &str) -> Answer<ScopeView> {
+        self.turn("stop", scope, reason, StopMode::Now).await
+    }
+
+    /// Lets nothing in a scope start until it is resumed.
+    pub async fn pause_scope(
+        &self,
+        scope: Target,
+        reason: &str,
+        mode: StopMode,
+    ) -> Answer<ScopeView> {
+        self.turn("pause", scope, reason, mode).await
+    }
+
+    /// Lets a paused scope go on.
+    pub async fn resume_scope(&self, scope: Target) -> Answer<ScopeView> {
+        self.turn("resume", scope, "", StopMode::Graceful).await
+    }
+
+    async fn turn(
+        &self,
+        deed: &str,
+        scope: Target,
+        reason: &str,
+        mode: StopMode,
+    ) -> Answer<ScopeView> {
+        let body = ScopeRequest {
+            scope,
+            reason: reason.to_owned(),
+            mode,
+        };
+        self.send(Method::POST, Route::to([deed]), &body).await
+    }
+
+    /// Scopes that are paused and dependencies that are held.
+    pub async fn holds(&self) -> Answer<Page<HoldView>> {
+        self.get(Route::to(["holds"])).await
+    }
+
+    /// Holds a dependency.
+    pub async fn hold(&self, target: Target, reason: &str) -> Answer<HoldChange> {
+        let body = HoldRequest {
+            target,
+            reason: reason.to_owned(),
+        };
+        self.send(Method::POST, Route::to(["holds"]), &body).await
+    }
+
+    /// Lifts a hold.
+    pub async fn lift(&self, id: HoldId) -> Answer<HoldChange> {
+        let id = id.to_string();
+        let request = self.call(Method::DELETE, &Route::to(["holds", &id]));
+        self.read(request.timeout(super::ANSWER)).await
+    }
+}
