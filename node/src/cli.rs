@@ -12,11 +12,13 @@ use tokio::runtime;
 
 use crate::{client::Client, config::Config};
 
+mod actor;
 mod agent;
 mod cluster;
 mod config;
 mod db;
 mod demo;
+mod events;
 mod exit;
 mod hold;
 mod output;
@@ -24,6 +26,8 @@ mod run;
 mod start;
 mod system;
 mod task;
+mod top;
+mod tree;
 mod view;
 
 use exit::{Exit, Failure, Outcome};
@@ -147,8 +151,17 @@ enum Command {
     /// Dependencies that steps wait for: hold, list, let go
     #[command(subcommand, visible_alias = "holds")]
     Hold(hold::Hold),
-    /// Show the supervision tree
-    Tree(system::Tree),
+    /// Show every actor of the cluster: as it is, as it was, what changed
+    Tree(tree::Tree),
+    /// Show one actor in full: failures, current message, what became of it
+    Inspect(actor::Inspect),
+    /// Actors: restart, stop, kill, pause, resume, release
+    #[command(subcommand, visible_alias = "actors")]
+    Actor(actor::Actor),
+    /// What became of actors: started, failed, restarted, moved, parked, stuck
+    Events(events::Events),
+    /// Watch the cluster on a terminal: actors, mailboxes, crash loops, nodes
+    Top,
     /// Say what each unfinished step of a task waits for
     Why(system::Why),
     /// Say whether each subsystem of the node works
@@ -205,6 +218,14 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         }
         Command::Hold(hold) => remote(&global, async |client| hold.run(&client, output).await),
         Command::Tree(tree) => remote(&global, async |client| tree.run(&client, output).await),
+        Command::Inspect(inspect) => {
+            remote(&global, async |client| inspect.run(&client, output).await)
+        }
+        Command::Actor(actor) => remote(&global, async |client| actor.run(&client, output).await),
+        Command::Events(events) => {
+            remote(&global, async |client| events.run(&client, output).await)
+        }
+        Command::Top => remote(&global, async |client| top::run(&client, output).await),
         Command::Why(why) => remote(&global, async |client| why.run(&client, output).await),
         Command::Log(log) => remote(&global, async |client| log.run(&client, output).await),
         Command::Status => remote(&global, async |client| {

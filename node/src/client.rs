@@ -28,12 +28,16 @@ use crate::node::{TOKEN_FILE, URL_FILE};
 
 mod cluster;
 mod events;
+mod follow;
 mod hold;
 mod route;
+mod tree;
 
 pub use events::Events;
 use events::Piece;
+pub use follow::Follow;
 use route::Route;
+pub use tree::{Deed, LifeQuery};
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -396,6 +400,7 @@ impl Client {
             .with("path", query.path.as_deref())
             .with("depth", query.depth)
             .with("node", query.node.as_deref())
+            .with("at", query.at)
             .with("after", query.after.as_deref())
             .with("limit", query.limit);
         self.get(route).await

@@ -87,8 +87,7 @@ impl Output {
         }
         match self.format {
             Format::Json | Format::Yaml => self.data(value),
-            Format::Table => self.text(&self.blocks(&value.blocks(Detail::Short))),
-            Format::Wide => self.text(&self.blocks(&value.blocks(Detail::Wide))),
+            Format::Table | Format::Wide => self.text(&self.drawn(&value.blocks(self.detail()))),
         }
     }
 
@@ -150,64 +149,125 @@ impl Output {
         }
     }
 
-    fn blocks(&self, blocks: &[Block]) -> String {
-        let mut text = String::new();
-        for (index, block) in blocks.iter().enumerate() {
-            if index > 0 {
-                text.push('\n');
-            }
-            match block {
-                Block::Fields(fields) => self.fields(&mut text, fields),
-                Block::Rows { header, rows } => self.rows(&mut text, header, rows),
-                Block::Text(words) => {
-                    text.push_str(&visible_lines(words));
-                    text.push('\n');
-                }
-            }
-        }
-        text
-    }
-
-    fn fields(&self, text: &mut String, fields: &[(&'static str, String)]) {
-        let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        for (name, value) in fields {
-            // Writing to a text cannot fail.
-            let _ = writeln!(text, "{name:width$}  {}", visible(value));
+    /// How much tables show.
+    pub(super) const fn detail(&self) -> Detail {
+        match self.format {
+            Format::Wide => Detail::Wide,
+            Format::Table | Format::Json | Format::Yaml => Detail::Short,
         }
     }
 
-    fn rows(&self, text: &mut String, header: &[&'static str], rows: &[Vec<String>]) {
-        if rows.is_empty() {
-            text.push_str("none\n");
-            return;
+    /// The blocks as people see them on standard output.
+    pub(super) fn drawn(&self, blocks: &[Block]) -> String {
+        drawn(blocks, self.out)
+    }
+
+    /// Draws over the picture before on a terminal, and below it elsewhere. What does not fit on a
+    /// terminal is left out and counted, or it would scroll.
+    pub(super) fn picture(&self, blocks: &[Block]) -> Outcome {
+        let text = self.drawn(blocks);
+        match terminal_lines() {
+            Some(height) => self.text(&format!("\u{1b}[H\u{1b}[2J{}", fitting(&text, height))),
+            None => self.text(&(text + "\n")),
         }
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        table.set_content_arrangement(ContentArrangement::Disabled);
-        if self.out == Paint::Plain {
-            table.force_no_tty();
-        } else {
-            table.enforce_styling();
-        }
-        table.set_header(
-            header
-                .iter()
-                .map(|name| Cell::new(name).add_attribute(Attribute::Bold)),
-        );
-        for row in rows {
-            table.add_row(row.iter().zip(header).map(|(value, column)| {
-                let cell = Cell::new(visible(value));
-                match colour(column, value) {
-                    Some(colour) => cell.fg(colour),
-                    None => cell,
-                }
-            }));
-        }
-        text.push_str(&table.trim_fmt());
-        text.push('\n');
+    }
+
+    /// Whether standard output is a terminal that may be coloured.
+    pub(super) fn is_coloured(&self) -> bool {
+        self.out == Paint::Colours
     }
 }
 
+/// How many lines standard output shows, if it is a terminal.
+fn terminal_lines() -> Option<usize> {
+    let is_terminal = io::stdout().is_terminal();
+    let (_, lines) = crossterm::terminal::size().ok().filter(|_| is_terminal)?;
+    Some(usize::from(lines))
+}
+
+/// The lines of `text` that fit into `height`, and how many do not.
+fn fitting(text: &str, height: usize) -> String {
+    let count = text.lines().count();
+    let room = height.saturating_sub(1);
+    if count <= room {
+        return text.to_owned();
+    }
+    let kept = room.saturating_sub(1);
+    let mut shown: String = text
+        .lines()
+        .take(kept)
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    // Writing to a text cannot fail.
+    let _ = writeln!(
+        shown,
+        "… {} more lines: `troupe top` scrolls, --path and --depth show less",
+        count - kept
+    );
+    shown
+}
+
+/// The blocks without colours.
+pub(super) fn plain(blocks: &[Block]) -> String {
+    drawn(blocks, Paint::Plain)
+}
+
+fn drawn(blocks: &[Block], paint: Paint) -> String {
+    let mut text = String::new();
+    for (index, block) in blocks.iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        match block {
+            Block::Fields(named) => fields(&mut text, named),
+            Block::Rows { header, rows } => table(&mut text, header, rows, paint),
+            Block::Text(words) => {
+                text.push_str(&visible_lines(words));
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+fn fields(text: &mut String, fields: &[(&'static str, String)]) {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in fields {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{name:width$}  {}", visible(value));
+    }
+}
+
+fn table(text: &mut String, header: &[&'static str], rows: &[Vec<String>], paint: Paint) {
+    if rows.is_empty() {
+        text.push_str("none\n");
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    if paint == Paint::Plain {
+        table.force_no_tty();
+    } else {
+        table.enforce_styling();
+    }
+    table.set_header(
+        header
+            .iter()
+            .map(|name| Cell::new(name).add_attribute(Attribute::Bold)),
+    );
+    for row in rows {
+        table.add_row(row.iter().zip(header).map(|(value, column)| {
+            let cell = Cell::new(visible(value));
+            match colour(column, value) {
+                Some(colour) => cell.fg(colour),
+                None => cell,
+            }
+        }));
+    }
+    text.push_str(&table.trim_fmt());
+    text.push('\n');
+}
 /// The colour of a state, in the columns that show states.
 fn colour(column: &str, value: &str) -> Option<Color> {
     if !matches!(column, "STATUS" | "STATE" | "HEALTH" | "CIRCUIT" | "OK") {
@@ -218,9 +278,11 @@ fn colour(column: &str, value: &str) -> Option<Color> {
             Some(Color::Green)
         }
         "failed" | "error" | "lost" | "unknown" | "unhealthy" | "parked" | "open" | "no"
-        | "dead" => Some(Color::Red),
+        | "dead" | "stuck" | "crash_loop" => Some(Color::Red),
         "executing" | "planning" | "queued" | "paused" | "backing_off" | "half_open"
-        | "cancelled" | "skipped" | "suspect" | "draining" => Some(Color::Yellow),
+        | "cancelled" | "skipped" | "suspect" | "draining" | "starting" | "stopping" => {
+            Some(Color::Yellow)
+        }
         _ => None,
     }
 }
@@ -258,6 +320,14 @@ fn push(mut shown: String, c: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_picture_that_is_too_long_for_a_terminal_says_what_is_missing() {
+        assert_eq!(fitting("a\nb\n", 3), "a\nb\n");
+        let cut = fitting("a\nb\nc\nd\n", 4);
+        assert!(cut.starts_with("a\nb\n… 2 more lines"), "{cut}");
+        assert_eq!(cut.lines().count(), 3);
+    }
 
     #[test]
     fn control_characters_are_written_out() {

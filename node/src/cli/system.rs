@@ -1,37 +1,13 @@
-//! `troupe tree`, `why` and `status`: what the node is doing.
+//! `troupe why`, `log` and `status`: what the node is doing.
 
 use clap::Args;
-use protocol::{api::TreeQuery, id::TaskId};
+use protocol::id::TaskId;
 
 use super::{
     exit::{Exit, Outcome},
     output::Output,
 };
 use crate::client::Client;
-
-#[derive(Debug, Args)]
-pub(super) struct Tree {
-    /// Where to start, such as /agents
-    path: Option<String>,
-    /// How many levels below it
-    #[arg(long, value_name = "N")]
-    depth: Option<u32>,
-    /// Only actors of this node
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
-}
-
-impl Tree {
-    pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
-        let query = TreeQuery {
-            path: self.path,
-            depth: self.depth,
-            node: self.node,
-            ..TreeQuery::default()
-        };
-        output.show(&client.tree(&query).await?)
-    }
-}
 
 #[derive(Debug, Args)]
 pub(super) struct Why {

@@ -3,7 +3,7 @@
 use protocol::{
     api::{
         AgentStats, AgentView, Check, EventView, HealthReport, HealthView, LogView, Page,
-        StoreView, TreeView, WhyStep, WhyView,
+        StoreView, WhyStep, WhyView,
     },
     time::Timestamp,
 };
@@ -13,7 +13,12 @@ use super::output::Detail;
 
 mod cluster;
 mod hold;
+mod life;
 mod task;
+mod tree;
+
+pub(super) use life::line as life_line;
+pub(super) use tree::drawing;
 
 /// A piece of what is printed for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,52 +237,6 @@ impl View for Vec<EventView> {
             header: vec!["SEQ", "AT", "BY", "EVENT", "DETAIL"],
             rows,
         }]
-    }
-}
-
-impl View for TreeView {
-    fn ids(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| node.path.clone()).collect()
-    }
-
-    fn blocks(&self, detail: Detail) -> Vec<Block> {
-        let mut header = vec!["ACTOR", "KIND", "STATE", "MAILBOX", "HANDLED", "RESTARTS"];
-        if detail == Detail::Wide {
-            header.extend(["STARTED", "CURRENT", "LAST ERROR"]);
-        }
-        let base = self.path.matches('/').count();
-        let rows = self
-            .nodes
-            .iter()
-            .map(|node| {
-                let depth = match node.path.as_str() {
-                    "/" => 0,
-                    path if self.path == "/" => path.matches('/').count(),
-                    path => path.matches('/').count().saturating_sub(base),
-                };
-                let name = match node.path.rsplit('/').next() {
-                    Some(name) if !name.is_empty() && depth > 0 => name,
-                    Some(_) | None => &node.path,
-                };
-                let mut row = vec![
-                    format!("{}{name}", "  ".repeat(depth)),
-                    node.kind.clone(),
-                    node.state.clone(),
-                    node.mailbox.to_string(),
-                    node.handled.to_string(),
-                    node.restarts.to_string(),
-                ];
-                if detail == Detail::Wide {
-                    row.extend([
-                        moment(node.started_at),
-                        or_dash(node.current.as_ref()),
-                        or_dash(node.last_error.as_ref()),
-                    ]);
-                }
-                row
-            })
-            .collect();
-        vec![Block::Rows { header, rows }]
     }
 }
 

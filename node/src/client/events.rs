@@ -85,11 +85,12 @@ impl Events {
         };
         match pieces.next().await {
             Some(Ok(bytes)) => {
-                for data in self.frames.feed(&bytes) {
-                    let event = serde_json::from_str(&data).map_err(|error| Error::Unknown {
-                        url: self.client.url().to_owned(),
-                        detail: error.to_string(),
-                    })?;
+                for frame in self.frames.feed(&bytes) {
+                    let event =
+                        serde_json::from_str(&frame.data).map_err(|error| Error::Unknown {
+                            url: self.client.url().to_owned(),
+                            detail: error.to_string(),
+                        })?;
                     self.ready.push_back(event);
                 }
             }
@@ -127,16 +128,26 @@ fn passes(error: &Error) -> bool {
     }
 }
 
-/// Cuts a stream of bytes into the data of its events.
+/// Cuts a stream of bytes into its events.
 #[derive(Debug, Default)]
-struct Frames {
+pub(super) struct Frames {
     line: Vec<u8>,
-    data: String,
+    open: Frame,
+}
+
+/// One event.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Frame {
+    /// Where to go on after it.
+    pub(super) id: Option<String>,
+    /// What it is called.
+    pub(super) event: String,
+    pub(super) data: String,
 }
 
 impl Frames {
-    /// The data of each event that `bytes` completes.
-    fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
+    /// Each event with data that `bytes` completes.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<Frame> {
         let mut complete = Vec::new();
         for byte in bytes {
             if *byte != b'\n' {
@@ -144,20 +155,33 @@ impl Frames {
                 continue;
             }
             let line = String::from_utf8_lossy(&self.line);
-            let line = line.trim_end_matches('\r');
-            if line.is_empty() {
-                if !self.data.is_empty() {
-                    complete.push(std::mem::take(&mut self.data));
-                }
-            } else if let Some(data) = line.strip_prefix("data:") {
-                if !self.data.is_empty() {
-                    self.data.push('\n');
-                }
-                self.data.push_str(data.strip_prefix(' ').unwrap_or(data));
-            }
+            self.open.take(line.trim_end_matches('\r'), &mut complete);
             self.line.clear();
         }
         complete
+    }
+}
+
+impl Frame {
+    fn take(&mut self, line: &str, complete: &mut Vec<Self>) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "" if line.is_empty() => {
+                let frame = std::mem::take(self);
+                complete.extend(Some(frame).filter(|frame| !frame.data.is_empty()));
+            }
+            "id" => self.id = Some(value.to_owned()),
+            "event" => value.clone_into(&mut self.event),
+            "data" => {
+                if !self.data.is_empty() {
+                    self.data.push('\n');
+                }
+                self.data.push_str(value);
+            }
+            // Comments, and what this client does not need.
+            _ => {}
+        }
     }
 }
 
@@ -169,10 +193,15 @@ mod tests {
     fn events_are_cut_out_however_the_bytes_arrive() {
         let stream = "retry: 500\n\nid: 1\nevent: a\ndata: {\"ä\":\ndata: 1}\n\n: ping\n\ndata:x\r\n\r\ndata: half";
         let mut at_once = Frames::default();
-        let expected = vec!["{\"ä\":\n1}".to_owned(), "x".to_owned()];
+        let frame = |id: Option<&str>, event: &str, data: &str| Frame {
+            id: id.map(str::to_owned),
+            event: event.to_owned(),
+            data: data.to_owned(),
+        };
+        let expected = vec![frame(Some("1"), "a", "{\"ä\":\n1}"), frame(None, "", "x")];
         assert_eq!(at_once.feed(stream.as_bytes()), expected);
         let mut bytewise = Frames::default();
-        let cut: Vec<String> = stream
+        let cut: Vec<Frame> = stream
             .as_bytes()
             .iter()
             .flat_map(|byte| bytewise.feed(std::slice::from_ref(byte)))

@@ -1,0 +1,71 @@
+//! `troupe events`: what became of actors, so far and as it happens.
+
+use clap::Args;
+use protocol::api::LifeEvent;
+use runtime::clock::Clock;
+
+use super::{
+    exit::Outcome,
+    output::{Output, visible},
+    tree::Moment,
+    view::life_line,
+};
+use crate::client::{Client, LifeQuery};
+
+#[derive(Debug, Args)]
+pub(super) struct Events {
+    /// Go on with what happens from now on, until interrupted
+    #[arg(short, long)]
+    follow: bool,
+    /// Only of actors whose path matches, such as '/tasks/*' or '/agents/**'
+    #[arg(long, value_name = "GLOB")]
+    path: Option<String>,
+    /// Only this, as a list: started, stopped, failed, restarted, parked, moved, stuck, node_lost,
+    /// or kinds of actors such as agent,task
+    #[arg(long, value_name = "LIST")]
+    kind: Option<String>,
+    /// From this moment on: 2027-01-15T08:00:00Z, or so long ago: 30s, 10m
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
+    /// Up to this moment
+    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+    until: Option<Moment>,
+    /// How many, at most
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+    /// Where the page before ended
+    #[arg(long, conflicts_with = "follow")]
+    cursor: Option<String>,
+}
+
+impl Events {
+    pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
+        let now = Clock::system().now();
+        let query = LifeQuery {
+            path: self.path,
+            kind: self.kind,
+            from: self.since.map(|since| since.seen_from(now)),
+            to: self.until.map(|until| until.seen_from(now)),
+            limit: self.limit,
+            cursor: self.cursor,
+        };
+        if !self.follow {
+            return output.show(&client.life(&query).await?);
+        }
+        let mut lives = client.lives(&query);
+        loop {
+            tell(&lives.next().await?, output)?;
+        }
+    }
+}
+
+fn tell(event: &LifeEvent, output: &Output) -> Outcome {
+    if output.is_for_programs() {
+        return output.line(event);
+    }
+    let line = match output.is_quiet() {
+        true => event.path.clone(),
+        false => life_line(event),
+    };
+    output.text(&format!("{}\n", visible(&line)))
+}
