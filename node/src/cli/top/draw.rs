@@ -149,7 +149,7 @@ pub(super) fn heading<'a>(words: &[&'a str], numbers: &[&'a str]) -> Row<'a> {
 }
 
 /// Beside the name of an actor: kind, state, mailbox, rate, restarts.
-const COLUMNS: [u16; 5] = [12, 11, 7, 6, 8];
+const COLUMNS: [u16; 5] = [11, 12, 7, 6, 8];
 
 fn tree(frame: &mut Frame<'_>, area: Rect, top: &Top, paint: Paint) {
     let focused = Focused::of(top, Focus::Tree);

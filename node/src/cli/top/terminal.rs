@@ -76,7 +76,9 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // A terminal that is gone needs nothing.
+        // Some terminals that were resized meanwhile would show parts of the picture afterwards. One
+        // that is gone needs nothing.
+        let _ = self.terminal.clear();
         let _ = ratatui::try_restore();
     }
 }

@@ -74,14 +74,14 @@ fn the_whole_cluster_stands_on_a_screen_of_80_by_24() {
     let expected = "\
 troupe top  live  8 actors  4.0 msg/s  2 restarts  attention: 1
 ┌ actors ──────────────────────────────────────────────────────────────────────┐
-│ACTOR                         KIND         STATE       MAILBOX   RATE RESTARTS│
+│ACTOR                         KIND        STATE        MAILBOX   RATE RESTARTS│
 │▾ one                         node                                            │
-│  ▾ /                         agent        running           0    0.5        0│
-│    ▸ agents (1)              agent        running           0    0.5        0│
-│      tasks                   agent        running           0    0.5        0│
+│  ▾ /                         agent       running            0    0.5        0│
+│    ▸ agents (1)              agent       running            0    0.5        0│
+│      tasks                   agent       running            0    0.5        0│
 │▾ two                         node                                            │
-│  ▾ /                         agent        running           0    0.5        0│
-│    ▸ agents (2)              agent        ! 1 below         0    0.5        0│
+│  ▾ /                         agent       running            0    0.5        0│
+│    ▸ agents (2)              agent       ! 1 below          0    0.5        0│
 │                                                                              │
 │                                                                              │
 │                                                                              │
