@@ -9,6 +9,7 @@ mod members;
 mod placement;
 mod tokens;
 mod tracker;
+mod tree;
 
 pub use handle::{
     AgentLog, Artifact, Asked, Cancel, Cluster, Duty, EventFeed, LogDial, Orchestrator, Outpost,

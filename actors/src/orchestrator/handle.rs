@@ -18,6 +18,7 @@ mod start;
 mod submission;
 mod system;
 mod tasks;
+mod tree;
 
 use std::{
     collections::HashMap,

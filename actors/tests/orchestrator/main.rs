@@ -11,4 +11,5 @@ mod net;
 mod nodes;
 mod owners;
 mod tasks;
+mod tree;
 mod trouble;

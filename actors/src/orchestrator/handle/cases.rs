@@ -14,6 +14,7 @@ mod system;
 mod task_change;
 mod tasks;
 mod tokens;
+mod tree;
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
-pub(super) use system::{ShowTree, StoreStatus};
+pub(super) use system::StoreStatus;
 pub use task_change::Cancel;
 pub(super) use task_change::{
     AmendTask, AssignTask, CancelTask, CheckpointTask, DeleteTask, ENDING, PauseTask, ResumeTask,
@@ -42,6 +43,7 @@ pub(super) use tasks::{
     AwaitTask, ListTasks, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,
 };
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
+pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
 
 use super::{Answer, Orchestrator};
 use crate::Rejection;

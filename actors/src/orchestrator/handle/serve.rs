@@ -13,12 +13,12 @@ use super::{
     Orchestrator,
     cases::{
         AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CountAgents, CreateToken, DeleteTask, EventsAfter,
-        FindArtifact, Interrupt, LiftHold, ListAgents, ListHolds, ListNodes, ListTasks, ListTokens,
-        PauseTask, PlaceHold, ReadDiary, RegisterAgent, RemoveNode, ResumeTask, RevokeToken,
-        ShowAgent, ShowAllocation, ShowNode, ShowResult, ShowTask, ShowTaskTree, ShowTree,
-        ShowVitals, ShowWhy, StoreStatus, SubmitTask, TotalAgents, TurnLog, TurnNode, TurnScope,
-        UpdateAgent, UseCase,
+        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, DeleteTask,
+        EventsAfter, FindArtifact, Interrupt, LiftHold, ListAgents, ListHolds, ListNodes,
+        ListTasks, ListTokens, PauseTask, PlaceHold, ReadDiary, RegisterAgent, RemoveNode,
+        ResumeTask, RevokeToken, ShowAgent, ShowAllocation, ShowForest, ShowNode, ShowResult,
+        ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StoreStatus, SubmitTask,
+        TotalAgents, TurnLog, TurnNode, TurnScope, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -37,7 +37,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 44] = [
+const TABLE: [Entry; 46] = [
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
     entry::<AmendTask>(),
@@ -47,6 +47,7 @@ const TABLE: [Entry; 44] = [
     entry::<ChangeAgent>(),
     entry::<CheckAgent>(),
     entry::<CheckpointTask>(),
+    entry::<CompareTrees>(),
     entry::<CountAgents>(),
     entry::<CreateToken>(),
     entry::<DeleteTask>(),
@@ -68,6 +69,7 @@ const TABLE: [Entry; 44] = [
     entry::<RevokeToken>(),
     entry::<ShowAgent>(),
     entry::<ShowAllocation>(),
+    entry::<ShowForest>(),
     entry::<ShowNode>(),
     entry::<ShowResult>(),
     entry::<ShowTask>(),
