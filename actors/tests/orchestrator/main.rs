@@ -5,8 +5,10 @@
     reason = "helpers of tests, which the lint does not recognise outside a test function"
 )]
 
+mod acting;
 mod agents;
 mod feeds;
+mod following;
 mod net;
 mod nodes;
 mod owners;

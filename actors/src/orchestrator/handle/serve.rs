@@ -12,13 +12,14 @@ use serde_json::value::RawValue;
 use super::{
     Orchestrator,
     cases::{
-        AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
+        ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
         CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, DeleteTask,
-        EventsAfter, FindArtifact, Interrupt, LiftHold, ListAgents, ListHolds, ListNodes,
-        ListTasks, ListTokens, PauseTask, PlaceHold, ReadDiary, RegisterAgent, RemoveNode,
-        ResumeTask, RevokeToken, ShowAgent, ShowAllocation, ShowForest, ShowNode, ShowResult,
-        ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StoreStatus, SubmitTask,
-        TotalAgents, TurnLog, TurnNode, TurnScope, UpdateAgent, UseCase,
+        EventsAfter, FindActor, FindArtifact, Interrupt, KillActor, LiftHold, ListAgents,
+        ListHolds, ListNodes, ListTasks, ListTokens, PauseTask, PlaceHold, ReadDiary, ReadLife,
+        RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken, ShowActor, ShowAgent,
+        ShowAllocation, ShowForest, ShowNode, ShowResult, ShowTask, ShowTaskTree, ShowTree,
+        ShowVitals, ShowWhy, StoreStatus, SubmitTask, TellNews, TendEntity, TotalAgents, TurnLog,
+        TurnNode, TurnScope, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -37,7 +38,8 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 46] = [
+const TABLE: [Entry; 54] = [
+    entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
     entry::<AmendTask>(),
@@ -52,9 +54,11 @@ const TABLE: [Entry; 46] = [
     entry::<CreateToken>(),
     entry::<DeleteTask>(),
     entry::<EventsAfter>(),
+    entry::<FindActor>(),
     entry::<FindArtifact>(),
     entry::<ListAgents>(),
     entry::<Interrupt>(),
+    entry::<KillActor>(),
     entry::<LiftHold>(),
     entry::<ListHolds>(),
     entry::<ListNodes>(),
@@ -63,10 +67,13 @@ const TABLE: [Entry; 46] = [
     entry::<PauseTask>(),
     entry::<PlaceHold>(),
     entry::<ReadDiary>(),
+    entry::<ReadLife>(),
     entry::<RegisterAgent>(),
+    entry::<RelayNews>(),
     entry::<RemoveNode>(),
     entry::<ResumeTask>(),
     entry::<RevokeToken>(),
+    entry::<ShowActor>(),
     entry::<ShowAgent>(),
     entry::<ShowAllocation>(),
     entry::<ShowForest>(),
@@ -79,6 +86,8 @@ const TABLE: [Entry; 46] = [
     entry::<ShowWhy>(),
     entry::<StoreStatus>(),
     entry::<SubmitTask>(),
+    entry::<TellNews>(),
+    entry::<TendEntity>(),
     entry::<TotalAgents>(),
     entry::<TurnLog>(),
     entry::<TurnNode>(),

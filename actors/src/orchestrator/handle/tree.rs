@@ -1,6 +1,12 @@
 //! The actors of the whole cluster: as they are, as they were, and what changed.
 
+mod actor;
+mod follow;
+
 use std::collections::BTreeMap;
+
+pub use follow::Feed;
+pub(super) use follow::Followed;
 
 use futures_util::future::join_all;
 use protocol::{

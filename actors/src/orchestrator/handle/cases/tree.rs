@@ -115,7 +115,7 @@ impl UseCase for CompareTrees {
 }
 
 /// What is yet to come cannot be shown.
-fn has_been(field: &str, moment: Timestamp, now: Timestamp) -> Answer<()> {
+pub(super) fn has_been(field: &str, moment: Timestamp, now: Timestamp) -> Answer<()> {
     if moment > now.plus(SKEW) {
         return Err(Rejection::field(
             field,
