@@ -9,9 +9,11 @@ mod members;
 mod placement;
 mod tokens;
 mod tracker;
+mod tree;
 
 pub use handle::{
-    AgentLog, Artifact, Asked, Cancel, Cluster, Duty, EventFeed, LogDial, Orchestrator, Outpost,
-    Peers, Pieces, Rebuilt, Setup, Submission, rebuild,
+    AgentLog, Artifact, Asked, Cancel, Cluster, Duty, EventFeed, Feed, LogDial, Orchestrator,
+    Outpost, Peers, Pieces, Rebuilt, Setup, Submission, rebuild,
 };
 pub use placement::{Owner, Placement};
+pub use tree::Told;

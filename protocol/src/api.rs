@@ -32,6 +32,6 @@ pub use task::{
     ResultView, StepView, TaskPatch, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep, WhyView,
 };
 pub use tree::{
-    ActorView, Change, DiffQuery, EntityPart, FailureView, Life, LifeEvent, TreeChange, TreeDelta,
-    TreeDiff, TreeNode, TreeQuery, TreeView,
+    ActionRequest, ActionView, ActorAction, ActorView, Change, DiffQuery, EntityPart, FailureView,
+    Life, LifeEvent, LifeQuery, TreeChange, TreeDelta, TreeDiff, TreeNode, TreeQuery, TreeView,
 };

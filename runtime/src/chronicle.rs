@@ -18,5 +18,5 @@ pub use actor::{Setup, chronicle};
 pub use codec::{Tale, Unreadable};
 pub use diff::diff;
 pub use handle::{Archive, StoreArchive, changes, life, node_lost, past};
-pub use past::{Past, PastActor, cursor};
+pub use past::{Past, PastActor, cursor, is_below};
 pub use retention::Retention;

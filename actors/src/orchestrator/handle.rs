@@ -18,6 +18,7 @@ mod start;
 mod submission;
 mod system;
 mod tasks;
+mod tree;
 
 use std::{
     collections::HashMap,
@@ -48,6 +49,7 @@ pub use files::{Artifact, Pieces};
 pub use log::LogDial;
 pub use peers::{Asked, Cluster, Peers};
 pub use rebuild::{Rebuilt, rebuild};
+pub use tree::Feed;
 
 use crate::{
     Config, Rejection,
@@ -116,6 +118,7 @@ struct Inner {
     worker: Option<Worker>,
     /// How much this process logs; absent where the program around it decides that.
     log: OnceLock<&'static dyn LogDial>,
+    followed: tree::Followed,
 }
 
 /// What a node with a store has of its own.

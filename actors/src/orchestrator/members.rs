@@ -234,7 +234,7 @@ pub(super) fn may_remove(roster: &Roster, row: &MemberRow) -> Result<(), Rejecti
     Ok(())
 }
 
-fn takes_part(row: &MemberRow) -> bool {
+pub(super) fn takes_part(row: &MemberRow) -> bool {
     row.lives() && matches!(row.state, MemberState::Up | MemberState::Draining)
 }
 

@@ -5,10 +5,13 @@
     reason = "helpers of tests, which the lint does not recognise outside a test function"
 )]
 
+mod acting;
 mod agents;
 mod feeds;
+mod following;
 mod net;
 mod nodes;
 mod owners;
 mod tasks;
+mod tree;
 mod trouble;

@@ -14,7 +14,7 @@ use protocol::{
 };
 use runtime::{
     clock::{Clock, Dice},
-    store::Memory,
+    store::{self, Memory},
     supervision::Tree,
 };
 use serde_json::{Value, json};
@@ -55,6 +55,7 @@ pub(crate) struct Nodes {
     pub(crate) b: Orchestrator,
     pub(crate) c: Orchestrator,
     pub(crate) admin: Caller,
+    pub(crate) store: store::Shared,
 }
 
 impl Nodes {
@@ -62,7 +63,7 @@ impl Nodes {
     /// `held-b`, which are paused.
     pub(crate) async fn start() -> Self {
         let (net, owners) = (Net::default(), Owners::default());
-        let store = Arc::new(Memory::new());
+        let store: store::Shared = Arc::new(Memory::new());
         let (a, b) = (fresh(), fresh());
         owners.share(&[a, b]);
         let control: Roles = [NodeRole::Control].into_iter().collect();
@@ -94,6 +95,7 @@ impl Nodes {
             b,
             c,
             admin: Caller::admin(),
+            store,
         };
         for (node, name) in [(&nodes.a, "a"), (&nodes.b, "b")] {
             nodes.agent(node, &format!("echo-{name}")).await;

@@ -263,3 +263,88 @@ pub struct TreeDelta {
     /// Paths that are gone.
     pub gone: Vec<String>,
 }
+
+/// Which turns of actors' lives are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct LifeQuery {
+    /// A pattern of paths: `*` stands for any part of one name, `**` for any number of names.
+    pub path: Option<String>,
+    /// Words with commas between them: what became of an actor, or what it is.
+    pub kind: Option<String>,
+    /// Only of this node; of all nodes when absent.
+    pub node: Option<String>,
+    /// After this moment; an hour before the other one when absent.
+    pub from: Option<Timestamp>,
+    /// Not after this moment; now when absent.
+    pub to: Option<Timestamp>,
+    /// The last so many, at most 10,000; 1,000 when absent.
+    pub limit: Option<u32>,
+}
+
+/// What an operator does to one actor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ActorAction {
+    /// It ends what it does and begins again.
+    Restart,
+    /// It ends for good.
+    Stop,
+    /// It ends at once, as in a crash, and begins again.
+    Kill,
+    /// It starts nothing until it is resumed.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// It was parked and goes on.
+    Release,
+}
+
+impl ActorAction {
+    /// Every action.
+    pub const ALL: [Self; 6] = [
+        Self::Restart,
+        Self::Stop,
+        Self::Kill,
+        Self::Pause,
+        Self::Resume,
+        Self::Release,
+    ];
+
+    /// As it stands in an address.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::Stop => "stop",
+            Self::Kill => "kill",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Why something is done to an actor.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct ActionRequest {
+    /// For those who look later.
+    pub reason: String,
+}
+
+/// What was done to an actor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ActionView {
+    /// The actor after that; as it was last, and stopped, if it stands no more.
+    #[serde(flatten)]
+    pub actor: ActorView,
+    /// What was done.
+    pub action: ActorAction,
+    /// What became of it, in a sentence.
+    pub outcome: String,
+}

@@ -159,9 +159,11 @@ fn parse(cursor: &str) -> (&str, &str) {
     cursor.split_at(slash)
 }
 
-fn is_below(path: &str, root: &str) -> bool {
-    match path.strip_prefix(root) {
-        Some(rest) => root == "/" || rest.is_empty() || rest.starts_with('/'),
+/// Whether `path` is `root` or stands below it.
+#[must_use]
+pub fn is_below(path: &str, root: &str) -> bool {
+    match path.strip_prefix(root.trim_end_matches('/')) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/'),
         None => false,
     }
 }

@@ -1,11 +1,13 @@
 //! [`UseCase`]: what can be asked for, where it is carried out, and how often it may be tried.
 
+mod actors;
 mod agent_change;
 mod agents;
 mod artifacts;
 mod diary;
 mod events;
 mod holds;
+mod life;
 mod log;
 mod nodes;
 mod scopes;
@@ -14,6 +16,7 @@ mod system;
 mod task_change;
 mod tasks;
 mod tokens;
+mod tree;
 
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use protocol::{access::Caller, entity::EntityId, id::NodeId};
 use runtime::entity::TellError;
 use serde::{Serialize, de::DeserializeOwned};
 
+pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, TendEntity};
 pub(super) use agent_change::{Action, ChangeAgent, RegisterAgent, UpdateAgent};
 pub(super) use agents::{
     AgentConfig, AgentEvents, CheckAgent, CountAgents, ListAgents, ShowAgent, TotalAgents,
@@ -29,11 +33,12 @@ pub(super) use artifacts::{FindArtifact, Found, Recorded};
 pub(super) use diary::ReadDiary;
 pub(super) use events::{EventsAfter, views, visible};
 pub(super) use holds::{Interrupt, LiftHold, ListHolds, PlaceHold};
+pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
-pub(super) use system::{ShowTree, StoreStatus};
+pub(super) use system::StoreStatus;
 pub use task_change::Cancel;
 pub(super) use task_change::{
     AmendTask, AssignTask, CancelTask, CheckpointTask, DeleteTask, ENDING, PauseTask, ResumeTask,
@@ -42,6 +47,7 @@ pub(super) use tasks::{
     AwaitTask, ListTasks, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,
 };
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
+pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
 
 use super::{Answer, Orchestrator};
 use crate::Rejection;

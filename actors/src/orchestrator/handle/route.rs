@@ -10,7 +10,7 @@ use protocol::{
     id::{AgentId, NodeId},
 };
 use runtime::cluster::Fault;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use super::{
@@ -151,6 +151,39 @@ impl Orchestrator {
             Target::There(..) | Target::Nowhere => {
                 Box::pin(self.forward(member, caller, case, search)).await
             }
+        }
+    }
+
+    /// Asks one node, this one or one that is linked, and no other if it does not answer.
+    pub(super) async fn ask_once<U: UseCase>(
+        &self,
+        caller: &Caller,
+        node: NodeId,
+        case: U,
+        until: Instant,
+    ) -> Answer<U::Answer> {
+        let silent = |fault: String| Rejection::Unavailable {
+            message: fault,
+            retry_after: Duration::from_secs(1),
+        };
+        if node == self.0.id {
+            let told = timeout_at(until, case.perform(self, caller)).await;
+            return told.unwrap_or_else(|_| Err(silent("it takes too long".to_owned())));
+        }
+        let member = self.0.member.as_ref();
+        let member = member.ok_or_else(|| nobody(&node.to_string()))?;
+        let within = until.saturating_duration_since(Instant::now());
+        let asked = member.ask(node, Standing::Owner, caller, &case, within);
+        match asked.await {
+            Ok(Reply::Answered(answer)) => {
+                serde_json::from_str(answer.get()).map_err(|error| unreadable("answer", &error))
+            }
+            Ok(Reply::Rejected(rejection)) => Err(rejection),
+            Ok(Reply::Elsewhere(_)) => Err(nobody(&node.to_string())),
+            Err(Failure::Nothing(fault) | Failure::Unknown(fault)) => {
+                Err(silent(fault.to_string()))
+            }
+            Err(Failure::Unreadable(error)) => Err(unreadable("answer", &error)),
         }
     }
 

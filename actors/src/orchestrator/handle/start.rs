@@ -16,7 +16,7 @@ use runtime::{
     supervision::{ChildSpec, Spec, Strategy, Supervisor, Tree, branch},
 };
 
-use super::{Cluster, Inner, Member, Orchestrator, Outpost, Own, Setup};
+use super::{Cluster, Inner, Member, Orchestrator, Outpost, Own, Setup, tree::Followed};
 use crate::{
     adapter::{self, Doors},
     agent::{actor::ALERT, view::AgentTotalsView},
@@ -159,6 +159,7 @@ impl Orchestrator {
             roll,
             worker: None,
             log: std::sync::OnceLock::new(),
+            followed: Followed::default(),
         }));
         orchestrator.serve();
         Ok(orchestrator)
@@ -192,6 +193,7 @@ impl Orchestrator {
             roll,
             worker,
             log: std::sync::OnceLock::new(),
+            followed: Followed::default(),
         }));
         orchestrator.serve();
         orchestrator

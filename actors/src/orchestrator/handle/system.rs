@@ -3,47 +3,18 @@
 use std::time::Duration;
 
 use protocol::{
-    access::{Caller, Role},
-    api::{Check, NodeView, StoreView, TreeQuery, TreeView},
+    access::Caller,
+    api::{Check, NodeView, StoreView},
     id::NodeId,
 };
 
-use super::{
-    Answer, Orchestrator,
-    cases::{ShowTree, StoreStatus, at_least},
-};
+use super::{Answer, Orchestrator, cases::StoreStatus};
 use crate::allocator::disk_used;
 
 /// How long a check of a part may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Orchestrator {
-    /// The supervision tree of this node, or of the one that the query names.
-    ///
-    /// # Errors
-    ///
-    /// `Forbidden` below the role viewer, `Unavailable` when the node cannot be reached.
-    pub async fn tree(&self, caller: &Caller, query: &TreeQuery) -> Answer<TreeView> {
-        at_least(caller, Role::Viewer)?;
-        let node = match query.node.as_deref() {
-            None => Some(self.0.id),
-            Some(name) => self.node_named(name),
-        };
-        let at = self.0.tree.clock().now();
-        let query = query.clone();
-        match node {
-            Some(node) => self.carry_out(caller, ShowTree { node, query }).await,
-            None => Ok(TreeView {
-                path: query.path.unwrap_or_else(|| "/".to_owned()),
-                at,
-                total: 0,
-                nodes: Vec::new(),
-                next: None,
-                silent: query.node.into_iter().collect(),
-            }),
-        }
-    }
-
     /// Whether each part works.
     pub async fn checks(&self) -> Vec<Check> {
         let mut found = Vec::new();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::entity::EntityId;
 
-use super::{Host, Inner, SOON, Slot};
+use super::{Host, Inner, SOON, Slot, TellError};
 use crate::{entity::Entity, placement::Evict, store};
 
 /// How long an entity may take to finish what it does when it has to leave.
@@ -23,6 +23,16 @@ impl<E: Entity> Host<E> {
             .collect();
         let all = ids.iter().map(|id| self.0.put_away(*id, how));
         futures_util::future::join_all(all).await;
+    }
+
+    /// Takes one entity out of memory and brings it back from its stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`tell`](Self::tell).
+    pub async fn restart(&self, id: EntityId, how: Evict) -> Result<(), TellError> {
+        self.0.put_away(id, how).await;
+        self.activate(id).await.map(drop)
     }
 }
 

@@ -1,0 +1,382 @@
+//! One actor: what it is, and what operators do to it.
+
+use std::time::Duration;
+
+use protocol::{
+    access::{Caller, Role},
+    agent::StopMode,
+    api::{ActionView, ActorAction, ActorView, TreeNode},
+    entity::{EntityId, EntityKind},
+    id::{NodeId, TaskId},
+};
+use runtime::{entity::TellError, placement::Evict};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{
+    Action, Answer, CancelTask, ChangeAgent, Effect, Orchestrator, PauseTask, Place, ResumeTask,
+    TOLD_WITHIN, UseCase, at_least, task_change::ENDING, unreachable,
+};
+use crate::Rejection;
+
+/// Characters that a reason may have.
+const LONGEST: usize = 1_000;
+
+/// An actor of one node, as that node knows it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowActor {
+    pub(in super::super) node: NodeId,
+    pub(in super::super) path: String,
+}
+
+impl UseCase for ShowActor {
+    type Answer = Option<ActorView>;
+    const NAME: &'static str = "node.actor";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Node(self.node)
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Option<ActorView>> {
+        at_least(caller, Role::Viewer)?;
+        Ok(at.0.tree.actor(&self.path))
+    }
+}
+
+/// An actor in full, wherever it stands.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct FindActor {
+    pub(in super::super) path: String,
+    pub(in super::super) node: Option<String>,
+}
+
+impl UseCase for FindActor {
+    type Answer = ActorView;
+    const NAME: &'static str = "tree.actor";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Store
+    }
+
+    fn wait(&self) -> Duration {
+        TOLD_WITHIN
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ActorView> {
+        at_least(caller, Role::Viewer)?;
+        let found = at.find_actor(caller, &self.path, self.node.as_deref());
+        let mut actor = found.await?;
+        actor.entity = at.durable_part(caller, &self.path).await?;
+        at.complete_life(&mut actor).await?;
+        Ok(actor)
+    }
+}
+
+/// What an operator does to an actor, wherever it stands.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ActOn {
+    pub(in super::super) path: String,
+    pub(in super::super) node: Option<String>,
+    pub(in super::super) action: ActorAction,
+    pub(in super::super) reason: String,
+}
+
+impl UseCase for ActOn {
+    type Answer = ActionView;
+    const NAME: &'static str = "tree.act";
+    const EFFECT: Effect = Effect::Once;
+
+    fn place(&self) -> Place<'_> {
+        Place::Store
+    }
+
+    fn wait(&self) -> Duration {
+        TOLD_WITHIN + 2 * ENDING
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ActionView> {
+        at_least(caller, Role::Operator)?;
+        if self.reason.len() > LONGEST {
+            let message = "must have 1,000 characters at most";
+            return Err(Rejection::field("reason", message));
+        }
+        let (path, action) = (self.path.clone(), self.action);
+        tracing::info!(
+            target: "audit", by = %caller, path, node = self.node, action = action.as_str(),
+            reason = self.reason, "an operator acts on an actor"
+        );
+        let node = self.node.clone();
+        let before = at.find_actor(caller, &path, node.as_deref()).await;
+        let outcome = match (at.stream_at(caller, &path).await?, &before) {
+            (Some(row), _) => at.act_on_entity(caller, row.stream, self, &before).await?,
+            (None, Ok(actor)) => at.act_on_machinery(caller, self, &actor.row).await?,
+            (None, Err(rejection)) => return Err(rejection.clone()),
+        };
+        let after = at.find_actor(caller, &path, node.as_deref()).await;
+        let actor = match (after, before) {
+            (Ok(actor), _) => actor,
+            (Err(_), Ok(mut last)) => {
+                "stopped".clone_into(&mut last.row.state);
+                last
+            }
+            (Err(_), Err(_)) => at.absent_actor(&path),
+        };
+        Ok(ActionView {
+            actor,
+            action,
+            outcome: outcome.to_owned(),
+        })
+    }
+}
+
+/// What is done to an entity's actor, not to what it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in super::super) enum Tending {
+    Restart,
+    Kill,
+    Release,
+}
+
+/// An entity comes back from its stream.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct TendEntity {
+    pub(in super::super) id: EntityId,
+    pub(in super::super) how: Tending,
+}
+
+impl UseCase for TendEntity {
+    type Answer = ();
+    const NAME: &'static str = "entity.tend";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id)
+    }
+
+    fn wait(&self) -> Duration {
+        ENDING
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<()> {
+        at_least(caller, Role::Operator)?;
+        let Self { id, how } = self;
+        let row = at.own()?.journal.store().stream(id).await?;
+        let parked = row.and_then(|row| row.parked);
+        let back = match (how, parked) {
+            (Tending::Restart | Tending::Kill, Some(errors)) => {
+                return Err(Rejection::Conflict {
+                    code: "parked",
+                    message: format!("{id} is parked; release it. Its last errors: {errors}"),
+                });
+            }
+            (Tending::Release, None) => {
+                return Err(Rejection::Conflict {
+                    code: "not_parked",
+                    message: format!("{id} is not parked, so there is nothing to release it from"),
+                });
+            }
+            (Tending::Release, Some(_)) => {
+                at.unpark(id).await?;
+                at.bring_back(id, Evict::Politely).await
+            }
+            (Tending::Restart, None) => at.bring_back(id, Evict::Politely).await,
+            (Tending::Kill, None) => at.bring_back(id, Evict::AtOnce).await,
+        };
+        back.map_err(unreachable)
+    }
+}
+
+/// What runs under `/system` on one node ends as in a crash.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct KillActor {
+    pub(in super::super) node: NodeId,
+    pub(in super::super) path: String,
+}
+
+impl UseCase for KillActor {
+    type Answer = bool;
+    const NAME: &'static str = "node.kill";
+    const EFFECT: Effect = Effect::Once;
+
+    fn place(&self) -> Place<'_> {
+        Place::Node(self.node)
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<bool> {
+        at_least(caller, Role::Operator)?;
+        tracing::info!(target: "audit", by = %caller, path = self.path, "an actor is killed");
+        Ok(at.0.tree.kill(&self.path))
+    }
+}
+
+impl Orchestrator {
+    /// A row for an entity that no node has in memory.
+    fn absent_actor(&self, path: &str) -> ActorView {
+        let (parent, kind) = match path.split('/').nth(1) {
+            Some("agents") => ("/agents", EntityKind::Agent),
+            Some("holds") => ("/holds", EntityKind::Hold),
+            Some(_) | None => ("/tasks", EntityKind::Task),
+        };
+        ActorView {
+            row: TreeNode {
+                path: path.to_owned(),
+                kind: kind.as_str().to_owned(),
+                state: "stopped".to_owned(),
+                node: self.0.name.to_string(),
+                mailbox: 0,
+                handled: 0,
+                rate: 0.0,
+                restarts: 0,
+                last_error: None,
+                restored_from: None,
+                started_at: self.0.tree.clock().now(),
+                current: None,
+                current_ms: None,
+                children: 0,
+            },
+            parent: Some(parent.to_owned()),
+            child_paths: Vec::new(),
+            failures: Vec::new(),
+            life: Vec::new(),
+            entity: None,
+        }
+    }
+
+    async fn unpark(&self, id: EntityId) -> Answer<()> {
+        let services = &self.own()?.services;
+        match id.kind() {
+            EntityKind::Task => services.tasks.unpark(id).await,
+            EntityKind::Agent => services.agents.unpark(id).await,
+            EntityKind::Hold => services.held.unpark(id).await,
+        }
+        .map_err(Rejection::from)
+    }
+
+    async fn bring_back(&self, id: EntityId, how: Evict) -> Result<(), TellError> {
+        let Some(own) = &self.0.own else {
+            return Err(TellError::Elsewhere(id));
+        };
+        let services = &own.services;
+        match id.kind() {
+            EntityKind::Task => services.tasks.restart(id, how).await,
+            EntityKind::Agent => services.agents.restart(id, how).await,
+            EntityKind::Hold => services.held.restart(id, how).await,
+        }
+    }
+
+    /// What is asked of a task, an agent or a hold.
+    async fn act_on_entity(
+        &self,
+        caller: &Caller,
+        id: EntityId,
+        asked: ActOn,
+        found: &Answer<ActorView>,
+    ) -> Answer<&'static str> {
+        let ActOn { action, reason, .. } = asked;
+        let change = |action| ChangeAgent {
+            agent: id.to_string(),
+            action,
+        };
+        let how = match (action, id.kind()) {
+            (ActorAction::Stop, EntityKind::Task) => {
+                let (id, wait) = (TaskId::from_uuid(id.key()), ENDING);
+                let case = CancelTask { id, reason, wait };
+                self.carry_out(caller, case).await?;
+                return Ok("the task is cancelled with all that it runs");
+            }
+            (ActorAction::Pause, EntityKind::Task) => {
+                let (id, running) = (TaskId::from_uuid(id.key()), StopMode::Graceful);
+                let case = PauseTask {
+                    id,
+                    reason,
+                    running,
+                };
+                self.carry_out(caller, case).await?;
+                return Ok("nothing more of the task starts until it is resumed");
+            }
+            (ActorAction::Resume, EntityKind::Task) => {
+                let id = TaskId::from_uuid(id.key());
+                self.carry_out(caller, ResumeTask { id }).await?;
+                return Ok("the task goes on");
+            }
+            (ActorAction::Stop, EntityKind::Agent) => {
+                let case = change(Action::Stop(StopMode::Graceful));
+                self.carry_out(caller, case).await?;
+                return Ok("the agent takes nothing more and stops; start it to use it again");
+            }
+            (ActorAction::Pause, EntityKind::Agent) => {
+                self.carry_out(caller, change(Action::Pause)).await?;
+                return Ok("the agent takes nothing new until it is resumed");
+            }
+            (ActorAction::Resume, EntityKind::Agent) => {
+                self.carry_out(caller, change(Action::Resume)).await?;
+                return Ok("the agent goes on");
+            }
+            (ActorAction::Stop | ActorAction::Pause | ActorAction::Resume, EntityKind::Hold) => {
+                return Err(senseless(
+                    action,
+                    "a hold",
+                    &format!("lift it with `DELETE /api/v1/holds/{id}`"),
+                ));
+            }
+            (ActorAction::Release, _) => Tending::Release,
+            (ActorAction::Restart, _) => Tending::Restart,
+            (ActorAction::Kill, _) => Tending::Kill,
+        };
+        if let (Tending::Restart | Tending::Kill, Err(rejection)) = (how, found) {
+            // An entity that is not in memory does nothing that could begin again.
+            return Err(rejection.clone());
+        }
+        self.carry_out(caller, TendEntity { id, how }).await?;
+        Ok(match how {
+            Tending::Restart => "it ended and began again from what is recorded",
+            Tending::Kill => "it was killed and began again from what is recorded",
+            Tending::Release => "it is in service again",
+        })
+    }
+
+    /// What is asked of what is no entity.
+    async fn act_on_machinery(
+        &self,
+        caller: &Caller,
+        asked: ActOn,
+        row: &TreeNode,
+    ) -> Answer<&'static str> {
+        let remedy = match (asked.action, row.kind.as_str()) {
+            (ActorAction::Restart | ActorAction::Kill, _) if asked.path.starts_with("/system/") => {
+                let until = Instant::now() + TOLD_WITHIN;
+                let node = self.company().get(&row.node).copied();
+                let node =
+                    node.ok_or_else(|| Rejection::not_found(format!("node {}", row.node)))?;
+                let path = asked.path;
+                let case = KillActor { node, path };
+                if self.ask_once(caller, node, case, until).await? {
+                    return Ok("it was killed; its supervisor begins it again");
+                }
+                "it cannot be killed by itself; restart the node"
+            }
+            (_, "agent-proxy") => "act on its agent, the path without `/proxy`",
+            (_, "tool") => {
+                "it lives as long as its attempt; stop or pause the task that it works for"
+            }
+            (ActorAction::Release, _) => "only entities are parked: tasks, agents and holds",
+            (ActorAction::Stop | ActorAction::Pause | ActorAction::Resume, _) => {
+                "it is part of the node; drain or pause the node, or act on a task or an agent"
+            }
+            (ActorAction::Restart | ActorAction::Kill, _) => {
+                "only tasks, agents, holds and what runs below `/system` begin again by themselves"
+            }
+        };
+        Err(senseless(asked.action, &row.kind, remedy))
+    }
+}
+
+fn senseless(action: ActorAction, kind: &str, remedy: &str) -> Rejection {
+    Rejection::Conflict {
+        code: "not_applicable",
+        message: format!("{} makes no sense for {kind}: {remedy}", action.as_str()),
+    }
+}

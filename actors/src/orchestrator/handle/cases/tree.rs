@@ -1,0 +1,137 @@
+//! What can be read of the tree of actors: of one node, of the whole cluster, and of the past.
+
+use std::time::Duration;
+
+use protocol::{
+    access::{Caller, Role},
+    api::{TreeDiff, TreeQuery, TreeView},
+    id::NodeId,
+    time::Timestamp,
+};
+use runtime::chronicle;
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least};
+use crate::Rejection;
+
+/// How long nodes may take to tell of their actors; who takes longer is named as silent.
+pub(in super::super) const TOLD_WITHIN: Duration = Duration::from_secs(2);
+
+/// Clocks of nodes and callers may differ by so much.
+const SKEW: Duration = Duration::from_secs(5);
+
+/// The supervision tree of one node.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowTree {
+    pub(in super::super) node: NodeId,
+    pub(in super::super) query: TreeQuery,
+}
+
+impl UseCase for ShowTree {
+    type Answer = TreeView;
+    const NAME: &'static str = "node.tree";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Node(self.node)
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TreeView> {
+        at_least(caller, Role::Viewer)?;
+        Ok(at.0.tree.view(&self.query))
+    }
+}
+
+/// A page of the tree of the whole cluster, now or then. A node with the store asks all others: two
+/// without it have no link.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowForest {
+    pub(in super::super) query: TreeQuery,
+}
+
+impl UseCase for ShowForest {
+    type Answer = TreeView;
+    const NAME: &'static str = "tree.show";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Store
+    }
+
+    fn wait(&self) -> Duration {
+        TOLD_WITHIN
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TreeView> {
+        at_least(caller, Role::Viewer)?;
+        let Self { query } = self;
+        let Some(moment) = query.at else {
+            return at.gather(caller, query).await;
+        };
+        has_been("at", moment, at.0.tree.clock().now())?;
+        let store = at.own()?.journal.store();
+        let past = chronicle::past(store, moment, query.node.as_deref()).await?;
+        Ok(past.view(&query))
+    }
+}
+
+/// What changed in the tree between two moments.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct CompareTrees {
+    pub(in super::super) path: Option<String>,
+    pub(in super::super) node: Option<String>,
+    pub(in super::super) from: Timestamp,
+    pub(in super::super) to: Option<Timestamp>,
+}
+
+impl UseCase for CompareTrees {
+    type Answer = TreeDiff;
+    const NAME: &'static str = "tree.diff";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Store
+    }
+
+    fn wait(&self) -> Duration {
+        TOLD_WITHIN
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TreeDiff> {
+        at_least(caller, Role::Viewer)?;
+        let now = at.0.tree.clock().now();
+        let to = self.to.unwrap_or(now);
+        has_been("to", to, now)?;
+        if self.from > to {
+            return Err(Rejection::field("from", "must not be later than `to`"));
+        }
+        let store = at.own()?.journal.store();
+        let mut diff = chronicle::changes(store, self.from, to, self.node.as_deref()).await?;
+        let path = self.path.as_deref().unwrap_or("/");
+        diff.changes
+            .retain(|change| chronicle::is_below(&change.path, path));
+        Ok(diff)
+    }
+}
+
+/// What is yet to come cannot be shown.
+pub(super) fn has_been(field: &str, moment: Timestamp, now: Timestamp) -> Answer<()> {
+    if moment > now.plus(SKEW) {
+        return Err(Rejection::field(
+            field,
+            format!("{moment} is in the future; it is {now} now"),
+        ));
+    }
+    Ok(())
+}
+
+/// A path of the tree begins with a slash.
+pub(in super::super) fn is_path(path: Option<&str>) -> Answer<()> {
+    match path {
+        Some(path) if !path.starts_with('/') => Err(Rejection::field(
+            "path",
+            "must begin with a slash, such as `/agents`",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,149 @@
+//! The actors of the whole cluster: as they are, as they were, and what changed.
+
+mod actor;
+mod follow;
+
+use std::collections::BTreeMap;
+
+pub use follow::Feed;
+pub(super) use follow::Followed;
+
+use futures_util::future::join_all;
+use protocol::{
+    access::{Caller, Role},
+    api::{DiffQuery, TreeDiff, TreeQuery, TreeView},
+    id::NodeId,
+};
+use tokio::time::Instant;
+
+use super::{
+    Answer, Orchestrator,
+    cases::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, at_least, is_path},
+};
+use crate::{
+    Rejection,
+    orchestrator::{members, tree::Pages},
+};
+
+impl Orchestrator {
+    /// A page of the supervision tree of the whole cluster, or of the node that the query names, as it
+    /// is or as it was.
+    ///
+    /// # Errors
+    ///
+    /// `Forbidden` below the role viewer, `Invalid` for a moment to come, `NotFound` for a node that
+    /// is no member, `Unavailable` when no control node can be reached.
+    pub async fn tree(&self, caller: &Caller, query: &TreeQuery) -> Answer<TreeView> {
+        at_least(caller, Role::Viewer)?;
+        is_path(query.path.as_deref())?;
+        let case = ShowForest {
+            query: query.clone(),
+        };
+        match self.carry_out(caller, case).await {
+            // What this node knows itself is worth showing, and who is missing is said.
+            Err(Rejection::Unavailable { .. }) if self.0.own.is_none() && query.at.is_none() => {
+                self.gather(caller, query.clone()).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// What died, moved or restarted between two moments.
+    ///
+    /// # Errors
+    ///
+    /// As [`tree`](Self::tree), and `Invalid` without a moment to begin at.
+    pub async fn tree_diff(&self, caller: &Caller, query: &DiffQuery) -> Answer<TreeDiff> {
+        at_least(caller, Role::Viewer)?;
+        is_path(query.path.as_deref())?;
+        let from = query.from.ok_or_else(|| {
+            Rejection::field("from", "is missing; it is the earlier of the two moments")
+        })?;
+        let case = CompareTrees {
+            path: query.path.clone(),
+            node: query.node.clone(),
+            from,
+            to: query.to,
+        };
+        self.carry_out(caller, case).await
+    }
+
+    /// Nodes whose actors belong to the cluster's tree now, by name: members whose lease runs, or
+    /// whoever can be reached where nobody keeps members.
+    pub(super) fn company(&self) -> BTreeMap<String, NodeId> {
+        let mut company = BTreeMap::new();
+        match (&self.0.roll, &self.0.member) {
+            (Some(roll), _) => {
+                let roster = roll.membership.roster();
+                let takes_part = members::latest(&roster).into_iter();
+                let takes_part = takes_part.filter(|(_, row)| members::takes_part(row));
+                company.extend(takes_part.map(|(name, row)| (name.to_owned(), row.member.node)));
+            }
+            (None, Some(member)) => {
+                let peers = member.peers.peers().into_iter();
+                company.extend(peers.map(|peer| (peer.name.clone(), peer.node)));
+            }
+            (None, None) => {}
+        }
+        company.entry(self.0.name.to_string()).or_insert(self.0.id);
+        company
+    }
+
+    /// The nodes that are meant: all, or the one that is named; a member that does not live is named
+    /// without an id.
+    pub(super) fn meant(&self, node: Option<&str>) -> Answer<BTreeMap<String, Option<NodeId>>> {
+        let company = self.company();
+        let Some(name) = node else {
+            let all = company.into_iter();
+            return Ok(all.map(|(name, id)| (name, Some(id))).collect());
+        };
+        let id = company.get(name).copied();
+        let was_member = || {
+            let roll = self.0.roll.as_ref();
+            roll.is_some_and(|roll| members::named(&roll.membership.roster(), name).is_ok())
+        };
+        if id.is_none() && !was_member() {
+            return Err(members::no_node(name));
+        }
+        Ok([(name.to_owned(), id)].into())
+    }
+
+    /// A page of what the nodes that are meant tell of their actors.
+    pub(super) async fn gather(&self, caller: &Caller, query: TreeQuery) -> Answer<TreeView> {
+        let nodes = self.meant(query.node.as_deref())?;
+        let until = Instant::now() + TOLD_WITHIN;
+        let mut pages = Pages::new(query, nodes.keys().map(String::as_str));
+        let asked = nodes.iter().map(async |(name, node)| {
+            let told = self.ask_tree(caller, *node, pages.ask(name), until).await;
+            (name, told)
+        });
+        for (name, told) in join_all(asked).await {
+            match told {
+                Some(view) => pages.take(name, view),
+                None => pages.miss(name),
+            }
+        }
+        while let Some((name, query)) = pages.lacks() {
+            let node = nodes.get(&name).copied().flatten();
+            match self.ask_tree(caller, node, query, until).await {
+                Some(view) => pages.take(&name, view),
+                None => pages.miss(&name),
+            }
+        }
+        Ok(pages.view(self.0.tree.clock().now()))
+    }
+
+    async fn ask_tree(
+        &self,
+        caller: &Caller,
+        node: Option<NodeId>,
+        query: TreeQuery,
+        until: Instant,
+    ) -> Option<TreeView> {
+        let node = node?;
+        let case = ShowTree { node, query };
+        let told = self.ask_once(caller, node, case, until).await;
+        told.inspect_err(|error| tracing::debug!(%node, %error, "its actors are not known"))
+            .ok()
+    }
+}

@@ -1,0 +1,203 @@
+//! One actor, wherever it stands.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use protocol::{
+    access::{Caller, Role},
+    api::{ActionView, ActorAction, ActorView, EntityPart, LifeEvent, LifeQuery, Page},
+    entity::{EntityId, EntityKind},
+};
+use runtime::{chronicle, store::StreamRow};
+use tokio::time::Instant;
+
+use super::super::{
+    Answer, Orchestrator,
+    cases::{ActOn, FindActor, ReadLife, ShowActor, TOLD_WITHIN, at_least, before, is_path, views},
+};
+use crate::Rejection;
+
+/// Turns of a life that are shown, and events of an entity.
+const TURNS: usize = 20;
+const EVENTS: u32 = 10;
+
+/// How far back what is kept of a life is looked at.
+const LATELY: Duration = Duration::from_hours(1);
+
+impl Orchestrator {
+    /// One actor in full, on the node that is named or on whichever has it.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when it runs nowhere, `Conflict` when several nodes have one at that path and none
+    /// is named, `Unavailable` when no control node can be reached.
+    pub async fn actor(
+        &self,
+        caller: &Caller,
+        path: &str,
+        node: Option<&str>,
+    ) -> Answer<ActorView> {
+        at_least(caller, Role::Viewer)?;
+        is_path(Some(path))?;
+        let case = FindActor {
+            path: path.to_owned(),
+            node: node.map(str::to_owned),
+        };
+        self.carry_out(caller, case).await
+    }
+
+    /// Restarts, stops, kills, pauses, resumes or releases an actor.
+    ///
+    /// # Errors
+    ///
+    /// As [`actor`](Self::actor); `Forbidden` below the role operator, `Conflict` when that makes no
+    /// sense for what it is, or not now.
+    pub async fn act_on_actor(
+        &self,
+        caller: &Caller,
+        path: &str,
+        node: Option<&str>,
+        action: ActorAction,
+        reason: String,
+    ) -> Answer<ActionView> {
+        at_least(caller, Role::Operator)?;
+        is_path(Some(path))?;
+        let case = ActOn {
+            path: path.to_owned(),
+            node: node.map(str::to_owned),
+            action,
+            reason,
+        };
+        self.carry_out(caller, case).await
+    }
+
+    /// What became of actors, as far as it is kept; the newest last.
+    ///
+    /// # Errors
+    ///
+    /// `Forbidden` below the role viewer, `Invalid` for a pattern that is none, `Unavailable` when no
+    /// control node can be reached.
+    pub async fn life(&self, caller: &Caller, query: &LifeQuery) -> Answer<Page<LifeEvent>> {
+        let query = query.clone();
+        self.carry_out(caller, ReadLife { query }).await
+    }
+
+    /// The only actor at this path, on the node that is named or on any.
+    pub(in super::super) async fn find_actor(
+        &self,
+        caller: &Caller,
+        path: &str,
+        node: Option<&str>,
+    ) -> Answer<ActorView> {
+        let nodes = self.meant(node)?;
+        let until = Instant::now() + TOLD_WITHIN;
+        let asked = nodes.iter().map(async |(name, node)| {
+            let Some(node) = *node else {
+                return (name, None);
+            };
+            let path = path.to_owned();
+            let case = ShowActor { node, path };
+            (name, self.ask_once(caller, node, case, until).await.ok())
+        });
+        let (mut found, mut silent) = (Vec::new(), Vec::new());
+        for (name, told) in join_all(asked).await {
+            match told {
+                Some(actor) => found.extend(actor),
+                None => silent.push(name.as_str()),
+            }
+        }
+        let names = found.iter().map(|actor| actor.row.node.as_str());
+        let names = names.collect::<Vec<_>>().join(", ");
+        match (found.pop(), found.is_empty()) {
+            (Some(actor), true) => Ok(actor),
+            (Some(_), false) => Err(Rejection::Conflict {
+                code: "ambiguous",
+                message: format!("several nodes have {path}: {names}; name one of them as `node`"),
+            }),
+            (None, _) if silent.is_empty() => Err(Rejection::not_found(path)),
+            (None, _) => Err(Rejection::Unavailable {
+                message: format!(
+                    "{path} is on no node that answers; {} did not",
+                    silent.join(", ")
+                ),
+                retry_after: Duration::from_secs(1),
+            }),
+        }
+    }
+
+    /// The stream of the caller's that a path of the tree stands for, if it is one of an entity.
+    pub(in super::super) async fn stream_at(
+        &self,
+        caller: &Caller,
+        path: &str,
+    ) -> Answer<Option<StreamRow>> {
+        let mut names = path.split('/').skip(1);
+        let (Some(folder), Some(name), None) = (names.next(), names.next(), names.next()) else {
+            return Ok(None);
+        };
+        let kind = match folder {
+            "tasks" => EntityKind::Task,
+            "agents" => EntityKind::Agent,
+            "holds" => EntityKind::Hold,
+            _ => return Ok(None),
+        };
+        let id = match (name.parse::<EntityId>(), kind) {
+            (Ok(id), _) => Some(id),
+            (Err(_), EntityKind::Agent) => self.agent_id(caller, name).await?.map(EntityId::from),
+            (Err(_), EntityKind::Task | EntityKind::Hold) => None,
+        };
+        let Some(id) = id.filter(|id| id.kind() == kind) else {
+            return Ok(None);
+        };
+        let row = self.own()?.journal.store().stream(id).await?;
+        let is_seen = |row: &StreamRow| {
+            let is_own = kind != EntityKind::Task
+                || caller.sees_all_users()
+                || row.summary.user == caller.user;
+            row.tenant == caller.tenant && is_own && !row.summary.hidden
+        };
+        Ok(row.filter(is_seen))
+    }
+
+    /// What is durable of the actor at a path, if it is the caller's to see.
+    pub(in super::super) async fn durable_part(
+        &self,
+        caller: &Caller,
+        path: &str,
+    ) -> Answer<Option<EntityPart>> {
+        let Some(row) = self.stream_at(caller, path).await? else {
+            return Ok(None);
+        };
+        let store = self.own()?.journal.store();
+        let after = row.head.saturating_sub(u64::from(EVENTS));
+        let mut events = Vec::new();
+        for record in store.read(row.stream, after, EVENTS).await? {
+            let new = views(&record)?.into_iter();
+            events.extend(new.filter(|event| event.seq > after));
+        }
+        Ok(Some(EntityPart {
+            id: row.stream,
+            epoch: row.epoch,
+            position: events.last().map_or(row.head, |last| last.seq),
+            events,
+        }))
+    }
+
+    /// Adds what is kept of an actor's life to what its node remembers; of an entity also what it was
+    /// on other nodes.
+    pub(in super::super) async fn complete_life(&self, actor: &mut ActorView) -> Answer<()> {
+        let now = self.0.tree.clock().now();
+        let node = actor.entity.is_none().then_some(actor.row.node.as_str());
+        let store = self.own()?.journal.store();
+        let kept = chronicle::life(store, before(now, LATELY), now, node).await?;
+        for event in kept {
+            if event.path == actor.row.path && !actor.life.contains(&event) {
+                actor.life.push(event);
+            }
+        }
+        actor.life.sort_by_key(|event| event.at);
+        let surplus = actor.life.len().saturating_sub(TURNS);
+        actor.life.drain(..surplus);
+        Ok(())
+    }
+}

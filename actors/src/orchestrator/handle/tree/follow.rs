@@ -1,0 +1,300 @@
+//! What becomes of the tree, as it happens, from every node.
+
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{Stream, stream};
+use protocol::{
+    access::{Caller, Role},
+    api::{Life, LifeEvent, TreeDelta},
+    id::NodeId,
+    member::MemberState,
+};
+use runtime::supervision::{Changes, Tree};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::super::{
+    Answer, Orchestrator,
+    cases::{RelayNews, TOLD_WITHIN, TellNews, Wanted, at_least, is_path},
+};
+use crate::orchestrator::{
+    members,
+    tree::{Heard, LifeFilter, News, Position, Told, deltas, lives},
+};
+
+/// What becomes of something, until its reader goes.
+pub type Feed<T> = Pin<Box<dyn Stream<Item = Told<T>> + Send>>;
+
+/// How often it is looked which nodes there are.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a node waits for news before it says that there is none.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// The shortest time between two questions to one node.
+const PACE: Duration = Duration::from_millis(200);
+
+/// The pause after a node did not answer; after so many it is silent.
+const RETRY: Duration = Duration::from_millis(400);
+const FAILURES: u32 = 2;
+
+/// What a slow reader may be behind before nodes are asked no more.
+const ROOM: usize = 16;
+
+/// How long the log of changes outlives the last question.
+const KEPT: Duration = Duration::from_secs(10);
+
+/// Keeps the log of a tree's changes while somebody on another node follows it: each question is a
+/// reader of its own, and the log is given up with the last one.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Followed(Arc<Mutex<Option<(Changes, Instant)>>>);
+
+impl Followed {
+    pub(in super::super) fn keep(&self, tree: &Tree) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A reader that does not read must not stay: the log would be kept for it.
+        let former = kept.replace((tree.changes(), Instant::now()));
+        if former.is_some() {
+            return;
+        }
+        let followed = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            loop {
+                sleep(KEPT).await;
+                let Some(followed) = followed.upgrade() else {
+                    return;
+                };
+                let mut kept = followed.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.as_ref().is_none_or(|(_, at)| at.elapsed() >= KEPT) {
+                    *kept = None;
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl Orchestrator {
+    /// The tree of all nodes from `path` down and what becomes of it, after a cursor that a frame
+    /// brought, or from scratch.
+    ///
+    /// # Errors
+    ///
+    /// `Forbidden` below the role viewer, `Invalid` when it is no path.
+    pub fn follow_tree(
+        &self,
+        caller: &Caller,
+        path: Option<&str>,
+        cursor: Option<&str>,
+    ) -> Answer<Feed<TreeDelta>> {
+        at_least(caller, Role::Viewer)?;
+        is_path(path)?;
+        let path = path.unwrap_or("/");
+        Ok(self.follow(caller, path, Wanted::Rows, cursor, deltas))
+    }
+
+    /// What becomes of actors from now on, or after a cursor.
+    ///
+    /// # Errors
+    ///
+    /// `Forbidden` below the role viewer, `Invalid` for a pattern that is none.
+    pub fn follow_life(
+        &self,
+        caller: &Caller,
+        path: Option<&str>,
+        kind: Option<&str>,
+        cursor: Option<&str>,
+    ) -> Answer<Feed<LifeEvent>> {
+        at_least(caller, Role::Viewer)?;
+        let filter = LifeFilter::new(path, kind)?;
+        let told = move |heard, position: &mut Position| {
+            let mut told = lives(heard, position);
+            told.retain(|told| filter.admits(&told.what));
+            told
+        };
+        Ok(self.follow(caller, "/", Wanted::Life, cursor, told))
+    }
+
+    fn follow<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        path: &str,
+        wanted: Wanted,
+        cursor: Option<&str>,
+        tell: impl Fn(Heard, &mut Position) -> Vec<Told<T>> + Send + 'static,
+    ) -> Feed<T> {
+        let position = cursor.map(Position::read).unwrap_or_default();
+        let (heard, hears) = mpsc::channel(ROOM);
+        let ear = Ear {
+            at: self.clone(),
+            caller: caller.clone(),
+            path: path.to_owned(),
+            wanted,
+            heard,
+        };
+        let listening = tokio::spawn(ear.attend(position.clone()));
+        let reader = Reader {
+            hears,
+            position,
+            tell,
+            ready: VecDeque::new(),
+            _listening: AbortOnDropHandle::new(listening),
+        };
+        Box::pin(stream::unfold(reader, Reader::next))
+    }
+
+    /// How a node ended that is a member no more.
+    fn farewell(&self, name: &str) -> LifeEvent {
+        let roster = self.0.roll.as_ref().map(|roll| roll.membership.roster());
+        let row = roster.as_ref().and_then(|it| members::named(it, name).ok());
+        let (what, reason) = match row.map(|row| row.state) {
+            Some(MemberState::Left) => (Life::Stopped, "the node stopped"),
+            Some(MemberState::Removed) => (Life::NodeLost, "the node was removed"),
+            Some(MemberState::Up | MemberState::Draining) | None => {
+                (Life::NodeLost, "the node is not heard of any more")
+            }
+        };
+        LifeEvent {
+            at: self.0.tree.clock().now(),
+            node: name.to_owned(),
+            path: "/".to_owned(),
+            kind: "node".to_owned(),
+            what,
+            reason: Some(reason.to_owned()),
+            restored_from: None,
+        }
+    }
+
+    /// Asks a node for news, by way of one with the store where there is no link.
+    async fn news(&self, caller: &Caller, case: TellNews) -> Answer<News> {
+        let node = case.node;
+        let is_near = node == self.0.id
+            || self.0.own.is_some()
+            || self.0.member.as_ref().is_some_and(|member| {
+                let peers = member.peers.peers();
+                peers.iter().any(|peer| peer.node == node)
+            });
+        if is_near {
+            let until = Instant::now() + case.wait + TOLD_WITHIN;
+            self.ask_once(caller, node, case, until).await
+        } else {
+            self.carry_out(caller, RelayNews { case }).await
+        }
+    }
+}
+
+/// Who reads what was heard.
+struct Reader<T, F> {
+    hears: mpsc::Receiver<Heard>,
+    position: Position,
+    tell: F,
+    ready: VecDeque<Told<T>>,
+    _listening: AbortOnDropHandle<()>,
+}
+
+impl<T, F: Fn(Heard, &mut Position) -> Vec<Told<T>>> Reader<T, F> {
+    async fn next(mut self) -> Option<(Told<T>, Self)> {
+        loop {
+            if let Some(told) = self.ready.pop_front() {
+                return Some((told, self));
+            }
+            let heard = self.hears.recv().await?;
+            self.ready = (self.tell)(heard, &mut self.position).into();
+        }
+    }
+}
+
+/// Listens to all nodes.
+#[derive(Clone)]
+struct Ear {
+    at: Orchestrator,
+    caller: Caller,
+    path: String,
+    wanted: Wanted,
+    heard: mpsc::Sender<Heard>,
+}
+
+impl Ear {
+    /// Listens to each node as long as it is there.
+    async fn attend(self, mut position: Position) {
+        let mut listeners = BTreeMap::<String, (NodeId, AbortOnDropHandle<()>)>::new();
+        // Of these the reader knows rows from before.
+        let mut known: HashSet<String> = position.nodes().map(str::to_owned).collect();
+        loop {
+            let company = self.at.company();
+            listeners.retain(|name, (node, _)| company.get(name) == Some(node));
+            let left: Vec<String> = known
+                .iter()
+                .filter(|name| !company.contains_key(*name))
+                .cloned()
+                .collect();
+            for name in left {
+                known.remove(&name);
+                let left = self.at.farewell(&name);
+                if self.heard.send(Heard::Left(name, left)).await.is_err() {
+                    return;
+                }
+            }
+            for (name, node) in company {
+                if listeners.contains_key(&name) {
+                    continue;
+                }
+                // Another start of a node is told from scratch.
+                let after = position.forget(&name);
+                let listener = self.clone().listen(name.clone(), node, after);
+                let listener = AbortOnDropHandle::new(tokio::spawn(listener));
+                known.insert(name.clone());
+                listeners.insert(name, (node, listener));
+            }
+            tokio::select! {
+                () = self.heard.closed() => return,
+                () = sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Asks one node again and again.
+    async fn listen(self, name: String, node: NodeId, mut after: Option<u64>) {
+        let mut failures = 0;
+        loop {
+            let next = Instant::now() + PACE;
+            let case = TellNews {
+                node,
+                after,
+                path: self.path.clone(),
+                wanted: self.wanted,
+                wait: WAIT,
+            };
+            let heard = match self.at.news(&self.caller, case).await {
+                Ok(news) => {
+                    failures = 0;
+                    after = Some(news.cursor);
+                    Some(Heard::News(name.clone(), news))
+                }
+                Err(error) => {
+                    tracing::debug!(node = name, %error, "nothing is heard of it");
+                    failures += 1;
+                    sleep(RETRY).await;
+                    (failures == FAILURES).then(|| {
+                        after = None;
+                        Heard::Silent(name.clone())
+                    })
+                }
+            };
+            if let Some(heard) = heard
+                && self.heard.send(heard).await.is_err()
+            {
+                return;
+            }
+            sleep_until(next).await;
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Which turns of actors' lives are wanted.
+
+use protocol::api::{Life, LifeEvent};
+use serde::de::{
+    Deserialize, IntoDeserializer,
+    value::{Error, StrDeserializer},
+};
+
+use crate::Rejection;
+
+/// Characters that a pattern or a list may have.
+const LONGEST: usize = 1_000;
+
+/// A pattern of paths, and kinds of actors and of turns.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct LifeFilter {
+    glob: Option<Vec<Part>>,
+    turns: Vec<Life>,
+    kinds: Vec<String>,
+}
+
+/// A piece of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Char(char),
+    /// Any characters of one name.
+    Name,
+    /// Any characters.
+    Any,
+}
+
+impl LifeFilter {
+    /// From a pattern with `*` and `**`, and a list of words such as `failed,task`: what became of an
+    /// actor, or what it is.
+    pub(in super::super) fn new(path: Option<&str>, kind: Option<&str>) -> Result<Self, Rejection> {
+        let mut filter = Self::default();
+        if let Some(path) = path {
+            if path.len() > LONGEST || !(path.starts_with('/') || path.starts_with('*')) {
+                return Err(Rejection::field(
+                    "path",
+                    "must be a pattern like `/tasks/*` or `/agents/**`, of 1,000 characters at most",
+                ));
+            }
+            filter.glob = Some(parts(path));
+        }
+        for word in kind.unwrap_or_default().split(',') {
+            let word = word.trim();
+            let is_word = word
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+            if !is_word || word.len() > LONGEST {
+                return Err(Rejection::field(
+                    "kind",
+                    "must be a list of words like `failed,restarted` or `task,agent`",
+                ));
+            }
+            match turn(word) {
+                Some(turn) => filter.turns.push(turn),
+                None if word.is_empty() => {}
+                None => filter.kinds.push(word.to_owned()),
+            }
+        }
+        Ok(filter)
+    }
+
+    /// Whether a turn is wanted.
+    pub(in super::super) fn admits(&self, event: &LifeEvent) -> bool {
+        let is_path = |glob: &Vec<Part>| matches(glob, &event.path);
+        self.glob.as_ref().is_none_or(is_path)
+            && (self.turns.is_empty() || self.turns.contains(&event.what))
+            && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
+    }
+}
+
+fn turn(word: &str) -> Option<Life> {
+    let word: StrDeserializer<'_, Error> = word.into_deserializer();
+    Life::deserialize(word).ok()
+}
+
+fn parts(glob: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for c in glob.chars() {
+        match (c, parts.last()) {
+            ('*', Some(Part::Name)) => {
+                parts.pop();
+                parts.push(Part::Any);
+            }
+            ('*', Some(Part::Any)) => {}
+            ('*', Some(Part::Char(_)) | None) => parts.push(Part::Name),
+            (c, _) => parts.push(Part::Char(c)),
+        }
+    }
+    parts
+}
+
+/// Follows all ways through the pattern at once, so that no pattern takes long.
+fn matches(glob: &[Part], path: &str) -> bool {
+    // `/a/**` means `/a` as well.
+    if let [own @ .., Part::Char('/'), Part::Any] = glob
+        && !own.is_empty()
+        && matches(own, path)
+    {
+        return true;
+    }
+    let mut at = vec![false; glob.len() + 1];
+    at[0] = true;
+    skip(glob, &mut at);
+    for c in path.chars() {
+        let mut then = vec![false; glob.len() + 1];
+        for (place, part) in glob.iter().enumerate().filter(|(place, _)| at[*place]) {
+            match part {
+                Part::Char(known) if *known == c => then[place + 1] = true,
+                Part::Name if c != '/' => then[place] = true,
+                Part::Any => then[place] = true,
+                Part::Char(_) | Part::Name => {}
+            }
+        }
+        skip(glob, &mut then);
+        at = then;
+    }
+    at[glob.len()]
+}
+
+/// Stars may stand for nothing.
+fn skip(glob: &[Part], at: &mut [bool]) {
+    for (place, part) in glob.iter().enumerate() {
+        match part {
+            Part::Name | Part::Any => at[place + 1] |= at[place],
+            Part::Char(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::time::Timestamp;
+
+    use super::*;
+
+    fn event(path: &str, kind: &str, what: Life) -> LifeEvent {
+        LifeEvent {
+            at: Timestamp::default(),
+            node: "n".to_owned(),
+            path: path.to_owned(),
+            kind: kind.to_owned(),
+            what,
+            reason: None,
+            restored_from: None,
+        }
+    }
+
+    #[test]
+    fn one_star_stays_in_a_name_and_two_do_not() {
+        for (glob, path, expected) in [
+            ("/tasks/1", "/tasks/1", true),
+            ("/tasks", "/tasks/1", false),
+            ("/tasks/*", "/tasks/1", true),
+            ("/tasks/*", "/tasks/1/tool", false),
+            ("/tasks/**", "/tasks/1/tool", true),
+            ("/tasks/**", "/tasks", true),
+            ("/tasks/**", "/tasksy", false),
+            ("/a*/*/tool", "/agents/x/tool", true),
+            ("**/proxy", "/agents/x/proxy", true),
+            ("/**", "/", true),
+            ("*", "/", false),
+            ("**", "/x/y", true),
+        ] {
+            let filter = LifeFilter::new(Some(glob), None).unwrap();
+            let event = event(path, "task", Life::Failed);
+            assert_eq!(filter.admits(&event), expected, "{glob} {path}");
+        }
+    }
+
+    #[test]
+    fn words_are_turns_or_kinds() {
+        let filter = LifeFilter::new(None, Some("failed, node_lost,task")).unwrap();
+        for (kind, what, expected) in [
+            ("task", Life::Failed, true),
+            ("task", Life::NodeLost, true),
+            ("task", Life::Started, false),
+            ("agent", Life::Failed, false),
+        ] {
+            assert_eq!(filter.admits(&event("/x", kind, what)), expected, "{kind}");
+        }
+        let all = LifeFilter::new(None, Some("")).unwrap();
+        assert!(all.admits(&event("/x", "task", Life::Started)));
+    }
+
+    #[test]
+    fn what_is_no_pattern_and_no_word_is_refused_by_name() {
+        let refused = |path, kind| LifeFilter::new(path, kind).unwrap_err().to_string();
+        assert!(refused(Some("tasks"), None).starts_with("path: "));
+        assert!(refused(None, Some("a b")).starts_with("kind: "));
+    }
+}

@@ -1,0 +1,209 @@
+//! What a reader of several trees is told, from what their nodes said.
+
+use protocol::api::{LifeEvent, TreeDelta, TreeNode};
+use runtime::{chronicle::is_below, supervision::Delta};
+use serde::{Deserialize, Serialize};
+
+use super::Position;
+
+/// Rows of one frame, at most.
+const ROWS: usize = 1_000;
+
+/// Something that a reader is told, and where it goes on that was told so much.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told<T> {
+    /// For the next reader: it is told what came after.
+    pub cursor: String,
+    /// What it is told.
+    pub what: T,
+}
+
+/// What became of one node's tree since somebody looked last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in super::super) struct News {
+    pub(in super::super) cursor: u64,
+    reset: bool,
+    rows: Vec<TreeNode>,
+    gone: Vec<String>,
+    life: Vec<LifeEvent>,
+}
+
+impl News {
+    /// What of `delta` happened at `path` or below it.
+    pub(in super::super) fn below(delta: Delta, path: &str) -> Self {
+        let Delta {
+            cursor,
+            reset,
+            mut rows,
+            mut gone,
+            mut life,
+            ..
+        } = delta;
+        rows.retain(|row| is_below(&row.path, path));
+        gone.retain(|gone| is_below(gone, path));
+        life.retain(|event| is_below(&event.path, path));
+        Self {
+            cursor,
+            reset,
+            rows,
+            gone,
+            life,
+        }
+    }
+
+    /// Without rows.
+    pub(in super::super) fn of_life(self) -> Self {
+        Self {
+            rows: Vec::new(),
+            gone: Vec::new(),
+            ..self
+        }
+    }
+
+    /// Whether it is worth being told before the time is up.
+    pub(in super::super) const fn is_worth(&self) -> bool {
+        self.reset || !self.rows.is_empty() || !self.gone.is_empty() || !self.life.is_empty()
+    }
+}
+
+/// What was heard of a node.
+#[derive(Debug)]
+pub(in super::super) enum Heard {
+    News(String, News),
+    /// It does not answer.
+    Silent(String),
+    /// It is a member no more, and how that came.
+    Left(String, LifeEvent),
+}
+
+/// The frames of a tree that follow; moves `position` on.
+pub(in super::super) fn deltas(heard: Heard, position: &mut Position) -> Vec<Told<TreeDelta>> {
+    let (node, news) = match heard {
+        Heard::News(node, news) => (node, news),
+        Heard::Silent(node) | Heard::Left(node, _) => {
+            position.forget(&node);
+            let what = TreeDelta {
+                node,
+                reset: true,
+                rows: Vec::new(),
+                gone: Vec::new(),
+            };
+            let cursor = position.to_string();
+            return vec![Told { cursor, what }];
+        }
+    };
+    let News {
+        cursor,
+        mut reset,
+        rows,
+        mut gone,
+        ..
+    } = news;
+    if reset {
+        // Who breaks off in the middle is told all of it again.
+        position.forget(&node);
+    }
+    let mut frames = Vec::new();
+    let mut rows = rows.into_iter().peekable();
+    while reset || !gone.is_empty() || rows.peek().is_some() {
+        let what = TreeDelta {
+            node: node.clone(),
+            reset: std::mem::take(&mut reset),
+            rows: rows.by_ref().take(ROWS).collect(),
+            gone: std::mem::take(&mut gone),
+        };
+        let cursor = position.to_string();
+        frames.push(Told { cursor, what });
+    }
+    position.reached(&node, cursor);
+    if let Some(last) = frames.last_mut() {
+        last.cursor = position.to_string();
+    }
+    frames
+}
+
+/// The turns of lives that follow; moves `position` on.
+pub(in super::super) fn lives(heard: Heard, position: &mut Position) -> Vec<Told<LifeEvent>> {
+    let life = match heard {
+        Heard::News(node, news) => {
+            position.reached(&node, news.cursor);
+            news.life
+        }
+        Heard::Silent(node) => {
+            position.forget(&node);
+            Vec::new()
+        }
+        Heard::Left(node, end) => {
+            position.forget(&node);
+            vec![end]
+        }
+    };
+    let cursor = position.to_string();
+    let told = life.into_iter().map(|what| Told {
+        cursor: cursor.clone(),
+        what,
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::api::Life;
+    use runtime::{clock::Clock, supervision::Tree};
+
+    use super::*;
+
+    fn news(tree: &Tree, path: &str) -> News {
+        News::below(tree.changes().take(), path)
+    }
+
+    #[test]
+    fn a_long_list_comes_in_frames_and_who_breaks_off_begins_anew() {
+        let tree = Tree::new("n", Clock::system());
+        let guards: Vec<_> = (0..2_500)
+            .map(|number| tree.enter(format!("/tasks/{number:04}"), "task"))
+            .collect();
+        let mut position = Position::read("n=1,o=5");
+        let news = news(&tree, "/");
+        let cursor = news.cursor;
+        let frames = deltas(Heard::News("n".to_owned(), news), &mut position);
+        let frame = |it: &Told<TreeDelta>| (it.what.reset, it.what.rows.len());
+        let seen: Vec<_> = frames.iter().map(frame).collect();
+        assert_eq!(seen, [(true, 1_000), (false, 1_000), (false, 500)]);
+        assert_eq!(frames[0].cursor, "o=5");
+        assert_eq!(frames[1].cursor, "o=5");
+        assert_eq!(frames[2].cursor, format!("n={cursor},o=5"));
+        drop(guards);
+    }
+
+    #[test]
+    fn a_node_that_fell_silent_has_no_rows_any_more() {
+        let mut position = Position::read("n=1,o=5");
+        let frames = deltas(Heard::Silent("n".to_owned()), &mut position);
+        assert_eq!(frames.len(), 1);
+        let Told { cursor, what } = &frames[0];
+        assert_eq!(cursor, "o=5");
+        assert!(what.reset && what.node == "n" && what.rows.is_empty());
+    }
+
+    #[test]
+    fn only_what_is_below_the_path_is_told() {
+        let tree = Tree::new("n", Clock::system());
+        let mut changes = tree.changes();
+        changes.take();
+        let (_a, b) = (tree.enter("/a/x", "task"), tree.enter("/b", "task"));
+        drop(b);
+        let delta = changes.take();
+        let below = News::below(delta.clone(), "/a");
+        assert_eq!((below.rows.len(), below.life.len()), (1, 1));
+        assert!(!News::below(delta, "/c").is_worth());
+        let mut position = Position::default();
+        let cursor = below.cursor;
+        let told = lives(Heard::News("n".to_owned(), below), &mut position);
+        assert_eq!(
+            (told[0].what.path.as_str(), told[0].what.what),
+            ("/a/x", Life::Started)
+        );
+        assert_eq!(told[0].cursor, format!("n={cursor}"));
+    }
+}

@@ -1,0 +1,58 @@
+//! How far a reader has read what becomes of the trees of several nodes.
+
+use std::{collections::BTreeMap, fmt};
+
+/// The cursor of each node by its name; a node that is not in here is told of from scratch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in super::super) struct Position(BTreeMap<String, u64>);
+
+impl Position {
+    /// What was printed once; nothing is known of the nodes of a text that cannot be read.
+    pub(in super::super) fn read(text: &str) -> Self {
+        let pairs = text.split(',').map(|pair| {
+            let (node, cursor) = pair.rsplit_once('=')?;
+            Some((node.to_owned(), cursor.parse().ok()?))
+        });
+        Self(pairs.collect::<Option<_>>().unwrap_or_default())
+    }
+
+    pub(in super::super) fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    pub(super) fn reached(&mut self, node: &str, cursor: u64) {
+        self.0.insert(node.to_owned(), cursor);
+    }
+
+    /// The node is told of from scratch; its cursor was this.
+    pub(in super::super) fn forget(&mut self, node: &str) -> Option<u64> {
+        self.0.remove(node)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (node, cursor)) in self.0.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(f, "{comma}{node}={cursor}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_reads_back_and_nonsense_is_the_beginning() {
+        let mut position = Position::default();
+        position.reached("b", 7);
+        position.reached("a", 1);
+        assert_eq!(position.to_string(), "a=1,b=7");
+        assert_eq!(Position::read("a=1,b=7"), position);
+        for nonsense in ["", "7", "a", "a=x", "a=1,b", "a=-1"] {
+            assert_eq!(Position::read(nonsense), Position::default(), "{nonsense}");
+        }
+    }
+}

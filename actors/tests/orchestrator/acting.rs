@@ -1,0 +1,216 @@
+//! One actor: what it is, wherever it stands, and what operators do to it.
+
+use actors::{Orchestrator, Rejection};
+use protocol::{
+    access::Role,
+    agent::AgentStatus,
+    api::{ActionView, ActorAction, ActorView},
+    task::TaskStatus,
+};
+
+use crate::nodes::{Nodes, step_for, user, within};
+
+impl Nodes {
+    async fn actor(&self, node: &Orchestrator, path: &str) -> ActorView {
+        within(node.actor(&self.admin, path, None)).await.unwrap()
+    }
+
+    async fn act(&self, path: &str, action: ActorAction) -> Result<ActionView, Rejection> {
+        let reason = "a test".to_owned();
+        within(self.c.act_on_actor(&self.admin, path, None, action, reason)).await
+    }
+
+    async fn refusal(&self, path: &str, action: ActorAction) -> &'static str {
+        self.act(path, action).await.unwrap_err().code()
+    }
+}
+
+#[tokio::test]
+async fn an_entity_shows_what_is_recorded_of_it_on_every_node() {
+    let nodes = Nodes::start().await;
+    let id = nodes.held().await;
+    let path = format!("/tasks/{id}");
+    for node in [&nodes.a, &nodes.b, &nodes.c] {
+        let actor = nodes.actor(node, &path).await;
+        assert_eq!(
+            (actor.row.node.as_str(), actor.row.kind.as_str()),
+            ("a", "task")
+        );
+        assert_eq!(actor.parent.as_deref(), Some("/tasks"));
+        assert!(!actor.life.is_empty());
+        let entity = actor.entity.unwrap();
+        assert_eq!((entity.id, entity.events.is_empty()), (id.into(), false));
+        assert!(entity.events.len() <= 10);
+        assert_eq!(entity.events.last().unwrap().seq, entity.position);
+        let agent = nodes.actor(node, "/agents/echo-b").await;
+        assert_eq!(agent.row.node, "b");
+        assert!(agent.entity.is_some());
+    }
+    // A user's tasks are not another one's to read.
+    let other = user("other", Role::Developer);
+    let seen = within(nodes.c.actor(&other, &path, None)).await.unwrap();
+    assert_eq!(seen.entity, None);
+}
+
+#[tokio::test]
+async fn no_event_that_is_shown_carries_the_token_of_an_attempt() {
+    let nodes = Nodes::start().await;
+    let wait = Some(std::time::Duration::from_secs(20));
+    let made = nodes.a.submit(&nodes.admin, step_for("echo-a"), None, wait);
+    let id = within(made).await.unwrap().task.id;
+    let agent = nodes.actor(&nodes.c, "/agents/echo-a").await;
+    let text = serde_json::to_string(&agent).unwrap();
+    assert!(!text.contains("\"token\""), "{text}");
+    // A settled task leaves memory; then it is no actor.
+    let gone = within(nodes.c.actor(&nodes.admin, &format!("/tasks/{id}"), None)).await;
+    if let Ok(actor) = gone {
+        let text = serde_json::to_string(&actor).unwrap();
+        assert!(!text.contains("\"token\""), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_actor_of_several_nodes_is_asked_for_with_its_node() {
+    let nodes = Nodes::start().await;
+    let asked = async |node| within(nodes.c.actor(&nodes.admin, "/system", node)).await;
+    let refused = asked(None).await.unwrap_err();
+    assert_eq!(refused.code(), "ambiguous");
+    assert!(refused.to_string().contains("a, b"), "{refused}");
+    assert_eq!(asked(Some("b")).await.unwrap().row.node, "b");
+    assert_eq!(asked(Some("x")).await.unwrap_err().code(), "not_found");
+    assert_eq!(asked(Some("c")).await.unwrap_err().code(), "not_found");
+}
+
+#[tokio::test]
+async fn tasks_and_agents_are_paused_resumed_and_stopped_by_their_paths() {
+    let nodes = Nodes::start().await;
+    let id = nodes.held().await;
+    let path = format!("/tasks/{id}");
+    let status = async || nodes.b.task(&nodes.admin, id).await.unwrap().status;
+    nodes.act(&path, ActorAction::Pause).await.unwrap();
+    assert_eq!(status().await, TaskStatus::Paused);
+    nodes.act(&path, ActorAction::Resume).await.unwrap();
+    assert_ne!(status().await, TaskStatus::Paused);
+    nodes.act(&path, ActorAction::Stop).await.unwrap();
+    assert_eq!(status().await, TaskStatus::Cancelled);
+
+    let agent = async || {
+        let agent = nodes.b.agent(&nodes.admin, "echo-b").await;
+        agent.unwrap().status
+    };
+    let path = "/agents/echo-b";
+    nodes.act(path, ActorAction::Pause).await.unwrap();
+    assert_eq!(agent().await, AgentStatus::Paused);
+    nodes.act(path, ActorAction::Resume).await.unwrap();
+    assert_eq!(agent().await, AgentStatus::Active);
+}
+
+#[tokio::test]
+async fn an_entity_that_is_restarted_or_killed_begins_again_from_its_records() {
+    let nodes = Nodes::start().await;
+    let id = nodes.held().await;
+    let path = format!("/tasks/{id}");
+    let before = nodes.actor(&nodes.c, &path).await.row.started_at;
+    for action in [ActorAction::Restart, ActorAction::Kill] {
+        let done = nodes.act(&path, action).await.unwrap();
+        assert_eq!(
+            (done.action, done.actor.row.path.as_str()),
+            (action, path.as_str())
+        );
+        let row = nodes.actor(&nodes.c, &path).await.row;
+        assert!(row.started_at > before);
+    }
+    nodes
+        .act("/agents/held-a", ActorAction::Kill)
+        .await
+        .unwrap();
+    nodes
+        .act("/agents/held-a", ActorAction::Resume)
+        .await
+        .unwrap();
+    let wait = std::time::Duration::from_secs(20);
+    let settled = within(nodes.c.await_task(&nodes.admin, id, wait)).await;
+    assert_eq!(settled.unwrap().status, TaskStatus::Completed);
+}
+
+#[tokio::test]
+async fn a_parked_entity_is_released_and_goes_on() {
+    let nodes = Nodes::start().await;
+    let id = nodes.held().await;
+    let path = format!("/tasks/{id}");
+    assert_eq!(
+        nodes.refusal(&path, ActorAction::Release).await,
+        "not_parked"
+    );
+    let parked = nodes.store.park(id.into(), Some("it broke thrice"));
+    parked.await.unwrap();
+    assert_eq!(nodes.refusal(&path, ActorAction::Restart).await, "parked");
+    nodes.act(&path, ActorAction::Release).await.unwrap();
+    let row = nodes.store.stream(id.into()).await.unwrap().unwrap();
+    assert_eq!(row.parked, None);
+    assert_eq!(nodes.actor(&nodes.c, &path).await.row.state, "running");
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_with_what_helps() {
+    let nodes = Nodes::start().await;
+    for (path, action, code, word) in [
+        (
+            "/agents/echo-b/proxy",
+            ActorAction::Stop,
+            "not_applicable",
+            "its agent",
+        ),
+        ("/agents", ActorAction::Restart, "ambiguous", "node"),
+        ("/nothing", ActorAction::Kill, "not_found", "/nothing"),
+        (
+            "/agents/nobody",
+            ActorAction::Release,
+            "not_found",
+            "nobody",
+        ),
+        ("agents", ActorAction::Stop, "invalid", "slash"),
+    ] {
+        let refused = nodes.act(path, action).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{path} {refused}");
+        assert!(refused.to_string().contains(word), "{path} {refused}");
+    }
+    let viewer = user("looks", Role::Viewer);
+    let asked = nodes.a.act_on_actor(
+        &viewer,
+        "/agents/echo-b",
+        None,
+        ActorAction::Stop,
+        String::new(),
+    );
+    assert_eq!(within(asked).await.unwrap_err().code(), "forbidden");
+}
+
+#[tokio::test]
+async fn what_runs_below_system_is_killed_on_the_node_that_is_named_and_begins_again() {
+    let nodes = Nodes::start().await;
+    let path = "/system/reminders";
+    let admin = &nodes.admin;
+    let act = async |action| {
+        let reason = String::new();
+        within(nodes.c.act_on_actor(admin, path, Some("b"), action, reason)).await
+    };
+    let done = act(ActorAction::Kill).await.unwrap();
+    assert_eq!(done.actor.row.node, "b");
+    let restarted = async {
+        loop {
+            let row = nodes.c.actor(admin, path, Some("b")).await.unwrap().row;
+            if row.restarts > 0 && row.state == "running" {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within(restarted).await;
+    let other = within(nodes.c.actor(admin, path, Some("a"))).await.unwrap();
+    assert_eq!(other.row.restarts, 0);
+    assert_eq!(
+        act(ActorAction::Pause).await.unwrap_err().code(),
+        "not_applicable"
+    );
+}

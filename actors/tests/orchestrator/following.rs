@@ -1,0 +1,151 @@
+//! What becomes of the tree, as every node tells it.
+
+use std::time::Duration;
+
+use actors::{
+    Orchestrator,
+    orchestrator::{Feed, Told},
+};
+use futures_util::StreamExt;
+use protocol::api::{Life, LifeEvent, TreeDelta};
+use tokio::time::Instant;
+
+use crate::{
+    net::Trouble,
+    nodes::{Nodes, within},
+};
+
+/// As much as may lie between a change and its frame.
+const SOON: Duration = Duration::from_secs(1);
+
+async fn next<T>(feed: &mut Feed<T>) -> Told<T> {
+    within(feed.next()).await.unwrap()
+}
+
+/// The first frame that is as expected; others, of what nodes do beside, are passed over.
+async fn find(
+    feed: &mut Feed<TreeDelta>,
+    is_expected: impl Fn(&TreeDelta) -> bool,
+) -> Told<TreeDelta> {
+    loop {
+        let told = next(feed).await;
+        if is_expected(&told.what) {
+            return told;
+        }
+    }
+}
+
+fn shows(delta: &TreeDelta, node: &str, path: &str) -> bool {
+    delta.node == node && delta.rows.iter().any(|row| row.path == path)
+}
+
+fn drops(delta: &TreeDelta, node: &str, path: &str) -> bool {
+    delta.node == node && delta.gone.iter().any(|gone| gone == path)
+}
+
+impl Nodes {
+    fn watch(&self, node: &Orchestrator, cursor: Option<&str>) -> Feed<TreeDelta> {
+        let feed = node.follow_tree(&self.admin, Some("/x"), cursor);
+        feed.unwrap()
+    }
+
+    /// A feed on this node that has told of every node, and the cursor it stands at.
+    async fn caught_up(&self, node: &Orchestrator) -> (Feed<TreeDelta>, String) {
+        let mut feed = self.watch(node, None);
+        let (mut told, mut cursor) = (Vec::new(), String::new());
+        while told.len() < 3 {
+            let frame = next(&mut feed).await;
+            assert!(frame.what.reset, "{frame:?}");
+            told.push(frame.what.node);
+            cursor = frame.cursor;
+        }
+        told.sort();
+        assert_eq!(told, ["a", "b", "c"]);
+        (feed, cursor)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_node_tells_all_its_rows_first_and_then_what_changes_within_a_second() {
+    let nodes = Nodes::start().await;
+    let standing = nodes.b.actors().enter("/x/stands", "tool");
+    for node in [&nodes.a, &nodes.c] {
+        let mut feed = nodes.watch(node, None);
+        find(&mut feed, |it| it.reset && shows(it, "b", "/x/stands")).await;
+        for (name, changed) in [("a", &nodes.a), ("b", &nodes.b), ("c", &nodes.c)] {
+            let began = Instant::now();
+            let guard = changed.actors().enter("/x/new", "tool");
+            find(&mut feed, |it| shows(it, name, "/x/new")).await;
+            assert!(began.elapsed() <= SOON, "{:?}", began.elapsed());
+            drop(guard);
+            find(&mut feed, |it| drops(it, name, "/x/new")).await;
+        }
+    }
+    drop(standing);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_is_told_what_was_missed_whichever_node_is_asked() {
+    let nodes = Nodes::start().await;
+    let (feed, cursor) = nodes.caught_up(&nodes.a).await;
+    drop(feed);
+    let _missed = nodes.b.actors().enter("/x/missed", "tool");
+    let mut again = nodes.watch(&nodes.c, Some(&cursor));
+    let frame = next(&mut again).await;
+    assert!(!frame.what.reset, "{frame:?}");
+    assert!(shows(&frame.what, "b", "/x/missed"), "{frame:?}");
+    for unknown in ["nonsense", "a=1,b=2,c=3"] {
+        let mut feed = nodes.watch(&nodes.c, Some(unknown));
+        find(&mut feed, |it| it.reset && shows(it, "b", "/x/missed")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_not_heard_of_loses_its_rows_and_tells_them_anew_when_it_is_back() {
+    let nodes = Nodes::start().await;
+    let _stands = nodes.b.actors().enter("/x/stands", "tool");
+    let (mut feed, cursor) = nodes.caught_up(&nodes.a).await;
+    let lost = Instant::now();
+    nodes.net.trouble(nodes.id(&nodes.b), Trouble::Cut);
+    let void = find(&mut feed, |it| it.node == "b").await;
+    assert!(void.what.reset && void.what.rows.is_empty(), "{void:?}");
+    assert!(lost.elapsed() <= 2 * SOON, "{:?}", lost.elapsed());
+    assert!(cursor.contains("b=") && !void.cursor.contains("b="));
+    nodes.net.heal(nodes.id(&nodes.b));
+    find(&mut feed, |it| it.reset && shows(it, "b", "/x/stands")).await;
+    // Who knew rows of a node that is no member any more hears that they are gone.
+    let mut other = nodes.watch(&nodes.a, Some("gone=7"));
+    let void = find(&mut other, |it| it.node == "gone").await;
+    assert!(void.what.reset && void.what.rows.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn turns_of_lives_are_told_as_they_are_asked_for() {
+    let nodes = Nodes::start().await;
+    let feed = nodes
+        .c
+        .follow_life(&nodes.admin, Some("/x/**"), Some("failed"), None);
+    let mut feed: Feed<LifeEvent> = feed.unwrap();
+    let other = nodes.a.actors().enter("/y", "tool");
+    let guard = nodes.b.actors().enter("/x/1", "tool");
+    // It is told from now on, and when that is shows at the first turn that comes.
+    let heard = async {
+        loop {
+            other.failed("nobody asked");
+            guard.failed("boom");
+            tokio::select! {
+                told = feed.next() => break told.unwrap(),
+                () = tokio::time::advance(SOON) => {}
+            }
+        }
+    };
+    let Told { cursor, what } = within(heard).await;
+    assert_eq!((what.what, what.path.as_str()), (Life::Failed, "/x/1"));
+    assert_eq!(
+        (what.node.as_str(), what.reason.as_deref()),
+        ("b", Some("boom"))
+    );
+    assert!(cursor.contains("b="));
+    let wrong = nodes.c.follow_life(&nodes.admin, Some("x"), None, None);
+    assert!(wrong.is_err());
+}
