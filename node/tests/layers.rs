@@ -41,6 +41,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("ractor_cluster::", &["runtime/src/cluster"]),
     ("reqwest::", &["actors/src/adapter", "node/src/client"]),
     ("warp::", &["node/src/edge"]),
+    ("crossterm::", &["node/src/cli/top/terminal"]),
     ("ractor::", &["runtime/src", "actors/src"]),
 ];
 
@@ -75,6 +76,10 @@ const POLLING_TESTS: &[(&str, &str)] = &[
     (
         "node/tests/support/process.rs",
         "processes, files and ports of a killed node tell nobody when they change",
+    ),
+    (
+        "node/tests/top.rs",
+        "a terminal tells nobody when its picture changes",
     ),
     (
         "node/tests/stopping.rs",

@@ -2,8 +2,10 @@
 
 use clap::{Args, Subcommand};
 
+use protocol::api::ActorAction;
+
 use super::{exit::Outcome, output::Output, task::each};
-use crate::client::{Client, Deed};
+use crate::client::Client;
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
@@ -29,37 +31,45 @@ pub(super) struct Which {
     /// The node they are on, where they stand on several
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
+    /// Why
+    #[arg(long, default_value = "")]
+    reason: String,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Actor {
-    /// End actors in order and begin them anew
+    /// End actors in order; they begin anew from what is recorded
     Restart(Which),
-    /// End actors in order; they do not begin anew by themselves
+    /// End tasks with all that they run, and agents, for good
     Stop(Which),
-    /// End actors at once, in the middle of what they are at
+    /// End actors at once, as in a crash; they begin anew from what is recorded
     Kill(Which),
-    /// Let actors take nothing new
+    /// Let tasks and agents start nothing until they are resumed
     Pause(Which),
-    /// Let paused actors go on
+    /// Let paused ones go on
     Resume(Which),
-    /// Let actors that are parked after too many failures try again
+    /// Let those that are parked after too many failures try again
     Release(Which),
 }
 
 impl Actor {
     pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
-        let (deed, Which { paths, node }) = match self {
-            Self::Restart(which) => (Deed::Restart, which),
-            Self::Stop(which) => (Deed::Stop, which),
-            Self::Kill(which) => (Deed::Kill, which),
-            Self::Pause(which) => (Deed::Pause, which),
-            Self::Resume(which) => (Deed::Resume, which),
-            Self::Release(which) => (Deed::Release, which),
+        let (action, which) = match self {
+            Self::Restart(which) => (ActorAction::Restart, which),
+            Self::Stop(which) => (ActorAction::Stop, which),
+            Self::Kill(which) => (ActorAction::Kill, which),
+            Self::Pause(which) => (ActorAction::Pause, which),
+            Self::Resume(which) => (ActorAction::Resume, which),
+            Self::Release(which) => (ActorAction::Release, which),
         };
+        let Which {
+            paths,
+            node,
+            reason,
+        } = which;
         each(paths, output, async |path| {
-            let after = client.turn_actor(&path, node.as_deref(), deed).await?;
-            output.show(&after)
+            let done = client.act_on_actor(&path, node.as_deref(), action, &reason);
+            output.show(&done.await?)
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! `troupe events`: what became of actors, so far and as it happens.
 
 use clap::Args;
-use protocol::api::LifeEvent;
+use protocol::api::{LifeEvent, LifeQuery};
 use runtime::clock::Clock;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     tree::Moment,
     view::life_line,
 };
-use crate::client::{Client, LifeQuery};
+use crate::client::Client;
 
 #[derive(Debug, Args)]
 pub(super) struct Events {
@@ -24,18 +24,19 @@ pub(super) struct Events {
     /// or kinds of actors such as agent,task
     #[arg(long, value_name = "LIST")]
     kind: Option<String>,
-    /// From this moment on: 2027-01-15T08:00:00Z, or so long ago: 30s, 10m
+    /// From this moment on: 2027-01-15T08:00:00Z, or so long ago: 30s, 10m [default: an hour ago; with
+    /// --follow, now]
     #[arg(long, value_name = "TIME")]
     since: Option<Moment>,
+    /// Only of this node
+    #[arg(long, value_name = "NAME", conflicts_with = "follow")]
+    node: Option<String>,
     /// Up to this moment
     #[arg(long, value_name = "TIME", conflicts_with = "follow")]
     until: Option<Moment>,
-    /// How many, at most
+    /// The last so many, at most
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
-    /// Where the page before ended
-    #[arg(long, conflicts_with = "follow")]
-    cursor: Option<String>,
 }
 
 impl Events {
@@ -44,10 +45,10 @@ impl Events {
         let query = LifeQuery {
             path: self.path,
             kind: self.kind,
+            node: self.node,
             from: self.since.map(|since| since.seen_from(now)),
             to: self.until.map(|until| until.seen_from(now)),
             limit: self.limit,
-            cursor: self.cursor,
         };
         if !self.follow {
             return output.show(&client.life(&query).await?);

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{
     Global,
     exit::{Exit, Failure, Outcome},
+    top::terminal_height,
     view::{Block, View},
 };
 
@@ -166,7 +167,7 @@ impl Output {
     /// terminal is left out and counted, or it would scroll.
     pub(super) fn picture(&self, blocks: &[Block]) -> Outcome {
         let text = self.drawn(blocks);
-        match terminal_lines() {
+        match terminal_height() {
             Some(height) => self.text(&format!("\u{1b}[H\u{1b}[2J{}", fitting(&text, height))),
             None => self.text(&(text + "\n")),
         }
@@ -176,13 +177,6 @@ impl Output {
     pub(super) fn is_coloured(&self) -> bool {
         self.out == Paint::Colours
     }
-}
-
-/// How many lines standard output shows, if it is a terminal.
-fn terminal_lines() -> Option<usize> {
-    let is_terminal = io::stdout().is_terminal();
-    let (_, lines) = crossterm::terminal::size().ok().filter(|_| is_terminal)?;
-    Some(usize::from(lines))
 }
 
 /// The lines of `text` that fit into `height`, and how many do not.

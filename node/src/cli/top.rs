@@ -30,6 +30,7 @@ use draw::Paint;
 use feed::Feed;
 use state::{Event, Top, Wish};
 use terminal::Screen;
+pub(super) use terminal::terminal_height;
 
 /// Shows the cluster until the operator leaves.
 pub(super) async fn run(client: &Client, output: &Output) -> Outcome {

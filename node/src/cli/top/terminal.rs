@@ -21,6 +21,13 @@ pub(super) struct Screen {
     paint: Paint,
 }
 
+/// How many lines standard output shows, if it is a terminal.
+pub(in crate::cli) fn terminal_height() -> Option<usize> {
+    let is_terminal = io::stdout().is_terminal();
+    let (_, lines) = crossterm::terminal::size().ok().filter(|_| is_terminal)?;
+    Some(usize::from(lines))
+}
+
 /// Refuses to go on without a terminal.
 pub(super) fn check() -> Result<(), Failure> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {

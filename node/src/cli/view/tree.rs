@@ -1,6 +1,8 @@
 //! What tables show of the tree, of what changed in it, and of one actor.
 
-use protocol::api::{ActorView, Change, EntityPart, TreeChange, TreeDiff, TreeView};
+use protocol::api::{
+    ActionView, ActorView, Change, EntityPart, TreeChange, TreeDiff, TreeNode, TreeView,
+};
 
 use super::{Block, View, cut, life, moment, or_dash};
 use crate::cli::{
@@ -186,6 +188,20 @@ impl View for ActorView {
     }
 }
 
+impl View for ActionView {
+    fn ids(&self) -> Vec<String> {
+        self.actor.ids()
+    }
+
+    fn blocks(&self, _: Detail) -> Vec<Block> {
+        let TreeNode {
+            path, node, state, ..
+        } = &self.actor.row;
+        let outcome = &self.outcome;
+        vec![Block::Text(format!("{path} on {node}, {state}: {outcome}"))]
+    }
+}
+
 fn fields(actor: &ActorView) -> Vec<(&'static str, String)> {
     let row = &actor.row;
     let current = row.current.as_ref().map(|message| match row.current_ms {
@@ -224,7 +240,7 @@ fn durable(entity: &EntityPart, detail: Detail) -> Vec<Block> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{api::TreeNode, time::Timestamp};
+    use protocol::time::Timestamp;
 
     use super::*;
     use crate::cli::tree::tests::row;
