@@ -396,6 +396,7 @@ impl Client {
             .with("path", query.path.as_deref())
             .with("depth", query.depth)
             .with("node", query.node.as_deref())
+            .with("at", query.at)
             .with("after", query.after.as_deref())
             .with("limit", query.limit);
         self.get(route).await
