@@ -31,6 +31,7 @@ mod system;
 pub mod table;
 mod tasks;
 mod trace;
+mod tree;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

@@ -14,3 +14,5 @@ mod connections;
 mod requests;
 #[path = "rest/tasks.rs"]
 mod tasks;
+#[path = "rest/tree.rs"]
+mod tree;

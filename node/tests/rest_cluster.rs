@@ -119,6 +119,8 @@ async fn a_token_lets_one_node_in_and_any_edge_answers_for_the_cluster() {
     assert_eq!(live["edge"], worker.node.url().unwrap());
     assert_eq!(live["running"], 0);
 
+    both_show_one_tree(&first, &worker).await;
+
     let drained = worker.call("POST", "/api/v1/nodes/w1/drain", None).await;
     assert_eq!(
         (drained.status, drained.json()["state"].as_str()),
@@ -150,6 +152,25 @@ async fn a_token_lets_one_node_in_and_any_edge_answers_for_the_cluster() {
         first.get("/api/v1/nodes/w1").await.json()["state"],
         "removed"
     );
+}
+
+/// The tree is that of both nodes, whichever is asked.
+async fn both_show_one_tree(first: &Member, worker: &Member) {
+    for member in [first, worker] {
+        let tree = member.get("/api/v1/tree").await.json();
+        let rows = tree["nodes"].as_array().unwrap();
+        for node in ["first", "w1"] {
+            let is_shown = rows
+                .iter()
+                .any(|row| row["node"] == node && row["path"] == "/system");
+            assert!(is_shown, "{node}: {tree}");
+        }
+        assert_eq!(tree.get("silent"), None, "{tree}");
+        let twice = member.get("/api/v1/actors/system").await;
+        assert_eq!((twice.status, twice.problem().as_str()), (409, "ambiguous"));
+        let one = member.get("/api/v1/actors/system?node=w1").await.json();
+        assert_eq!(one["node"], "w1");
+    }
 }
 
 /// Asks until the node is not ready for this reason; each answer is a look at another moment.

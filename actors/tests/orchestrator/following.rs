@@ -7,7 +7,7 @@ use actors::{
     orchestrator::{Feed, Told},
 };
 use futures_util::StreamExt;
-use protocol::api::{Life, LifeEvent, TreeDelta};
+use protocol::api::{Life, LifeEvent, LifeQuery, TreeDelta};
 use tokio::time::Instant;
 
 use crate::{
@@ -122,9 +122,12 @@ async fn a_node_that_is_not_heard_of_loses_its_rows_and_tells_them_anew_when_it_
 #[tokio::test(start_paused = true)]
 async fn turns_of_lives_are_told_as_they_are_asked_for() {
     let nodes = Nodes::start().await;
-    let feed = nodes
-        .c
-        .follow_life(&nodes.admin, Some("/x/**"), Some("failed"), None);
+    let query = LifeQuery {
+        path: Some("/x/**".to_owned()),
+        kind: Some("failed".to_owned()),
+        ..LifeQuery::default()
+    };
+    let feed = within(nodes.c.follow_life(&nodes.admin, &query, None)).await;
     let mut feed: Feed<LifeEvent> = feed.unwrap();
     let other = nodes.a.actors().enter("/y", "tool");
     let guard = nodes.b.actors().enter("/x/1", "tool");
@@ -146,6 +149,10 @@ async fn turns_of_lives_are_told_as_they_are_asked_for() {
         ("b", Some("boom"))
     );
     assert!(cursor.contains("b="));
-    let wrong = nodes.c.follow_life(&nodes.admin, Some("x"), None, None);
-    assert!(wrong.is_err());
+    let wrong = LifeQuery {
+        path: Some("x".to_owned()),
+        ..LifeQuery::default()
+    };
+    let refused = within(nodes.c.follow_life(&nodes.admin, &wrong, None)).await;
+    assert!(refused.is_err());
 }

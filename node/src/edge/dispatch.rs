@@ -21,7 +21,7 @@ use super::{
     shared::Shared,
     system,
     table::{Body, Operation, TaskOp, Verb},
-    tasks,
+    tasks, tree,
 };
 
 /// The filter behind the gate. One filter, not one a route: the table has matched the path already,
@@ -171,6 +171,7 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::Task(operation) => tasks::handle(operation, shared, call, bytes).await,
         Operation::Cluster(operation) => cluster::handle(operation, shared, call, bytes).await,
         Operation::Hold(operation) => holds::handle(operation, shared, call, bytes).await,
+        Operation::Tree(operation) => tree::handle(operation, shared, call, bytes).await,
     }
 }
 

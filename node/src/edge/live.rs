@@ -8,10 +8,11 @@ use std::{
     time::Duration,
 };
 
-use actors::orchestrator::EventFeed;
+use actors::orchestrator::{EventFeed, Feed};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::header::ACCEPT;
 use protocol::{api::EventView, id::TaskId, time::Timestamp};
+use serde::Serialize;
 use serde_json::Value;
 use warp::{Reply, sse::Event};
 
@@ -45,9 +46,7 @@ pub(super) async fn task_events(
     let events = feed.take_until(stopping).map(move |event| {
         Ok::<_, Infallible>(frame(event.map_err(Refused::from), request.as_str()))
     });
-    let alive = warp::sse::keep_alive().interval(HEARTBEAT).stream(events);
-    let body = Shareable::new(alive.into_stream());
-    Ok(Answer::Streamed(warp::sse::reply(body).into_response()))
+    Ok(streamed(events))
 }
 
 /// What an agent did, and with `follow` what it does.
@@ -78,9 +77,32 @@ pub(super) async fn agent_logs(
             Err(rejection) => frame(Err(rejection.into()), request.as_str()),
         })
     });
-    let alive = warp::sse::keep_alive().interval(HEARTBEAT).stream(frames);
+    Ok(streamed(frames))
+}
+
+/// What is told as it comes, each with the cursor to go on after.
+pub(super) fn feed<T: Serialize + Send + 'static>(
+    shared: &Shared,
+    event: &'static str,
+    feed: Feed<T>,
+) -> Answer {
+    let stopping = shared.stopping.clone().cancelled_owned();
+    let frames = feed.take_until(stopping).map(move |told| {
+        let data = serde_json::to_string(&told.what).unwrap_or_default();
+        let frame = Event::default().event(event).data(data);
+        Ok::<_, Infallible>(if told.cursor.is_empty() {
+            frame
+        } else {
+            frame.id(told.cursor)
+        })
+    });
+    streamed(frames)
+}
+
+fn streamed(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Answer {
+    let alive = warp::sse::keep_alive().interval(HEARTBEAT).stream(events);
     let body = Shareable::new(alive.into_stream());
-    Ok(Answer::Streamed(warp::sse::reply(body).into_response()))
+    Answer::Streamed(warp::sse::reply(body).into_response())
 }
 
 /// The position to go on after: where a client was cut off counts more than where it began.

@@ -57,6 +57,7 @@ pub fn document() -> Value {
             {"name": "agents", "description": "Who does the work."},
             {"name": "tasks", "description": "The work."},
             {"name": "cluster", "description": "The nodes, and the tokens with which others join."},
+            {"name": "tree", "description": "Every actor of the cluster, now and then."},
         ],
         "paths": paths,
         "components": {
@@ -141,7 +142,7 @@ fn parameters(route: &Route, generator: &mut SchemaGenerator) -> Vec<Value> {
     if route
         .answers
         .iter()
-        .any(|answer| matches!(answer.content, Content::Events(_)))
+        .any(|answer| matches!(answer.content, Content::Events(_) | Content::Feed(_)))
     {
         headers.push("LastEventId");
     }
@@ -157,6 +158,9 @@ fn path_part(name: &str) -> &'static str {
         "node" => "The node's name.",
         "token" => "The token's id, such as `token_0198…`; not the secret.",
         "step" => "The step's id within its task.",
+        "path" => {
+            "Where the actor stands in the tree, without the slash at its beginning; its own slashes stay as they are."
+        }
         "attempt" => "The number of the attempt; the first is 1.",
         _ => "The name of the file.",
     }
@@ -246,6 +250,12 @@ fn good(answer: &Answers, generator: &mut SchemaGenerator) -> Value {
             response["content"] = json!({
                 "text/event-stream": {"schema": {"type": "string"}},
                 "application/json": {"schema": form(generator)},
+            });
+        }
+        Content::Feed(form) => {
+            let data = form(generator);
+            response["content"] = json!({
+                "text/event-stream": {"schema": {"type": "string", "contentMediaType": "application/json", "contentSchema": data}},
             });
         }
         Content::Other(media) => {

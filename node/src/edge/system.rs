@@ -1,8 +1,8 @@
-//! Handlers of the node itself: health, metrics, tree, store, the document.
+//! Handlers of the node itself: health, metrics, store, the document.
 
 use actors::orchestrator::Duty;
 use http::StatusCode;
-use protocol::api::{HealthView, LogRequest, TreeQuery};
+use protocol::api::{HealthView, LogRequest};
 
 use super::{
     Readiness, answer::Answer, body, dispatch::fenced, openapi, problem::Refused, request::Call,
@@ -35,17 +35,6 @@ pub(super) async fn handle(
                 "text/plain; version=0.0.4; charset=utf-8",
                 text,
             ))
-        }
-        SystemOp::Tree => {
-            let query = TreeQuery {
-                path: call.query.text("path").map(str::to_owned),
-                depth: call.query.get("depth")?,
-                node: call.query.text("node").map(str::to_owned),
-                after: call.query.text("after").map(str::to_owned),
-                limit: call.query.get("limit")?,
-                ..TreeQuery::default()
-            };
-            Answer::json(&orchestrator.tree(call.caller()?, &query).await?)
         }
         SystemOp::Node => Answer::json(&orchestrator.node()),
         SystemOp::Log => log(shared, call, None).await,

@@ -10,6 +10,7 @@ mod holds;
 mod matching;
 mod system;
 mod tasks;
+mod tree;
 
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -22,6 +23,7 @@ pub(crate) use holds::HoldOp;
 pub(crate) use matching::{Found, find};
 pub(crate) use system::SystemOp;
 pub(crate) use tasks::{Consistency, TaskOp};
+pub(crate) use tree::TreeOp;
 
 /// What a route does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +33,7 @@ pub(crate) enum Operation {
     Task(TaskOp),
     Cluster(ClusterOp),
     Hold(HoldOp),
+    Tree(TreeOp),
 }
 
 /// The methods that routes have.
@@ -76,7 +79,7 @@ impl Verb {
 pub struct Route {
     /// The method; HEAD goes wherever GET goes.
     pub method: Verb,
-    /// The path, with `{name}` for each part that varies.
+    /// The path, with `{name}` for each part that varies; `{path}` is as many parts as there are.
     pub path: &'static str,
     /// Its name in the document, unique.
     pub id: &'static str,
@@ -107,6 +110,7 @@ impl Route {
             Operation::Task(_) => "tasks",
             Operation::Cluster(_) => "cluster",
             Operation::Hold(_) => "holds",
+            Operation::Tree(_) => "tree",
         }
     }
 
@@ -172,6 +176,8 @@ pub enum Content {
     Json(Form),
     /// JSON for those who accept it; server-sent events else.
     Events(Form),
+    /// Server-sent events, each with such data.
+    Feed(Form),
     /// Something else, of this media type.
     Other(&'static str),
 }
@@ -184,6 +190,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(tasks::ROUTES)
         .chain(cluster::ROUTES)
         .chain(holds::ROUTES)
+        .chain(tree::ROUTES)
 }
 
 /// How many there are.
@@ -191,7 +198,8 @@ pub(crate) const COUNT: usize = system::ROUTES.len()
     + agents::ROUTES.len()
     + tasks::ROUTES.len()
     + cluster::ROUTES.len()
-    + holds::ROUTES.len();
+    + holds::ROUTES.len()
+    + tree::ROUTES.len();
 
 #[cfg(test)]
 mod tests {

@@ -105,14 +105,12 @@ const fn is_looked_at_only(route: &Route) -> bool {
             | SystemOp::Ready
             | SystemOp::Metrics
             | SystemOp::OpenApi => true,
-            SystemOp::Tree
-            | SystemOp::Node
-            | SystemOp::Log
-            | SystemOp::SetLog
-            | SystemOp::Store => false,
+            SystemOp::Node | SystemOp::Log | SystemOp::SetLog | SystemOp::Store => false,
         },
-        Operation::Agent(_) | Operation::Task(_) | Operation::Cluster(_) | Operation::Hold(_) => {
-            false
-        }
+        Operation::Agent(_)
+        | Operation::Task(_)
+        | Operation::Cluster(_)
+        | Operation::Hold(_)
+        | Operation::Tree(_) => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Route, Verb, agents, cluster, holds, system, tasks};
+use super::{Route, Verb, agents, cluster, holds, system, tasks, tree};
 use crate::edge::query::segment;
 
 /// What a request is for.
@@ -39,7 +39,9 @@ pub(crate) fn find(method: &Method, path: &str) -> Found {
         if !fits(template, group.tail) || named.is_some_and(|first| first != template) {
             continue;
         }
-        named = Some(template);
+        if around_rest(template).is_none() {
+            named = Some(template);
+        }
         if wanted == Some(route.method) {
             return match parts(template, group.tail) {
                 Some(parts) => Found::Route(route, group.first + number, parts),
@@ -75,6 +77,7 @@ impl<'a> Group<'a> {
         const TASKS: usize = AGENTS + agents::ROUTES.len();
         const CLUSTER: usize = TASKS + tasks::ROUTES.len();
         const HOLDS: usize = CLUSTER + cluster::ROUTES.len();
+        const TREE: usize = HOLDS + holds::ROUTES.len();
         let system = |prefix, tail| Self {
             routes: system::ROUTES,
             first: 0,
@@ -113,12 +116,37 @@ impl<'a> Group<'a> {
                 prefix: "/api/v1/",
                 tail: rest,
             },
+            "tree" | "actors" | "life" => Self {
+                routes: tree::ROUTES,
+                first: TREE,
+                prefix: "/api/v1/",
+                tail: rest,
+            },
             _ => system("/api/v1/", rest),
         }
     }
 }
 
+/// What stands for any number of parts: a path of the tree.
+const REST: &str = "{path}";
+
+/// The template before and after what stands for any number of parts. It may end like an action, so
+/// that only the method tells which is meant.
+fn around_rest(template: &str) -> Option<(&str, &str)> {
+    template.split_once(REST)
+}
+
+/// What stands in `path` for any number of parts, if the rest of it is as the template says.
+fn rest<'a>((before, after): (&str, &str), path: &'a str) -> Option<&'a str> {
+    let rest = path.strip_prefix(before)?.strip_suffix(after)?;
+    // The root of the tree is no part at all.
+    (!rest.starts_with('/') && !rest.ends_with('/') && !rest.contains("//")).then_some(rest)
+}
+
 fn fits(template: &str, path: &str) -> bool {
+    if let Some(around) = around_rest(template) {
+        return rest(around, path).is_some();
+    }
     let mut given = path.split('/');
     template.split('/').all(|known| {
         given.next().is_some_and(|part| {
@@ -132,6 +160,11 @@ fn fits(template: &str, path: &str) -> bool {
 }
 
 fn parts(template: &str, path: &str) -> Option<Vec<String>> {
+    if let Some(around) = around_rest(template) {
+        let names = rest(around, path)?.split('/').map(segment);
+        let names: Vec<String> = names.collect::<Option<_>>()?;
+        return Some(vec![format!("/{}", names.join("/"))]);
+    }
     template
         .split('/')
         .zip(path.split('/'))
@@ -176,6 +209,49 @@ mod tests {
             "agentStats"
         );
         assert_eq!(id(&Method::GET, "/api/agents/stat").unwrap().0, "getAgent");
+    }
+
+    #[test]
+    fn a_path_of_the_tree_is_the_rest_of_the_address() {
+        for (method, path, route, at) in [
+            (Method::GET, "/api/v1/actors/", "actor", "/"),
+            (Method::GET, "/api/v1/actors/agents", "actor", "/agents"),
+            (
+                Method::GET,
+                "/api/actors/agents/a%20b/proxy",
+                "actor",
+                "/agents/a b/proxy",
+            ),
+            (
+                Method::GET,
+                "/api/v1/actors/agents/restart",
+                "actor",
+                "/agents/restart",
+            ),
+            (
+                Method::POST,
+                "/api/v1/actors/agents/restart/stop",
+                "stopActor",
+                "/agents/restart",
+            ),
+            (
+                Method::POST,
+                "/api/v1/actors/tasks/t1/release",
+                "releaseActor",
+                "/tasks/t1",
+            ),
+        ] {
+            assert_eq!(
+                id(&method, path),
+                Some((route, vec![at.to_owned()])),
+                "{path}"
+            );
+        }
+        for path in ["/api/v1/actors", "/api/v1/actors//x", "/api/v1/actors/x/"] {
+            assert_eq!(find(&Method::GET, path), Found::Nothing, "{path}");
+        }
+        let other = find(&Method::POST, "/api/v1/actors/agents/a/explode");
+        assert_eq!(other, Found::Method("GET, HEAD".to_owned()));
     }
 
     #[test]

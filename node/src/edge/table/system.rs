@@ -2,7 +2,7 @@
 
 use protocol::{
     access::Role,
-    api::{HealthView, LogRequest, LogView, NodeView, StoreView, TreeView},
+    api::{HealthView, LogRequest, LogView, NodeView, StoreView},
 };
 use serde_json::{Map, Value};
 
@@ -16,7 +16,6 @@ pub(crate) enum SystemOp {
     Live,
     Ready,
     Metrics,
-    Tree,
     Node,
     Log,
     SetLog,
@@ -90,34 +89,6 @@ pub(super) static ROUTES: &[Route] = &[
             content: Content::Other("text/plain"),
         }],
         ..get("/metrics", "metrics", SystemOp::Metrics)
-    },
-    Route {
-        summary: "The supervision tree",
-        description: "Every actor from `path` down: where it stands, what it is doing, how often it was restarted and why.",
-        query: &[
-            Parameter {
-                name: "path",
-                description: "Where to start, such as `/agents`; `/` when absent.",
-                schema: form::<String>,
-            },
-            Parameter {
-                name: "depth",
-                description: "How many levels below it; all when absent.",
-                schema: form::<u32>,
-            },
-            Parameter {
-                name: "node",
-                description: "Only actors of this node.",
-                schema: form::<String>,
-            },
-        ],
-        answers: &[Answers {
-            status: 200,
-            when: "The tree, parents before children.",
-            content: Content::Json(form::<TreeView>),
-        }],
-        problems: &[404],
-        ..get("/api/v1/tree", "tree", SystemOp::Tree)
     },
     Route {
         summary: "The node that answers",

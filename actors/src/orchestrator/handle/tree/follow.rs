@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, future::ready, stream};
 use protocol::{
     access::{Caller, Role},
-    api::{Life, LifeEvent, TreeDelta},
+    api::{Life, LifeEvent, LifeQuery, TreeDelta},
     id::NodeId,
     member::MemberState,
+    time::Timestamp,
 };
 use runtime::supervision::{Changes, Tree};
 use tokio::{
@@ -48,6 +49,9 @@ const FAILURES: u32 = 2;
 
 /// What a slow reader may be behind before nodes are asked no more.
 const ROOM: usize = 16;
+
+/// After so long, what happened is in the store.
+const WRITTEN: Duration = Duration::from_millis(1_500);
 
 /// How long the log of changes outlives the last question.
 const KEPT: Duration = Duration::from_secs(10);
@@ -101,26 +105,43 @@ impl Orchestrator {
         Ok(self.follow(caller, path, Wanted::Rows, cursor, deltas))
     }
 
-    /// What becomes of actors from now on, or after a cursor.
+    /// What becomes of actors from now on, or after a cursor; with a moment or a number in the query,
+    /// what is kept of it comes first, and has no cursor.
     ///
     /// # Errors
     ///
     /// `Forbidden` below the role viewer, `Invalid` for a pattern that is none.
-    pub fn follow_life(
+    pub async fn follow_life(
         &self,
         caller: &Caller,
-        path: Option<&str>,
-        kind: Option<&str>,
+        query: &LifeQuery,
         cursor: Option<&str>,
     ) -> Answer<Feed<LifeEvent>> {
         at_least(caller, Role::Viewer)?;
-        let filter = LifeFilter::new(path, kind)?;
+        let filter = LifeFilter::new(query.path.as_deref(), query.kind.as_deref())?;
         let told = move |heard, position: &mut Position| {
             let mut told = lives(heard, position);
             told.retain(|told| filter.admits(&told.what));
             told
         };
-        Ok(self.follow(caller, "/", Wanted::Life, cursor, told))
+        let live = self.follow(caller, "/", Wanted::Life, cursor, told);
+        if cursor.is_some() || (query.from.is_none() && query.limit.is_none()) {
+            return Ok(live);
+        }
+        let kept = self.life(caller, query).await?.items;
+        let mut seen: HashSet<_> = kept.iter().map(key).collect();
+        let (at, caller, query) = (self.clone(), caller.clone(), query.clone());
+        let rest = async move {
+            // What happened just before this node listened is on its way to the store.
+            sleep(WRITTEN).await;
+            let kept = at.life(&caller, &query).await;
+            let kept = kept.map_or_else(|_| Vec::new(), |page| page.items);
+            let kept: Vec<_> = kept.into_iter().filter(|it| seen.insert(key(it))).collect();
+            let live = live.filter(move |told| ready(!seen.contains(&key(&told.what))));
+            stream::iter(kept.into_iter().map(uncounted)).chain(live)
+        };
+        let kept = stream::iter(kept.into_iter().map(uncounted));
+        Ok(Box::pin(kept.chain(stream::once(rest).flatten())))
     }
 
     fn follow<T: Send + 'static>(
@@ -189,6 +210,24 @@ impl Orchestrator {
             self.carry_out(caller, RelayNews { case }).await
         }
     }
+}
+
+/// What tells one turn from another.
+fn key(event: &LifeEvent) -> (Timestamp, String, String, Life) {
+    let LifeEvent {
+        at,
+        node,
+        path,
+        what,
+        ..
+    } = event;
+    (*at, node.clone(), path.clone(), *what)
+}
+
+/// Who breaks off here begins anew.
+const fn uncounted(what: LifeEvent) -> Told<LifeEvent> {
+    let cursor = String::new();
+    Told { cursor, what }
 }
 
 /// Who reads what was heard.

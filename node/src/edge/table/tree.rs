@@ -1,0 +1,255 @@
+//! Routes of the tree of actors: as it is, as it was, and what operators do to one of them.
+
+use protocol::{
+    access::Role,
+    api::{
+        ActionRequest, ActionView, ActorAction, ActorView, LifeEvent, Page, TreeDelta, TreeDiff,
+        TreeView,
+    },
+    time::Timestamp,
+};
+
+use super::{Answers, Body, Content, Operation, Parameter, Route, SMALL, Verb, form};
+use crate::edge::access::Access;
+
+/// What the routes of this page do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum TreeOp {
+    Show,
+    Diff,
+    Stream,
+    Actor,
+    Act(ActorAction),
+    Life,
+    LifeStream,
+}
+
+const fn get(path: &'static str, id: &'static str, operation: TreeOp) -> Route {
+    Route {
+        method: Verb::Get,
+        path,
+        id,
+        access: Access::Least(Role::Viewer),
+        summary: "",
+        description: "",
+        query: &[],
+        body: Body::None,
+        answers: &[],
+        problems: &[],
+        operation: Operation::Tree(operation),
+    }
+}
+
+const fn act(path: &'static str, id: &'static str, action: ActorAction) -> Route {
+    Route {
+        method: Verb::Post,
+        access: Access::Least(Role::Operator),
+        query: &[ONE_NODE],
+        body: Body::Optional(form::<ActionRequest>, SMALL),
+        answers: &[Answers {
+            status: 200,
+            when: "It was done: the actor after that.",
+            content: Content::Json(form::<ActionView>),
+        }],
+        problems: &[404],
+        ..get(path, id, TreeOp::Act(action))
+    }
+}
+
+const fn text(name: &'static str, description: &'static str) -> Parameter {
+    Parameter {
+        name,
+        description,
+        schema: form::<String>,
+    }
+}
+
+const fn moment(name: &'static str, description: &'static str) -> Parameter {
+    Parameter {
+        name,
+        description,
+        schema: form::<Timestamp>,
+    }
+}
+
+const fn number(name: &'static str, description: &'static str) -> Parameter {
+    Parameter {
+        name,
+        description,
+        schema: form::<u32>,
+    }
+}
+
+const START: Parameter = text(
+    "path",
+    "Where to start, such as `/agents`; `/` when absent.",
+);
+const NODE: Parameter = text(
+    "node",
+    "Only actors of this node; of all nodes when absent.",
+);
+const ONE_NODE: Parameter = text(
+    "node",
+    "The node that it runs on; needed when several have an actor at the path.",
+);
+const GLOB: Parameter = text(
+    "path",
+    "A pattern such as `/tasks/*` or `/agents/**`: `*` stands for any part of one name, `**` for any number of names.",
+);
+const KIND: Parameter = text(
+    "kind",
+    "Words with commas between them, such as `failed,restarted` for what became of actors, or `task,agent` for what they are.",
+);
+
+pub(super) static ROUTES: &[Route] = &[
+    Route {
+        summary: "The supervision tree",
+        description: "Every actor of the cluster from `path` down: where it stands, what it is doing, how often it was restarted and why. The same from every node. Sorted by nodes, then by paths; nodes that do not answer within 2 s are named as `silent`. With `at`, as it was then.",
+        query: &[
+            START,
+            number("depth", "How many levels below it; all when absent."),
+            NODE,
+            moment("at", "As it was then, to the second; as it is when absent."),
+            text("after", "The `next` of the page before."),
+            number(
+                "limit",
+                "Rows of a page, from 1 to 10,000; 1,000 when absent.",
+            ),
+        ],
+        answers: &[Answers {
+            status: 200,
+            when: "The tree, parents before children.",
+            content: Content::Json(form::<TreeView>),
+        }],
+        problems: &[404],
+        ..get("/api/v1/tree", "tree", TreeOp::Show)
+    },
+    Route {
+        summary: "What changed in the tree",
+        description: "What died, moved or restarted between two moments, and why.",
+        query: &[
+            START,
+            NODE,
+            moment("from", "The earlier moment."),
+            moment("to", "The later one; now when absent."),
+        ],
+        answers: &[Answers {
+            status: 200,
+            when: "Each actor whose row differs.",
+            content: Content::Json(form::<TreeDiff>),
+        }],
+        ..get("/api/v1/tree/diff", "treeDiff", TreeOp::Diff)
+    },
+    Route {
+        summary: "Follow the tree",
+        description: "Server-sent events named `delta`. Each node tells all its rows first, in frames of which the first is a `reset`, then what changes, a second later at most. A node that is not heard of any more has a `reset` without rows. With `Last-Event-ID`, what came since; a cursor that a node does not know leads to its `reset`.",
+        query: &[START],
+        answers: &[Answers {
+            status: 200,
+            when: "The frames, each with the cursor after it as its `id`.",
+            content: Content::Feed(form::<TreeDelta>),
+        }],
+        ..get("/api/v1/tree/stream", "followTree", TreeOp::Stream)
+    },
+    Route {
+        summary: "What became of actors",
+        description: "Starts, ends, failures, restarts, moves, as far as they are kept; the newest last.",
+        query: &[
+            GLOB,
+            KIND,
+            NODE,
+            moment(
+                "from",
+                "After this moment; an hour before `to` when absent.",
+            ),
+            moment("to", "Not after this moment; now when absent."),
+            number(
+                "limit",
+                "The last so many, from 1 to 10,000; 1,000 when absent.",
+            ),
+        ],
+        answers: &[Answers {
+            status: 200,
+            when: "What became of them; `total` counts what was left out.",
+            content: Content::Json(form::<Page<LifeEvent>>),
+        }],
+        ..get("/api/v1/life", "life", TreeOp::Life)
+    },
+    Route {
+        summary: "Follow what becomes of actors",
+        description: "Server-sent events named `life`, from now on or after `Last-Event-ID`; with `from` or `limit`, what is kept of it comes first.",
+        query: &[
+            GLOB,
+            KIND,
+            moment("from", "Also what happened after this moment."),
+            number(
+                "limit",
+                "Also the last so many that are kept, from 1 to 10,000.",
+            ),
+        ],
+        answers: &[Answers {
+            status: 200,
+            when: "What becomes of them, each with the cursor after it as its `id`.",
+            content: Content::Feed(form::<LifeEvent>),
+        }],
+        ..get("/api/v1/life/stream", "followLife", TreeOp::LifeStream)
+    },
+    Route {
+        summary: "One actor",
+        description: "The actor at a path of the tree, such as `/api/v1/actors/agents/reviewer`: its row, its children, its last failures and turns, and of an entity what is recorded. What is secret is left out. When several nodes have an actor there, `node` says which is meant.",
+        query: &[ONE_NODE],
+        answers: &[Answers {
+            status: 200,
+            when: "The actor.",
+            content: Content::Json(form::<ActorView>),
+        }],
+        problems: &[404, 409],
+        ..get("/api/v1/actors/{path}", "actor", TreeOp::Actor)
+    },
+    Route {
+        summary: "Restart an actor",
+        description: "A task, an agent or a hold ends what its actor does and begins again from what is recorded; what runs below `/system` is begun again by its supervisor.",
+        ..act(
+            "/api/v1/actors/{path}/restart",
+            "restartActor",
+            ActorAction::Restart,
+        )
+    },
+    Route {
+        summary: "Stop an actor",
+        description: "Cancels a task with all that it runs; stops an agent.",
+        ..act("/api/v1/actors/{path}/stop", "stopActor", ActorAction::Stop)
+    },
+    Route {
+        summary: "Kill an actor",
+        description: "As a crash would: it ends in the middle of what it does and begins again.",
+        ..act("/api/v1/actors/{path}/kill", "killActor", ActorAction::Kill)
+    },
+    Route {
+        summary: "Pause an actor",
+        description: "Nothing more of the task starts, or the agent takes nothing new, until it is resumed.",
+        ..act(
+            "/api/v1/actors/{path}/pause",
+            "pauseActor",
+            ActorAction::Pause,
+        )
+    },
+    Route {
+        summary: "Resume an actor",
+        description: "A paused task or agent goes on.",
+        ..act(
+            "/api/v1/actors/{path}/resume",
+            "resumeActor",
+            ActorAction::Resume,
+        )
+    },
+    Route {
+        summary: "Release a parked actor",
+        description: "A task, an agent or a hold that failed again and again is in service again.",
+        ..act(
+            "/api/v1/actors/{path}/release",
+            "releaseActor",
+            ActorAction::Release,
+        )
+    },
+];

@@ -1,0 +1,107 @@
+//! Handlers of the tree of actors.
+
+use protocol::{
+    api::{ActionRequest, DiffQuery, LifeQuery, TreeQuery},
+    time::Timestamp,
+};
+
+use super::{
+    answer::Answer, body, live, problem::Refused, request::Call, shared::Shared, table::TreeOp,
+};
+
+/// Rows of the longest page.
+const LARGEST_PAGE: u32 = 10_000;
+
+pub(super) async fn handle(
+    operation: TreeOp,
+    shared: &Shared,
+    call: &Call,
+    bytes: &[u8],
+) -> Result<Answer, Refused> {
+    let orchestrator = &shared.orchestrator;
+    let (caller, query) = (call.caller()?, &call.query);
+    let text = |name: &str| query.text(name).map(str::to_owned);
+    // All that is asked of a page stands in its query.
+    let wrong = |rejection| Refused::from(rejection).in_query();
+    match operation {
+        TreeOp::Show => {
+            let asked = TreeQuery {
+                path: text("path"),
+                depth: query.get("depth")?,
+                node: text("node"),
+                at: moment(call, "at")?,
+                after: text("after"),
+                limit: limit(call)?,
+            };
+            let tree = orchestrator.tree(caller, &asked).await;
+            Answer::json(&tree.map_err(wrong)?)
+        }
+        TreeOp::Diff => {
+            let asked = DiffQuery {
+                path: text("path"),
+                node: text("node"),
+                from: moment(call, "from")?,
+                to: moment(call, "to")?,
+            };
+            let diff = orchestrator.tree_diff(caller, &asked).await;
+            Answer::json(&diff.map_err(wrong)?)
+        }
+        TreeOp::Stream => {
+            let feed = orchestrator.follow_tree(caller, query.text("path"), cursor(call));
+            Ok(live::feed(shared, "delta", feed.map_err(wrong)?))
+        }
+        TreeOp::Actor => {
+            let (path, node) = (call.part(0)?, query.text("node"));
+            let actor = orchestrator.actor(caller, path, node).await;
+            Answer::json(&actor.map_err(wrong)?)
+        }
+        TreeOp::Act(action) => {
+            let ActionRequest { reason } = body::parse_or_default(bytes)?;
+            let (path, node) = (call.part(0)?, query.text("node"));
+            let done = orchestrator.act_on_actor(caller, path, node, action, reason);
+            Answer::json(&done.await?)
+        }
+        TreeOp::Life => {
+            let asked = LifeQuery {
+                path: text("path"),
+                kind: text("kind"),
+                node: text("node"),
+                from: moment(call, "from")?,
+                to: moment(call, "to")?,
+                limit: limit(call)?,
+            };
+            let life = orchestrator.life(caller, &asked).await;
+            Answer::json(&life.map_err(wrong)?)
+        }
+        TreeOp::LifeStream => {
+            let asked = LifeQuery {
+                path: text("path"),
+                kind: text("kind"),
+                from: moment(call, "from")?,
+                limit: limit(call)?,
+                ..LifeQuery::default()
+            };
+            let feed = orchestrator.follow_life(caller, &asked, cursor(call));
+            Ok(live::feed(shared, "life", feed.await.map_err(wrong)?))
+        }
+    }
+}
+
+/// Where a client was cut off.
+fn cursor(call: &Call) -> Option<&str> {
+    call.header("last-event-id").filter(|id| !id.is_empty())
+}
+
+fn moment(call: &Call, name: &str) -> Result<Option<Timestamp>, Refused> {
+    call.query.get(name)
+}
+
+fn limit(call: &Call) -> Result<Option<u32>, Refused> {
+    match call.query.get::<u32>("limit")? {
+        Some(limit) if !(1..=LARGEST_PAGE).contains(&limit) => Err(Refused::bad(
+            "limit",
+            format!("{limit} is not between 1 and {LARGEST_PAGE}"),
+        )),
+        limit => Ok(limit),
+    }
+}
