@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use protocol::{access::DEFAULT_TENANT, entity::EntityKind, id::NodeId, member::NodeRole};
 use runtime::{
+    chronicle::StoreArchive,
     clock::{Clock, Dice},
     entity::Host,
     journal::Journal,
@@ -23,6 +24,7 @@ use crate::{
     allocator::{self, Allocator},
     ask::{self, Asks, Callers},
     cluster::{Part, Roll, Surroundings},
+    history,
     hold::{self, Holds},
     host::{self, Hosts, Worker},
     orchestrator::{admission::Admission, tracker::task_tracker},
@@ -133,9 +135,10 @@ impl Orchestrator {
         services.holds.look().await?;
         // Heard from the first moment on; nobody asks before the network is there.
         serve(&services);
+        history::serve(&*services.hosts.around.net, journal.store().clone());
         ask::serve(&services, &callers);
         let roll = part.as_ref().map(Part::roll);
-        let children = children(&services, &journal, part);
+        let children = children(&services, &journal, &tree, part);
         let root = Supervisor::start(&tree, "/", Spec::root(), children, None)
             .await
             .map_err(|error| {
@@ -357,17 +360,33 @@ async fn open_tasks(store: &store::Shared) -> Result<u64, store::Error> {
 }
 
 /// The tree below the root: who serves comes before who is served.
-fn children(services: &Services, journal: &Journal, part: Option<Part>) -> Vec<ChildSpec> {
+fn children(
+    services: &Services,
+    journal: &Journal,
+    tree: &Tree,
+    part: Option<Part>,
+) -> Vec<ChildSpec> {
     let store = journal.store().clone();
     let clock = services.clock.clone();
     let mut system = Vec::new();
+    let (me, past) = (journal.owner(), &services.config.history);
+    let archive = StoreArchive::new(store.clone(), past.into());
+    let writers = history::children(tree, (me, &services.node), past, Arc::new(archive));
+    let membership = part.as_ref().map(|part| part.membership.clone());
     if let Some(part) = part {
         system.push(part.keeper());
         let moves = moves(services, &part);
         system.extend(part.children);
         system.push(placer(part.holdings, part.membership, store.clone(), moves));
     }
+    system.extend(writers);
     system.extend([
+        history::losses(
+            store.clone(),
+            clock.clone(),
+            services.hosts.around.cluster.clone(),
+            membership,
+        ),
         reminders(
             store.clone(),
             journal.holdings().clone(),
