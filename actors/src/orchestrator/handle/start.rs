@@ -10,7 +10,7 @@ use runtime::{
     journal::Journal,
     membership,
     outbox::{Carrier, couriers},
-    placement::{Holdings, Moves, placer},
+    placement::{Arrival, Holdings, Moves, placer},
     projection::projector,
     reminder::{Wake, reminders},
     store::{self, Writer},
@@ -246,8 +246,8 @@ impl Own {
     /// Agents first: what tasks were running on them is looked up there.
     async fn recover(&self) -> Result<(), store::Error> {
         let scope = self.journal.holdings().scope();
-        let agents = self.services.agents.recover(&scope, None).await?;
-        let tasks = self.services.tasks.recover(&scope, None).await?;
+        let agents = self.services.agents.recover(&scope, Arrival::Own).await?;
+        let tasks = self.services.tasks.recover(&scope, Arrival::Own).await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
@@ -415,12 +415,12 @@ fn moves(services: &Services, part: &Part) -> Moves {
     let (coming, going, mesh) = (services.clone(), services.clone(), part.mesh.clone());
     let heard = part.mesh.clone();
     Moves {
-        recover: Arc::new(move |scope, since| {
+        recover: Arc::new(move |scope, arrival| {
             let services = coming.clone();
             Box::pin(async move {
                 for recovered in [
-                    services.agents.recover(&scope, since).await,
-                    services.tasks.recover(&scope, since).await,
+                    services.agents.recover(&scope, arrival).await,
+                    services.tasks.recover(&scope, arrival).await,
                 ] {
                     if let Err(error) = recovered {
                         tracing::error!(%error, "unfinished work was not recovered yet");
