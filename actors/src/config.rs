@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use protocol::{allocation::Weights, time::Span};
+use runtime::chronicle::Retention;
 use serde::{Deserialize, Serialize};
 
 const fn seconds(number: u64) -> Span {
@@ -25,6 +26,37 @@ pub struct Config {
     pub command: Command,
     /// `[egress]`
     pub egress: Egress,
+    /// `[history]`
+    pub history: History,
+}
+
+/// `[history]`: how much of the past of the supervision trees is kept, of all nodes together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct History {
+    /// Bytes in the store; the oldest go first.
+    pub max_bytes: u64,
+    /// What is older is dropped.
+    pub max_age: Span,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        let Retention { max_bytes, max_age } = Retention::default();
+        Self {
+            max_bytes,
+            max_age: Span(max_age),
+        }
+    }
+}
+
+impl From<&History> for Retention {
+    fn from(history: &History) -> Self {
+        Self {
+            max_bytes: history.max_bytes,
+            max_age: history.max_age.0,
+        }
+    }
 }
 
 /// `[tasks]`: limits of tasks and their steps.

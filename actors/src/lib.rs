@@ -8,6 +8,7 @@ pub mod allocator;
 pub mod ask;
 pub mod cluster;
 pub mod config;
+mod history;
 pub mod hold;
 pub mod host;
 pub mod metrics;

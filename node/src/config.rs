@@ -57,6 +57,8 @@ pub struct Config {
     pub command: actors::config::Command,
     /// `[egress]`
     pub egress: actors::config::Egress,
+    /// `[history]`
+    pub history: actors::config::History,
 }
 
 impl Config {
@@ -70,6 +72,7 @@ impl Config {
             allocator: self.allocator.clone(),
             command: self.command.clone(),
             egress: self.egress.clone(),
+            history: self.history.clone(),
         }
     }
 }

@@ -60,6 +60,8 @@ impl Service {
     pub const ASK: Self = Self(9);
     /// What operators hold, for the nodes whose tasks are to act on it.
     pub const HOLD: Self = Self(10);
+    /// The past of nodes that have no store, for those that keep it.
+    pub const HISTORY: Self = Self(11);
 }
 
 #[cfg(test)]

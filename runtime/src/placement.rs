@@ -10,6 +10,6 @@ pub mod lease;
 pub mod plan;
 pub mod rendezvous;
 
-pub use actor::{Evict, Moves, placer};
+pub use actor::{Arrival, Evict, Moves, placer};
 pub use handle::Holdings;
 pub use lease::Timing;

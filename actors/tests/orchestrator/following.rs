@@ -156,3 +156,56 @@ async fn turns_of_lives_are_told_as_they_are_asked_for() {
     let refused = within(nodes.c.follow_life(&nodes.admin, &wrong, None)).await;
     assert!(refused.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_of_lives_is_listed_and_comes_first_for_who_follows_from_then_on() {
+    let nodes = Nodes::start().await;
+    let guard = nodes.b.actors().enter("/x/1", "tool");
+    let began = nodes.b.actors().clock().now();
+    guard.failed("first");
+    let query = LifeQuery {
+        path: Some("/x/*".to_owned()),
+        kind: Some("failed,tool".to_owned()),
+        from: Some(began),
+        ..LifeQuery::default()
+    };
+    let kept = async {
+        loop {
+            let page = nodes.c.life(&nodes.admin, &query).await.unwrap();
+            if let Some(event) = page.items.first() {
+                assert_eq!(page.total, Some(1));
+                return event.clone();
+            }
+            tokio::time::advance(SOON / 4).await;
+        }
+    };
+    let event = within(kept).await;
+    assert_eq!(
+        (event.node.as_str(), event.reason.as_deref()),
+        ("b", Some("first"))
+    );
+    guard.failed("second");
+    let feed = nodes.c.follow_life(&nodes.admin, &query, None);
+    let mut feed = within(feed).await.unwrap();
+    let first = next(&mut feed).await;
+    assert_eq!((first.cursor.as_str(), &first.what), ("", &event));
+    let second = next(&mut feed).await;
+    assert_eq!(second.what.reason.as_deref(), Some("second"));
+    guard.failed("third");
+    let third = next(&mut feed).await;
+    assert_eq!(third.what.reason.as_deref(), Some("third"));
+    assert!(third.cursor.contains("b="), "{third:?}");
+    let last = LifeQuery {
+        limit: Some(1),
+        to: Some(nodes.b.actors().clock().now()),
+        ..query
+    };
+    let page = within(nodes.c.life(&nodes.admin, &last)).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+    let node = LifeQuery {
+        node: Some("a".to_owned()),
+        ..last
+    };
+    let page = within(nodes.c.life(&nodes.admin, &node)).await.unwrap();
+    assert_eq!(page.items, []);
+}

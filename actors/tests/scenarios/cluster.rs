@@ -2,6 +2,7 @@
 
 mod asks;
 mod board;
+mod history;
 mod homes;
 mod large;
 mod stopping;

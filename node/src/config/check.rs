@@ -161,6 +161,16 @@ impl Config {
             "must not be longer than health.interval, or checks would overtake each other",
         );
         require(
+            self.history.max_bytes >= 1 << 20,
+            "history.max_bytes",
+            "must be at least 1048576",
+        );
+        require(
+            self.history.max_age.0 >= Duration::from_secs(60),
+            "history.max_age",
+            "must be at least 1m",
+        );
+        require(
             !self.egress.ports.contains(&0),
             "egress.ports",
             "0 is not a port",

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     journal::{self, Journal, Journaled},
+    placement::Arrival,
     supervision::{Address, Message},
 };
 
@@ -190,7 +191,7 @@ impl<E: Entity> Actor for HostActor<E> {
             let host = Host::from(self.inner.clone());
             tokio::spawn(async move {
                 let scope = host.journal().holdings().scope();
-                if let Err(error) = host.recover(&scope, None).await {
+                if let Err(error) = host.recover(&scope, Arrival::Own).await {
                     tracing::error!(kind = %E::KIND, %error, "unfinished work was not recovered");
                 }
             });

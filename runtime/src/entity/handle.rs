@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use dashmap::{DashMap, Entry};
+use dashmap::{DashMap, DashSet, Entry};
 use protocol::entity::EntityId;
 use ractor::{ActorCell, ActorId};
 use tokio::sync::watch;
@@ -84,6 +84,8 @@ pub(super) struct Inner<E: Entity> {
     slots: DashMap<EntityId, Slot<E>>,
     /// The rows of the tree: they stay while an entity comes back after a failure.
     places: DashMap<EntityId, Arc<Guard>>,
+    /// Recovered because their shards were taken, and not yet in memory.
+    arriving: DashSet<EntityId>,
     /// Being sent away politely; killed when that takes too long.
     leaving: DashMap<EntityId, ActorCell>,
     supervisor: RwLock<Option<ActorCell>>,
@@ -132,6 +134,7 @@ impl<E: Entity> Host<E> {
             tree,
             slots: DashMap::new(),
             places: DashMap::new(),
+            arriving: DashSet::new(),
             leaving: DashMap::new(),
             supervisor: RwLock::new(None),
         }))
@@ -181,7 +184,7 @@ impl<E: Entity> Host<E> {
     ) -> Result<(), TellError> {
         self.owned(id)?;
         let name = seed.name.clone();
-        let address = self.spawn(id, name.as_deref(), Some(seed)).await;
+        let address = self.spawn(id, name.as_deref(), Some(seed), None).await;
         if address.is_err() {
             self.0.gone(id);
         }

@@ -43,14 +43,25 @@ pub enum Evict {
     AtOnce,
 }
 
+/// Why a node looks for streams with unfinished work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// They are its own: it starts, or it may act again.
+    Own,
+    /// Their shards were taken.
+    Taken {
+        /// The last sign of life of their owner before, a moment of the boot clock.
+        since: Option<Duration>,
+    },
+}
+
 type Done<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What happens to the entities of shards that come and go.
 #[derive(Clone)]
 pub struct Moves {
-    /// Activates streams with unfinished work and answers whether it could; `since` is the last sign of
-    /// life of their owner before.
-    pub recover: Arc<dyn Fn(store::Scope, Option<Duration>) -> Done<bool> + Send + Sync>,
+    /// Activates streams with unfinished work and answers whether it could.
+    pub recover: Arc<dyn Fn(store::Scope, Arrival) -> Done<bool> + Send + Sync>,
     /// Takes entities out of memory; answers when they are gone.
     pub evict: Arc<dyn Fn(store::Scope, Evict) -> Done<()> + Send + Sync>,
     /// Tells other nodes that it is worth looking at the store.
@@ -127,6 +138,8 @@ struct State {
     leaving: BTreeSet<Shard>,
     /// How this node stood at the last news.
     stood: Option<Standing>,
+    /// By which names others were seen to own shards last.
+    owners: BTreeMap<Shard, Arc<str>>,
     /// When it last had forgotten what ended long ago.
     pruned: Option<Duration>,
     _news: Option<AbortOnDropHandle<()>>,
@@ -177,7 +190,7 @@ impl Actor for Placer {
             Notice::News => self.look(&myself, state),
             Notice::Taken(outcome) => {
                 state.taking = false;
-                self.taken(outcome);
+                self.taken(state, outcome);
             }
             Notice::Evicted(shards) => self.give_back(&myself, shards),
             Notice::GivenBack(shards, outcome) => {
@@ -201,9 +214,10 @@ impl Placer {
         }
         if matches!(stood, Some(Standing::Fenced)) && !self.holdings.held().is_empty() {
             tracing::info!("the lease runs again; entities come back");
-            self.recover(self.holdings.scope(), None);
+            self.recover(self.holdings.scope(), Arrival::Own);
         }
         let roster = self.membership.roster();
+        self.remember_owners(&roster, state);
         let takeover = if self.membership.is_steady() {
             Takeover::Allowed
         } else {
@@ -215,6 +229,27 @@ impl Placer {
         self.carry_out(myself, state, plan);
         let owned = u32::try_from(self.holdings.held().len()).unwrap_or(u32::MAX);
         ::metrics::gauge!(metrics::SHARDS).set(f64::from(owned));
+    }
+
+    /// Who gives a shard back is told by no later roster.
+    fn remember_owners(&self, roster: &Roster, state: &mut State) {
+        let own = &self.membership.me().name;
+        for (number, row) in (0..).zip(roster.shards()) {
+            let owner = row.owner.and_then(|owner| roster.member(owner));
+            let Some(name) = owner.map(|row| &row.member.name) else {
+                continue;
+            };
+            if name == own {
+                // Its own, or of its life before: nothing moves.
+                state.owners.remove(&Shard(number));
+            } else if state
+                .owners
+                .get(&Shard(number))
+                .is_none_or(|it| **it != **name)
+            {
+                state.owners.insert(Shard(number), name.as_str().into());
+            }
+        }
     }
 
     /// Lets the store forget what ended long ago. Every control node does; the first finds it.
@@ -290,13 +325,18 @@ impl Placer {
         tokio::spawn((self.moves.evict)(scope.clone(), Evict::AtOnce));
     }
 
-    fn recover(&self, scope: store::Scope, since: Option<Duration>) {
+    fn recover(&self, scope: store::Scope, arrival: Arrival) {
+        // Who is found only then waited for the store, not for this node.
+        let late = match arrival {
+            Arrival::Own => Arrival::Own,
+            Arrival::Taken { .. } => Arrival::Taken { since: None },
+        };
         let (recover, fence) = (self.moves.recover.clone(), self.holdings.fence().clone());
         tokio::spawn(async move {
             // Shards that were given away meanwhile hold nothing that this node may activate.
-            for (after, since) in [(Duration::ZERO, since), (SETTLED, None)] {
+            for (after, arrival) in [(Duration::ZERO, arrival), (SETTLED, late)] {
                 tokio::time::sleep(after).await;
-                while !recover(scope.clone(), since).await && fence.holds() {
+                while !recover(scope.clone(), arrival).await && fence.holds() {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -315,12 +355,13 @@ impl Placer {
         });
     }
 
-    fn taken(&self, outcome: Result<Option<(Epoch, Vec<Shard>)>, store::Error>) {
+    fn taken(&self, state: &mut State, outcome: Result<Option<(Epoch, Vec<Shard>)>, store::Error>) {
         match outcome {
             Ok(Some((epoch, shards))) => {
                 let roster = self.membership.roster();
                 let (me, ttl) = (self.membership.node(), self.membership.timing().ttl);
                 for shard in &shards {
+                    self.holdings.came_from(*shard, state.owners.remove(shard));
                     self.holdings.hold(*shard, epoch);
                 }
                 tracing::info!(shards = shards.len(), %epoch, "shards were taken");
@@ -334,7 +375,7 @@ impl Placer {
                     let age = sign.map(|sign| roster.survey().at.since(sign));
                     let age = age.map(|age| age.min(silent.unwrap_or(age)));
                     let since = age.map(|age| self.boot().saturating_sub(age));
-                    self.recover(self.scope(&of), since);
+                    self.recover(self.scope(&of), Arrival::Taken { since });
                 }
                 self.membership.hurry();
             }

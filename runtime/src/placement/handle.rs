@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -24,6 +24,8 @@ struct Inner {
     fence: Fence,
     /// By shard: the epoch, 0 for none, with [`LEAVING`].
     shards: Box<[AtomicU64]>,
+    /// By shard: the name of the node that owned it before, if that was another.
+    origins: RwLock<BTreeMap<Shard, Arc<str>>>,
 }
 
 impl Holdings {
@@ -31,7 +33,11 @@ impl Holdings {
     #[must_use]
     pub fn none(count: u16, fence: Fence) -> Self {
         let shards = (0..count).map(|_| AtomicU64::new(0)).collect();
-        Self(Arc::new(Inner { fence, shards }))
+        Self(Arc::new(Inner {
+            fence,
+            shards,
+            origins: RwLock::default(),
+        }))
     }
 
     /// Everything, for good: the store has no other owner.
@@ -109,6 +115,30 @@ impl Holdings {
     /// A shard was taken.
     pub fn hold(&self, shard: Shard, epoch: Epoch) {
         self.set(shard, epoch.to_i64().cast_unsigned());
+    }
+
+    /// A shard that is about to be held was owned by another node, if it was.
+    pub fn came_from(&self, shard: Shard, name: Option<Arc<str>>) {
+        let mut origins = self
+            .0
+            .origins
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match name {
+            Some(name) => origins.insert(shard, name),
+            None => origins.remove(&shard),
+        };
+    }
+
+    /// On which node an entity was before its shard was taken here, if that is known.
+    #[must_use]
+    pub fn origin(&self, entity: EntityId) -> Option<Arc<str>> {
+        let origins = self
+            .0
+            .origins
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        origins.get(&self.shard(entity)).cloned()
     }
 
     /// A shard's entities are being put away.

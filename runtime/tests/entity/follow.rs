@@ -138,7 +138,10 @@ async fn a_view_counts_each_record_once_across_restarts_and_its_rebuild_is_byte_
         }
         process
             .host
-            .recover(&runtime::store::Scope::All, None)
+            .recover(
+                &runtime::store::Scope::All,
+                runtime::placement::Arrival::Own,
+            )
             .await
             .unwrap();
         for number in 0..50 {

@@ -108,7 +108,10 @@ async fn a_stream_that_cannot_be_replayed_is_parked_and_its_neighbours_live() {
     let process = Process::start(&store).await;
     process
         .host
-        .recover(&runtime::store::Scope::All, None)
+        .recover(
+            &runtime::store::Scope::All,
+            runtime::placement::Arrival::Own,
+        )
         .await
         .unwrap();
     assert_eq!(process.read(id(2)).await.added, [7]);
@@ -132,7 +135,11 @@ async fn a_stream_that_a_newer_build_wrote_waits_for_such_a_node() {
     conformance::alone(&store, newer).await.unwrap().unwrap();
     let process = Process::start(&store).await;
     let scope = Scope::All;
-    process.host.recover(&scope, None).await.unwrap();
+    process
+        .host
+        .recover(&scope, runtime::placement::Arrival::Own)
+        .await
+        .unwrap();
     // It fails as often as others that are parked, and is not: a newer node needs no operator.
     for _ in 0..1200 {
         tokio::time::advance(Duration::from_millis(100)).await;
@@ -161,7 +168,10 @@ async fn a_start_activates_what_is_open_and_nothing_else() {
     assert_eq!(
         process
             .host
-            .recover(&runtime::store::Scope::All, None)
+            .recover(
+                &runtime::store::Scope::All,
+                runtime::placement::Arrival::Own
+            )
             .await
             .unwrap(),
         3
@@ -179,7 +189,10 @@ async fn an_owner_that_was_deposed_writes_nothing_more() {
     let process = Process::start(&store).await;
     process
         .host
-        .recover(&runtime::store::Scope::All, None)
+        .recover(
+            &runtime::store::Scope::All,
+            runtime::placement::Arrival::Own,
+        )
         .await
         .unwrap();
     let refused = before.host.ask(id(1), |to| Message::Add(2, to)).await;

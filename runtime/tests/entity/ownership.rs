@@ -13,7 +13,7 @@ use protocol::{
     time::Timestamp,
 };
 use runtime::{
-    clock::{Clock, TestClock},
+    clock::TestClock,
     entity::{Host, Seed, TellError},
     journal::Journal,
     membership::{Fence, Membership, Registrar, Roster, Standing, StoreRegistrar, membership},
@@ -70,6 +70,8 @@ struct Node {
     membership: Membership,
     shares: Shares,
     root: SupervisorRef,
+    /// The entities alone.
+    tree: Tree,
 }
 
 impl Node {
@@ -95,7 +97,8 @@ impl Node {
         let node = me.node;
         let holdings = Holdings::none(SHARDS, fence.clone());
         let own = Membership::new(me, Roster::empty(SHARDS), timing, clock.clone(), fence);
-        let (host, shares, journal) = Self::entities(&store, clock, node, &holdings);
+        let entities = Tree::new(own.me().name.clone(), clock);
+        let (host, shares, journal) = Self::entities(&store, &entities, node, &holdings);
         let moves = moves(&host);
         let children = vec![
             host.supervisor(),
@@ -113,23 +116,24 @@ impl Node {
             membership: own,
             shares,
             root,
+            tree: entities,
         }
     }
 
     fn entities(
         store: &Shared,
-        clock: Clock,
+        tree: &Tree,
         node: NodeId,
         holdings: &Holdings,
     ) -> (Host<Counter>, Shares, Journal) {
         let journal = Journal::new(
             store.clone(),
             Writer::start(store.clone()),
-            clock.clone(),
+            tree.clock().clone(),
             node,
             holdings.clone(),
         );
-        let host = Host::new(Tree::new("here", clock), journal.clone());
+        let host = Host::new(tree.clone(), journal.clone());
         let shares = Shares::default();
         host.provide(shares.clone());
         (host, shares, journal)
@@ -151,6 +155,12 @@ impl Node {
         Ok(())
     }
 
+    /// On which nodes the entities in memory here were before.
+    fn origins(&self) -> Vec<Option<String>> {
+        let rows = self.tree.snapshot("/", None).nodes.into_iter();
+        rows.map(|row| row.restored_from).collect()
+    }
+
     /// As a crash would: nobody is told.
     fn kill(&self) {
         if let Some(cell) = self.root.cell() {
@@ -162,9 +172,9 @@ impl Node {
 fn moves(host: &Host<Counter>) -> Moves {
     let (recovering, evicting) = (host.clone(), host.clone());
     Moves {
-        recover: Arc::new(move |scope, since| {
+        recover: Arc::new(move |scope, arrival| {
             let host = recovering.clone();
-            Box::pin(async move { host.recover(&scope, since).await.is_ok() })
+            Box::pin(async move { host.recover(&scope, arrival).await.is_ok() })
         }),
         evict: Arc::new(move |scope, how| {
             let host = evicting.clone();
@@ -244,6 +254,8 @@ async fn what_a_killed_node_owned_goes_on_elsewhere_within_its_lease() {
     assert_eq!(second.holdings.held().len(), usize::from(SHARDS));
     // All counters are open, so they come back without being asked.
     assert_eq!(second.shares.recovered.load(Ordering::SeqCst), owned);
+    let moved = second.origins().into_iter().flatten();
+    assert_eq!(moved.collect::<Vec<_>>(), vec!["n1"; owned]);
     for number in 0..u128::from(SHARDS) {
         assert_eq!(second.add(id(number), 1).await.unwrap(), Some(6));
     }
@@ -264,7 +276,7 @@ async fn what_its_former_owner_made_in_the_last_moment_is_found_later() {
     // A statement that was under way commits after the new owner looked.
     let (elsewhere, _shares, _) = Node::entities(
         &cluster.store,
-        cluster.hands.clock(),
+        &Tree::new("elsewhere", cluster.hands.clock()),
         second.me,
         &second.holdings,
     );
@@ -315,6 +327,7 @@ async fn a_draining_node_hands_everything_over_without_waiting_for_its_lease() {
         let there = owner(&[&first, &second], id(number));
         there.make(id(number), 5).await.unwrap();
     }
+    let owned = shares(&[&first, &second])[0];
     let store = cluster.store.clone();
     store
         .set_state(first.me, MemberState::Draining)
@@ -322,6 +335,8 @@ async fn a_draining_node_hands_everything_over_without_waiting_for_its_lease() {
         .unwrap();
     cluster.pass(Duration::from_secs(5)).await;
     assert_eq!(shares(&[&first, &second]), [0, usize::from(SHARDS)]);
+    let moved = second.origins().into_iter().flatten();
+    assert_eq!(moved.collect::<Vec<_>>(), vec!["n1"; owned]);
     assert_eq!(first.membership.standing(), Standing::Member);
     for number in 0..u128::from(SHARDS) {
         assert_eq!(second.add(id(number), 1).await.unwrap(), Some(6));

@@ -24,6 +24,7 @@ use crate::{
     adapter::{self, Adapter, Doors},
     allocator::{NodeLoad, disk_used},
     cluster::Surroundings,
+    history::{self, Afar},
     host::{Hosts, Ledger, Parts, actor},
 };
 
@@ -76,6 +77,7 @@ impl Worker {
         adapter::command::sweep(&setup.data_dir);
         let (ledger, unsent) = Ledger::open(&setup.data_dir)?;
         let tree = Tree::new(&*around.me.name, clock.clone());
+        let history = setup.config.history.clone();
         let hosts = Hosts::new(Parts {
             doors: Doors::fenced(
                 &setup.config,
@@ -90,7 +92,12 @@ impl Worker {
             ledger: Some(ledger),
         });
         let spec = Spec::infrastructure(Strategy::OneForOne);
-        let (system, _) = branch("system", spec, setup.children);
+        let around = &hosts.around;
+        let archive = Afar::new(around.cluster.clone(), around.net.clone());
+        let me = (around.me.node, &*around.me.name);
+        let mut system = setup.children;
+        system.extend(history::children(&tree, me, &history, Arc::new(archive)));
+        let (system, _) = branch("system", spec, system);
         let children = vec![system, actor::hosts(&hosts, "agents")];
         let root = Supervisor::start(&tree, "/", Spec::root(), children, None)
             .await

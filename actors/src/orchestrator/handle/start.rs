@@ -4,12 +4,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use protocol::{access::DEFAULT_TENANT, entity::EntityKind, id::NodeId, member::NodeRole};
 use runtime::{
+    chronicle::StoreArchive,
     clock::{Clock, Dice},
     entity::Host,
     journal::Journal,
     membership,
     outbox::{Carrier, couriers},
-    placement::{Holdings, Moves, placer},
+    placement::{Arrival, Holdings, Moves, placer},
     projection::projector,
     reminder::{Wake, reminders},
     store::{self, Writer},
@@ -23,6 +24,7 @@ use crate::{
     allocator::{self, Allocator},
     ask::{self, Asks, Callers},
     cluster::{Part, Roll, Surroundings},
+    history,
     hold::{self, Holds},
     host::{self, Hosts, Worker},
     orchestrator::{admission::Admission, tracker::task_tracker},
@@ -133,9 +135,10 @@ impl Orchestrator {
         services.holds.look().await?;
         // Heard from the first moment on; nobody asks before the network is there.
         serve(&services);
+        history::serve(&*services.hosts.around.net, journal.store().clone());
         ask::serve(&services, &callers);
         let roll = part.as_ref().map(Part::roll);
-        let children = children(&services, &journal, part);
+        let children = children(&services, &journal, &tree, part);
         let root = Supervisor::start(&tree, "/", Spec::root(), children, None)
             .await
             .map_err(|error| {
@@ -245,8 +248,8 @@ impl Own {
     /// Agents first: what tasks were running on them is looked up there.
     async fn recover(&self) -> Result<(), store::Error> {
         let scope = self.journal.holdings().scope();
-        let agents = self.services.agents.recover(&scope, None).await?;
-        let tasks = self.services.tasks.recover(&scope, None).await?;
+        let agents = self.services.agents.recover(&scope, Arrival::Own).await?;
+        let tasks = self.services.tasks.recover(&scope, Arrival::Own).await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
@@ -359,17 +362,33 @@ async fn open_tasks(store: &store::Shared) -> Result<u64, store::Error> {
 }
 
 /// The tree below the root: who serves comes before who is served.
-fn children(services: &Services, journal: &Journal, part: Option<Part>) -> Vec<ChildSpec> {
+fn children(
+    services: &Services,
+    journal: &Journal,
+    tree: &Tree,
+    part: Option<Part>,
+) -> Vec<ChildSpec> {
     let store = journal.store().clone();
     let clock = services.clock.clone();
     let mut system = Vec::new();
+    let (me, past) = (journal.owner(), &services.config.history);
+    let archive = StoreArchive::new(store.clone(), past.into());
+    let writers = history::children(tree, (me, &services.node), past, Arc::new(archive));
+    let membership = part.as_ref().map(|part| part.membership.clone());
     if let Some(part) = part {
         system.push(part.keeper());
         let moves = moves(services, &part);
         system.extend(part.children);
         system.push(placer(part.holdings, part.membership, store.clone(), moves));
     }
+    system.extend(writers);
     system.extend([
+        history::losses(
+            store.clone(),
+            clock.clone(),
+            services.hosts.around.cluster.clone(),
+            membership,
+        ),
         reminders(
             store.clone(),
             journal.holdings().clone(),
@@ -398,12 +417,12 @@ fn moves(services: &Services, part: &Part) -> Moves {
     let (coming, going, mesh) = (services.clone(), services.clone(), part.mesh.clone());
     let heard = part.mesh.clone();
     Moves {
-        recover: Arc::new(move |scope, since| {
+        recover: Arc::new(move |scope, arrival| {
             let services = coming.clone();
             Box::pin(async move {
                 for recovered in [
-                    services.agents.recover(&scope, since).await,
-                    services.tasks.recover(&scope, since).await,
+                    services.agents.recover(&scope, arrival).await,
+                    services.tasks.recover(&scope, arrival).await,
                 ] {
                     if let Err(error) = recovered {
                         tracing::error!(%error, "unfinished work was not recovered yet");

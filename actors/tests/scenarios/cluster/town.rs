@@ -28,7 +28,7 @@ use runtime::{
     clock::Clock,
     cluster::{Fault, Peer},
     membership::Fence,
-    store::{EventLog, Memory},
+    store::{self, EventLog, Memory},
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -358,6 +358,11 @@ impl Town {
         within(cancelled).await.unwrap();
     }
 
+    /// What all control nodes keep together.
+    pub(crate) fn store(&self) -> store::Shared {
+        self.map.memory.clone()
+    }
+
     /// What the task's stream holds.
     pub(crate) async fn events(&self, id: TaskId) -> Vec<Value> {
         let records = self.map.memory.read(id.into(), 0, 1000).await.unwrap();
@@ -376,6 +381,16 @@ impl Town {
         what: &Value,
     ) -> Result<Vec<u8>, Fault> {
         let payload = serde_json::to_vec(what).unwrap();
+        self.ask_in_bytes(from, to, service, payload).await
+    }
+
+    pub(crate) async fn ask_in_bytes(
+        &self,
+        from: NodeId,
+        to: &str,
+        service: Service,
+        payload: Vec<u8>,
+    ) -> Result<Vec<u8>, Fault> {
         let socket = self.board.socket(from);
         let within = Duration::from_secs(1);
         socket.ask(self[to].id, service, payload, within).await

@@ -1,6 +1,6 @@
 //! Entities that come into memory: because they are told something, or because they have work left.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use dashmap::Entry;
 use protocol::{entity::EntityId, epoch::Epoch};
@@ -13,17 +13,25 @@ use crate::{
         activation::Blame,
         actor::{EntityActor, HostMessage},
     },
-    metrics, store,
+    metrics,
+    placement::Arrival,
+    store,
     supervision::{self, Address, SpawnError},
 };
 
 /// Streams activated at once at start.
 const BATCH: u32 = 200;
 
+/// Whether an entity was this node's already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Standing,
+    New,
+}
+
 impl<E: Entity> Host<E> {
     /// Activates every stream of `scope` with unfinished work that is not in memory, oldest first;
     /// answers how many.
-    /// `since`, a moment of the boot clock, is the last sign of life of their owner before.
     ///
     /// # Errors
     ///
@@ -31,7 +39,7 @@ impl<E: Entity> Host<E> {
     pub async fn recover(
         &self,
         scope: &store::Scope,
-        since: Option<Duration>,
+        arrival: Arrival,
     ) -> Result<u64, store::Error> {
         let journal = &self.0.journal;
         let store = journal.store().clone();
@@ -43,12 +51,19 @@ impl<E: Entity> Host<E> {
             };
             after = Some(*last);
             ids.retain(|id| !self.0.slots.contains_key(id));
+            if let Arrival::Taken { .. } = arrival {
+                // Their rows say nothing of it once they are claimed.
+                for id in &ids {
+                    self.0.arriving.insert(*id);
+                }
+            }
             for (epoch, of) in self.by_epoch(&ids) {
                 store.claim(&of, epoch, journal.owner()).await?;
             }
             for id in ids {
                 self.revive(id).await;
-                if let Some(since) = since {
+                self.0.arriving.remove(&id);
+                if let Arrival::Taken { since: Some(since) } = arrival {
                     let span = journal.clock().boot().saturating_sub(since);
                     ::metrics::histogram!(metrics::RECOVERY_SECONDS).record(span);
                 }
@@ -150,23 +165,29 @@ impl<E: Entity> Host<E> {
             Some(row) => match row.parked {
                 Some(errors) => Err(TellError::Parked { id, errors }),
                 None => {
-                    self.claim(id, row.epoch).await?;
-                    self.spawn(id, row.summary.name.as_deref(), None).await
+                    let claimed = self.claim(id, row.epoch).await?;
+                    let arrives = self.0.arriving.remove(&id).is_some();
+                    let origin = match claimed {
+                        Claim::Standing if !arrives => None,
+                        Claim::Standing | Claim::New => self.0.journal.holdings().origin(id),
+                    };
+                    let name = row.summary.name.as_deref();
+                    self.spawn(id, name, None, origin.as_deref()).await
                 }
             },
         }
     }
 
     /// Makes sure that no earlier owner can append any more.
-    async fn claim(&self, id: EntityId, last: Epoch) -> Result<(), TellError> {
+    async fn claim(&self, id: EntityId, last: Epoch) -> Result<Claim, TellError> {
         let epoch = self.owned(id)?;
         if last == epoch {
-            return Ok(());
+            return Ok(Claim::Standing);
         }
         let journal = &self.0.journal;
         let claimed = journal.store().claim(&[id], epoch, journal.owner()).await;
         match claimed {
-            Ok(claimed) if claimed.contains(&id) => Ok(()),
+            Ok(claimed) if claimed.contains(&id) => Ok(Claim::New),
             // A later owner has it.
             Ok(_) => Err(TellError::Elsewhere(id)),
             Err(error) => Err(TellError::Activation {
@@ -182,6 +203,7 @@ impl<E: Entity> Host<E> {
         id: EntityId,
         name: Option<&str>,
         seed: Option<Seed>,
+        origin: Option<&str>,
     ) -> Result<Address<E::Message>, TellError> {
         let activation = |cause: String, blame| TellError::Activation { id, cause, blame };
         let supervisor = self.0.supervisor().ok_or_else(|| {
@@ -195,6 +217,9 @@ impl<E: Entity> Host<E> {
             address: address.clone(),
         };
         let (place, returns) = self.0.place(id, name);
+        if let Some(origin) = origin.filter(|_| !returns) {
+            place.moved_from(origin);
+        }
         let spawned = supervision::spawn_in(&place, &address, actor, seed, &supervisor).await;
         spawned.map_err(|error: SpawnError| {
             if !returns {
