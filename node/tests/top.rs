@@ -11,13 +11,14 @@
 mod program;
 
 use std::{
+    fs,
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use program::Program;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -116,11 +117,9 @@ impl Drop for Terminal<'_> {
 #[test]
 fn the_cluster_is_watched_searched_and_left_in_a_real_terminal() {
     let troupe = Program::new();
-    let _node = troupe.start();
-    let agent = r#"{"name": "sleeper", "agent_type": "command", "capabilities": ["sleep"],
-        "config": {"argv": ["sleep", "1000"]}}"#;
-    std::fs::write(troupe.folder().join("agent.json"), agent).unwrap();
-    troupe.ok(&["agent", "register", "agent.json"]);
+    let node = troupe.start();
+    let sleeper = ["sleeper", "--type", "command", "--", "sleep", "1000"];
+    troupe.ok(&[&["agent", "register"], &sleeper[..]].concat());
     troupe.ok(&["task", "create", "sleep", "--agent", "sleeper"]);
 
     let terminal = Terminal::open(&troupe);
@@ -140,10 +139,21 @@ fn the_cluster_is_watched_searched_and_left_in_a_real_terminal() {
         screen.contains("filter: sleeper_") && screen.contains("sleeper")
     });
     terminal.press(&["Enter", "End", "Enter"]);
-    terminal.until("its details are there", |screen| {
-        screen.contains("/agents/sleeper")
-            && screen.contains("handled")
-            && screen.contains("Esc back")
+    terminal.until("the details of its program are there", |screen| {
+        screen.contains("/agents/sleeper/task_") && screen.contains("kind        tool")
+    });
+    // Between the node and the program stands the program's runner.
+    let node = i32::try_from(node.child.id()).unwrap();
+    let runners = children(node).into_iter();
+    let programs: Vec<_> = runners
+        .flat_map(|runner| children(runner.as_raw_nonzero().get()))
+        .collect();
+    assert_eq!(programs.len(), 1);
+    for program in programs {
+        kill_process(program, Signal::KILL).unwrap();
+    }
+    terminal.until("the program's end is seen", |screen| {
+        screen.contains(":1 was not found")
     });
     terminal.press(&["Escape"]);
     terminal.until("the tree is there", |screen| {
@@ -158,4 +168,50 @@ fn the_cluster_is_watched_searched_and_left_in_a_real_terminal() {
     terminal.press(&["q"]);
     terminal.until("it left", |screen| screen.contains("left with 0"));
     terminal.is_as_before();
+}
+
+#[test]
+fn a_signal_and_control_c_leave_the_terminal_as_it_was() {
+    let troupe = Program::new();
+    let _node = troupe.start();
+    let terminal = Terminal::open(&troupe);
+    terminal.top();
+    let shell = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]);
+    let shell = shell.trim().parse().unwrap();
+    for program in children(shell) {
+        kill_process(program, Signal::TERM).unwrap();
+    }
+    terminal.until("it left", |screen| screen.contains("left with 130"));
+    terminal.is_as_before();
+
+    terminal.top();
+    terminal.press(&["C-c"]);
+    terminal.until("it left", |screen| screen.contains("left with 0"));
+    terminal.is_as_before();
+}
+
+#[test]
+fn without_a_terminal_or_a_node_it_says_what_helps() {
+    let troupe = Program::new();
+    troupe
+        .run(&["top"])
+        .fails(4, &["error: no node runs in", "help: "]);
+    let _node = troupe.start();
+    troupe
+        .run(&["top"])
+        .fails(2, &["needs a terminal", "help: ", "troupe tree --watch"]);
+}
+
+/// The processes that a process started, whichever of its threads did.
+fn children(parent: i32) -> Vec<Pid> {
+    let threads = fs::read_dir(format!("/proc/{parent}/task")).unwrap();
+    let lists = threads.flatten().map(|thread| {
+        // A thread may have ended since.
+        fs::read_to_string(thread.path().join("children")).unwrap_or_default()
+    });
+    let pids = lists.flat_map(|list| {
+        let pids = list.split_whitespace().map(|pid| pid.parse().unwrap());
+        pids.collect::<Vec<i32>>()
+    });
+    pids.filter_map(Pid::from_raw).collect()
 }

@@ -55,7 +55,7 @@ impl Events {
         }
         let mut lives = client.lives(&query);
         loop {
-            tell(&lives.next().await?, output)?;
+            tell(&lives.next_steadily().await?, output)?;
         }
     }
 }

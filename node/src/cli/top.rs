@@ -5,12 +5,11 @@
 //! - `draw` and `lists`: the state on a screen, which `panes` divides. Pure.
 //! - `terminal`: the door to the terminal; `feed`: what the cluster tells.
 
-use protocol::api::TreeQuery;
-
 use super::{
     exit::{Exit, Outcome},
     output::Output,
     start::Signals,
+    tree::probe,
 };
 use crate::client::Client;
 
@@ -41,7 +40,7 @@ pub(super) async fn run(client: &Client, output: &Output) -> Outcome {
     };
     terminal::check()?;
     // What is refused is better told on a terminal as it was.
-    client.tree(&probe()).await?;
+    probe(client, None).await?;
     let mut screen = Screen::open(paint)?;
     let mut feed = Feed::of(client.clone());
     let mut top = Top::default();
@@ -64,14 +63,5 @@ pub(super) async fn run(client: &Client, output: &Output) -> Outcome {
                 }
             }
         };
-    }
-}
-
-/// The least that tells whether the node answers, and permits it.
-fn probe() -> TreeQuery {
-    TreeQuery {
-        depth: Some(0),
-        limit: Some(1),
-        ..TreeQuery::default()
     }
 }

@@ -12,12 +12,14 @@ use super::{
 use crate::client::Client;
 
 mod known;
+mod live;
 mod moment;
 mod watch;
 
 #[cfg(test)]
 pub(super) use known::tests;
 pub(super) use known::{Key, Known, Place};
+pub(super) use live::{Link, Live, News};
 pub(super) use moment::{Between, Moment, Took};
 
 /// Rows asked for at once: the most that a node gives.
@@ -116,6 +118,18 @@ impl Tree {
         }
         output.show(&whole(client, query).await?)
     }
+}
+
+/// Fails as the command will if the node does not answer, or does not permit it.
+pub(super) async fn probe(client: &Client, path: Option<String>) -> Result<(), Failure> {
+    let query = TreeQuery {
+        path,
+        depth: Some(0),
+        limit: Some(1),
+        ..TreeQuery::default()
+    };
+    client.tree(&query).await?;
+    Ok(())
 }
 
 /// All pages of an answer.

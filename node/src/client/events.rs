@@ -116,7 +116,7 @@ impl Events {
 }
 
 /// Whether trying again can help.
-fn passes(error: &Error) -> bool {
+pub(super) fn passes(error: &Error) -> bool {
     match error {
         Error::Unreachable { .. } => true,
         Error::Refused(problem) => problem.status == 429 || problem.status >= 500,

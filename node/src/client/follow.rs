@@ -10,11 +10,13 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Client, Error, Route,
-    events::{Frame, Frames, Piece},
+    events::{Frame, Frames, Piece, passes},
 };
 
 /// A pause before the connection is opened again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Tries in a row before the caller is told.
+const TRIES: usize = 30;
 /// Silence, pings included, after which nobody is believed to be there.
 const SILENCE: Duration = Duration::from_secs(40);
 
@@ -28,6 +30,8 @@ pub struct Follow<T> {
     frames: Frames,
     ready: VecDeque<Frame>,
     has_failed: bool,
+    /// Whether there ever was a connection.
+    has_begun: bool,
     of: PhantomData<fn() -> T>,
 }
 
@@ -50,6 +54,7 @@ impl<T: DeserializeOwned> Follow<T> {
             frames: Frames::default(),
             ready: VecDeque::new(),
             has_failed: false,
+            has_begun: false,
             of: PhantomData,
         }
     }
@@ -78,6 +83,21 @@ impl<T: DeserializeOwned> Follow<T> {
                 return Err(error);
             }
             self.has_failed = false;
+        }
+    }
+
+    /// The same, but that an outage is waited out once there was a connection.
+    ///
+    /// # Errors
+    ///
+    /// When the node refuses, cannot be reached the first time, or for about half a minute.
+    pub async fn next_steadily(&mut self) -> Result<T, Error> {
+        let mut tries = 0;
+        loop {
+            match self.next().await {
+                Err(error) if self.has_begun && tries < TRIES && passes(&error) => tries += 1,
+                answer => return answer,
+            }
         }
     }
 
@@ -115,6 +135,7 @@ impl<T: DeserializeOwned> Follow<T> {
             request = request.header("last-event-id", cursor);
         }
         let response = self.client.accepted(request).await?;
+        self.has_begun = true;
         let client = self.client.clone();
         self.pieces = Some(Box::pin(response.bytes_stream().map(move |piece| {
             let piece = piece.map_err(|source| client.lost(source))?;

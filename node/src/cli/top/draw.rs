@@ -14,12 +14,11 @@ use super::{
     lists,
     panes::Panes,
     reading::Reading,
-    state::{Focus, Link, Mode, Top},
+    state::{Focus, Mode, Top},
 };
 use crate::cli::{
     output::visible,
-    tree::{Trouble, per_second},
-    view::cut,
+    tree::{Link, Trouble, per_second},
 };
 
 /// Whether there are colours.
@@ -189,14 +188,17 @@ fn cells(line: &Line, row: Option<&TreeNode>, width: usize, paint: Paint) -> Row
         Fold::Open => "▾ ",
         Fold::Folded => "▸ ",
     };
-    let mut name = format!("{}{mark}{}", "  ".repeat(line.depth), visible(&line.name));
-    if line.fold == Fold::Folded {
-        name.push_str(&format!(" ({})", line.below));
-    }
+    let indent = format!("{}{mark}", "  ".repeat(line.depth));
+    let count = match line.fold {
+        Fold::Folded => format!(" ({})", line.below),
+        Fold::Leaf | Fold::Open => String::new(),
+    };
+    let room = width.saturating_sub(indent.chars().count() + count.chars().count());
+    let name = format!("{indent}{}{count}", middle_cut(&visible(&line.name), room));
     // Trouble that is folded away shows on what hides it.
     let hides_trouble = line.fold == Fold::Folded && line.troubled > 0;
     let Some(row) = row else {
-        let name = Span::styled(cut(&name, width), Style::new().add_modifier(Modifier::BOLD));
+        let name = Span::styled(name, Style::new().add_modifier(Modifier::BOLD));
         return Row::new([Cell::from(name), Cell::from("node")]);
     };
     let state = match (hides_trouble, Trouble::of(row)) {
@@ -205,7 +207,7 @@ fn cells(line: &Line, row: Option<&TreeNode>, width: usize, paint: Paint) -> Row
         (false, None) => Span::styled(visible(&row.state), paint.state(&row.state)),
     };
     Row::new([
-        Cell::from(cut(&name, width)),
+        Cell::from(name),
         Cell::from(visible(&row.kind)),
         Cell::from(state),
         right(row.mailbox.to_string()),
@@ -216,6 +218,18 @@ fn cells(line: &Line, row: Option<&TreeNode>, width: usize, paint: Paint) -> Row
 
 pub(super) fn right(text: String) -> Cell<'static> {
     Cell::from(Words::from(text).right_aligned())
+}
+
+/// `text` without its middle, where it is too long: ids differ at their ends.
+fn middle_cut(text: &str, width: usize) -> String {
+    let count = text.chars().count();
+    if count <= width {
+        return text.to_owned();
+    }
+    let kept = width.saturating_sub(1);
+    let head: String = text.chars().take(kept / 2).collect();
+    let tail: String = text.chars().skip(count - kept.div_ceil(2)).collect();
+    format!("{head}…{tail}")
 }
 
 fn details(frame: &mut Frame<'_>, area: Rect, reading: &Reading) {

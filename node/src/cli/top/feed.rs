@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use protocol::api::TreeQuery;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
     time::{interval, timeout},
 };
 
-use super::state::{Event, Link};
+use super::state::Event;
 use crate::{
-    cli::tree::Key,
+    cli::tree::{Key, Live},
     client::{Client, Error},
 };
 
@@ -18,26 +19,27 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(2);
 /// A node that says nothing for so long has not answered.
 const ANSWER: Duration = Duration::from_secs(5);
-/// What waits to be shown, at most.
-const WAITING: usize = 256;
+/// Answers that wait to be shown, at most.
+const WAITING: usize = 16;
 
 /// News of the cluster; dropped, nothing more is asked.
 pub(super) struct Feed {
     client: Client,
-    news: mpsc::Receiver<Event>,
+    live: Live,
+    answers: mpsc::Receiver<Event>,
     out: mpsc::Sender<Event>,
     tasks: JoinSet<()>,
 }
 
 impl Feed {
     pub(super) fn of(client: Client) -> Self {
-        let (out, news) = mpsc::channel(WAITING);
+        let (out, answers) = mpsc::channel(WAITING);
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow_tree(client.clone(), out.clone()));
         tasks.spawn(watch_nodes(client.clone(), out.clone()));
         Self {
+            live: Live::of(&client, &TreeQuery::default()),
             client,
-            news,
+            answers,
             out,
             tasks,
         }
@@ -45,16 +47,17 @@ impl Feed {
 
     /// The next news.
     pub(super) async fn next(&mut self) -> Event {
-        match self.news.recv().await {
-            Some(event) => event,
-            // Never so: this end holds a sender as well.
-            None => std::future::pending().await,
+        tokio::select! {
+            news = self.live.next() => Event::News(news),
+            // There is always an answer to come: this end holds a sender as well.
+            Some(answer) = self.answers.recv() => answer,
         }
     }
 
     /// News that are there already.
     pub(super) fn ready(&mut self) -> Option<Event> {
-        self.news.try_recv().ok()
+        let news = self.live.ready().map(Event::News);
+        news.or_else(|| self.answers.try_recv().ok())
     }
 
     /// Asks for all there is to know of an actor.
@@ -69,28 +72,6 @@ impl Feed {
             // Nobody looks any more when this end is gone.
             let _ = out.send(Event::Actor(key, answer)).await;
         });
-    }
-}
-
-async fn follow_tree(client: Client, out: mpsc::Sender<Event>) {
-    let mut changes = client.tree_changes(None);
-    let mut link = Link::Opening;
-    loop {
-        let (now, delta) = match changes.next().await {
-            Ok(delta) => (Link::Live, Some(delta)),
-            Err(error) => (Link::Lost(told(&error)), None),
-        };
-        if now != link {
-            link = now.clone();
-            if out.send(Event::Link(now)).await.is_err() {
-                return;
-            }
-        }
-        if let Some(delta) = delta
-            && out.send(Event::Delta(delta)).await.is_err()
-        {
-            return;
-        }
     }
 }
 

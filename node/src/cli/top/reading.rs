@@ -10,6 +10,8 @@ use crate::cli::tree::Key;
 pub(super) struct Reading {
     pub(super) key: Key,
     pub(super) text: String,
+    /// Why there is nothing newer.
+    pub(super) error: Option<String>,
     pub(super) scroll: usize,
 }
 
@@ -25,6 +27,7 @@ impl Reading {
         Self {
             key,
             text,
+            error: None,
             scroll: 0,
         }
     }
@@ -33,7 +36,8 @@ impl Reading {
     pub(super) fn lines(&self, pane: Rect) -> Vec<String> {
         let width = usize::from(pane.width.saturating_sub(2)).max(1);
         let mut lines = Vec::new();
-        for line in self.text.lines() {
+        let error = self.error.iter().flat_map(|error| [error.as_str(), ""]);
+        for line in error.chain(self.text.lines()) {
             let letters: Vec<char> = line.chars().collect();
             if letters.is_empty() {
                 lines.push(String::new());
@@ -94,5 +98,13 @@ mod tests {
             assert_eq!(reading.scroll, at, "{press:?}");
         }
         assert_eq!(reading.turn(Press::Escape, pane), Turn::Close);
+    }
+
+    #[test]
+    fn what_was_read_last_stays_below_why_there_is_nothing_newer() {
+        let mut reading = Reading::of(Key::node_itself("one"), "handled 7".to_owned());
+        reading.error = Some("it was not found".to_owned());
+        let lines = reading.lines(Rect::new(0, 0, 40, 9));
+        assert_eq!(lines, ["it was not found", "", "handled 7"]);
     }
 }

@@ -1,6 +1,6 @@
 //! What the screen shows, and how it changes with each key and each message from the cluster.
 
-use protocol::api::{ActorView, MemberView, TreeDelta};
+use protocol::api::{ActorView, MemberView};
 use ratatui::layout::Rect;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::cli::{
     output::{Detail, plain},
-    tree::{Key, Known, Trouble},
+    tree::{Key, Known, Link, News, Trouble},
     view::View,
 };
 
@@ -23,9 +23,8 @@ const HOT: usize = 100;
 pub(super) enum Event {
     Press(Press),
     Size(Rect),
-    /// The tree changed on one node.
-    Delta(TreeDelta),
-    Link(Link),
+    /// Of the tree.
+    News(News),
     /// The cluster's nodes, or why they are not known.
     Nodes(Result<Vec<MemberView>, String>),
     /// Some time went by.
@@ -47,16 +46,6 @@ pub(super) enum Press {
     Erase,
     Interrupt,
     Char(char),
-}
-
-/// Whether what is shown is what is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Link {
-    #[default]
-    Opening,
-    Live,
-    /// What is shown is old.
-    Lost(String),
 }
 
 /// What is to be done beside drawing.
@@ -111,11 +100,15 @@ impl Top {
         match event {
             Event::Press(press) => return self.press(press),
             Event::Size(size) => self.size = size,
-            Event::Delta(delta) => {
+            Event::News(News::Delta(delta)) => {
                 self.known.apply(delta);
                 self.list();
             }
-            Event::Link(link) => self.link = link,
+            Event::News(News::Counters(rows)) => {
+                self.known.count(rows);
+                self.list();
+            }
+            Event::News(News::Link(link)) => self.link = link,
             Event::Nodes(Ok(nodes)) => (self.nodes, self.nodes_error) = (nodes, None),
             Event::Nodes(Err(error)) => self.nodes_error = Some(error),
             // Details grow old.
@@ -222,7 +215,7 @@ impl Top {
             node.map(|node| plain(&node.blocks(Detail::Wide)))
         };
         let (text, wish) = match key.path() {
-            Some(_) => ("asking …".to_owned(), Some(Wish::Look(key.clone()))),
+            Some(_) => (String::new(), Some(Wish::Look(key.clone()))),
             None => (
                 of_node(&key).unwrap_or("nothing is known of it".to_owned()),
                 None,
@@ -240,10 +233,13 @@ impl Top {
         if reading.key != *key {
             return;
         }
-        reading.text = match answer {
-            Ok(actor) => plain(&actor.blocks(Detail::Wide)),
-            Err(error) => error,
-        };
+        match answer {
+            Ok(actor) => {
+                reading.text = plain(&actor.blocks(Detail::Wide));
+                reading.error = None;
+            }
+            Err(error) => reading.error = Some(error),
+        }
     }
 
     fn fold(&mut self) {

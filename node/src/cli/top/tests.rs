@@ -6,10 +6,10 @@ use ratatui::{Terminal, backend::TestBackend, layout::Rect};
 use super::{
     draw::{Paint, draw},
     pick::Step,
-    state::{Event, Link, Press, Top, Wish},
+    state::{Event, Press, Top, Wish},
 };
 use crate::cli::tree::{
-    Key,
+    Key, Link, News,
     tests::{row, whole},
 };
 
@@ -43,12 +43,12 @@ fn press(top: &mut Top, presses: impl IntoIterator<Item = Press>) -> Option<Wish
 fn cluster() -> Top {
     let mut top = Top::default();
     top.on(Event::Size(Rect::new(0, 0, 80, 24)));
-    top.on(Event::Link(Link::Live));
-    top.on(Event::Delta(whole(
+    top.on(Event::News(News::Link(Link::Live)));
+    top.on(Event::News(News::Delta(whole(
         "one",
         &["/", "/agents", "/agents/reviewer", "/tasks"],
-    )));
-    top.on(Event::Delta(whole("two", &["/", "/agents"])));
+    ))));
+    top.on(Event::News(News::Delta(whole("two", &["/", "/agents"]))));
     let stuck = TreeNode {
         state: "stuck".to_owned(),
         current: Some("Call".to_owned()),
@@ -60,12 +60,12 @@ fn cluster() -> Top {
         restarts: 2,
         ..row("two", "/agents/busy")
     };
-    top.on(Event::Delta(TreeDelta {
+    top.on(Event::News(News::Delta(TreeDelta {
         node: "two".to_owned(),
         reset: false,
         rows: vec![stuck, busy],
         gone: Vec::new(),
-    }));
+    })));
     top
 }
 
@@ -145,7 +145,7 @@ fn an_actor_in_trouble_is_read_in_full_and_found_in_the_tree() {
     // An answer for another one changes nothing.
     let other = Key::actor("one", "/agents/slow");
     top.on(Event::Actor(other, Err("not this one".to_owned())));
-    assert!(shows(&top, "asking"));
+    assert!(!shows(&top, "not this one"));
     top.on(Event::Actor(slow, Ok(Box::new(actor))));
     assert!(shows(&top, "/agents/slow on two") && shows(&top, "handled"));
     press(&mut top, [Press::Char('q')]);
@@ -155,7 +155,9 @@ fn an_actor_in_trouble_is_read_in_full_and_found_in_the_tree() {
 #[test]
 fn a_lost_connection_is_said_while_the_last_tree_stays() {
     let mut top = cluster();
-    top.on(Event::Link(Link::Lost("cannot reach it".to_owned())));
+    top.on(Event::News(News::Link(Link::Lost(
+        "cannot reach it".to_owned(),
+    ))));
     assert!(shows(&top, "OLD: cannot reach it") && shows(&top, "▾ two"));
     top.on(Event::Nodes(Err("not permitted".to_owned())));
     assert!(shows(&top, "not permitted"));
@@ -165,7 +167,10 @@ fn a_lost_connection_is_said_while_the_last_tree_stays() {
 fn a_name_cannot_drive_the_terminal() {
     let mut top = Top::default();
     top.on(Event::Size(Rect::new(0, 0, 80, 24)));
-    top.on(Event::Delta(whole("one", &["/", "/a\u{1b}[31mb"])));
+    top.on(Event::News(News::Delta(whole(
+        "one",
+        &["/", "/a\u{1b}[31mb"],
+    ))));
     assert!(shows(&top, "a\\u{1b}[31mb"));
 }
 

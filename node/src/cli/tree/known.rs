@@ -83,6 +83,21 @@ impl Known {
         }
     }
 
+    /// Takes in what actors handled and what waits for them. Who began or ended is told otherwise, and
+    /// may be newer than this.
+    pub(in crate::cli) fn count(&mut self, rows: Vec<TreeNode>) {
+        for row in rows {
+            if let Some(known) = self.rows.get_mut(&Key::of(&row))
+                && known.started_at == row.started_at
+            {
+                *known = TreeNode {
+                    state: known.state.clone(),
+                    ..row
+                };
+            }
+        }
+    }
+
     pub(in crate::cli) fn get(&self, key: &Key) -> Option<&TreeNode> {
         self.rows.get(key)
     }
@@ -244,5 +259,26 @@ pub(in crate::cli) mod tests {
         assert_eq!(known.get(&Key::of(&busy)), Some(&busy));
         known.apply(whole("one", &[]));
         assert_eq!(drawn(&known), ["two", "  /"]);
+    }
+
+    #[test]
+    fn counters_change_what_is_known_but_not_who_is_there_or_how() {
+        let mut known = Known::default();
+        known.apply(whole("one", &["/a", "/b"]));
+        let counted = |path: &str| TreeNode {
+            mailbox: 5,
+            state: "stuck".to_owned(),
+            ..row("one", path)
+        };
+        let began_since = TreeNode {
+            started_at: Timestamp::default(),
+            ..counted("/b")
+        };
+        known.count(vec![counted("/a"), began_since, counted("/gone")]);
+        let rows: Vec<_> = known
+            .rows()
+            .map(|(_, row)| (row.mailbox, row.state.as_str()))
+            .collect();
+        assert_eq!(rows, [(5, "running"), (0, "running")]);
     }
 }

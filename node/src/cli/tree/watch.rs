@@ -5,11 +5,12 @@ use std::time::Duration;
 use protocol::api::{TreeDelta, TreeNode, TreeQuery};
 use tokio::time::{Instant, timeout_at};
 
-use super::Known;
+use super::{Known, Link, Live, News, probe};
 use crate::{
     cli::{
-        exit::{Exit, Outcome},
+        exit::{Failure, Outcome},
         output::Output,
+        top::terminal_height,
         view,
     },
     client::Client,
@@ -19,28 +20,57 @@ use crate::{
 const PICTURE: Duration = Duration::from_millis(300);
 
 pub(super) async fn run(client: &Client, query: TreeQuery, output: &Output) -> Outcome {
-    let mut changes = client.tree_changes(query.path.as_deref());
+    probe(client, query.path.clone()).await?;
+    let mut live = Live::of(client, &query);
     let mut known = Known::default();
     loop {
-        let first = changes.next().await?;
-        take(&mut known, first, &query, output)?;
+        let mut has_changed = take(&mut known, live.next().await, &query, output)?;
         let due = Instant::now() + PICTURE;
-        while let Ok(delta) = timeout_at(due, changes.next()).await {
-            take(&mut known, delta?, &query, output)?;
+        while let Ok(news) = timeout_at(due, live.next()).await {
+            has_changed = has_changed.max(take(&mut known, news, &query, output)?);
         }
-        if !output.is_for_programs() {
+        if has_changed == Changed::Yes && !output.is_for_programs() {
             output.picture(&view::drawing(&known, output.detail()))?;
         }
     }
 }
 
-fn take(known: &mut Known, mut delta: TreeDelta, query: &TreeQuery, output: &Output) -> Outcome {
-    narrow(&mut delta, query);
-    if output.is_for_programs() {
-        return output.line(&delta);
+/// Whether there is something to draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Changed {
+    No,
+    Yes,
+}
+
+fn take(
+    known: &mut Known,
+    news: News,
+    query: &TreeQuery,
+    output: &Output,
+) -> Result<Changed, Failure> {
+    match news {
+        News::Delta(mut delta) => {
+            narrow(&mut delta, query);
+            if output.is_for_programs() {
+                output.line(&delta)?;
+            }
+            known.apply(delta);
+            Ok(Changed::Yes)
+        }
+        News::Counters(rows) => {
+            known.count(rows);
+            // A picture a change is enough where each stands below the one before.
+            Ok(match terminal_height() {
+                Some(_) => Changed::Yes,
+                None => Changed::No,
+            })
+        }
+        News::Link(Link::Lost(why)) => {
+            output.note(&format!("{why}; trying again"));
+            Ok(Changed::No)
+        }
+        News::Link(Link::Live | Link::Opening) => Ok(Changed::No),
     }
-    known.apply(delta);
-    Ok(Exit::Ok)
 }
 
 /// Leaves what was asked for.

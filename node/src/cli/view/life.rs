@@ -30,7 +30,7 @@ impl View for Page<LifeEvent> {
     }
 }
 
-pub(super) fn table(events: &[LifeEvent], width: usize) -> Block {
+fn table(events: &[LifeEvent], width: usize) -> Block {
     let row = |event: &LifeEvent| {
         vec![
             moment(event.at),
@@ -61,6 +61,22 @@ pub(in crate::cli) fn line(event: &LifeEvent) -> String {
         line.push_str(&cut(&why, 400));
     }
     line
+}
+
+/// The same of one actor alone.
+pub(super) fn table_of_one(events: &[LifeEvent], width: usize) -> Block {
+    let row = |event: &LifeEvent| {
+        vec![
+            moment(event.at),
+            word(event.what).to_owned(),
+            event.node.clone(),
+            or_dash(why(event).map(|why| cut(&why, width))),
+        ]
+    };
+    Block::Rows {
+        header: vec!["AT", "WHAT", "NODE", "WHY"],
+        rows: events.iter().map(row).collect(),
+    }
 }
 
 fn why(event: &LifeEvent) -> Option<String> {

@@ -166,7 +166,7 @@ impl View for ActorView {
             });
         }
         if !self.life.is_empty() {
-            blocks.push(life::table(&self.life, width));
+            blocks.push(life::table_of_one(&self.life, width));
         }
         if let Some(entity) = &self.entity {
             blocks.extend(durable(entity, detail));
