@@ -7,7 +7,10 @@ use actors::{
     orchestrator::{Feed, Told},
 };
 use futures_util::StreamExt;
-use protocol::api::{Life, LifeEvent, LifeQuery, TreeDelta};
+use protocol::{
+    api::{Life, LifeEvent, LifeQuery, TreeDelta},
+    time::Timestamp,
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -161,7 +164,16 @@ async fn turns_of_lives_are_told_as_they_are_asked_for() {
 async fn what_is_kept_of_lives_is_listed_and_comes_first_for_who_follows_from_then_on() {
     let nodes = Nodes::start().await;
     let guard = nodes.b.actors().enter("/x/1", "tool");
+    // The past begins with what stands, and not with how that came.
+    let node = nodes.id(&nodes.b);
+    let begun = async {
+        while nodes.store.last_chapter(node).await.unwrap().is_none() {
+            tokio::time::advance(SOON / 4).await;
+        }
+    };
+    within(begun).await;
     let began = nodes.b.actors().clock().now();
+    let began = Timestamp::from_micros(began.as_micros() - 1);
     guard.failed("first");
     let query = LifeQuery {
         path: Some("/x/*".to_owned()),

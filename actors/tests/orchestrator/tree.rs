@@ -201,10 +201,10 @@ async fn a_lost_node_is_shown_as_it_was_and_what_went_on_elsewhere_has_moved() {
             path: Some(path.to_owned()),
             ..TreeQuery::default()
         };
-        let tasks = nodes.tree(node, &at(before, "/tasks")).await;
+        let tasks = nodes.tree(node, &at(before, "/tasks/1")).await;
         let expected = [("dying".to_owned(), "/tasks/1".to_owned())];
         assert_eq!(rows(&tasks), expected);
-        let tasks = nodes.tree(node, &at(after, "/tasks")).await;
+        let tasks = nodes.tree(node, &at(after, "/tasks/1")).await;
         assert_eq!(tasks.nodes[0].node, "other");
         assert_eq!(tasks.nodes[0].restored_from.as_deref(), Some("dying"));
         let query = DiffQuery {
