@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     Global,
     exit::{Exit, Failure, Outcome},
-    top::terminal_height,
+    top::terminal_size,
     view::{Block, View},
 };
 
@@ -167,8 +167,8 @@ impl Output {
     /// terminal is left out and counted, or it would scroll.
     pub(super) fn picture(&self, blocks: &[Block]) -> Outcome {
         let text = self.drawn(blocks);
-        match terminal_height() {
-            Some(height) => self.text(&format!("\u{1b}[H\u{1b}[2J{}", fitting(&text, height))),
+        match terminal_size() {
+            Some(size) => self.text(&format!("\u{1b}[H\u{1b}[2J{}", fitting(&text, size))),
             None => self.text(&(text + "\n")),
         }
     }
@@ -179,26 +179,40 @@ impl Output {
     }
 }
 
-/// The lines of `text` that fit into `height`, and how many do not.
-fn fitting(text: &str, height: usize) -> String {
+/// What of `text` fits into so many columns and lines, and how many lines do not.
+fn fitting(text: &str, (width, height): (usize, usize)) -> String {
     let count = text.lines().count();
     let room = height.saturating_sub(1);
-    if count <= room {
-        return text.to_owned();
+    let kept = if count <= room {
+        count
+    } else {
+        room.saturating_sub(1)
+    };
+    let mut shown = String::with_capacity(text.len());
+    for line in text.lines().take(kept) {
+        clip(&mut shown, line, width);
+        shown.push('\n');
     }
-    let kept = room.saturating_sub(1);
-    let mut shown: String = text
-        .lines()
-        .take(kept)
-        .flat_map(|line| [line, "\n"])
-        .collect();
-    // Writing to a text cannot fail.
-    let _ = writeln!(
-        shown,
-        "… {} more lines: `troupe top` scrolls, --path and --depth show less",
-        count - kept
-    );
+    if kept < count {
+        let left = count - kept;
+        let words = format!("… {left} more lines; `troupe top` scrolls, --depth shows less");
+        clip(&mut shown, &words, width);
+        shown.push('\n');
+    }
     shown
+}
+
+/// The first `width` characters of a line, and all of its colours.
+fn clip(shown: &mut String, line: &str, width: usize) {
+    let (mut column, mut is_colour) = (0, false);
+    for c in line.chars() {
+        is_colour |= c == '\u{1b}';
+        if is_colour || column < width {
+            shown.push(c);
+        }
+        column += usize::from(!is_colour);
+        is_colour &= c != 'm';
+    }
 }
 
 /// The blocks without colours.
@@ -317,10 +331,16 @@ mod tests {
 
     #[test]
     fn a_picture_that_is_too_long_for_a_terminal_says_what_is_missing() {
-        assert_eq!(fitting("a\nb\n", 3), "a\nb\n");
-        let cut = fitting("a\nb\nc\nd\n", 4);
+        assert_eq!(fitting("a\nb\n", (80, 3)), "a\nb\n");
+        let cut = fitting("a\nb\nc\nd\n", (80, 4));
         assert!(cut.starts_with("a\nb\n… 2 more lines"), "{cut}");
         assert_eq!(cut.lines().count(), 3);
+    }
+
+    #[test]
+    fn a_line_that_is_too_wide_for_a_terminal_keeps_its_colours() {
+        let painted = "ab\u{1b}[31mcd\u{1b}[0mef";
+        assert_eq!(fitting(painted, (3, 9)), "ab\u{1b}[31mc\u{1b}[0m\n");
     }
 
     #[test]

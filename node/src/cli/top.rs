@@ -14,6 +14,7 @@ use super::{
 use crate::client::Client;
 
 mod draw;
+mod event;
 mod feed;
 mod lines;
 mod lists;
@@ -26,10 +27,11 @@ mod terminal;
 mod tests;
 
 use draw::Paint;
+use event::{Event, Wish};
 use feed::Feed;
-use state::{Event, Top, Wish};
+use state::Top;
 use terminal::Screen;
-pub(super) use terminal::terminal_height;
+pub(super) use terminal::terminal_size;
 
 /// Shows the cluster until the operator leaves.
 pub(super) async fn run(client: &Client, output: &Output) -> Outcome {

@@ -7,7 +7,7 @@ use runtime::clock::Clock;
 use super::{
     exit::{Failure, Outcome},
     output::Output,
-    view::or_dash,
+    view::{moment, or_dash},
 };
 use crate::client::Client;
 
@@ -116,7 +116,11 @@ impl Tree {
         if self.watch {
             return watch::run(client, query, output).await;
         }
-        output.show(&whole(client, query).await?)
+        let view = whole(client, query).await?;
+        if self.at.is_some() {
+            output.note(&format!("as it was at {}", moment(view.at)));
+        }
+        output.show(&view)
     }
 }
 

@@ -13,8 +13,9 @@ use super::{
     lines::{Fold, Line},
     lists,
     panes::Panes,
+    pick::{Focus, Mode},
     reading::Reading,
-    state::{Focus, Mode, Top},
+    state::Top,
 };
 use crate::cli::{
     output::visible,

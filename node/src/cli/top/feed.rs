@@ -9,7 +9,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::state::Event;
+use super::event::Event;
 use crate::{
     cli::tree::{Key, Live},
     client::{Client, Error},

@@ -14,7 +14,8 @@ use ratatui::{
 use super::{
     draw::{Focused, Paint, framed, heading, right},
     panes::lines,
-    state::{Focus, Top},
+    pick::Focus,
+    state::Top,
 };
 use crate::cli::{
     output::visible,

@@ -1,5 +1,6 @@
-//! The chosen line of a list, and which part of the list is in view.
+//! Where keys go: which list they move in, its chosen line, and which part of it is in view.
 
+use super::reading::Reading;
 use crate::cli::tree::Key;
 
 /// Stays with the actor that was chosen, wherever that moves to.
@@ -20,6 +21,36 @@ pub(super) enum Step {
     PageDown,
     First,
     Last,
+}
+
+/// Where keys go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Mode {
+    #[default]
+    Looking,
+    /// The filter is being written.
+    Typing,
+    Reading(Reading),
+}
+
+/// Which list the keys move in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Focus {
+    #[default]
+    Tree,
+    Attention,
+    Mailboxes,
+}
+
+impl Focus {
+    /// The next one, and after the last the first.
+    pub(super) const fn next(self) -> Self {
+        match self {
+            Self::Tree => Self::Attention,
+            Self::Attention => Self::Mailboxes,
+            Self::Mailboxes => Self::Tree,
+        }
+    }
 }
 
 impl Pick {

@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use super::{pick::Step, state::Press};
+use super::{event::Press, pick::Step};
 use crate::cli::tree::Key;
 
 /// What is read, and how far.

@@ -4,9 +4,10 @@ use protocol::api::{ActorView, MemberView};
 use ratatui::layout::Rect;
 
 use super::{
+    event::{Event, Press, Wish},
     lines::{Fold, Folds, Line, matching},
     panes::{self, Panes},
-    pick::{Pick, Step},
+    pick::{Focus, Mode, Pick, Step},
     reading::{Reading, Turn},
 };
 use crate::cli::{
@@ -17,63 +18,6 @@ use crate::cli::{
 
 /// Mailboxes that are listed at most.
 const HOT: usize = 100;
-
-/// Something that happened.
-#[derive(Debug)]
-pub(super) enum Event {
-    Press(Press),
-    Size(Rect),
-    /// Of the tree.
-    News(News),
-    /// The cluster's nodes, or why they are not known.
-    Nodes(Result<Vec<MemberView>, String>),
-    /// Some time went by.
-    Tick,
-    /// An actor that was asked for, or why there is no answer.
-    Actor(Key, Result<Box<ActorView>, String>),
-}
-
-/// A key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Press {
-    Step(Step),
-    Left,
-    Right,
-    Enter,
-    Escape,
-    Tab,
-    BackTab,
-    Erase,
-    Interrupt,
-    Char(char),
-}
-
-/// What is to be done beside drawing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wish {
-    Leave,
-    /// Ask for all there is to know of this actor.
-    Look(Key),
-}
-
-/// Where keys go.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Mode {
-    #[default]
-    Looking,
-    /// The filter is being written.
-    Typing,
-    Reading(Reading),
-}
-
-/// Which list the keys move in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Focus {
-    #[default]
-    Tree,
-    Attention,
-    Mailboxes,
-}
 
 /// All that the screen shows.
 #[derive(Debug, Default)]
@@ -160,8 +104,8 @@ impl Top {
             Press::Char(' ') => self.toggle(),
             Press::Char('/') => self.mode = Mode::Typing,
             Press::Escape => self.set_filter(String::new()),
-            Press::Tab => self.focus = next(self.focus),
-            Press::BackTab => self.focus = next(next(self.focus)),
+            Press::Tab => self.focus = self.focus.next(),
+            Press::BackTab => self.focus = self.focus.next().next(),
             Press::Erase | Press::Interrupt | Press::Char(_) => {}
         }
         None
@@ -352,13 +296,5 @@ impl Top {
     /// What is chosen in a list.
     pub(super) const fn pick(&self, focus: Focus) -> &Pick {
         &self.picks[focus as usize]
-    }
-}
-
-const fn next(focus: Focus) -> Focus {
-    match focus {
-        Focus::Tree => Focus::Attention,
-        Focus::Attention => Focus::Mailboxes,
-        Focus::Mailboxes => Focus::Tree,
     }
 }

@@ -8,8 +8,9 @@ use ratatui::{DefaultTerminal, layout::Rect};
 
 use super::{
     draw::{Paint, draw},
+    event::{Event, Press},
     pick::Step,
-    state::{Event, Press, Top},
+    state::Top,
 };
 use crate::cli::exit::{Exit, Failure};
 
@@ -21,11 +22,11 @@ pub(super) struct Screen {
     paint: Paint,
 }
 
-/// How many lines standard output shows, if it is a terminal.
-pub(in crate::cli) fn terminal_height() -> Option<usize> {
+/// How many columns and lines standard output shows, if it is a terminal.
+pub(in crate::cli) fn terminal_size() -> Option<(usize, usize)> {
     let is_terminal = io::stdout().is_terminal();
-    let (_, lines) = crossterm::terminal::size().ok().filter(|_| is_terminal)?;
-    Some(usize::from(lines))
+    let (columns, lines) = crossterm::terminal::size().ok().filter(|_| is_terminal)?;
+    Some((usize::from(columns), usize::from(lines)))
 }
 
 /// Refuses to go on without a terminal.
@@ -83,10 +84,13 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // Some terminals that were resized meanwhile would show parts of the picture afterwards. One
-        // that is gone needs nothing.
-        let _ = self.terminal.clear();
-        let _ = ratatui::try_restore();
+        // A panic has given it back already, and stands on the screen. A terminal that is gone needs
+        // nothing.
+        if !std::thread::panicking() {
+            // Some that were resized meanwhile would show parts of the picture afterwards.
+            let _ = self.terminal.clear();
+            let _ = ratatui::try_restore();
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use ratatui::{Terminal, backend::TestBackend, layout::Rect};
 
 use super::{
     draw::{Paint, draw},
+    event::{Event, Press, Wish},
     pick::Step,
-    state::{Event, Press, Top, Wish},
+    state::Top,
 };
 use crate::cli::tree::{
     Key, Link, News,

@@ -10,7 +10,7 @@ use crate::{
     cli::{
         exit::{Failure, Outcome},
         output::Output,
-        top::terminal_height,
+        top::terminal_size,
         view,
     },
     client::Client,
@@ -60,7 +60,7 @@ fn take(
         News::Counters(rows) => {
             known.count(rows);
             // A picture a change is enough where each stands below the one before.
-            Ok(match terminal_height() {
+            Ok(match terminal_size() {
                 Some(_) => Changed::Yes,
                 None => Changed::No,
             })

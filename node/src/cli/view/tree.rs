@@ -113,7 +113,19 @@ impl View for TreeDiff {
     fn blocks(&self, detail: Detail) -> Vec<Block> {
         let header = vec!["AT", "CHANGE", "ACTOR", "KIND", "NODE", "STATE", "WHY"];
         let rows = self.changes.iter().map(|change| changed(change, detail));
-        let span = format!("from {} to {}", moment(self.from), moment(self.to));
+        let counts = [
+            Change::Began,
+            Change::Ended,
+            Change::Moved,
+            Change::Restarted,
+        ]
+        .map(|how| {
+            let such = self.changes.iter().filter(|change| change.change == how);
+            format!("{} {}", such.count(), verb(how))
+        });
+        let counts = counts.join(", ");
+        let (from, to) = (moment(self.from), moment(self.to));
+        let span = format!("from {from} to {to}: {counts}");
         vec![
             Block::Text(span),
             Block::Rows {
@@ -124,22 +136,25 @@ impl View for TreeDiff {
     }
 }
 
-fn changed(change: &TreeChange, detail: Detail) -> Vec<String> {
-    let width = if detail == Detail::Wide { 400 } else { 70 };
-    let how = match change.change {
+const fn verb(change: Change) -> &'static str {
+    match change {
         Change::Began => "began",
         Change::Ended => "ended",
         Change::Moved => "moved",
         Change::Restarted => "restarted",
         Change::State => "state",
-    };
+    }
+}
+
+fn changed(change: &TreeChange, detail: Detail) -> Vec<String> {
+    let width = if detail == Detail::Wide { 400 } else { 70 };
     let node = match (&change.from, &change.to) {
         (Some(from), Some(to)) if from != to => format!("{from} → {to}"),
         (from, to) => or_dash(to.as_ref().or(from.as_ref())),
     };
     vec![
         moment(change.at),
-        how.to_owned(),
+        verb(change.change).to_owned(),
         change.path.clone(),
         change.kind.clone(),
         node,
