@@ -98,6 +98,15 @@ async fn a_node_that_does_not_answer_is_named_and_the_others_are_shown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_without_a_store_asks_the_next_one_when_the_first_is_frozen() {
+    let nodes = Nodes::start().await;
+    nodes.net.trouble(nodes.id(&nodes.a), Trouble::Frozen);
+    let view = nodes.tree(&nodes.c, &TreeQuery::default()).await;
+    assert_eq!(view.silent, ["a"]);
+    assert!(view.nodes.iter().any(|row| row.node == "b"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_reaches_no_store_shows_itself_and_names_the_others() {
     let nodes = Nodes::start().await;
     let _edge = nodes.c.actors().enter("/edge", "edge");

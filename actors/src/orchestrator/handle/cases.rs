@@ -56,6 +56,9 @@ use crate::Rejection;
 pub(super) const PAGE: u32 = 50;
 pub(super) const LONGEST_PAGE: u32 = 200;
 
+/// How long most of what is only read may take a node.
+pub(super) const READ: Duration = Duration::from_secs(1);
+
 /// Something that a caller can ask for. It travels to the node that carries it out.
 pub(super) trait UseCase: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What it gives.
@@ -76,6 +79,11 @@ pub(super) trait UseCase: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// How long it may take beyond the time of any request.
     fn wait(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// How long one node may take for what is only read before another is asked.
+    fn read_within(&self) -> Duration {
+        READ
     }
 
     /// So much of its wait is over.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Answer, Member, Orchestrator,
-    cases::{Effect, Place, UseCase, unanswered},
+    cases::{Effect, Place, READ, UseCase, unanswered},
 };
 use crate::{
     Rejection,
@@ -28,8 +28,6 @@ use exchange::Failure;
 
 /// How long a use case may take to reach its node and come back, beyond what it waits for itself.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long an owner may take before somebody else is asked for what is only read.
-const READ: Duration = Duration::from_secs(1);
 /// The pauses between two looks for a node that can be asked: the first, and the longest.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
@@ -83,10 +81,10 @@ impl Search {
     }
 
     /// How long one node may take.
-    fn limit(&self, effect: Effect) -> Duration {
+    fn limit<U: UseCase>(&self, case: &U) -> Duration {
         let left = self.until.saturating_duration_since(Instant::now());
-        match effect {
-            Effect::Reads => left.min(READ),
+        match case.effect() {
+            Effect::Reads => left.min(case.read_within()),
             Effect::Repeats | Effect::Once => left,
         }
     }
@@ -204,7 +202,7 @@ impl Orchestrator {
             match target {
                 Target::Here => return case.perform(self, caller).await,
                 Target::There(node, standing) => {
-                    let limit = search.limit(case.effect());
+                    let limit = search.limit(&case);
                     let asked = member.ask(node, standing, caller, &case, limit).await;
                     if let Some(answer) = search.concluded(self.0.id, node, &case, asked) {
                         return answer;

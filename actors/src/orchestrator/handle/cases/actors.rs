@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     Action, Answer, CancelTask, ChangeAgent, Effect, Orchestrator, PauseTask, Place, ResumeTask,
-    TOLD_WITHIN, UseCase, at_least, task_change::ENDING, unreachable,
+    TOLD_WITHIN, UseCase, at_least, task_change::ENDING, tree::GATHERED_WITHIN, unreachable,
 };
 use crate::Rejection;
 
@@ -54,14 +54,18 @@ pub(in super::super) struct FindActor {
 impl UseCase for FindActor {
     type Answer = ActorView;
     const NAME: &'static str = "tree.actor";
-    const EFFECT: Effect = Effect::Repeats;
+    const EFFECT: Effect = Effect::Reads;
 
     fn place(&self) -> Place<'_> {
         Place::Store
     }
 
     fn wait(&self) -> Duration {
-        TOLD_WITHIN
+        2 * GATHERED_WITHIN
+    }
+
+    fn read_within(&self) -> Duration {
+        GATHERED_WITHIN
     }
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ActorView> {

@@ -12,7 +12,10 @@ use runtime::chronicle;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::{Answer, Effect, Orchestrator, Place, TOLD_WITHIN, UseCase, at_least, tree::has_been};
+use super::{
+    Answer, Effect, Orchestrator, Place, TOLD_WITHIN, UseCase, at_least,
+    tree::{GATHERED_WITHIN, has_been},
+};
 use crate::{
     Rejection,
     orchestrator::tree::{LifeFilter, News},
@@ -40,14 +43,18 @@ pub(in super::super) struct ReadLife {
 impl UseCase for ReadLife {
     type Answer = Page<LifeEvent>;
     const NAME: &'static str = "tree.life";
-    const EFFECT: Effect = Effect::Repeats;
+    const EFFECT: Effect = Effect::Reads;
 
     fn place(&self) -> Place<'_> {
         Place::Store
     }
 
     fn wait(&self) -> Duration {
-        TOLD_WITHIN
+        2 * GATHERED_WITHIN
+    }
+
+    fn read_within(&self) -> Duration {
+        GATHERED_WITHIN
     }
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Page<LifeEvent>> {

@@ -17,6 +17,9 @@ use crate::Rejection;
 /// How long nodes may take to tell of their actors; who takes longer is named as silent.
 pub(in super::super) const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
+/// So long is waited for the node that asks them.
+pub(super) const GATHERED_WITHIN: Duration = TOLD_WITHIN.saturating_add(Duration::from_millis(500));
+
 /// Clocks of nodes and callers may differ by so much.
 const SKEW: Duration = Duration::from_secs(5);
 
@@ -52,14 +55,18 @@ pub(in super::super) struct ShowForest {
 impl UseCase for ShowForest {
     type Answer = TreeView;
     const NAME: &'static str = "tree.show";
-    const EFFECT: Effect = Effect::Repeats;
+    const EFFECT: Effect = Effect::Reads;
 
     fn place(&self) -> Place<'_> {
         Place::Store
     }
 
     fn wait(&self) -> Duration {
-        TOLD_WITHIN
+        2 * GATHERED_WITHIN
+    }
+
+    fn read_within(&self) -> Duration {
+        GATHERED_WITHIN
     }
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TreeView> {
@@ -87,14 +94,18 @@ pub(in super::super) struct CompareTrees {
 impl UseCase for CompareTrees {
     type Answer = TreeDiff;
     const NAME: &'static str = "tree.diff";
-    const EFFECT: Effect = Effect::Repeats;
+    const EFFECT: Effect = Effect::Reads;
 
     fn place(&self) -> Place<'_> {
         Place::Store
     }
 
     fn wait(&self) -> Duration {
-        TOLD_WITHIN
+        2 * GATHERED_WITHIN
+    }
+
+    fn read_within(&self) -> Duration {
+        GATHERED_WITHIN
     }
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TreeDiff> {
