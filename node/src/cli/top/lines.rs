@@ -1,6 +1,6 @@
-//! Which lines of the tree are shown: what is folded and what a filter leaves out.
+//! Which lines are shown: what is folded, what a filter leaves, who is in trouble or has much to do.
 
-use std::collections::HashSet;
+use std::{cmp::Reverse, collections::HashSet};
 
 use protocol::api::TreeNode;
 
@@ -8,6 +8,9 @@ use crate::cli::tree::{Key, Known, Place, Trouble};
 
 /// Nodes and their roots are open from the start, all else is folded.
 const OPEN_DEPTH: usize = 2;
+
+/// Mailboxes that are listed at most.
+const HOT: usize = 100;
 
 /// A line of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +118,33 @@ pub(super) fn matching(known: &Known, filter: &str) -> Vec<Line> {
     kept
 }
 
+/// The first line that is there because it matches, not because it stands above one that does.
+pub(super) fn first_match(lines: &[Line], known: &Known, filter: &str) -> Option<Key> {
+    let filter = filter.to_lowercase();
+    let mut keys = lines.iter().map(|line| &line.key);
+    let found = keys.find(|key| known.get(key).is_some_and(|row| says(row, &filter)));
+    found.cloned()
+}
+
+/// Who is in trouble, by what it is.
+pub(super) fn troubled(known: &Known) -> Vec<Key> {
+    let rows = known.rows();
+    let mut troubled: Vec<_> = rows
+        .filter_map(|(key, row)| Some((Trouble::of(row)?, key)))
+        .collect();
+    troubled.sort_unstable();
+    troubled.into_iter().map(|(_, key)| key.clone()).collect()
+}
+
+/// Who has messages that wait, the most first.
+pub(super) fn hot(known: &Known) -> Vec<Key> {
+    let rows = known.rows().filter(|(_, row)| row.mailbox > 0);
+    let mut hot: Vec<_> = rows.map(|(key, row)| (Reverse(row.mailbox), key)).collect();
+    hot.sort_unstable();
+    let hot = hot.into_iter().take(HOT);
+    hot.map(|(_, key)| key.clone()).collect()
+}
+
 fn says(row: &TreeNode, filter: &str) -> bool {
     [&row.path, &row.kind, &row.state, &row.node]
         .into_iter()
@@ -216,6 +246,9 @@ mod tests {
         );
         assert_eq!(shown(&matching(&known(), "/agents/y")).len(), 4);
         assert_eq!(shown(&matching(&known(), "nothing")).len(), 0);
+        let lines = matching(&known(), "TOOL");
+        let tool = Key::actor("one", "/agents/x/tool");
+        assert_eq!(first_match(&lines, &known(), "TOOL"), Some(tool));
     }
 
     #[test]

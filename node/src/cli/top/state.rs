@@ -5,19 +5,16 @@ use ratatui::layout::Rect;
 
 use super::{
     event::{Event, Press, Wish},
-    lines::{Fold, Folds, Line, matching},
+    lines::{Fold, Folds, Line, first_match, hot, matching, troubled},
     panes::{self, Panes},
     pick::{Focus, Mode, Pick, Step},
     reading::{Reading, Turn},
 };
 use crate::cli::{
     output::{Detail, plain},
-    tree::{Key, Known, Link, News, Trouble},
+    tree::{Key, Known, Link, News},
     view::View,
 };
-
-/// Mailboxes that are listed at most.
-const HOT: usize = 100;
 
 /// All that the screen shows.
 #[derive(Debug, Default)]
@@ -102,7 +99,7 @@ impl Top {
             Press::Left | Press::Char('h') => self.fold(),
             Press::Right | Press::Char('l') => self.unfold(),
             Press::Char(' ') => self.toggle(),
-            Press::Char('/') => self.mode = Mode::Typing,
+            Press::Char('/') => (self.focus, self.mode) = (Focus::Tree, Mode::Typing),
             Press::Escape => self.set_filter(String::new()),
             Press::Tab => self.focus = self.focus.next(),
             Press::BackTab => self.focus = self.focus.next().next(),
@@ -150,7 +147,7 @@ impl Top {
         if self.focus != Focus::Tree {
             self.set_filter(String::new());
             self.folds.show(&self.known, &key);
-            self.picks[0].choose(key.clone());
+            self.picks[Focus::Tree as usize].choose(key.clone());
             self.focus = Focus::Tree;
             self.list();
         }
@@ -197,7 +194,7 @@ impl Top {
         let depth = line.depth;
         let before = self.lines[..self.pick(Focus::Tree).index()].iter();
         if let Some(above) = before.rev().find(|line| line.depth < depth) {
-            self.picks[0].choose(above.key.clone());
+            self.picks[Focus::Tree as usize].choose(above.key.clone());
         }
     }
 
@@ -231,6 +228,11 @@ impl Top {
         if filter != self.filter {
             self.filter = filter;
             self.list();
+            if !self.filter.is_empty()
+                && let Some(key) = first_match(&self.lines, &self.known, &self.filter)
+            {
+                self.picks[Focus::Tree as usize].choose(key);
+            }
         }
     }
 
@@ -240,25 +242,8 @@ impl Top {
             true => self.folds.lines(&self.known),
             false => matching(&self.known, &self.filter),
         };
-        let mut troubled: Vec<_> = self
-            .known
-            .rows()
-            .filter_map(|(key, row)| Some((Trouble::of(row)?, key)))
-            .collect();
-        troubled.sort_unstable();
-        self.troubled = troubled.into_iter().map(|(_, key)| key.clone()).collect();
-        let mut hot: Vec<_> = self
-            .known
-            .rows()
-            .filter(|(_, row)| row.mailbox > 0)
-            .map(|(key, row)| (std::cmp::Reverse(row.mailbox), key))
-            .collect();
-        hot.sort_unstable();
-        self.hot = hot
-            .into_iter()
-            .take(HOT)
-            .map(|(_, key)| key.clone())
-            .collect();
+        self.troubled = troubled(&self.known);
+        self.hot = hot(&self.known);
     }
 
     fn step(&mut self, step: Step) {

@@ -1,0 +1,98 @@
+//! The living tree on the command line: drawn, inspected, acted on and followed.
+
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(dead_code, reason = "the program is shared with other tests")]
+
+mod program;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
+use program::{Program, Running};
+use serde_json::Value;
+
+/// A node with an agent `clerk`.
+fn node() -> (Program, Running) {
+    let troupe = Program::new();
+    let node = troupe.start();
+    let clerk = ["clerk", "--type", "command", "--", "true"];
+    troupe.ok(&[&["agent", "register"], &clerk[..]].concat());
+    (troupe, node)
+}
+
+#[test]
+fn the_tree_is_drawn_from_a_path_down_and_for_one_node() {
+    let (troupe, _node) = node();
+    let drawn = troupe.ok(&["tree", "/agents", "--depth", "1"]);
+    let names: Vec<_> = drawn
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(names, ["ACTOR", "local", "/agents", "clerk"], "{drawn}");
+    let same = troupe.ok(&[
+        "tree", "--path", "/agents", "--depth", "1", "--node", "local",
+    ]);
+    assert_eq!(same.lines().count(), drawn.lines().count());
+    let wide = troupe.ok(&["tree", "-o", "wide"]);
+    assert!(wide.contains("LAST ERROR"), "{wide}");
+    troupe
+        .run(&["tree", "--diff", "soon"])
+        .fails(2, &["neither a moment", "30s"]);
+    troupe
+        .run(&["tree", "--at", "10m", "--watch"])
+        .fails(2, &["--watch"]);
+}
+
+#[test]
+fn an_actor_is_inspected_and_acted_on_and_a_refusal_says_what_helps() {
+    let (troupe, _node) = node();
+    let clerk = troupe.json(&["inspect", "/agents/clerk"]);
+    assert_eq!(clerk["kind"], "agent");
+    assert_eq!(clerk["life"][0]["what"], "started");
+    assert!(troupe.ok(&["inspect", "/"]).contains("supervisor"));
+    troupe
+        .run(&["inspect", "/agents/nobody"])
+        .fails(3, &["nobody"]);
+
+    let done = troupe.ok(&["actor", "restart", "/agents/clerk", "--reason", "a test"]);
+    assert!(done.contains("/agents/clerk on local"), "{done}");
+    troupe
+        .run(&["actor", "release", "/agents/clerk"])
+        .fails(6, &["not parked"]);
+    // What could be done is done, and the rest is told.
+    troupe
+        .run(&["actor", "pause", "/agents/clerk", "/system/allocator"])
+        .fails(2, &["/system", "part of the node"]);
+    assert_eq!(troupe.json(&["agent", "get", "clerk"])["status"], "paused");
+}
+
+#[test]
+fn what_becomes_of_actors_is_followed_and_kept() {
+    let (troupe, _node) = node();
+    let follow = |arguments: &[&str]| -> Value {
+        let mut command = troupe.command(&[&["-o", "json"], arguments].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let _running = Running::of(child);
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    };
+    let started = ["--path", "/agents/*", "--kind", "started", "--since", "5m"];
+    let event = follow(&[&["events", "-f"], &started[..]].concat());
+    assert_eq!(event["path"], "/agents/clerk");
+    let kept = troupe.json(&[&["events"], &started[..]].concat());
+    assert!(kept["items"].is_array(), "{kept}");
+
+    let whole = follow(&["tree", "/agents", "--watch"]);
+    assert_eq!(
+        (&whole["node"], &whole["reset"]),
+        (&"local".into(), &true.into())
+    );
+    let diff = troupe.json(&["tree", "--diff", "5m"]);
+    assert!(diff["changes"].is_array(), "{diff}");
+}
