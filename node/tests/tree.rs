@@ -65,7 +65,7 @@ fn an_actor_is_inspected_and_acted_on_and_a_refusal_says_what_helps() {
     // What could be done is done, and the rest is told.
     troupe
         .run(&["actor", "pause", "/agents/clerk", "/system/allocator"])
-        .fails(2, &["/system", "part of the node"]);
+        .fails(2, &["part of the node"]);
     assert_eq!(troupe.json(&["agent", "get", "clerk"])["status"], "paused");
 }
 
@@ -83,10 +83,22 @@ fn what_becomes_of_actors_is_followed_and_kept() {
         serde_json::from_str(&line).unwrap()
     };
     let started = ["--path", "/agents/*", "--kind", "started", "--since", "5m"];
+    // A node writes its past once a second, and what stood before its first entry began before that.
+    let is_kept = |look| {
+        let name = format!("clerk{look}");
+        let register = [
+            "agent", "register", &name, "--type", "command", "--", "true",
+        ];
+        troupe.ok(&register);
+        let kept = troupe.json(&[&["events"], &started[..]].concat());
+        kept["items"][0]["what"] == "started"
+    };
+    assert!((0..1_000).any(is_kept));
     let event = follow(&[&["events", "-f"], &started[..]].concat());
-    assert_eq!(event["path"], "/agents/clerk");
-    let kept = troupe.json(&[&["events"], &started[..]].concat());
-    assert!(kept["items"].is_array(), "{kept}");
+    assert!(
+        event["path"].as_str().unwrap().starts_with("/agents/clerk"),
+        "{event}"
+    );
 
     let whole = follow(&["tree", "/agents", "--watch"]);
     assert_eq!(
