@@ -112,11 +112,6 @@ impl Tokens {
         }
     }
 
-    /// It was not taken in after all.
-    pub(crate) fn leave(&mut self, token: &TokenHash) {
-        self.0.remove(token);
-    }
-
     /// It is not here: it never may be.
     pub(crate) fn give_up(&mut self, token: &TokenHash, now: Timestamp) {
         let until = now.plus(REMEMBERED_FOR);
