@@ -78,6 +78,7 @@ impl Hosts {
 
     /// Keeps a slot for a step of another node.
     fn keep(&self, agent: AgentId, place: Place) -> Reply {
+        self.mind_lapse();
         let now = self.moment();
         let Some((hosted, post)) = self
             .known(agent)
@@ -175,11 +176,19 @@ impl Hosts {
 
     /// The agent's part of this node and a slot for an attempt: the one that was kept, or another.
     fn admit(&self, agent: AgentId, reservation: u64) -> Result<(Arc<Hosted>, Slot), Refusal> {
+        self.mind_lapse();
         if self.is_fenced() {
             return Err(Refusal::Fenced);
         }
         let hosted = self.known(agent).ok_or(Refusal::NotHere)?;
-        let kept = self.bookings().take(reservation);
+        let kept = {
+            let mut bookings = self.bookings();
+            // Its owner may have given it up as lost with the lease, and tried again since.
+            if bookings.is_void(reservation) {
+                return Err(Refusal::GivenUp);
+            }
+            bookings.take(reservation)
+        };
         let kept = kept.and_then(|(of, slot)| (of == agent).then_some(slot));
         match kept.or_else(|| hosted.gate.take()) {
             Some(slot) => Ok((hosted, slot)),
