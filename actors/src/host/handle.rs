@@ -393,6 +393,11 @@ impl Hosts {
         }
     }
 
+    /// Whether the lease was over since the last look.
+    pub(super) fn has_lapsed(&self) -> bool {
+        self.around.fence.laps() != self.0.laps.load(Ordering::SeqCst)
+    }
+
     /// Ends all that runs here, and frees what is kept.
     fn abandon(&self) {
         let running = self.running();

@@ -131,6 +131,8 @@ impl Hosts {
             effect,
             call,
         } = dispatch;
+        // Not under a lock: what ends may look at the tokens.
+        self.mind_lapse();
         let hash = token_hash(&token);
         let admitted = {
             let mut tokens = self.tokens();
@@ -176,8 +178,7 @@ impl Hosts {
 
     /// The agent's part of this node and a slot for an attempt: the one that was kept, or another.
     fn admit(&self, agent: AgentId, reservation: u64) -> Result<(Arc<Hosted>, Slot), Refusal> {
-        self.mind_lapse();
-        if self.is_fenced() {
+        if self.is_fenced() || self.has_lapsed() {
             return Err(Refusal::Fenced);
         }
         let hosted = self.known(agent).ok_or(Refusal::NotHere)?;
