@@ -1,7 +1,7 @@
 //! Clusters of real processes on PostgreSQL: how fast they form, what they take when idle, and how fast
 //! they notice that a node is lost and go on with its tasks.
 //!
-//! Arguments choose parts: `form`, `idle`, `killed`, `frozen`.
+//! Arguments choose parts: `form`, `idle`, `killed`, `frozen`, `thousand` (killed with 1,000 agents).
 
 #[path = "cluster/database.rs"]
 mod database;
@@ -21,7 +21,7 @@ use benches::{
 };
 use runtime::testkit::postgres::PrivatePostgres;
 
-use self::loss::Loss;
+use self::loss::{Load, Loss};
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
 
 async fn report() -> Result<()> {
     let chosen: Vec<String> = std::env::args().skip(1).collect();
-    let parts = ["form", "idle", "killed", "frozen"];
+    let parts = ["form", "idle", "killed", "frozen", "thousand"];
     let all = !parts.iter().any(|part| chosen.iter().any(|it| it == part));
     let program = build().await?;
     for part in parts {
@@ -49,8 +49,9 @@ async fn report() -> Result<()> {
         match part {
             "form" => form::report(site).await?,
             "idle" => idle::report(site).await?,
-            "killed" => loss::report(site, Loss::Killed).await?,
-            _ => loss::report(site, Loss::Frozen).await?,
+            "killed" => loss::report(site, Loss::Killed, Load::FEW).await?,
+            "frozen" => loss::report(site, Loss::Frozen, Load::FEW).await?,
+            _ => loss::report(site, Loss::Killed, Load::THOUSAND).await?,
         }
         say_load();
         say("");

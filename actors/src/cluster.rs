@@ -69,6 +69,10 @@ pub trait Cluster: fmt::Debug + Send + Sync {
     /// Whether this start of a node is dead for good: what ran there does not run any more.
     fn gone(&self, node: NodeId) -> bool;
 
+    /// For how long a node that could be reached cannot be any more, as far as this one knows; absent
+    /// while it can be.
+    fn parted(&self, node: NodeId) -> Option<Duration>;
+
     /// Counts up after each change of any of these answers, and when a node can be reached again.
     fn changes(&self) -> watch::Receiver<u64>;
 }
@@ -179,6 +183,10 @@ impl Cluster for Alone {
     /// Whatever another node ran, this one is the only one that lives.
     fn gone(&self, node: NodeId) -> bool {
         node != self.me.node
+    }
+
+    fn parted(&self, _: NodeId) -> Option<Duration> {
+        None
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

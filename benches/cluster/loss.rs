@@ -20,10 +20,26 @@ use tokio::time::{sleep, timeout};
 
 use super::Site;
 
-/// Agents, so that each node hosts some.
-const AGENTS: usize = 9;
-/// Tasks that are under way when a node is lost.
-const OPEN: usize = 90;
+/// What a cluster does when one of its nodes is lost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    /// Each node hosts some.
+    agents: usize,
+    /// Tasks under way.
+    tasks: usize,
+}
+
+impl Load {
+    pub(super) const FEW: Self = Self {
+        agents: 9,
+        tasks: 90,
+    };
+    pub(super) const THOUSAND: Self = Self {
+        agents: 1_000,
+        tasks: 1_000,
+    };
+}
+
 /// How long each of their steps takes: longer than it takes to go on without the lost node.
 const STEP: &str = "40s";
 /// For shards and agents to find their places: longer than a link may take to open.
@@ -50,12 +66,13 @@ impl Loss {
     }
 }
 
-pub(super) async fn report(site: Site<'_>, loss: Loss) -> Result<()> {
+pub(super) async fn report(site: Site<'_>, loss: Loss, load: Load) -> Result<()> {
+    let Load { agents, tasks } = load;
     say(&format!(
-        "cluster: three control nodes, one is {loss:?} with {OPEN} tasks under way"
+        "cluster: three control nodes, one is {loss:?} with {agents} agents, {tasks} tasks under way"
     ));
     let [first, second, third] = site.three().await?;
-    let tasks = begin([&first, &second, &third]).await?;
+    let tasks = begin([&first, &second, &third], load).await?;
     let (clock, watch) = (Clock::system(), stopwatch());
     let at = clock.now();
     // A frozen process still ends when it is dropped.
@@ -110,21 +127,21 @@ async fn recovery(survivors: [&Node; 2]) -> Result<f64> {
 }
 
 /// Starts tasks on all nodes, and waits until each is under way.
-async fn begin(nodes: [&Node; 3]) -> Result<Vec<String>> {
+async fn begin(nodes: [&Node; 3], load: Load) -> Result<Vec<String>> {
     let mut connections = Vec::new();
     for node in nodes {
         connections.push(node.connect().await?);
     }
-    for number in 0..AGENTS {
+    for number in 0..load.agents {
         let name = format!("slow-{number}");
-        let agent = json!({ "name": name, "agent_type": "sleep", "max_tasks": OPEN });
+        let agent = json!({ "name": name, "agent_type": "sleep", "max_tasks": load.tasks });
         register(&mut connections[number % 3], &agent).await?;
     }
     sleep(SETTLE).await;
     let mut tasks = Vec::new();
-    for number in 0..OPEN {
+    for number in 0..load.tasks {
         let step = json!({
-            "id": "only", "agent": format!("slow-{}", number % AGENTS), "effect": "idempotent",
+            "id": "only", "agent": format!("slow-{}", number % load.agents), "effect": "idempotent",
             "input": { "for": STEP }, "timeout": "5m",
         });
         let task = json!({ "description": "under way", "steps": [step] }).to_string();

@@ -190,6 +190,7 @@ impl Edge {
             body_timeout: config.body_timeout.0,
             request_timeout: config.request_timeout.0,
             stopping: CancellationToken::new(),
+            closing: CancellationToken::new(),
             health: Health::default(),
             clock: runtime::clock::Clock::system(),
         };

@@ -10,12 +10,16 @@
     reason = "what a fault hit belongs to the result"
 )]
 
+#[path = "cluster/agents.rs"]
+mod agents;
 #[path = "cluster/faults.rs"]
 mod faults;
 #[path = "support/ledger.rs"]
 mod ledger;
 #[path = "cluster/load.rs"]
 mod load;
+#[path = "cluster/machine.rs"]
+mod machine;
 #[path = "cluster/machines.rs"]
 mod machines;
 #[path = "cluster/nets.rs"]
@@ -28,6 +32,8 @@ mod partitions;
 mod pipes;
 #[path = "support/process.rs"]
 mod process;
+#[path = "cluster/regions.rs"]
+mod regions;
 #[path = "cluster/strangers.rs"]
 mod strangers;
 #[path = "cluster/wires.rs"]

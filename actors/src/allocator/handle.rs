@@ -412,7 +412,7 @@ impl Allocator {
 pub(super) fn candidates<'a>(tenant: &'a Tenant, requirement: &Requirement) -> Vec<&'a Arc<Agent>> {
     match (&requirement.agent, &requirement.capability) {
         (Some(pin), _) => tenant.agent(pin.as_str()).into_iter().collect(),
-        (None, Some(capability)) => tenant.able(capability).iter().collect(),
+        (None, Some(capability)) => tenant.able(capability).collect(),
         (None, None) => tenant.agents.values().collect(),
     }
 }

@@ -50,6 +50,9 @@ const SLOT_WITHIN: Duration = Duration::from_secs(10);
 /// How long a task may take to say who works for it.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether the node that is to answer can be reached.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// How much later than asked for a host's answer may come; it counts the time itself.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -275,7 +278,8 @@ impl Services {
         }
     }
 
-    /// Waits for the answer, for the end of the node that is to give it, or for the end of patience.
+    /// Waits for the answer, for the end or the absence of the node that is to give it, or for the end
+    /// of patience.
     async fn answer(
         &self,
         node: NodeId,
@@ -292,6 +296,10 @@ impl Services {
                 let message = format!("the node that ran agent {} is gone", agent.name);
                 return Err(AskError::Lost { message });
             }
+            if rules::is_given_up(cluster.parted(node)) {
+                let message = format!("the node that ran agent {} cannot be reached", agent.name);
+                return Err(AskError::Lost { message });
+            }
             tokio::select! {
                 biased;
                 outcome = &mut answered => return match outcome {
@@ -300,6 +308,7 @@ impl Services {
                 },
                 () = &mut end => return Err(AskError::Deadline),
                 () = next(&mut changes) => {}
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
     }

@@ -286,6 +286,14 @@ impl Cluster for Known {
         }
     }
 
+    fn parted(&self, node: NodeId) -> Option<Duration> {
+        let linked = self.mesh.peers().iter().any(|peer| peer.node == node);
+        if linked {
+            return None;
+        }
+        self.mesh.silent(node)
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
     }

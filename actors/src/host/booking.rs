@@ -25,6 +25,8 @@ pub(crate) type Place = (NodeId, TaskId, u64);
 #[derive(Debug)]
 pub(crate) struct Bookings<S> {
     next: u64,
+    /// All before this one are void.
+    floor: u64,
     kept: HashMap<u64, (Place, Timestamp, S)>,
     by_place: HashMap<Place, u64>,
 }
@@ -33,6 +35,7 @@ impl<S> Default for Bookings<S> {
     fn default() -> Self {
         Self {
             next: 1,
+            floor: 1,
             kept: HashMap::new(),
             by_place: HashMap::new(),
         }
@@ -80,8 +83,14 @@ impl<S> Bookings<S> {
             .collect()
     }
 
-    /// All of it: to be given back.
+    /// Whether it was given back with all others: whoever asked for it may have counted on that.
+    pub(crate) const fn is_void(&self, number: u64) -> bool {
+        number < self.floor
+    }
+
+    /// All of it: to be given back, and void for whoever comes with it later.
     pub(crate) fn drain(&mut self) -> Vec<S> {
+        self.floor = self.next;
         self.by_place.clear();
         self.kept.drain().map(|(_, (.., slot))| slot).collect()
     }
@@ -110,11 +119,6 @@ impl Tokens {
                 Ok(())
             }
         }
-    }
-
-    /// It was not taken in after all.
-    pub(crate) fn leave(&mut self, token: &TokenHash) {
-        self.0.remove(token);
     }
 
     /// It is not here: it never may be.
@@ -183,7 +187,11 @@ mod tests {
         let mut lapsed = bookings.lapsed(at(10), |node| node == two);
         lapsed.sort_unstable();
         assert_eq!(lapsed, ["late", "orphan"]);
+        assert!(!bookings.is_void(3));
         assert_eq!(bookings.drain(), ["kept"]);
+        assert!(bookings.is_void(3));
+        let later = bookings.keep(place(2, 0), "later", at(11));
+        assert!(!bookings.is_void(later));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -78,6 +78,8 @@ pub(crate) struct Inner {
     /// Whether `tokens` holds any: attempts of this node look no further.
     has_tokens: AtomicBool,
     fenced: AtomicBool,
+    /// Of the fence, at the last look.
+    laps: AtomicU64,
     closed: AtomicBool,
     local: OnceLock<Local>,
     load: Mutex<Option<NodeLoad>>,
@@ -111,6 +113,7 @@ impl Hosts {
     pub(crate) fn new(mut parts: Parts) -> Self {
         let carrier = Carrier::new(parts.around.net, Limits::WORK);
         parts.around.net = Arc::new(carrier);
+        let laps = parts.around.fence.laps();
         Self(Arc::new(Inner {
             parts,
             hosted: DashMap::new(),
@@ -118,6 +121,7 @@ impl Hosts {
             tokens: Mutex::default(),
             has_tokens: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
+            laps: AtomicU64::new(laps),
             closed: AtomicBool::new(false),
             local: OnceLock::new(),
             load: Mutex::default(),
@@ -350,6 +354,7 @@ impl Hosts {
 
     /// Frees what was kept in vain, and forgets what nobody can send any more.
     pub(super) fn tidy(&self) {
+        self.mind_lapse();
         let now = self.moment();
         let gone = |node| self.around.cluster.gone(node);
         // Dropped after the lock: a slot that comes free may be asked for at once.
@@ -401,26 +406,46 @@ impl Hosts {
         });
     }
 
+    /// Ends what ran before the lease was over, if it was since the last look, however short: others
+    /// may count it as lost.
+    pub(super) fn mind_lapse(&self) {
+        let laps = self.around.fence.laps();
+        if self.0.laps.swap(laps, Ordering::SeqCst) != laps {
+            self.abandon();
+        }
+    }
+
+    /// Whether the lease was over since the last look.
+    pub(super) fn has_lapsed(&self) -> bool {
+        self.around.fence.laps() != self.0.laps.load(Ordering::SeqCst)
+    }
+
+    /// Ends all that runs here, and frees what is kept.
+    fn abandon(&self) {
+        let running = self.running();
+        if running > 0 {
+            tracing::warn!(running, "the node's lease is gone: all that it runs ends");
+        }
+        for hosted in self.all() {
+            hosted.stop_all();
+        }
+        let kept = self.bookings().drain();
+        drop(kept);
+    }
+
     fn obey(&self, lease: Lease) {
+        self.mind_lapse();
         let lost = lease == Lease::Lost;
         if self.0.fenced.swap(lost, Ordering::SeqCst) == lost {
             return;
-        }
-        let running = self.running();
-        if lost && running > 0 {
-            tracing::warn!(running, "the node's lease is gone: all that it runs ends");
         }
         for hosted in self.all() {
             let limit = hosted.post().map_or(0, |post| post.order.slots());
             let open = !lost && !self.0.closed.load(Ordering::SeqCst);
             hosted.gate.set_limit(if open { limit } else { 0 });
-            if lost {
-                hosted.stop_all();
-            }
         }
         if lost {
-            let kept = self.bookings().drain();
-            drop(kept);
+            self.abandon();
         }
     }
 }

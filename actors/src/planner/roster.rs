@@ -1,6 +1,6 @@
 //! Who could do what: the agents of a tenant as plans are checked against them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use protocol::id::AgentId;
 
@@ -20,24 +20,50 @@ pub struct Member {
 pub struct Roster {
     members: BTreeMap<String, Member>,
     names: BTreeMap<AgentId, String>,
-    capabilities: BTreeSet<String>,
+    /// Who can do what, by name.
+    capabilities: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl FromIterator<Member> for Roster {
     fn from_iter<I: IntoIterator<Item = Member>>(members: I) -> Self {
         let mut roster = Self::default();
         for member in members {
-            roster
-                .capabilities
-                .extend(member.capabilities.iter().cloned());
-            roster.names.insert(member.id, member.name.clone());
-            roster.members.insert(member.name.clone(), member);
+            roster.insert(member);
         }
         roster
     }
 }
 
 impl Roster {
+    /// Adds an agent, in place of the one that has its id or its name.
+    pub fn insert(&mut self, member: Member) {
+        self.remove(member.id);
+        let namesake = self.members.get(&member.name).map(|other| other.id);
+        if let Some(namesake) = namesake {
+            self.remove(namesake);
+        }
+        for capability in &member.capabilities {
+            let able = self.capabilities.entry(capability.clone()).or_default();
+            able.insert(member.name.clone());
+        }
+        self.names.insert(member.id, member.name.clone());
+        self.members.insert(member.name.clone(), member);
+    }
+
+    /// Removes an agent, if it is there.
+    pub fn remove(&mut self, id: AgentId) -> Option<Member> {
+        let member = self.members.remove(&self.names.remove(&id)?)?;
+        for capability in &member.capabilities {
+            if let Entry::Occupied(mut able) = self.capabilities.entry(capability.clone()) {
+                able.get_mut().remove(&member.name);
+                if able.get().is_empty() {
+                    able.remove();
+                }
+            }
+        }
+        Some(member)
+    }
+
     /// The agent of this name or id.
     #[must_use]
     pub fn agent(&self, name_or_id: &str) -> Option<&Member> {
@@ -50,13 +76,13 @@ impl Roster {
     /// Whether any agent can do this.
     #[must_use]
     pub fn offers(&self, capability: &str) -> bool {
-        self.capabilities.contains(capability)
+        self.capabilities.contains_key(capability)
     }
 
     /// Agents that can do this, by name.
-    pub fn able<'a>(&'a self, capability: &'a str) -> impl Iterator<Item = &'a Member> {
-        let can = move |member: &&Member| member.capabilities.iter().any(|c| c == capability);
-        self.members.values().filter(can)
+    pub fn able(&self, capability: &str) -> impl Iterator<Item = &Member> {
+        let able = self.capabilities.get(capability).into_iter().flatten();
+        able.filter_map(|name| self.members.get(name))
     }
 
     /// Every name, sorted.
@@ -66,7 +92,7 @@ impl Roster {
 
     /// Everything that some agent can do, sorted.
     pub fn capabilities(&self) -> impl Iterator<Item = &str> {
-        self.capabilities.iter().map(String::as_str)
+        self.capabilities.keys().map(String::as_str)
     }
 
     /// What agents can do, in words: at most ten capabilities and how many there are besides.
@@ -112,6 +138,22 @@ mod tests {
         assert_eq!(roster.agent("eve"), None);
         assert_eq!(roster.able("research").collect::<Vec<_>>(), [&ada]);
         assert_eq!(roster.names().collect::<Vec<_>>(), ["ada", "bob"]);
+    }
+
+    #[test]
+    fn a_roster_that_changed_equals_one_that_was_made_so() {
+        let (ada, bob) = (member(1, "ada", &["a", "b"]), member(2, "bob", &["b"]));
+        let mut roster: Roster = [ada.clone(), bob.clone()].into_iter().collect();
+        roster.insert(member(2, "rob", &["c"]));
+        roster.insert(member(3, "ada", &["d"]));
+        let remade = [member(3, "ada", &["d"]), member(2, "rob", &["c"])];
+        assert_eq!(roster, remade.into_iter().collect());
+        assert!(!roster.offers("a") && !roster.offers("b") && roster.offers("c"));
+        assert_eq!(roster.agent("bob"), None);
+        assert_eq!(roster.remove(ada.id), None, "another has its name");
+        roster.remove(bob.id).unwrap();
+        roster.remove(member(3, "", &[]).id).unwrap();
+        assert_eq!(roster, Roster::default());
     }
 
     #[test]

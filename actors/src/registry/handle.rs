@@ -275,11 +275,13 @@ impl Directory {
     }
 
     fn believe(&self, facts: Vec<Fact>) {
-        let mut fresh = Vec::new();
-        let mut reindex = HashSet::new();
+        let here = self.0.hosts.me();
         for fact in facts {
             let Some(agent) = self.0.registry.get(fact.agent) else {
-                fresh.push(fact);
+                let (id, tenant) = (fact.agent, fact.tenant.clone());
+                let hosted = self.0.hosts.hosted(id);
+                let agent = Agent::new(id, tenant, hosted, here, Facts::new(fact));
+                self.0.registry.insert(&Arc::new(agent));
                 continue;
             };
             let respecified = agent.change(|known| {
@@ -297,18 +299,8 @@ impl Directory {
                 respecified
             });
             if respecified {
-                reindex.insert(agent.tenant.clone());
+                self.0.registry.reindex(&agent);
             }
-        }
-        let here = self.0.hosts.me();
-        let made = fresh.into_iter().map(|fact| {
-            let (id, tenant) = (fact.agent, fact.tenant.clone());
-            let hosted = self.0.hosts.hosted(id);
-            Arc::new(Agent::new(id, tenant, hosted, here, Facts::new(fact)))
-        });
-        self.0.registry.insert_all(made);
-        for tenant in reindex {
-            self.0.registry.reindex(&tenant);
         }
         self.0.allocator.changed();
     }

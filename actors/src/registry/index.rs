@@ -1,7 +1,7 @@
 //! Agents by id, by name and by capability, for each tenant.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -22,31 +22,37 @@ struct Inner {
 }
 
 /// The agents of one tenant, as they were after the last change to any of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Tenant {
     /// As the planner sees them.
     pub roster: Roster,
     /// By name.
     pub agents: BTreeMap<String, Arc<Agent>>,
-    by_capability: HashMap<String, Vec<Arc<Agent>>>,
 }
 
 impl Tenant {
     /// Agents that declare a capability.
-    #[must_use]
-    pub fn able(&self, capability: &str) -> &[Arc<Agent>] {
-        self.by_capability
-            .get(capability)
-            .map_or(&[], Vec::as_slice)
+    pub fn able(&self, capability: &str) -> impl Iterator<Item = &Arc<Agent>> {
+        let able = self.roster.able(capability);
+        able.filter_map(|member| self.agents.get(&member.name))
     }
 
     /// One agent, by name or id.
     #[must_use]
     pub fn agent(&self, name_or_id: &str) -> Option<&Arc<Agent>> {
-        self.agents.get(name_or_id).or_else(|| {
-            let id: AgentId = name_or_id.parse().ok()?;
-            self.agents.values().find(|agent| agent.id == id)
-        })
+        self.agents.get(&self.roster.agent(name_or_id)?.name)
+    }
+
+    fn insert(&mut self, agent: &Arc<Agent>) {
+        self.remove(agent.id);
+        self.roster.insert(member(agent));
+        self.agents.insert(agent.name.clone(), agent.clone());
+    }
+
+    fn remove(&mut self, id: AgentId) {
+        if let Some(member) = self.roster.remove(id) {
+            self.agents.remove(&member.name);
+        }
     }
 }
 
@@ -89,47 +95,32 @@ impl Registry {
         declared
     }
 
-    /// Adds or replaces entries.
-    pub(crate) fn insert_all(&self, agents: impl Iterator<Item = Arc<Agent>>) {
-        let mut tenants = HashSet::new();
-        for agent in agents {
-            tenants.insert(agent.tenant.clone());
-            self.0.agents.insert(agent.id, agent);
-        }
-        for tenant in tenants {
-            self.reindex(&tenant);
-        }
+    /// Adds or replaces an entry.
+    pub(crate) fn insert(&self, agent: &Arc<Agent>) {
+        self.0.agents.insert(agent.id, agent.clone());
+        self.change(&agent.tenant, |tenant| tenant.insert(agent));
     }
 
     /// Removes an entry.
     pub(crate) fn remove(&self, id: AgentId) {
         if let Some((_, agent)) = self.0.agents.remove(&id) {
-            self.reindex(&agent.tenant);
+            self.change(&agent.tenant, |tenant| tenant.remove(id));
         }
     }
 
-    /// Takes in what changed about names or capabilities.
-    pub(crate) fn reindex(&self, tenant: &str) {
-        let mut index = Tenant::default();
-        for agent in self.0.agents.iter().filter(|agent| agent.tenant == tenant) {
-            index.agents.insert(agent.name.clone(), agent.clone());
-        }
-        for agent in index.agents.values() {
-            for capability in &agent.facts().spec.capabilities {
-                index
-                    .by_capability
-                    .entry(capability.clone())
-                    .or_default()
-                    .push(agent.clone());
-            }
-        }
-        index.roster = index.agents.values().map(|agent| member(agent)).collect();
+    /// Takes in what changed about an entry's capabilities.
+    pub(crate) fn reindex(&self, agent: &Arc<Agent>) {
+        self.change(&agent.tenant, |tenant| tenant.insert(agent));
+    }
+
+    /// Changes a tenant in place, or a copy of it if somebody is just reading.
+    fn change(&self, tenant: &str, change: impl FnOnce(&mut Tenant)) {
         let mut tenants = self
             .0
             .tenants
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        tenants.insert(tenant.to_owned(), Arc::new(index));
+        change(Arc::make_mut(tenants.entry(tenant.to_owned()).or_default()));
     }
 }
 

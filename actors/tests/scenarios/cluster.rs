@@ -352,6 +352,56 @@ async fn a_node_without_its_lease_ends_what_it_runs_and_takes_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_host_took_over_is_not_said_to_have_never_begun_when_it_is_sent_again() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let run = "{\"run\"";
+    town.board.harm(Service::HOST, run, Fate::Unanswered, 1);
+    town.board
+        .harm(Service::TASK, "token", Fate::Dropped, usize::MAX);
+    let id = town.work("a", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    town["b"].lease.send_replace(Lease::Lost);
+    until(async || (town.board.sent(Service::HOST, run) > 1).then_some(())).await;
+    town["b"].tool.is_stopped(1).await;
+    town.board.forgive();
+    town["b"].lease.send_replace(Lease::Held);
+    town["b"].tool.release(1);
+    assert_eq!(town.settled("a", id).await.status, TaskStatus::Completed);
+    let attempts = town.attempts("a", id).await;
+    assert_eq!(
+        attempts[0].status,
+        AttemptStatus::Cancelled,
+        "{attempts:#?}"
+    );
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_sent_before_a_lease_was_lost_does_not_begin_when_it_is_back() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let run = "{\"run\"";
+    town.board
+        .harm(Service::HOST, run, Fate::Dropped, usize::MAX);
+    let id = town.work("a", by("one")).await;
+    until(async || (town.board.sent(Service::HOST, run) > 0).then_some(())).await;
+    let admin = Caller::admin();
+    for (lease, capacity) in [(Lease::Lost, 0), (Lease::Held, 5)] {
+        town["b"].lease.send_replace(lease);
+        until(async || {
+            let agent = town["b"].agent(&admin, "one").await.ok()?;
+            (agent.capacity == capacity).then_some(())
+        })
+        .await;
+    }
+    town.board.forgive();
+    town["b"].tool.release(1);
+    assert_eq!(town.settled("a", id).await.status, TaskStatus::Completed);
+    assert_eq!(town.attempts("a", id).await.len(), 2);
+    assert_eq!(town["b"].tool.begun(), 1);
+}
+
+#[tokio::test]
 async fn a_node_that_slept_begins_nothing_before_it_hears_that_its_lease_is_over() {
     let town = Town::of(&["a", "b"]).await;
     town.agent("a", "one", "b", 5).await;

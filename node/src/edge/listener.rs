@@ -8,6 +8,7 @@ mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::{
     net::{TcpListener, TcpSocket},
     time::{sleep, timeout},
@@ -31,6 +32,9 @@ pub(crate) enum Transport {
 const BACKLOG: u32 = 1024;
 /// How long to wait when the system cannot give another connection.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long an edge that stops still answers, so that those who keep connections open hear of it with
+/// an answer: a request that meets the end of its connection is lost, and its client cannot know how.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// How long a client may take, and how many there may be.
 #[derive(Debug, Clone, Copy)]
@@ -84,38 +88,24 @@ pub(crate) struct Serving<S> {
     pub(crate) service: S,
 }
 
-/// Serves connections until `shutdown`, then waits for those that are open, `drain` at most.
+/// Serves connections until `shutdown`; then takes leave of those that are open, and waits for them,
+/// `drain` at most.
 pub(crate) async fn serve<S: Service>(
     serving: Serving<S>,
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) {
-    let Serving {
-        listener,
-        tls,
-        limits,
-        shared,
-        service,
-    } = serving;
-    let admission = Admission::new(limits.connections, limits.per_address);
-    let connections = TaskTracker::new();
     let cut = CancellationToken::new();
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut shutdown => break,
-            accepted = accept(&listener, &admission) => accepted,
-        };
-        let Some((stream, ticket)) = accepted else {
-            continue;
-        };
+    let connections = TaskTracker::new();
+    let admission = Admission::new(serving.limits.connections, serving.limits.per_address);
+    let spawn = |stream, ticket| {
         let link = connection::Link {
             stream,
             ticket,
-            tls: tls.clone(),
-            limits,
-            shared: shared.clone(),
-            service: service.clone(),
+            tls: serving.tls.clone(),
+            limits: serving.limits,
+            shared: serving.shared.clone(),
+            service: serving.service.clone(),
         };
         let cut = cut.clone();
         connections.spawn(async move {
@@ -124,10 +114,35 @@ pub(crate) async fn serve<S: Service>(
                 () = cut.cancelled() => {}
             }
         });
+    };
+    {
+        let mut accept_all = std::pin::pin!(async {
+            loop {
+                if let Some((stream, ticket)) = accept(&serving.listener, &admission).await {
+                    spawn(stream, ticket);
+                }
+            }
+        });
+        tokio::select! {
+            () = shutdown => {}
+            () = &mut accept_all => {}
+        }
+        serving.shared.stopping.cancel();
+        connections.close();
+        tokio::select! {
+            () = connections.wait() => {}
+            () = sleep(LEAVE.min(drain)) => {}
+            () = &mut accept_all => {}
+        }
     }
-    drop(listener);
-    shared.stopping.cancel();
-    connections.close();
+    // Whoever was connected by the system, but not seen yet.
+    while let Some(accepted) = accept(&serving.listener, &admission).now_or_never() {
+        if let Some((stream, ticket)) = accepted {
+            spawn(stream, ticket);
+        }
+    }
+    drop(serving.listener);
+    serving.shared.closing.cancel();
     if timeout(drain, connections.wait()).await.is_err() {
         tracing::warn!(
             open = connections.len(),

@@ -31,8 +31,11 @@ pub(crate) struct Shared {
     pub(crate) ready: watch::Receiver<Readiness>,
     pub(crate) body_timeout: Duration,
     pub(crate) request_timeout: Duration,
-    /// Set when the edge stops: streams end, so that their clients go elsewhere.
+    /// Set when the edge stops: streams end, and each answer is the last of its connection, so that
+    /// clients go elsewhere.
     pub(crate) stopping: CancellationToken,
+    /// Set when connections on which nothing is under way end.
+    pub(crate) closing: CancellationToken,
     pub(crate) health: Health,
     /// Times of spans; of everything else the runtime keeps time.
     pub(crate) clock: Clock,

@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 
 use super::{
     ledger::Ledger,
-    machines::{Cluster, OUTER},
+    machine::OUTER,
+    machines::Cluster,
     orders::{Chance, Order, judge_orders, list, steps},
     process::{Client, PATIENCE, pause, until},
 };
@@ -267,16 +268,22 @@ impl Load {
         left
     }
 
-    /// Lets a straggler begin, and answers the name of the node that runs its first attempt.
-    pub(crate) async fn straggle(&self, cluster: &Cluster, key: &str) -> String {
-        let mut order = Order::single(key, STRAGGLER);
+    /// Submits a task beside those of the clients.
+    pub(crate) async fn want(&self, cluster: &Cluster, mut order: Order) -> TaskView {
         let (_, client) = &cluster.clients()[0];
         let (key, body) = (Some(&*order.key), Some(&order.body));
         let sent = client.send(Method::POST, "/api/v1/tasks", key, body).await;
         let task = sent.unwrap().task();
-        let path = format!("/api/v1/tasks/{}", task.id);
         order.id = Some(task.id.to_string());
         self.orders.lock().unwrap().push(order);
+        task
+    }
+
+    /// Lets a straggler begin, and answers the name of the node that runs its first attempt.
+    pub(crate) async fn straggle(&self, cluster: &Cluster, key: &str) -> String {
+        let task = self.want(cluster, Order::single(key, STRAGGLER)).await;
+        let (_, client) = &cluster.clients()[0];
+        let path = format!("/api/v1/tasks/{}", task.id);
         until("the straggler runs", PATIENCE, async || {
             let task = client.get(&path).await.ok()?.task();
             let attempt = steps(&task).first()?.attempts.first()?;

@@ -8,7 +8,8 @@ use serde_json::json;
 use super::{
     faults::{ONE_AT_A_TIME, nothing_moved, say},
     load::Load,
-    machines::{Cluster, Counts},
+    machine::Counts,
+    machines::Cluster,
     nets::{HOME, Nets, Way},
     process::{PATIENCE, pause, until},
 };

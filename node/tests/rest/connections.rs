@@ -282,6 +282,36 @@ async fn a_node_that_stops_ends_idle_connections_at_once() {
 }
 
 #[tokio::test]
+async fn a_node_that_stops_says_so_with_an_answer_to_those_that_keep_connections() {
+    let mut node = Node::start().await;
+    let request = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let (mut kept, mut begun) = (
+        TcpStream::connect(node.address).await.unwrap(),
+        TcpStream::connect(node.address).await.unwrap(),
+    );
+    kept.write_all(request).await.unwrap();
+    kept.read_exact(&mut [0; 16]).await.unwrap();
+    node.begin_stop();
+    // Another one is told that the node stops: so it has heard that it shall.
+    while !one_more(&node).await.starts_with("HTTP/1.1 503") {}
+    for stream in [&mut kept, &mut begun] {
+        stream.write_all(request).await.unwrap();
+        let rest = rest(stream).await;
+        assert!(rest.contains("HTTP/1.1 503"), "{rest}");
+        assert!(rest.contains("connection: close"), "{rest}");
+    }
+    node.stop().await;
+}
+
+/// Asks over a connection of its own whether the node takes work.
+async fn one_more(node: &Node) -> String {
+    let mut stream = TcpStream::connect(node.address).await.unwrap();
+    let request = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    rest(&mut stream).await
+}
+
+#[tokio::test]
 async fn a_node_that_stops_waits_for_a_request_but_not_for_ever() {
     let request = format!(
         "POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n["

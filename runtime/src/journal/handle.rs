@@ -1,35 +1,26 @@
-//! [`Journaled`]: a state and its stream; written first, then believed.
+//! [`Journal`]: makes the states of one node, and loads them from their streams.
 
+mod journaled;
 mod replay;
 
-use std::{ops::Deref, sync::Arc};
+use std::sync::Arc;
 
-use protocol::{
-    entity::EntityId,
-    epoch::Epoch,
-    id::{CommandId, NodeId},
-    record::{ChainHash, Record, Summary},
-    time::Timestamp,
-};
-use serde::de::DeserializeOwned;
+use protocol::{entity::EntityId, id::NodeId};
 
-use super::{EventSourced, Feed, snapshot};
+use super::{EventSourced, Feed};
 use crate::{
     clock::Clock,
     placement::Holdings,
-    store::{
-        self, Append, AppendError, Delivery, Idempotency, Refusal, ReminderChange, Snapshot, Writer,
-    },
+    store::{self, AppendError, Refusal, Writer},
 };
 
-use replay::follows;
-pub use replay::replay;
+pub use self::{
+    journaled::{Commit, Journaled},
+    replay::{decode, replay},
+};
 
 /// Records read at once while replaying.
 const PAGE: u32 = 512;
-
-/// Times an append is repeated when its outcome is not known.
-const REPEATS: u32 = 5;
 
 /// Why a state could not be loaded or a change not be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -66,35 +57,6 @@ struct Parts {
     owner: NodeId,
     holdings: Holdings,
     feed: Feed,
-}
-
-/// What comes with a commit beside the events.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    /// The command that led to it.
-    pub command: CommandId,
-    /// Who asked for it.
-    pub actor: Arc<str>,
-    /// The client's key, only with a stream's first commit.
-    pub idempotency: Option<Idempotency>,
-    /// Wake-ups to set or forget.
-    pub reminders: Vec<ReminderChange>,
-    /// Effects to bring about.
-    pub outbox: Vec<Delivery>,
-}
-
-impl Commit {
-    /// A commit with events alone.
-    #[must_use]
-    pub const fn by(actor: Arc<str>, command: CommandId) -> Self {
-        Self {
-            command,
-            actor,
-            idempotency: None,
-            reminders: Vec::new(),
-            outbox: Vec::new(),
-        }
-    }
 }
 
 impl Journal {
@@ -150,20 +112,7 @@ impl Journal {
     /// A state without a past; its first commit makes the stream, if this node owns it.
     #[must_use]
     pub fn create<S: EventSourced>(&self, stream: EntityId, tenant: &str) -> Journaled<S> {
-        Journaled {
-            journal: self.clone(),
-            stream,
-            tenant: tenant.into(),
-            state: S::default(),
-            head: 0,
-            hash: ChainHash::default(),
-            epoch: self.0.holdings.appends(stream),
-            snapshot: 0,
-            staged: Vec::new(),
-            staged_count: 0,
-            now: self.0.clock.now(),
-            spent: false,
-        }
+        Journaled::new(self, stream, tenant)
     }
 
     /// The state as its stream has it, or nothing when there is no such stream.
@@ -180,13 +129,10 @@ impl Journal {
             && snapshot.version == S::STATE_VERSION
             && let Ok(state) = serde_json::from_str(&snapshot.data)
         {
-            journaled.state = state;
-            journaled.head = snapshot.seq;
-            journaled.snapshot = snapshot.seq;
-            journaled.hash = snapshot.hash;
+            journaled.restore(state, &snapshot);
         }
         loop {
-            let records = self.0.store.read(stream, journaled.head, PAGE).await?;
+            let records = self.0.store.read(stream, journaled.head(), PAGE).await?;
             let read = records.len();
             for record in records {
                 journaled.replay(&record)?;
@@ -195,351 +141,14 @@ impl Journal {
                 break;
             }
         }
-        if journaled.head == 0 {
+        if journaled.head() == 0 {
             return Ok(None);
         }
-        if journaled.tenant.is_empty() {
+        if journaled.tenant().is_empty() {
             // Everything was in the snapshot.
             let row = self.0.store.stream(stream).await?;
-            journaled.tenant = row.map(|row| row.tenant).unwrap_or_default().into();
+            journaled.belongs_to(row.map(|row| row.tenant).unwrap_or_default().into());
         }
         Ok(Some(journaled))
-    }
-}
-
-/// Reads the events of a record.
-///
-/// # Errors
-///
-/// `Corrupt` when they are not what this build knows.
-pub fn decode<E: DeserializeOwned>(record: &Record) -> Result<Vec<E>, store::Error> {
-    let events: Vec<E> = serde_json::from_str(&record.data).map_err(|error| {
-        store::Error::Corrupt(format!("{} at {}: {error}", record.stream, record.seq))
-    })?;
-    if events.len() == record.count as usize {
-        Ok(events)
-    } else {
-        Err(store::Error::Corrupt(format!(
-            "{} at {} holds {} events, not {}",
-            record.stream,
-            record.seq,
-            events.len(),
-            record.count
-        )))
-    }
-}
-
-/// The events of a record, as this build knows them.
-///
-/// One that a newer build wrote and this one cannot read is no damage: a node of that build goes on
-/// with the stream.
-fn events<S: EventSourced>(record: &Record) -> Result<Vec<S::Event>, store::Error> {
-    decode(record).map_err(|error| match error {
-        store::Error::Corrupt(_) if record.version > S::EVENT_VERSION => {
-            store::Error::Unusable(format!(
-                "{} at {} was written by a newer build, with events of version {} where this one \
-                 knows {}; upgrade this node",
-                record.stream,
-                record.seq,
-                record.version,
-                S::EVENT_VERSION
-            ))
-        }
-        other => other,
-    })
-}
-
-/// A state together with its stream.
-///
-/// [`stage`](Self::stage) applies an event for the decisions that follow in the same handler;
-/// [`commit`](Self::commit) writes all that was staged. Nobody else may see the state, and no
-/// effect may start, between the two. When a commit fails, the actor that holds this must end: the
-/// next activation replays what the store has.
-#[derive(Debug)]
-pub struct Journaled<S: EventSourced> {
-    journal: Journal,
-    stream: EntityId,
-    tenant: Arc<str>,
-    state: S,
-    head: u64,
-    hash: ChainHash,
-    /// Under which it was loaded or made; another one since means that others may have appended.
-    epoch: Option<Epoch>,
-    snapshot: u64,
-    /// The JSON array of staged events, without its closing bracket.
-    staged: Vec<u8>,
-    staged_count: u32,
-    now: Timestamp,
-    /// Set when a commit failed: only the stream knows what is true then.
-    spent: bool,
-}
-
-impl<S: EventSourced> Deref for Journaled<S> {
-    type Target = S;
-
-    fn deref(&self) -> &S {
-        &self.state
-    }
-}
-
-impl<S: EventSourced> Journaled<S> {
-    /// Position of the last committed event; 0 before the first.
-    #[must_use]
-    pub const fn head(&self) -> u64 {
-        self.head
-    }
-
-    /// Under which ownership it was made or loaded; the lowest one when it was only read.
-    #[must_use]
-    pub fn owned_under(&self) -> Epoch {
-        self.epoch.unwrap_or_default()
-    }
-
-    /// Whose stream it is.
-    #[must_use]
-    pub const fn stream(&self) -> EntityId {
-        self.stream
-    }
-
-    /// Whose data it is.
-    #[must_use]
-    pub fn tenant(&self) -> &str {
-        &self.tenant
-    }
-
-    /// Whether anything waits for [`commit`](Self::commit).
-    #[must_use]
-    pub const fn is_staged(&self) -> bool {
-        self.staged_count > 0
-    }
-
-    /// Applies an event now and writes it with the next commit. All events of one commit carry the
-    /// time of the first.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupt` when the event cannot be written as JSON, such as a map with keys that are not text;
-    /// `Unusable` after a commit that failed.
-    pub fn stage(&mut self, event: &S::Event) -> Result<(), store::Error> {
-        if self.spent {
-            return Err(self.is_spent());
-        }
-        if self.staged_count == 0 {
-            self.now = self.journal.0.clock.now();
-        }
-        self.staged
-            .push(if self.staged_count == 0 { b'[' } else { b',' });
-        serde_json::to_writer(&mut self.staged, event).map_err(|error| {
-            store::Error::Corrupt(format!("an event cannot be written: {error}"))
-        })?;
-        self.staged_count += 1;
-        self.state.apply(event, self.now);
-        Ok(())
-    }
-
-    /// Writes what was staged, in one append; nothing when nothing was.
-    ///
-    /// # Errors
-    ///
-    /// `Refused` when nothing was written; `Store` when that is not known.
-    pub async fn commit(&mut self, commit: Commit) -> Result<(), Error> {
-        if self.staged_count == 0 {
-            return Ok(());
-        }
-        if self.spent {
-            return Err(self.is_spent().into());
-        }
-        let mut data = std::mem::take(&mut self.staged);
-        data.push(b']');
-        let data = String::from_utf8(data)
-            .map_err(|error| store::Error::Corrupt(format!("an event is not text: {error}")))?;
-        // Also when this is dropped half way.
-        self.spent = true;
-        let record = self.record(data, self.epoch()?, &commit);
-        self.append(&record, self.state.summary(), commit).await?;
-        self.spent = false;
-        self.staged_count = 0;
-        self.head = record.head();
-        self.hash = record.hash;
-        self.journal.0.feed.publish(&record);
-        if snapshot::is_due(self.head, self.snapshot) {
-            self.checkpoint().await?;
-        }
-        Ok(())
-    }
-
-    /// Writes a snapshot of the committed state.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn checkpoint(&mut self) -> Result<(), store::Error> {
-        let data = serde_json::to_string(&self.state).map_err(|error| {
-            store::Error::Corrupt(format!("a state cannot be written: {error}"))
-        })?;
-        let snapshot = Snapshot {
-            stream: self.stream,
-            seq: self.head,
-            hash: self.hash,
-            version: S::STATE_VERSION,
-            data,
-        };
-        self.journal.0.store.save(&snapshot).await?;
-        self.snapshot = self.head;
-        Ok(())
-    }
-
-    fn is_spent(&self) -> store::Error {
-        store::Error::Unusable(format!(
-            "a commit of {} failed, and nothing may follow it",
-            self.stream
-        ))
-    }
-
-    /// The ownership under which the state was loaded, while it lasts.
-    fn epoch(&self) -> Result<Epoch, Error> {
-        let now = self.journal.0.holdings.appends(self.stream);
-        self.epoch
-            .filter(|epoch| now == Some(*epoch))
-            .ok_or(Error::Deposed(self.stream))
-    }
-
-    fn record(&self, data: String, epoch: Epoch, commit: &Commit) -> Record {
-        let mut record = Record {
-            stream: self.stream,
-            seq: self.head + 1,
-            count: self.staged_count,
-            epoch,
-            owner: self.journal.0.owner,
-            cmd_id: commit.command,
-            tenant: self.tenant.to_string(),
-            actor: commit.actor.to_string(),
-            at: self.now,
-            version: S::EVENT_VERSION,
-            data,
-            hash: ChainHash::default(),
-        };
-        record.hash = record.chain(self.hash);
-        record
-    }
-
-    /// Appends, and settles a lost answer by repeating the same command: the store recognises it.
-    async fn append(&self, record: &Record, summary: Summary, commit: Commit) -> Result<(), Error> {
-        let append = Append {
-            record: record.clone(),
-            summary,
-            idempotency: commit.idempotency,
-            reminders: commit.reminders,
-            outbox: commit.outbox,
-        };
-        let mut repeats = 0;
-        loop {
-            match self.journal.0.writer.append(append.clone()).await {
-                Ok(_) => return Ok(()),
-                // The stream's own first append, whose answer was lost, holds the key or name.
-                Err(AppendError::Refused(
-                    Refusal::Repeated { stream, .. } | Refusal::NameTaken { stream },
-                )) if repeats > 0 && stream == self.stream => return Ok(()),
-                // Nothing exists yet that would have to go on: whoever asked for it asks again.
-                Err(AppendError::Store(error @ store::Error::Busy(_))) if self.head == 0 => {
-                    return Err(error.into());
-                }
-                Err(AppendError::Store(
-                    store::Error::Busy(cause) | store::Error::Unavailable(cause),
-                )) if repeats < REPEATS => {
-                    repeats += 1;
-                    tracing::warn!(stream = %self.stream, repeats, cause, "append is repeated");
-                    tokio::time::sleep(std::time::Duration::from_millis(20 << repeats)).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    fn replay(&mut self, record: &Record) -> Result<(), store::Error> {
-        follows(record, self.head, self.hash)?;
-        for event in events::<S>(record)? {
-            self.state.apply(&event, record.at);
-        }
-        self.head = record.head();
-        self.hash = record.hash;
-        if self.tenant.is_empty() {
-            self.tenant = record.tenant.as_str().into();
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use protocol::{entity::EntityKind, id::NodeId};
-    use serde::{Deserialize, Serialize};
-    use uuid::Uuid;
-
-    use super::*;
-
-    #[derive(Debug, Default, Serialize, Deserialize)]
-    struct Sum(u64);
-
-    impl EventSourced for Sum {
-        type Event = u64;
-        const EVENT_VERSION: u16 = 1;
-        const STATE_VERSION: u16 = 1;
-
-        fn apply(&mut self, event: &u64, _: Timestamp) {
-            self.0 += event;
-        }
-
-        fn summary(&self) -> Summary {
-            Summary {
-                open: true,
-                ..Summary::default()
-            }
-        }
-    }
-
-    fn stream(number: u128) -> EntityId {
-        EntityId::new(EntityKind::Task, Uuid::from_u128(number))
-    }
-
-    async fn journal() -> Journal {
-        let store: store::Shared = Arc::new(store::Memory::new());
-        let node = NodeId::from_uuid(Uuid::from_u128(1));
-        let epoch = store.begin(node, "one").await.unwrap();
-        let writer = Writer::start(store.clone());
-        Journal::new(
-            store,
-            writer,
-            Clock::system(),
-            node,
-            Holdings::everything(epoch),
-        )
-    }
-
-    fn keyed(command: u128) -> Commit {
-        let mut commit = Commit::by("ann".into(), CommandId::from_uuid(Uuid::from_u128(command)));
-        commit.idempotency = Some(Idempotency {
-            key: "k".to_owned(),
-            body_hash: ChainHash::default(),
-        });
-        commit
-    }
-
-    #[tokio::test]
-    async fn a_state_whose_commit_was_refused_records_nothing_any_more() {
-        let journal = journal().await;
-        let mut first = journal.create::<Sum>(stream(1), "t");
-        first.stage(&1).unwrap();
-        first.commit(keyed(1)).await.unwrap();
-
-        let mut second = journal.create::<Sum>(stream(2), "t");
-        second.stage(&2).unwrap();
-        let refused = second.commit(keyed(2)).await.unwrap_err();
-        assert!(matches!(refused, Error::Refused(Refusal::Repeated { .. })));
-        let mut later = keyed(3);
-        later.idempotency = None;
-        assert!(second.stage(&3).is_err());
-        assert!(second.commit(later).await.is_err());
-        assert!(journal.load::<Sum>(stream(2)).await.unwrap().is_none());
     }
 }

@@ -10,6 +10,7 @@ pub mod claim;
 pub mod effects;
 pub mod members;
 pub mod names;
+pub mod shards;
 pub mod streams;
 pub mod views;
 
@@ -78,16 +79,18 @@ macro_rules! store_conformance {
                 a_member_is_seen_as_it_announced_itself,
                 a_name_is_one_members_while_its_lease_runs,
                 a_former_start_that_is_proved_dead_leaves,
-                free_shards_are_taken_under_one_new_epoch,
-                of_racing_takers_each_shard_has_one,
                 a_lapsed_owner_loses_its_shards_and_never_renews,
                 a_lapsed_lease_is_renewed_while_no_shard_was_taken,
                 only_who_is_up_and_has_a_lease_takes,
-                shards_that_were_given_back_are_free,
-                what_was_taken_again_is_not_given_back_by_a_late_word,
                 who_left_frees_its_shards_and_does_not_come_back,
                 who_drains_does_so_still_after_it_lost_its_lease,
                 what_ended_long_ago_is_forgotten,
+            }
+            shards {
+                free_shards_are_taken_under_one_new_epoch,
+                of_racing_takers_each_shard_has_one,
+                shards_that_were_given_back_are_free,
+                what_was_taken_again_is_not_given_back_by_a_late_word,
                 epochs_grow_over_starts_and_takings,
                 a_claim_needs_the_shard_that_was_taken,
                 a_stream_is_made_by_the_owner_of_its_shard,

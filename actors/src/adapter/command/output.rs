@@ -40,13 +40,13 @@ pub(super) fn judge(status: Status, stderr: &Captured) -> Result<i32, CallError>
     }
 }
 
-/// Why there was no program that could fail.
+/// Why there was no program that could fail. What passes has a code of its own: nothing ran, so even
+/// an irreversible step may be tried again.
 pub(super) fn not_started(reason: &str, retryable: bool) -> CallError {
+    let code = if retryable { "not_started" } else { "spawn" };
+    let message = format!("the program could not be started: {reason}");
     CallError::Failed {
-        failure: Failure::new(
-            "spawn",
-            format!("the program could not be started: {reason}"),
-        ),
+        failure: Failure::new(code, message),
         retryable,
     }
 }
@@ -114,6 +114,18 @@ mod tests {
             head: text.into(),
             tail: text.into(),
             total: text.len() as u64,
+        }
+    }
+
+    #[test]
+    fn a_program_that_could_not_be_started_yet_is_no_risk_to_try_again() {
+        for (retryable, expected) in [(true, "not_started"), (false, "spawn")] {
+            let reason = "why".to_owned();
+            let status = Status::NotStarted { reason, retryable };
+            let Err(CallError::Failed { failure, .. }) = judge(status, &captured("")) else {
+                panic!("it did not start");
+            };
+            assert_eq!(failure.code, expected);
         }
     }
 

@@ -92,7 +92,7 @@ impl Attempt {
     fn prepare(&self) -> Result<(WorkDir, Job), CallError> {
         let work = WorkDir::prepare(&self.settings.data_dir, &self.call).map_err(|error| {
             let message = format!("no working directory could be made: {error}");
-            CallError::retryable("spawn", message)
+            CallError::retryable("not_started", message)
         })?;
         let inherited = self.settings.inherited.iter().cloned();
         let env =

@@ -181,6 +181,8 @@ impl Hosts {
         })));
         let node = booking.node;
         let mut wait = Duration::from_millis(100);
+        // It may have arrived without an answer that did.
+        let mut doubtful = false;
         let outcome = loop {
             if self.around.cluster.gone(node) {
                 let error = Failure::new("node_lost", "the node that was to run it is gone");
@@ -198,17 +200,20 @@ impl Hosts {
                     }
                     break not_started(refused(why));
                 }
-                Ok(_) => break not_started("its host gave another answer than to a run"),
+                Ok(_) => break no_word(doubtful, "its host gave another answer than to a run"),
                 Err(Fault::TooLarge { size, limit }) => break too_large(size, limit),
                 Err(Fault::NoService(_) | Fault::Refused(_)) => {
-                    break not_started("its host takes no attempts from this node");
+                    break no_word(doubtful, "its host takes no attempts from this node");
                 }
                 Err(
                     error @ (Fault::Unreachable(_)
                     | Fault::Lost(_)
                     | Fault::Deadline(_)
                     | Fault::Overloaded(_)),
-                ) => tracing::debug!(%node, %error, "an attempt is sent again"),
+                ) => {
+                    doubtful |= !error.nothing_happened();
+                    tracing::debug!(%node, %error, "an attempt is sent again");
+                }
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(DONE_WITHIN);
@@ -292,6 +297,17 @@ impl Hosts {
             Ok(Reply::Checked(report)) => Ok(report),
             Ok(_) | Err(_) => Err(unhosted()),
         }
+    }
+}
+
+/// What a host leaves open that does not say whether it took an attempt over.
+fn no_word(doubtful: bool, why: &str) -> Outcome {
+    if !doubtful {
+        return not_started(why);
+    }
+    let message = format!("{why}, and may have taken it over before");
+    Outcome::Lost {
+        error: Failure::new("unanswered", message),
     }
 }
 

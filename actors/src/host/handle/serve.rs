@@ -16,6 +16,7 @@ use crate::{
         booking::{Place, Seen},
         message::{Dispatch, Refusal, Reply, Request, read, write},
     },
+    registry::Slot,
 };
 
 impl Hosts {
@@ -77,6 +78,7 @@ impl Hosts {
 
     /// Keeps a slot for a step of another node.
     fn keep(&self, agent: AgentId, place: Place) -> Reply {
+        self.mind_lapse();
         let now = self.moment();
         let Some((hosted, post)) = self
             .known(agent)
@@ -129,31 +131,29 @@ impl Hosts {
             effect,
             call,
         } = dispatch;
-        if self.is_fenced() {
-            return refused(Refusal::Fenced);
-        }
-        let Some(hosted) = self.known(agent) else {
-            return refused(Refusal::NotHere);
-        };
+        // Not under a lock: what ends may look at the tokens.
+        self.mind_lapse();
         let hash = token_hash(&token);
-        let slot = {
+        let admitted = {
             let mut tokens = self.tokens();
+            // First of all: what was taken over stays so, whatever has become of the lease since.
             match tokens.enter(&hash, self.moment()) {
                 Err(Seen::Before) => return Reply::Done,
                 Err(Seen::GivenUp) => return refused(Refusal::GivenUp),
                 Ok(()) => {}
             }
-            let kept = self.bookings().take(reservation);
-            let kept = kept.and_then(|(of, slot)| (of == agent).then_some(slot));
-            match kept.or_else(|| hosted.gate.take()) {
-                Some(slot) => slot,
-                None => {
-                    tokens.leave(&hash);
-                    return refused(full_or_away(&hosted));
-                }
+            let admitted = self.admit(agent, reservation);
+            if admitted.is_err() {
+                // Final, because the owner believes it: another copy may be on its way.
+                tokens.give_up(&hash, self.moment());
             }
+            admitted
         };
         self.mark_tokens();
+        let (hosted, slot) = match admitted {
+            Ok(admitted) => admitted,
+            Err(why) => return refused(why),
+        };
         let call = Call::from(call);
         let report = Report::new(self.clone(), call.task, &call.step, call.attempt, token);
         if let Some(ledger) = &self.ledger
@@ -174,6 +174,27 @@ impl Hosts {
             }),
         );
         Reply::Done
+    }
+
+    /// The agent's part of this node and a slot for an attempt: the one that was kept, or another.
+    fn admit(&self, agent: AgentId, reservation: u64) -> Result<(Arc<Hosted>, Slot), Refusal> {
+        if self.is_fenced() || self.has_lapsed() {
+            return Err(Refusal::Fenced);
+        }
+        let hosted = self.known(agent).ok_or(Refusal::NotHere)?;
+        let kept = {
+            let mut bookings = self.bookings();
+            // Its owner may have given it up as lost with the lease, and tried again since.
+            if bookings.is_void(reservation) {
+                return Err(Refusal::GivenUp);
+            }
+            bookings.take(reservation)
+        };
+        let kept = kept.and_then(|(of, slot)| (of == agent).then_some(slot));
+        match kept.or_else(|| hosted.gate.take()) {
+            Some(slot) => Ok((hosted, slot)),
+            None => Err(full_or_away(&hosted)),
+        }
     }
 
     /// Asks the tool about a lost attempt; absent when its agent is not hosted here.

@@ -10,6 +10,7 @@ use protocol::{
     wire::Service,
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::town::Town;
@@ -132,6 +133,29 @@ async fn who_asks_an_agent_whose_node_dies_hears_so_as_soon_as_that_is_known() {
     assert_eq!(task.status, TaskStatus::Completed);
     assert_eq!(task.result["error"], "ask_lost", "{}", task.result);
     assert_eq!(town.attempts("a", id).await.len(), 1);
+}
+
+/// Long before its lease is over: a question is put once, whatever becomes of it.
+#[tokio::test]
+async fn who_asks_an_agent_whose_node_stays_out_of_reach_hears_so_within_three_seconds() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut town = Town::of(&["a"]).await;
+    let _first = town.hire("w1", one.path()).await;
+    let second = town.hire("w2", two.path()).await;
+    town.asker("a", "boss", "w1").await;
+    town.agent("a", "far", "w2", 5).await;
+    let input = json!({ "ask": "far", "with": null });
+    let id = town.asking("a", "boss", "10m", input).await;
+    second.tool.is_called(1).await;
+    town.part(second.id);
+    let parted = Instant::now();
+    let task = town.settled("a", id).await;
+    assert_eq!(task.result["error"], "ask_lost", "{}", task.result);
+    assert!(parted.elapsed() < Duration::from_secs(3));
+    // What it says later is heard by nobody.
+    second.tool.release(1);
+    town.meet(second.id);
+    assert_eq!(town.settled("a", id).await, task);
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use runtime::{
     store::{self, EventLog, Memory},
 };
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 use super::{asks::Asks, board::Board};
@@ -51,6 +51,7 @@ struct Map {
     sites: Mutex<Vec<Site>>,
     dead: Mutex<HashSet<NodeId>>,
     fenced: Mutex<HashSet<NodeId>>,
+    parted: Mutex<HashMap<NodeId, Instant>>,
     owners: Mutex<HashMap<EntityId, NodeId>>,
     changes: watch::Sender<u64>,
 }
@@ -95,6 +96,11 @@ impl Cluster for View {
 
     fn gone(&self, node: NodeId) -> bool {
         self.map.dead.lock().unwrap().contains(&node)
+    }
+
+    fn parted(&self, node: NodeId) -> Option<Duration> {
+        let parted = self.map.parted.lock().unwrap();
+        parted.get(&node).map(Instant::elapsed)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -261,6 +267,19 @@ impl Town {
     /// It does not know any more whether it owns what it owned; the others do not know that yet.
     pub(crate) fn fence(&self, node: NodeId) {
         self.map.fenced.lock().unwrap().insert(node);
+    }
+
+    /// The links to it break, and everybody notices; whether it is dead, nobody knows.
+    pub(crate) fn part(&self, node: NodeId) {
+        self.board.cut(node);
+        let mut parted = self.map.parted.lock().unwrap();
+        parted.insert(node, Instant::now());
+    }
+
+    /// They stand again.
+    pub(crate) fn meet(&self, node: NodeId) {
+        self.map.parted.lock().unwrap().remove(&node);
+        self.board.heal(node);
     }
 
     /// Everybody learns that it is dead.

@@ -5,13 +5,13 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::Request;
+use http::{HeaderValue, Request, Version, header::CONNECTION};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -20,8 +20,9 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{Limits, Transport, admission::Ticket, patient::Patient};
 use crate::edge::{gate, shared::Shared};
@@ -63,6 +64,8 @@ pub(super) struct Link<S> {
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How soon after it connected a client has sent its first request, when the edge stops just then.
+const FIRST_WORD: Duration = Duration::from_millis(250);
 /// With this byte each TLS connection begins.
 const TLS_HANDSHAKE: u8 = 0x16;
 /// What a client reads that speaks HTTP where TLS is spoken.
@@ -133,17 +136,24 @@ where
     S: Service,
 {
     let activity = Arc::new(Activity::new());
-    let stopping = shared.stopping.clone();
+    let (stopping, closing) = (shared.stopping.clone(), shared.closing.clone());
     let requests = {
         let activity = activity.clone();
-        hyper::service::service_fn(move |request| {
-            let guard = InFlight::new(activity.clone());
+        hyper::service::service_fn(move |request: Request<Incoming>| {
+            let guard = InFlight::new(activity.clone(), request.version());
+            let is_http1 = request.version() < Version::HTTP_2;
+            let shared = shared.clone();
             let answer = gate::pass(shared.clone(), service.clone(), request, transport);
             async move {
-                Ok::<_, Infallible>(answer.await.map(|body| Held {
+                let mut answer = answer.await.map(|body| Held {
                     body,
                     _guard: guard,
-                }))
+                });
+                if is_http1 && shared.stopping.is_cancelled() {
+                    let headers = answer.headers_mut();
+                    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
             }
         })
     };
@@ -151,7 +161,7 @@ where
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), requests));
     let mut ticks = interval(limits.header.min(limits.idle) / 4 + Duration::from_millis(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut ending = false;
+    let (mut told, mut ending) = (false, false);
     loop {
         tokio::select! {
             ended = connection.as_mut() => {
@@ -160,7 +170,15 @@ where
                 }
                 return;
             }
-            () = stopping.cancelled(), if !ending => {
+            // HTTP/2 has a word for it, after which no request is lost; with HTTP/1 an answer says it.
+            () = stopping.cancelled(), if !told => {
+                told = true;
+                if activity.speaks_http2() {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+            () = activity.may_end(&closing), if !ending => {
                 ending = true;
                 connection.as_mut().graceful_shutdown();
             }
@@ -199,6 +217,7 @@ struct Activity {
     since: Instant,
     requests: AtomicUsize,
     in_flight: AtomicUsize,
+    http2: AtomicBool,
     /// When the last answer ended, in milliseconds after `since`.
     last: AtomicU64,
 }
@@ -209,7 +228,20 @@ impl Activity {
             since: Instant::now(),
             requests: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
+            http2: AtomicBool::new(false),
             last: AtomicU64::new(0),
+        }
+    }
+
+    fn speaks_http2(&self) -> bool {
+        self.http2.load(Ordering::Relaxed)
+    }
+
+    /// Waits until connections may end, and for the first request of one that was just made.
+    async fn may_end(&self, closing: &CancellationToken) {
+        closing.cancelled().await;
+        if self.requests.load(Ordering::Relaxed) == 0 {
+            sleep_until(self.since + FIRST_WORD).await;
         }
     }
 
@@ -228,7 +260,10 @@ impl Activity {
 struct InFlight(Arc<Activity>);
 
 impl InFlight {
-    fn new(activity: Arc<Activity>) -> Self {
+    fn new(activity: Arc<Activity>, version: Version) -> Self {
+        activity
+            .http2
+            .store(version == Version::HTTP_2, Ordering::Relaxed);
         activity.requests.fetch_add(1, Ordering::Relaxed);
         activity.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(activity)

@@ -38,21 +38,21 @@ async fn a_silent_peer_is_suspect_and_then_down() {
     assert!(pair.a.peers().is_empty());
 }
 
+/// Lets time pass in which no peer comes or goes.
+async fn quiet(events: &mut broadcast::Receiver<PeerEvent>, span: Duration) {
+    tokio::time::timeout(span, events.recv()).await.unwrap_err();
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_is_known_within_half_a_heartbeat_when_a_peer_fell_silent() {
     for tenths in 20..30 {
         let pair = Pair::new(Tuning::default()).await;
         let mut events = pair.a.watch();
-        let before = SECOND * tenths / 10;
-        tokio::time::timeout(before, events.recv())
-            .await
-            .unwrap_err();
+        quiet(&mut events, SECOND * tenths / 10).await;
         pair.network.cut(pair.b.me(), pair.a.me());
         let cut = tokio::time::Instant::now();
         let off = || pair.a.silent(pair.b.me()).unwrap().abs_diff(cut.elapsed());
-        tokio::time::timeout(SECOND, events.recv())
-            .await
-            .unwrap_err();
+        quiet(&mut events, SECOND).await;
         let early = off();
         // As well when it was given up long after.
         assert_eq!(down(&mut events).await, pair.b.me());
