@@ -1,6 +1,6 @@
 //! What became of actors: what is kept of it, and what each node tells as it happens.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use protocol::{
     access::{Caller, Role},
@@ -8,7 +8,7 @@ use protocol::{
     id::NodeId,
     time::Timestamp,
 };
-use runtime::chronicle;
+use runtime::chronicle::{self, Span};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -68,17 +68,20 @@ impl UseCase for ReadLife {
         if from > to {
             return Err(Rejection::field("from", "must not be later than `to`"));
         }
-        let limit = query.limit.unwrap_or(PAGE).min(LONGEST_PAGE) as usize;
+        let span = Span {
+            from,
+            to,
+            nodes: query.node.map(|node| [node].into()),
+            limit: query.limit.unwrap_or(PAGE).min(LONGEST_PAGE) as usize,
+        };
         let store = at.own()?.journal.store();
-        let mut life = chronicle::life(store, from, to, query.node.as_deref()).await?;
-        life.retain(|event| filter.admits(event));
-        let total = Some(life.len() as u64);
-        let surplus = life.len().saturating_sub(limit);
-        life.drain(..surplus);
+        let mut reading = at.0.readings.begin().await?;
+        let filter = Arc::new(filter);
+        let life = chronicle::life(store, &span, filter, &mut reading.bounds).await?;
         Ok(Page {
-            items: life,
-            next_cursor: None,
-            total,
+            total: life.more.is_none().then_some(life.events.len() as u64),
+            next_cursor: life.more.map(|more| more.to_string()),
+            items: life.events,
         })
     }
 }
