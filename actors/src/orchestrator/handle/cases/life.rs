@@ -132,8 +132,6 @@ impl UseCase for TellNews {
             Some(cursor) => tree.changes_since(cursor),
             None => tree.changes(),
         };
-        // Until the next question the log must not be given up.
-        at.0.followed.keep(tree);
         let until = Instant::now() + self.wait.min(LONGEST_WAIT);
         loop {
             let news = News::below(changes.take(), &self.path);
@@ -142,6 +140,8 @@ impl UseCase for TellNews {
                 Wanted::Life => news.of_life(),
             };
             if news.is_worth() || Instant::now() >= until {
+                // Until the next question the log must not forget what comes after it.
+                at.0.followed.keep(tree, news.since(self.after));
                 return Ok(news);
             }
             sleep(LOOK).await;
