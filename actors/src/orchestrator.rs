@@ -16,4 +16,4 @@ pub use handle::{
     Outpost, Peers, Pieces, Rebuilt, Setup, Submission, rebuild,
 };
 pub use placement::{Owner, Placement};
-pub use tree::Told;
+pub use tree::{LifeFrame, Told};

@@ -37,6 +37,7 @@ pub use events::Events;
 use events::Piece;
 pub use follow::Follow;
 use route::Route;
+pub use tree::LifeNews;
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(5);

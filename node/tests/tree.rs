@@ -105,6 +105,12 @@ fn what_becomes_of_actors_is_followed_and_kept() {
         (&whole["node"], &whole["reset"]),
         (&"local".into(), &true.into())
     );
-    let diff = troupe.json(&["tree", "--diff", "5m"]);
+    let diff = troupe.json(&["tree", "--diff", event["at"].as_str().unwrap()]);
     assert!(diff["changes"].is_array(), "{diff}");
+    // Before there was a node nothing is known, which is not the same as nothing.
+    for asked in ["--at", "--diff"] {
+        troupe
+            .run(&["tree", asked, "5m"])
+            .fails(2, &["the past is kept from"]);
+    }
 }

@@ -55,11 +55,18 @@ pub const MESH_LINKS: &str = "troupe_mesh_links";
 /// Counter: bytes of the past that this node wrote.
 pub const CHRONICLE_BYTES: &str = "troupe_chronicle_bytes_total";
 
+/// Counter: bytes of the past that this node could not write and gave up.
+pub const CHRONICLE_LOST: &str = "troupe_chronicle_lost_bytes_total";
+
 /// Counters of actors, by `kind`, that stay absent until something happens.
 pub const OF_ACTOR_KINDS: [&str; 4] = crate::supervision::METRICS_OF_KINDS;
 
 pub(crate) fn chronicled(bytes: usize) {
     metrics::counter!(CHRONICLE_BYTES).increment(bytes as u64);
+}
+
+pub(crate) fn lost_of_past(bytes: usize) {
+    metrics::counter!(CHRONICLE_LOST).increment(bytes as u64);
 }
 
 /// Tells the recorder what each metric means; called once, after it was installed.
@@ -91,6 +98,11 @@ pub fn describe() {
         Unit::Bytes,
         "Bytes of the past of the supervision tree that this node wrote"
     );
+    metrics::describe_counter!(
+        CHRONICLE_LOST,
+        Unit::Bytes,
+        "Bytes of the past of the supervision tree that this node could not write and gave up"
+    );
     describe_cluster();
     describe_mesh();
     begin_at_zero();
@@ -105,6 +117,7 @@ fn begin_at_zero() {
         HANDOVERS,
         SHARDS_LOST,
         CHRONICLE_BYTES,
+        CHRONICLE_LOST,
     ];
     for never in nevers {
         metrics::counter!(never).increment(0);

@@ -1,10 +1,10 @@
-//! Writes the end into the past of nodes that could not.
+//! Writes the end into the past of nodes that could not, and that it goes on when they are back.
 
 use std::{sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use runtime::{
-    chronicle::node_lost,
+    chronicle::{node_lost, node_returned},
     clock::Clock,
     membership::Membership,
     store,
@@ -12,7 +12,7 @@ use runtime::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::loss::lost;
+use super::loss::{is_back, lost};
 use crate::cluster::Cluster;
 
 /// How often it looks without news.
@@ -141,6 +141,11 @@ impl Losses {
         let ttl = self.membership.as_ref();
         let ttl = ttl.map_or(Duration::ZERO, |membership| membership.timing().ttl);
         for chapter in self.store.chapters(now, now).await? {
+            if is_back(&chapter, roster.as_deref()) {
+                tracing::info!(node = chapter.name, "its past goes on");
+                node_returned(&self.store, chapter, now).await?;
+                continue;
+            }
             if !self.cluster.gone(chapter.node) {
                 continue;
             }

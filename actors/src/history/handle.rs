@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use protocol::{id::NodeId, time::Timestamp, wire::Service};
 use runtime::{
-    chronicle::{Archive, Retention, Setup, chronicle},
+    chronicle::{Archive, Keeping, Retention, Setup, Tidied, Unkept, chronicle},
     cluster::Fault,
     store::{self, Answer, Segment},
     supervision::{ChildSpec, Tree, sentry},
@@ -51,37 +51,54 @@ impl Afar {
         Self { cluster, net }
     }
 
-    async fn hand_over(&self, segment: &Segment) -> Result<(), store::Error> {
+    async fn hand_over(&self, segment: &Segment) -> Result<(), Unkept> {
         let payload = pack(segment);
-        let mut fault = None;
-        for node in self.cluster.controls().into_iter().take(TRIES) {
+        let mut why = Unkept::Away("there is no control node at the moment".to_owned());
+        for (number, node) in self.cluster.controls().into_iter().take(TRIES).enumerate() {
             let (net, payload) = (&self.net, payload.clone());
             let asked = net.ask(node, Service::HISTORY, payload, KEPT_WITHIN);
-            match asked.await {
-                Ok(_) => return Ok(()),
-                Err(other) => fault = Some(other),
-            }
+            why = match (verdict(asked.await), why) {
+                (Ok(()), _) => return Ok(()),
+                // Another may take it yet.
+                (Err(Unkept::Refused(_)), away @ Unkept::Away(_)) if number > 0 => away,
+                (Err(other), _) => other,
+            };
         }
-        let why = fault.map_or_else(
-            || "there is no control node at the moment".to_owned(),
-            |fault| fault.to_string(),
-        );
-        Err(store::Error::Unavailable(why))
+        Err(why)
+    }
+}
+
+/// What became of a segment that was handed over; see [`serve`].
+fn verdict(asked: Result<Vec<u8>, Fault>) -> Result<(), Unkept> {
+    match asked {
+        Ok(later) if later.is_empty() => Ok(()),
+        Ok(later) => Err(Unkept::Away(String::from_utf8_lossy(&later).into_owned())),
+        Err(fault @ (Fault::TooLarge { .. } | Fault::Refused(_))) => {
+            Err(Unkept::Refused(fault.to_string()))
+        }
+        Err(
+            fault @ (Fault::Unreachable(_)
+            | Fault::Lost(_)
+            | Fault::Deadline(_)
+            | Fault::Overloaded(_)
+            | Fault::NoService(_)),
+        ) => Err(Unkept::Away(fault.to_string())),
     }
 }
 
 impl Archive for Afar {
-    fn keep<'a>(&'a self, segment: &'a Segment) -> Answer<'a, ()> {
+    fn keep<'a>(&'a self, segment: &'a Segment) -> Keeping<'a> {
         Box::pin(self.hand_over(segment))
     }
 
     /// Those that keep it see to that.
-    fn tidy(&self, _: Timestamp) -> Answer<'_, ()> {
-        Box::pin(async { Ok(()) })
+    fn tidy(&self, _: Timestamp) -> Answer<'_, Tidied> {
+        Box::pin(async { Ok(Tidied::All) })
     }
 }
 
-/// Takes in the past of nodes without a store from now on; of each node from itself alone.
+/// Takes in the past of nodes without a store from now on; of each node from itself alone. The answer is
+/// empty when a segment is kept, and else tells why it is not kept yet; what is refused never will be.
 pub(crate) fn serve(net: &dyn Net, store: store::Shared) {
     net.serve(
         Service::HISTORY,
@@ -96,11 +113,37 @@ pub(crate) fn serve(net: &dyn Net, store: store::Shared) {
                 if segment.node != from.node || segment.name != from.name {
                     return refused("a node may write its own past alone");
                 }
-                match store.inscribe(&segment).await {
+                match store.inscribe(&segment).await.map_err(Unkept::from) {
                     Ok(()) => Ok(Vec::new()),
-                    Err(error) => refused(&error.to_string()),
+                    Err(Unkept::Away(why)) => Ok(why.into_bytes()),
+                    Err(Unkept::Refused(why)) => refused(&why),
                 }
             })
         }),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn only_what_no_other_try_can_change_is_given_up() {
+        let node = NodeId::from_uuid(Uuid::nil());
+        let too_large = Fault::TooLarge { size: 2, limit: 1 };
+        for (asked, is_refused) in [
+            (Ok(b"the disk is full".to_vec()), false),
+            (Err(Fault::Unreachable(node)), false),
+            (Err(Fault::NoService(node)), false),
+            (Err(Fault::Overloaded(node)), false),
+            (Err(too_large), true),
+            (Err(Fault::Refused("not yours".to_owned())), true),
+        ] {
+            let why = verdict(asked).unwrap_err();
+            assert_eq!(matches!(why, Unkept::Refused(_)), is_refused, "{why}");
+        }
+        assert!(verdict(Ok(Vec::new())).is_ok());
+    }
 }

@@ -37,6 +37,18 @@ pub(super) fn lost(
     }
 }
 
+/// Whether the end of `chapter` is not true any more: a lease that was over for a moment lost the node
+/// what it owned, and the node lives.
+#[must_use]
+pub(super) fn is_back(chapter: &Chapter, roster: Option<&Roster>) -> bool {
+    let row = roster.and_then(|roster| roster.member(chapter.node));
+    let is_member = |row: &MemberRow| match row.state {
+        MemberState::Up | MemberState::Draining => row.lives(),
+        MemberState::Left | MemberState::Removed => false,
+    };
+    chapter.ended.is_some() && row.is_some_and(is_member)
+}
+
 fn has_left(row: &MemberRow, roster: &Roster) -> bool {
     roster.survey().at.since(row.lease_until) > FAREWELL
 }
@@ -104,6 +116,21 @@ mod tests {
         let found = lost(&chapter(None), Some(&dead), TTL);
         assert_eq!(found, Some((at(94), "the node was lost")));
         assert_eq!(lost(&chapter(Some(at(20))), Some(&dead), TTL), None);
+    }
+
+    #[test]
+    fn one_that_lives_again_is_back_and_others_are_not() {
+        let (ended, open) = (chapter(Some(at(20))), chapter(None));
+        let up = roster(1, MemberState::Up, TTL, 30);
+        let dead = roster(1, MemberState::Up, Duration::ZERO, 30);
+        let left = roster(1, MemberState::Left, TTL, 30);
+        let other = roster(2, MemberState::Up, TTL, 30);
+        assert!(is_back(&ended, Some(&up)));
+        assert!(!is_back(&open, Some(&up)));
+        for roster in [&dead, &left, &other] {
+            assert!(!is_back(&ended, Some(roster)));
+        }
+        assert!(!is_back(&ended, None));
     }
 
     #[test]

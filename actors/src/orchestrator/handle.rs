@@ -10,6 +10,7 @@ mod holds;
 mod log;
 mod lookup;
 mod measure;
+mod past;
 mod peers;
 mod rebuild;
 mod route;
@@ -119,6 +120,7 @@ struct Inner {
     /// How much this process logs; absent where the program around it decides that.
     log: OnceLock<&'static dyn LogDial>,
     followed: tree::Followed,
+    readings: past::Readings,
 }
 
 /// What a node with a store has of its own.

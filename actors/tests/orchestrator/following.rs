@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::{
     Orchestrator,
-    orchestrator::{Feed, Told},
+    orchestrator::{Feed, LifeFrame, Told},
 };
 use futures_util::StreamExt;
 use protocol::{
@@ -44,6 +44,17 @@ fn shows(delta: &TreeDelta, node: &str, path: &str) -> bool {
 
 fn drops(delta: &TreeDelta, node: &str, path: &str) -> bool {
     delta.node == node && delta.gone.iter().any(|gone| gone == path)
+}
+
+/// The next turn of a life, with the cursor after it.
+async fn turn(feed: &mut Feed<LifeFrame>) -> (String, LifeEvent) {
+    loop {
+        let Told { cursor, what } = feed.next().await.unwrap();
+        match what {
+            LifeFrame::Turn(event) => return (cursor, event),
+            LifeFrame::Gap(_) | LifeFrame::Mark => {}
+        }
+    }
 }
 
 impl Nodes {
@@ -131,7 +142,7 @@ async fn turns_of_lives_are_told_as_they_are_asked_for() {
         ..LifeQuery::default()
     };
     let feed = within(nodes.c.follow_life(&nodes.admin, &query, None)).await;
-    let mut feed: Feed<LifeEvent> = feed.unwrap();
+    let mut feed: Feed<LifeFrame> = feed.unwrap();
     let other = nodes.a.actors().enter("/y", "tool");
     let guard = nodes.b.actors().enter("/x/1", "tool");
     // It is told from now on, and when that is shows at the first turn that comes.
@@ -140,12 +151,12 @@ async fn turns_of_lives_are_told_as_they_are_asked_for() {
             other.failed("nobody asked");
             guard.failed("boom");
             tokio::select! {
-                told = feed.next() => break told.unwrap(),
+                told = turn(&mut feed) => break told,
                 () = tokio::time::advance(SOON) => {}
             }
         }
     };
-    let Told { cursor, what } = within(heard).await;
+    let (cursor, what) = within(heard).await;
     assert_eq!((what.what, what.path.as_str()), (Life::Failed, "/x/1"));
     assert_eq!(
         (what.node.as_str(), what.reason.as_deref()),
@@ -199,14 +210,14 @@ async fn what_is_kept_of_lives_is_listed_and_comes_first_for_who_follows_from_th
     guard.failed("second");
     let feed = nodes.c.follow_life(&nodes.admin, &query, None);
     let mut feed = within(feed).await.unwrap();
-    let first = next(&mut feed).await;
-    assert_eq!((first.cursor.as_str(), &first.what), ("", &event));
-    let second = next(&mut feed).await;
-    assert_eq!(second.what.reason.as_deref(), Some("second"));
+    let (cursor, first) = within(turn(&mut feed)).await;
+    assert_eq!((cursor.as_str(), &first), ("", &event));
+    let (_, second) = within(turn(&mut feed)).await;
+    assert_eq!(second.reason.as_deref(), Some("second"));
     guard.failed("third");
-    let third = next(&mut feed).await;
-    assert_eq!(third.what.reason.as_deref(), Some("third"));
-    assert!(third.cursor.contains("b="), "{third:?}");
+    let (cursor, third) = within(turn(&mut feed)).await;
+    assert_eq!(third.reason.as_deref(), Some("third"));
+    assert!(cursor.contains("b="), "{cursor}");
     let last = LifeQuery {
         limit: Some(1),
         to: Some(nodes.b.actors().clock().now()),
@@ -220,4 +231,103 @@ async fn what_is_kept_of_lives_is_listed_and_comes_first_for_who_follows_from_th
     };
     let page = within(nodes.c.life(&nodes.admin, &node)).await.unwrap();
     assert_eq!(page.items, []);
+}
+
+impl Nodes {
+    /// A feed on what fails below `/x`, and the cursor of a first turn there.
+    async fn failing(&self, guard: &runtime::supervision::Guard) -> (Feed<LifeFrame>, String) {
+        let mut feed = self.failures(None).await;
+        let heard = async {
+            loop {
+                guard.failed("begin");
+                tokio::select! {
+                    (cursor, _) = turn(&mut feed) => break cursor,
+                    () = tokio::time::advance(SOON) => {}
+                }
+            }
+        };
+        let cursor = within(heard).await;
+        // What was told meanwhile is not of interest.
+        tokio::time::advance(2 * SOON).await;
+        (feed, cursor)
+    }
+
+    async fn failures(&self, cursor: Option<&str>) -> Feed<LifeFrame> {
+        let query = LifeQuery {
+            path: Some("/x/**".to_owned()),
+            kind: Some("failed".to_owned()),
+            ..LifeQuery::default()
+        };
+        let feed = self.c.follow_life(&self.admin, &query, cursor);
+        within(feed).await.unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_cut_off_among_the_turns_of_one_look_is_told_the_rest_once() {
+    let nodes = Nodes::start().await;
+    let guard = nodes.b.actors().enter("/x/0", "tool");
+    let (feed, _) = nodes.failing(&guard).await;
+    drop(feed);
+    let (mut feed, mut cursor) = nodes.failing(&guard).await;
+    let guards: Vec<_> = (1..6)
+        .map(|number| nodes.b.actors().enter(format!("/x/{number}"), "tool"))
+        .collect();
+    guards.iter().for_each(|guard| guard.failed("all at once"));
+    let mut paths = Vec::new();
+    while paths.len() < 5 {
+        let (after, event) = within(turn(&mut feed)).await;
+        if event.reason.as_deref() == Some("all at once") {
+            paths.push(event.path);
+            // Each connection ends after one of them.
+            cursor = after;
+            drop(feed);
+            feed = nodes.failures(Some(&cursor)).await;
+        }
+    }
+    paths.sort();
+    assert_eq!(paths, ["/x/1", "/x/2", "/x/3", "/x/4", "/x/5"]);
+    guard.failed("the last");
+    let (_, last) = within(turn(&mut feed)).await;
+    assert_eq!(last.reason.as_deref(), Some("the last"), "{cursor}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_missed_for_too_long_is_told_as_a_gap_and_a_short_silence_is_made_good() {
+    let nodes = Nodes::start().await;
+    let guard = nodes.b.actors().enter("/x/0", "tool");
+    let (mut feed, _) = nodes.failing(&guard).await;
+    nodes.net.trouble(nodes.id(&nodes.b), Trouble::Cut);
+    tokio::time::advance(4 * SOON).await;
+    guard.failed("unheard");
+    nodes.net.heal(nodes.id(&nodes.b));
+    let unheard = async {
+        loop {
+            match feed.next().await.unwrap().what {
+                LifeFrame::Turn(event) if event.reason.as_deref() == Some("unheard") => break,
+                LifeFrame::Turn(_) | LifeFrame::Mark => {}
+                LifeFrame::Gap(gap) => panic!("{gap:?}"),
+            }
+        }
+    };
+    within(unheard).await;
+    let mut stale = nodes.failures(Some("b=7")).await;
+    let gap = async {
+        loop {
+            if let LifeFrame::Gap(gap) = stale.next().await.unwrap().what {
+                break gap.node;
+            }
+        }
+    };
+    assert_eq!(within(gap).await, "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_nothing_for_long_still_learns_how_far_it_is() {
+    let nodes = Nodes::start().await;
+    let mut feed = nodes.failures(None).await;
+    let _noise = nodes.b.actors().enter("/y", "tool");
+    let told = within(feed.next()).await.unwrap();
+    assert_eq!(told.what, LifeFrame::Mark);
+    assert!(!told.cursor.is_empty());
 }

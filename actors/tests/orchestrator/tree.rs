@@ -240,3 +240,29 @@ async fn a_lost_node_is_shown_as_it_was_and_what_went_on_elsewhere_has_moved() {
         assert!(refused.unwrap_err().to_string().starts_with("from: "));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_before_the_past_that_is_kept_is_not_told_as_nothing() {
+    let before = Clock::system().now();
+    let nodes = Nodes::start().await;
+    let ghost = Ghost::start("ghost", &nodes).await;
+    let now = ghost.written(&nodes).await;
+    let first = nodes.store.chapters(before, now).await.unwrap();
+    let first = first.iter().map(|it| it.since).min().unwrap();
+    let expected = format!("the past is kept from {first} on");
+    for node in [&nodes.a, &nodes.c] {
+        let query = TreeQuery {
+            at: Some(before),
+            ..TreeQuery::default()
+        };
+        let refused = within(node.tree(&nodes.admin, &query)).await.unwrap_err();
+        assert_eq!(refused.to_string(), format!("at: {expected}"));
+        let query = DiffQuery {
+            from: Some(before),
+            to: Some(now),
+            ..DiffQuery::default()
+        };
+        let refused = within(node.tree_diff(&nodes.admin, &query)).await;
+        assert_eq!(refused.unwrap_err().to_string(), format!("from: {expected}"));
+    }
+}

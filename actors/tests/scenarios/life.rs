@@ -245,6 +245,18 @@ impl Chronicles for Life {
     fn segments(&self, node: NodeId, chapter: u64, until: Timestamp) -> Answer<'_, Vec<Segment>> {
         self.ask(|| self.store.segments(node, chapter, until))
     }
+    fn segments_back(
+        &self,
+        chapter: (NodeId, u64),
+        before: u64,
+        until: Timestamp,
+        most: u16,
+    ) -> Answer<'_, Vec<Segment>> {
+        self.ask(|| self.store.segments_back(chapter, before, until, most))
+    }
+    fn forgotten(&self) -> Answer<'_, Option<Timestamp>> {
+        self.ask(|| self.store.forgotten())
+    }
     fn forget<'a>(&'a self, chapters: &'a [(NodeId, u64)]) -> Answer<'a, ()> {
         self.ask(|| self.store.forget(chapters))
     }

@@ -1,7 +1,7 @@
 //! `troupe events`: what became of actors, so far and as it happens.
 
 use clap::Args;
-use protocol::api::{LifeEvent, LifeQuery};
+use protocol::api::{LifeEvent, LifeGap, LifeQuery};
 use runtime::clock::Clock;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     tree::Moment,
     view::life_line,
 };
-use crate::client::Client;
+use crate::client::{Client, LifeNews};
 
 #[derive(Debug, Args)]
 pub(super) struct Events {
@@ -55,7 +55,16 @@ impl Events {
         }
         let mut lives = client.lives(&query);
         loop {
-            tell(&lives.next_steadily().await?, output)?;
+            match lives.next_steadily().await? {
+                LifeNews::Turn(event) => tell(&event, output)?,
+                LifeNews::Gap(LifeGap { node }) => {
+                    output.note(&format!(
+                        "what became of actors on {node} meanwhile is not told; \
+                         `troupe events --node {node}` shows what is kept of it"
+                    ));
+                    continue;
+                }
+            };
         }
     }
 }

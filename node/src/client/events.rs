@@ -85,7 +85,8 @@ impl Events {
         };
         match pieces.next().await {
             Some(Ok(bytes)) => {
-                for frame in self.frames.feed(&bytes) {
+                let frames = self.frames.feed(&bytes).into_iter();
+                for frame in frames.filter(|frame| !frame.data.is_empty()) {
                     let event =
                         serde_json::from_str(&frame.data).map_err(|error| Error::Unknown {
                             url: self.client.url().to_owned(),
@@ -146,7 +147,7 @@ pub(super) struct Frame {
 }
 
 impl Frames {
-    /// Each event with data that `bytes` completes.
+    /// Each event with data or an id that `bytes` completes.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<Frame> {
         let mut complete = Vec::new();
         for byte in bytes {
@@ -169,7 +170,8 @@ impl Frame {
         match name {
             "" if line.is_empty() => {
                 let frame = std::mem::take(self);
-                complete.extend(Some(frame).filter(|frame| !frame.data.is_empty()));
+                let says = |it: &Self| it.id.is_some() || !it.data.is_empty();
+                complete.extend(Some(frame).filter(says));
             }
             "id" => self.id = Some(value.to_owned()),
             "event" => value.clone_into(&mut self.event),
@@ -198,7 +200,11 @@ mod tests {
             event: event.to_owned(),
             data: data.to_owned(),
         };
-        let expected = vec![frame(Some("1"), "a", "{\"ä\":\n1}"), frame(None, "", "x")];
+        let expected = vec![
+            frame(Some("1"), "a", "{\"ä\":\n1}"),
+            frame(None, "", "x"),
+            frame(Some("2"), "", ""),
+        ];
         assert_eq!(at_once.feed(stream.as_bytes()), expected);
         let mut bytewise = Frames::default();
         let cut: Vec<Frame> = stream

@@ -73,6 +73,11 @@ impl<T: DeserializeOwned> Follow<T> {
                     let problem: Problem = self.parse(&frame.data)?;
                     return Err(Error::Refused(Box::new(problem)));
                 }
+                if frame.data.is_empty() {
+                    // Nothing happened; so far it is told.
+                    self.cursor = frame.id.or(self.cursor.take());
+                    continue;
+                }
                 let news = self.parse(&frame.data)?;
                 self.cursor = frame.id.or(self.cursor.take());
                 return Ok(news);

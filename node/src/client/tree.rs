@@ -1,10 +1,11 @@
 //! The living tree: as it is, as it was, what becomes of actors, and what is done to them.
 
 use protocol::api::{
-    ActionRequest, ActionView, ActorAction, ActorView, DiffQuery, LifeEvent, LifeQuery, Page,
-    TreeDelta, TreeDiff,
+    ActionRequest, ActionView, ActorAction, ActorView, DiffQuery, LifeEvent, LifeGap, LifeQuery,
+    Page, TreeDelta, TreeDiff,
 };
 use reqwest::Method;
+use serde::Deserialize;
 
 use super::{Answer, Client, Follow, Route};
 
@@ -59,9 +60,19 @@ impl Client {
 
     /// What becomes of actors, as it happens.
     #[must_use]
-    pub fn lives(&self, query: &LifeQuery) -> Follow<LifeEvent> {
+    pub fn lives(&self, query: &LifeQuery) -> Follow<LifeNews> {
         Follow::new(self.clone(), lives(query, Some("stream")))
     }
+}
+
+/// What who follows lives is told.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum LifeNews {
+    /// What became of an actor.
+    Turn(LifeEvent),
+    /// What became of a node's actors is not known for a while.
+    Gap(LifeGap),
 }
 
 fn actor(path: &str, action: Option<ActorAction>) -> Route {

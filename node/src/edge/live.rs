@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use actors::orchestrator::{EventFeed, Feed};
+use actors::orchestrator::{EventFeed, Feed, LifeFrame};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::header::ACCEPT;
 use protocol::{api::EventView, id::TaskId, time::Timestamp};
@@ -90,6 +90,29 @@ pub(super) fn feed<T: Serialize + Send + 'static>(
     let frames = feed.take_until(stopping).map(move |told| {
         let data = serde_json::to_string(&told.what).unwrap_or_default();
         let frame = Event::default().event(event).data(data);
+        Ok::<_, Infallible>(if told.cursor.is_empty() {
+            frame
+        } else {
+            frame.id(told.cursor)
+        })
+    });
+    streamed(frames)
+}
+
+/// The same of actors' lives; a frame without data says how far they are told.
+pub(super) fn lives(shared: &Shared, feed: Feed<LifeFrame>) -> Answer {
+    let stopping = shared.stopping.clone().cancelled_owned();
+    let frames = feed.take_until(stopping).map(move |told| {
+        let event = Event::default();
+        let frame = match &told.what {
+            LifeFrame::Turn(turn) => event
+                .event("life")
+                .data(serde_json::to_string(turn).unwrap_or_default()),
+            LifeFrame::Gap(gap) => event
+                .event("gap")
+                .data(serde_json::to_string(gap).unwrap_or_default()),
+            LifeFrame::Mark => event,
+        };
         Ok::<_, Infallible>(if told.cursor.is_empty() {
             frame
         } else {

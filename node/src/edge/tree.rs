@@ -82,7 +82,7 @@ pub(super) async fn handle(
                 ..LifeQuery::default()
             };
             let feed = orchestrator.follow_life(caller, &asked, cursor(call));
-            Ok(live::feed(shared, "life", feed.await.map_err(wrong)?))
+            Ok(live::lives(shared, feed.await.map_err(wrong)?))
         }
     }
 }

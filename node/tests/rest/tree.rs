@@ -57,9 +57,11 @@ async fn what_is_wrong_in_a_query_is_named() {
         ("tree?depth=x", "depth"),
         ("tree?at=yesterday", "at"),
         ("tree?at=2999-01-01T00:00:00Z", "at"),
+        ("tree?at=2020-01-01T00:00:00Z", "at"),
         ("tree?path=agents", "path"),
         ("tree?pat=/agents", "pat"),
         ("tree/diff", "from"),
+        ("tree/diff?from=2020-01-01T00:00:00Z", "from"),
         (
             "tree/diff?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z",
             "from",

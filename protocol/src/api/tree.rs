@@ -179,6 +179,15 @@ pub struct LifeEvent {
     pub restored_from: Option<String>,
 }
 
+/// What became of a node's actors is not known for a while: it is too long ago for who comes back, or the
+/// node began anew. What is kept of it can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LifeGap {
+    /// The node.
+    pub node: String,
+}
+
 /// Which two moments are compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -2,10 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use protocol::id::NodeId;
+use protocol::{id::NodeId, time::Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::{Archive, Retention, scribe::Pen};
+use super::{Archive, Retention, Tidied, Unkept, scribe::Pen};
 use crate::{
     metrics,
     store::Segment,
@@ -20,6 +20,9 @@ const TIDY: u64 = 60;
 
 /// Bytes that wait for an archive that is away; beyond, they are dropped and a base makes it good.
 const WAITING_AT_MOST: usize = 8 << 20;
+
+/// The longest rest after a loss, in periods: a base that is lost as well costs most.
+const LONGEST_REST: u32 = 16;
 
 /// How long the last segment may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -57,7 +60,11 @@ impl Message for Tick {
 struct State {
     pen: Pen,
     waiting: VecDeque<Segment>,
-    turn: u64,
+    /// Periods until spent chapters are looked for.
+    untidied: u64,
+    /// Periods of the last rest, and those that are left of it.
+    rest: u32,
+    resting: u32,
 }
 
 /// The child that writes the past of its node.
@@ -82,7 +89,9 @@ impl Actor for Chronicle {
                 self.0.retention.chapter(),
             ),
             waiting: VecDeque::new(),
-            turn: 0,
+            untidied: 0,
+            rest: 0,
+            resting: 0,
         })
     }
 
@@ -93,14 +102,12 @@ impl Actor for Chronicle {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let now = self.0.tree.clock().now();
-        state.waiting.extend(state.pen.note(now));
-        self.flush(state).await;
-        if state.turn.is_multiple_of(TIDY)
-            && let Err(error) = self.0.archive.tidy(now).await
-        {
-            tracing::warn!(%error, "the spent past was not dropped");
+        if state.resting == 0 {
+            state.waiting.extend(state.pen.note(now));
         }
-        state.turn += 1;
+        state.resting = state.resting.saturating_sub(1);
+        self.flush(state).await;
+        self.tidy(now, state).await;
         myself.send_after(PERIOD, || Tick::Write);
         Ok(())
     }
@@ -127,18 +134,57 @@ impl Chronicle {
     /// An archive that is away is a state, not a failure: what waits goes later.
     async fn flush(&self, state: &mut State) {
         while let Some(segment) = state.waiting.front() {
-            if let Err(error) = self.0.archive.keep(segment).await {
-                tracing::warn!(%error, "a piece of the past was not written yet");
-                break;
+            match self.0.archive.keep(segment).await {
+                Ok(()) => {
+                    metrics::chronicled(segment.data.len());
+                    state.rest = 0;
+                    state.waiting.pop_front();
+                }
+                Err(Unkept::Away(error)) => {
+                    tracing::warn!(error, "a piece of the past was not written yet");
+                    break;
+                }
+                Err(Unkept::Refused(error)) => {
+                    let chapter = segment.chapter;
+                    tracing::warn!(error, "a piece of the past was refused");
+                    // What follows it could not be read.
+                    state.lose(|segment| segment.chapter == chapter);
+                }
             }
-            metrics::chronicled(segment.data.len());
-            state.waiting.pop_front();
         }
         let waiting: usize = state.waiting.iter().map(|it| it.data.len()).sum();
         if waiting > WAITING_AT_MOST {
-            tracing::warn!(bytes = waiting, "a piece of the past is lost");
-            state.waiting.clear();
-            state.pen.lose();
+            state.lose(|_| true);
         }
+    }
+
+    /// In pieces: what is written stands behind none of it for long.
+    async fn tidy(&self, now: Timestamp, state: &mut State) {
+        if state.untidied > 0 {
+            state.untidied -= 1;
+            return;
+        }
+        state.untidied = match self.0.archive.tidy(now).await {
+            Ok(Tidied::Some) => 0,
+            Ok(Tidied::All) => TIDY,
+            Err(error) => {
+                tracing::warn!(%error, "the spent past was not dropped");
+                TIDY
+            }
+        };
+    }
+}
+
+impl State {
+    /// Drops what waits of the past, and says all that stands anew, after a rest.
+    fn lose(&mut self, is_lost: impl Fn(&Segment) -> bool) {
+        let lost = self.waiting.iter().filter(|it| is_lost(it));
+        let bytes = lost.map(|it| it.data.len()).sum();
+        tracing::warn!(bytes, "a piece of the past is lost");
+        metrics::lost_of_past(bytes);
+        self.waiting.retain(|it| !is_lost(it));
+        self.pen.lose();
+        self.rest = (2 * self.rest).clamp(1, LONGEST_REST);
+        self.resting = self.rest;
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use bincode::{
-    Decode, Encode,
+    BorrowDecode, Decode, Encode,
     config::{Configuration, Limit, LittleEndian, Varint},
 };
 use protocol::{
@@ -14,7 +14,7 @@ use protocol::{
     time::Timestamp,
 };
 
-use super::past::PastActor;
+use super::{past::PastActor, sieve::Sieve};
 use crate::supervision::Delta;
 
 /// Of the layout below.
@@ -73,23 +73,23 @@ pub enum Unreadable {
     Malformed(String),
 }
 
-#[derive(Encode, Decode)]
-struct Layout {
+#[derive(Encode, BorrowDecode)]
+struct Layout<'a> {
     from: i64,
     /// Moments below are before this one, in microseconds.
     to: i64,
-    paths: Vec<Step>,
-    words: Vec<String>,
+    paths: Vec<Step<'a>>,
+    words: Vec<&'a str>,
     actors: Vec<Actor>,
     gone: Vec<u32>,
     life: Vec<Turn>,
 }
 
 /// A path by what it adds to the one before.
-#[derive(Encode, Decode)]
-struct Step {
+#[derive(Encode, BorrowDecode)]
+struct Step<'a> {
     shared: u16,
-    rest: String,
+    rest: &'a str,
 }
 
 #[derive(Encode, Decode)]
@@ -135,18 +135,18 @@ pub(super) fn encode(tale: &Tale) -> Vec<u8> {
     bytes
 }
 
-/// What was told of `node`.
-pub(super) fn decode(node: &str, bytes: &[u8]) -> Result<Tale, Unreadable> {
+/// What was told of `node`, as far as the sieve lets it pass; the rest is not built at all.
+pub(super) fn decode(node: &str, bytes: &[u8], sieve: &dyn Sieve) -> Result<Tale, Unreadable> {
     let malformed = |what: &str| Unreadable::Malformed(what.to_owned());
     match bytes.split_first() {
         None => Err(malformed("it is empty")),
         Some((&VERSION, rest)) => {
-            let layout = bincode::decode_from_slice::<Layout, _>(rest, CONFIG);
+            let layout = bincode::borrow_decode_from_slice::<Layout<'_>, _>(rest, CONFIG);
             let (layout, used) = layout.map_err(|error| malformed(&format!("{error:?}")))?;
             if used != rest.len() {
                 return Err(malformed("something follows it"));
             }
-            read(node, layout).ok_or_else(|| malformed("it names what it does not hold"))
+            read(node, layout, sieve).ok_or_else(|| malformed("it names what it does not hold"))
         }
         Some((&version, _)) => Err(Unreadable::Version(version)),
     }
@@ -156,13 +156,13 @@ pub(super) fn decode(node: &str, bytes: &[u8]) -> Result<Tale, Unreadable> {
 #[derive(Default)]
 struct Words<'a> {
     numbers: HashMap<&'a str, u32>,
-    all: Vec<String>,
+    all: Vec<&'a str>,
 }
 
 impl<'a> Words<'a> {
     fn number(&mut self, word: &'a str) -> u32 {
         *self.numbers.entry(word).or_insert_with(|| {
-            self.all.push(word.to_owned());
+            self.all.push(word);
             count(self.all.len() - 1)
         })
     }
@@ -172,7 +172,7 @@ fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-fn lay_out(tale: &Tale) -> Layout {
+fn lay_out(tale: &Tale) -> Layout<'_> {
     let of_life = tale.life.iter().map(|turn| turn.path.as_str());
     let gone = tale.gone.iter().map(String::as_str);
     let actors = tale.actors.iter().map(|(path, _)| path.as_str());
@@ -239,14 +239,14 @@ fn number_of(what: Life) -> u8 {
     u8::try_from(place).unwrap_or(0)
 }
 
-fn steps(sorted: BTreeSet<&str>) -> Vec<Step> {
+fn steps(sorted: BTreeSet<&str>) -> Vec<Step<'_>> {
     let mut before = "";
     let step = |path| {
         let shared = shared(before, path);
         before = path;
         Step {
             shared,
-            rest: path[usize::from(shared)..].to_owned(),
+            rest: &path[usize::from(shared)..],
         }
     };
     sorted.into_iter().map(step).collect()
@@ -260,67 +260,133 @@ fn shared(one: &str, other: &str) -> u16 {
     u16::try_from(same).unwrap_or(0)
 }
 
-/// The paths in full; nothing when a step refers to what is not there.
-fn paths(steps: Vec<Step>) -> Option<Vec<String>> {
-    let mut paths: Vec<String> = Vec::with_capacity(steps.len());
-    for Step { shared, rest } in steps {
-        let before = paths.last().map_or("", String::as_str);
-        let path = format!("{}{rest}", before.get(..usize::from(shared))?);
-        paths.push(path);
-    }
-    Some(paths)
+/// A path of which something is wanted.
+struct Place {
+    path: String,
+    is_row: bool,
+    is_life: bool,
 }
 
-fn read(node: &str, layout: Layout) -> Option<Tale> {
-    let paths = paths(layout.paths)?;
-    let path = |number: u32| paths.get(number as usize).cloned();
-    let word = |number: u32| layout.words.get(number as usize).cloned();
-    let maybe = |number: Option<u32>| match number {
-        None => Some(None),
-        Some(number) => word(number).map(Some),
+/// The paths in full, those that are wanted; nothing when a step refers to what is not there.
+fn places(steps: &[Step<'_>], sieve: &dyn Sieve) -> Option<Vec<Option<Place>>> {
+    let mut path = String::new();
+    let place = |step: &Step<'_>| {
+        let shared = path.get(..usize::from(step.shared))?.len();
+        path.truncate(shared);
+        path.push_str(step.rest);
+        let (is_row, is_life) = (sieve.admits_row(&path), sieve.admits_path(&path));
+        Some((is_row || is_life).then(|| Place {
+            path: path.clone(),
+            is_row,
+            is_life,
+        }))
     };
-    let at = |before: i64| Timestamp::from_micros(layout.to.wrapping_sub(before));
-    let (mut actors, mut life) = (Vec::with_capacity(layout.actors.len()), Vec::new());
-    for it in layout.actors {
-        let (path, kind) = (path(it.path)?, word(it.kind)?);
-        if it.is_new {
-            life.push(LifeEvent {
-                at: at(it.before),
-                node: node.to_owned(),
-                path: path.clone(),
-                kind: kind.clone(),
-                what: Life::Started,
-                reason: None,
-                restored_from: None,
-            });
+    steps.iter().map(place).collect()
+}
+
+/// Numbers that a segment gives to what stands in it once.
+struct Index<'a> {
+    node: &'a str,
+    to: i64,
+    places: Vec<Option<Place>>,
+    words: Vec<&'a str>,
+}
+
+impl Index<'_> {
+    /// The path of a number, if it is wanted there; nothing at all if there is no such number.
+    fn path(&self, number: u32, is_wanted: fn(&Place) -> bool) -> Option<Option<&str>> {
+        let place = self.places.get(number as usize)?.as_ref();
+        let place = place.filter(|place| is_wanted(place));
+        Some(place.map(|place| place.path.as_str()))
+    }
+
+    fn word(&self, number: u32) -> Option<&str> {
+        self.words.get(number as usize).copied()
+    }
+
+    fn maybe(&self, number: Option<u32>) -> Option<Option<String>> {
+        match number {
+            None => Some(None),
+            Some(number) => Some(Some(self.word(number)?.to_owned())),
         }
+    }
+
+    fn at(&self, before: i64) -> Timestamp {
+        Timestamp::from_micros(self.to.wrapping_sub(before))
+    }
+
+    fn start(&self, path: &str, it: &Actor) -> Option<LifeEvent> {
+        Some(LifeEvent {
+            at: self.at(it.before),
+            node: self.node.to_owned(),
+            path: path.to_owned(),
+            kind: self.word(it.kind)?.to_owned(),
+            what: Life::Started,
+            reason: None,
+            restored_from: None,
+        })
+    }
+
+    fn turn(&self, path: &str, what: Life, it: &Turn) -> Option<LifeEvent> {
+        Some(LifeEvent {
+            at: self.at(it.before),
+            node: self.node.to_owned(),
+            path: path.to_owned(),
+            kind: self.word(it.kind)?.to_owned(),
+            what,
+            reason: self.maybe(it.reason)?,
+            restored_from: self.maybe(it.moved_from)?,
+        })
+    }
+
+    fn actor(&self, path: &str, it: &Actor) -> Option<(String, PastActor)> {
         let actor = PastActor {
-            kind,
-            state: word(it.state)?,
-            started_at: at(it.before),
+            kind: self.word(it.kind)?.to_owned(),
+            state: self.word(it.state)?.to_owned(),
+            started_at: self.at(it.before),
             restarts: it.restarts,
-            last_error: maybe(it.error)?,
-            restored_from: maybe(it.moved_from)?,
+            last_error: self.maybe(it.error)?,
+            restored_from: self.maybe(it.moved_from)?,
         };
-        actors.push((path, actor));
+        Some((path.to_owned(), actor))
     }
-    for it in layout.life {
-        life.push(LifeEvent {
-            at: at(it.before),
-            node: node.to_owned(),
-            path: path(it.path)?,
-            kind: word(it.kind)?,
-            what: LIVES.get(usize::from(it.what)).copied()?,
-            reason: maybe(it.reason)?,
-            restored_from: maybe(it.moved_from)?,
-        });
-    }
-    life.sort_by_key(|turn| turn.at);
-    Some(Tale {
+}
+
+fn read(node: &str, layout: Layout<'_>, sieve: &dyn Sieve) -> Option<Tale> {
+    let index = Index {
+        node,
+        to: layout.to,
+        places: places(&layout.paths, sieve)?,
+        words: layout.words,
+    };
+    let mut tale = Tale {
         from: Timestamp::from_micros(layout.from),
         to: Timestamp::from_micros(layout.to),
-        actors,
-        gone: layout.gone.into_iter().map(path).collect::<Option<_>>()?,
-        life,
-    })
+        ..Tale::default()
+    };
+    for it in &layout.actors {
+        if let Some(path) = index.path(it.path, |place| place.is_life)?
+            && it.is_new
+            && sieve.admits_turn(index.word(it.kind)?, Life::Started)
+        {
+            tale.life.push(index.start(path, it)?);
+        }
+        if let Some(path) = index.path(it.path, |place| place.is_row)? {
+            tale.actors.push(index.actor(path, it)?);
+        }
+    }
+    for it in &layout.life {
+        let what = LIVES.get(usize::from(it.what)).copied()?;
+        if let Some(path) = index.path(it.path, |place| place.is_life)?
+            && sieve.admits_turn(index.word(it.kind)?, what)
+        {
+            tale.life.push(index.turn(path, what, it)?);
+        }
+    }
+    for &gone in &layout.gone {
+        let path = index.path(gone, |place| place.is_row)?;
+        tale.gone.extend(path.map(str::to_owned));
+    }
+    tale.life.sort_by_key(|turn| turn.at);
+    Some(tale)
 }

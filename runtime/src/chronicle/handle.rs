@@ -1,29 +1,69 @@
 //! Writes segments where they are kept, and reads the past back.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+mod read;
 
-use protocol::{
-    api::{Life, LifeEvent, TreeDiff},
-    id::NodeId,
-    time::Timestamp,
+use std::{fmt, pin::Pin};
+
+use protocol::{api::Life, id::NodeId, time::Timestamp};
+
+pub use read::{Bounds, Lives, Span, Untold, changes, life, past};
+
+use super::{
+    Retention,
+    codec::{self, Tale},
+    scribe::ending,
 };
-
-use super::{Retention, codec, diff, past::Past, scribe::ending};
 use crate::store::{self, Answer, Chapter, Error, Segment, SegmentKind};
 
-/// A segment that tells of a moment may be written for so much longer.
-const LATE: Duration = Duration::from_mins(1);
+/// Numbers of segments that others write into a chapter, by the moment up to which they knew it: of
+/// several who find the same out only one counts. No clock gets there.
+const ENDS: u64 = 1 << 62;
+const RETURNS: u64 = 1 << 61;
 
-/// The number of the segment with which others end a chapter, so that only one of them counts.
-const LAST: u64 = i64::MAX.unsigned_abs();
+/// Chapters that are dropped at once.
+const DROPPED: usize = 8;
+
+/// Why a segment was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Unkept {
+    /// Another try may do.
+    #[error("{0}")]
+    Away(String),
+    /// It never will be.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<Error> for Unkept {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Full | Error::Busy(_) | Error::Unavailable(_) | Error::Unusable(_) => {
+                Self::Away(error.to_string())
+            }
+            Error::Corrupt(_) => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+/// Whether a segment was kept.
+pub type Keeping<'a> = Pin<Box<dyn Future<Output = Result<(), Unkept>> + Send + 'a>>;
+
+/// Whether all that is spent was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tidied {
+    /// It was.
+    All,
+    /// There is more to drop, soon.
+    Some,
+}
 
 /// Where a node's segments go: its store, or somebody who has one.
 pub trait Archive: Send + Sync + fmt::Debug {
     /// Keeps a segment; one that is there already is kept once.
-    fn keep<'a>(&'a self, segment: &'a Segment) -> Answer<'a, ()>;
+    fn keep<'a>(&'a self, segment: &'a Segment) -> Keeping<'a>;
 
-    /// Drops what is spent; called once a minute.
-    fn tidy(&self, now: Timestamp) -> Answer<'_, ()>;
+    /// Drops some of what is spent; called once a minute, and sooner while there is more.
+    fn tidy(&self, now: Timestamp) -> Answer<'_, Tidied>;
 }
 
 /// The archive of a node that has a store.
@@ -42,131 +82,29 @@ impl StoreArchive {
 }
 
 impl Archive for StoreArchive {
-    fn keep<'a>(&'a self, segment: &'a Segment) -> Answer<'a, ()> {
-        self.store.inscribe(segment)
+    fn keep<'a>(&'a self, segment: &'a Segment) -> Keeping<'a> {
+        Box::pin(async move { Ok(self.store.inscribe(segment).await?) })
     }
 
-    fn tidy(&self, now: Timestamp) -> Answer<'_, ()> {
+    fn tidy(&self, now: Timestamp) -> Answer<'_, Tidied> {
         Box::pin(async move {
             let chapters = self.store.chapters(EARLIEST, LATEST).await?;
             let spent = self.retention.spent(chapters, now);
-            if spent.is_empty() {
-                return Ok(());
+            let (soon, later) = spent.split_at(spent.len().min(DROPPED));
+            if !soon.is_empty() {
+                self.store.forget(soon).await?;
             }
-            self.store.forget(&spent).await
+            Ok(if later.is_empty() {
+                Tidied::All
+            } else {
+                Tidied::Some
+            })
         })
     }
 }
 
 const EARLIEST: Timestamp = Timestamp::from_micros(i64::MIN);
 const LATEST: Timestamp = Timestamp::from_micros(i64::MAX);
-
-/// What stood at a moment, to the second, on all nodes or one.
-///
-/// # Errors
-///
-/// When the store fails. A node whose past cannot be read is named in the answer.
-pub async fn past(store: &store::Shared, at: Timestamp, node: Option<&str>) -> Result<Past, Error> {
-    let mut past = Past {
-        at,
-        ..Past::default()
-    };
-    for chapter in standing(store.chapters(at, at).await?, at) {
-        if node.is_some_and(|node| node != chapter.name) {
-            continue;
-        }
-        let segments = store.segments(chapter.node, chapter.chapter, at).await?;
-        if let Err(error) = follow(&mut past, &chapter, segments) {
-            tracing::warn!(node = chapter.name, error, "a past cannot be read");
-            past.nodes.remove(&chapter.name);
-            past.silent.push(chapter.name);
-        }
-    }
-    Ok(past)
-}
-
-/// Of each name the chapter of the node that bore it last, unless it had ended.
-fn standing(chapters: Vec<Chapter>, at: Timestamp) -> Vec<Chapter> {
-    let mut last = BTreeMap::<String, Chapter>::new();
-    for chapter in chapters {
-        let is_later = last
-            .get(&chapter.name)
-            .is_none_or(|it| it.since <= chapter.since);
-        if is_later {
-            last.insert(chapter.name.clone(), chapter);
-        }
-    }
-    let stands = |it: &Chapter| it.ended.is_none_or(|ended| ended > at);
-    last.into_values().filter(stands).collect()
-}
-
-fn follow(past: &mut Past, chapter: &Chapter, segments: Vec<Segment>) -> Result<(), String> {
-    let begins = segments.first().map(|first| first.kind);
-    if begins != Some(SegmentKind::Base) {
-        return Err("its chapter has no beginning".to_owned());
-    }
-    for segment in segments {
-        let is_base = match segment.kind {
-            SegmentKind::Base => true,
-            SegmentKind::Changes => false,
-            SegmentKind::End => continue,
-        };
-        let tale = codec::decode(&chapter.name, &segment.data).map_err(|it| it.to_string())?;
-        past.follow(&chapter.name, is_base, tale);
-    }
-    Ok(())
-}
-
-/// What became of actors after `from` and not after `to`, in order of time.
-///
-/// # Errors
-///
-/// When the store fails. What cannot be read is left out.
-pub async fn life(
-    store: &store::Shared,
-    from: Timestamp,
-    to: Timestamp,
-    node: Option<&str>,
-) -> Result<Vec<LifeEvent>, Error> {
-    let mut life = Vec::new();
-    for chapter in store.chapters(from, to).await? {
-        if chapter.until <= from || node.is_some_and(|node| node != chapter.name) {
-            continue;
-        }
-        let late = to.plus(LATE);
-        let segments = store.segments(chapter.node, chapter.chapter, late).await?;
-        for segment in segments.iter().filter(|it| it.until > from) {
-            match codec::decode(&chapter.name, &segment.data) {
-                Ok(tale) => life.extend(tale.life.into_iter().filter(|it| {
-                    let is_late = chapter.ended.is_some_and(|ended| it.at > ended);
-                    it.at > from && it.at <= to && !is_late
-                })),
-                Err(error) => {
-                    tracing::warn!(node = chapter.name, %error, "a past cannot be read");
-                }
-            }
-        }
-    }
-    life.sort_by_key(|event| event.at);
-    Ok(life)
-}
-
-/// How the trees of two moments differ.
-///
-/// # Errors
-///
-/// When the store fails.
-pub async fn changes(
-    store: &store::Shared,
-    from: Timestamp,
-    to: Timestamp,
-    node: Option<&str>,
-) -> Result<TreeDiff, Error> {
-    let before = past(store, from, node).await?;
-    let after = past(store, to, node).await?;
-    let life = life(store, from, to, node).await?;
-    Ok(diff::diff(&before, &after, &life))
-}
 
 /// Writes into the past of a start of a node that it was lost at `at`, with all that ran there.
 /// Whoever finds out may do so; once is enough.
@@ -189,15 +127,51 @@ pub async fn node_lost(
     // It lived when it wrote last, whatever the clocks say.
     let at = at.max(chapter.until);
     let end = ending(&chapter.name, at, Life::NodeLost, reason);
+    let number = ENDS + by_clock(chapter.until);
     store
-        .inscribe(&Segment {
-            node,
-            name: chapter.name,
-            chapter: chapter.chapter,
-            number: LAST,
-            kind: SegmentKind::End,
-            until: at,
-            data: codec::encode(&end),
-        })
+        .inscribe(&of_others(chapter, SegmentKind::End, number, &end))
         .await
+}
+
+/// Writes into a chapter that had ended that its node goes on after all, as others see it: a lease
+/// that was over for a moment ends nothing. What it did meanwhile it tells itself.
+///
+/// # Errors
+///
+/// When the store fails; another try is harmless.
+pub async fn node_returned(
+    store: &store::Shared,
+    chapter: Chapter,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(ended) = chapter.ended else {
+        return Ok(());
+    };
+    let next = Timestamp::from_micros(ended.as_micros().saturating_add(1));
+    let tale = Tale {
+        from: ended,
+        to: now.max(next),
+        ..Tale::default()
+    };
+    let number = RETURNS + by_clock(ended);
+    store
+        .inscribe(&of_others(chapter, SegmentKind::Changes, number, &tale))
+        .await
+}
+
+fn by_clock(moment: Timestamp) -> u64 {
+    moment.as_micros().max(0).unsigned_abs()
+}
+
+/// A segment that somebody else writes into a chapter.
+fn of_others(chapter: Chapter, kind: SegmentKind, number: u64, tale: &Tale) -> Segment {
+    Segment {
+        node: chapter.node,
+        name: chapter.name,
+        chapter: chapter.chapter,
+        number,
+        kind,
+        until: tale.to,
+        data: codec::encode(tale),
+    }
 }

@@ -77,16 +77,18 @@ pub struct Past {
 }
 
 impl Past {
-    /// Follows what a segment of `node` tells; a base voids what was known.
-    pub(super) fn follow(&mut self, node: &str, is_base: bool, tale: Tale) {
+    /// Follows what a segment of `node` tells.
+    pub(super) fn follow(&mut self, node: &str, tale: Tale) {
         let actors = self.nodes.entry(node.to_owned()).or_default();
-        if is_base {
-            actors.clear();
-        }
         for gone in &tale.gone {
             actors.remove(gone);
         }
         actors.extend(tale.actors);
+    }
+
+    /// Adds what stood on other nodes.
+    pub(super) fn take_in(&mut self, other: Self) {
+        self.nodes.extend(other.nodes);
     }
 
     /// Adds an actor as it is, such as for a comparison with now.

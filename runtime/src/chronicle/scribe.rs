@@ -11,6 +11,7 @@ use protocol::{
 use super::{
     codec::{self, Tale},
     diff::NODE,
+    pieces::{PIECE, cut},
 };
 use crate::{
     store::{Segment, SegmentKind},
@@ -50,11 +51,11 @@ impl Pen {
         }
     }
 
-    /// What changed, unless nothing did.
-    pub(super) fn note(&mut self, now: Timestamp) -> Option<Segment> {
+    /// What changed, if anything did, in as many segments as it takes.
+    pub(super) fn note(&mut self, now: Timestamp) -> Vec<Segment> {
         let delta = match self.scribe.next(now) {
             SegmentKind::Base => self.changes.take_all(),
-            SegmentKind::Changes | SegmentKind::End => self.changes.take(),
+            SegmentKind::Changes | SegmentKind::End | SegmentKind::Part => self.changes.take(),
         };
         let kind = if delta.reset {
             SegmentKind::Base
@@ -63,33 +64,48 @@ impl Pen {
         };
         let tale = Tale::new(self.told, delta);
         self.told = tale.to;
-        let is_worth = kind == SegmentKind::Base || !tale.is_empty();
-        is_worth.then(|| self.write(kind, &tale))
+        if kind == SegmentKind::Base {
+            self.scribe.begin();
+        } else if tale.is_empty() {
+            return Vec::new();
+        }
+        let mut pieces = cut(tale, PIECE).into_iter().peekable();
+        let mut segments = Vec::new();
+        while let Some(piece) = pieces.next() {
+            let own = match pieces.peek() {
+                Some(_) => SegmentKind::Part,
+                None => kind,
+            };
+            segments.push(self.write(kind, own, &piece));
+        }
+        segments
     }
 
     /// The end of what is written, because the node stops.
     pub(super) fn end(&mut self, now: Timestamp) -> Segment {
         let end = ending(&self.name, now, Life::Stopped, "the node stopped");
-        self.write(SegmentKind::End, &end)
+        self.write(SegmentKind::End, SegmentKind::End, &end)
     }
 
     /// Something was not kept, so that what follows could not be read.
     pub(super) const fn lose(&mut self) {
-        self.scribe.lose();
+        self.scribe.begin();
     }
 
-    fn write(&mut self, kind: SegmentKind, tale: &Tale) -> Segment {
-        let data = codec::encode(tale);
-        let (chapter, number) = self.scribe.number(kind, tale.to, data.len());
-        Segment {
+    /// A segment of its own kind that belongs to something of this kind.
+    fn write(&mut self, of: SegmentKind, own: SegmentKind, tale: &Tale) -> Segment {
+        let mut segment = Segment {
             node: self.node,
             name: self.name.clone(),
-            chapter,
-            number,
-            kind,
+            chapter: 0,
+            number: 0,
+            kind: own,
             until: tale.to,
-            data,
-        }
+            data: codec::encode(tale),
+        };
+        let numbers = self.scribe.number(of, tale.to, segment.weight());
+        (segment.chapter, segment.number) = numbers;
+        segment
     }
 }
 
@@ -148,7 +164,7 @@ impl Scribe {
         let least = LEAST.min(self.enough);
         let is_long = now.since(open.since) >= LONGEST
             || open.changes >= least.max(2 * open.base)
-            || (open.changes >= least && open.base + open.changes >= self.enough);
+            || (open.changes >= least.max(open.base) && open.base + open.changes >= self.enough);
         if is_long {
             SegmentKind::Base
         } else {
@@ -156,30 +172,27 @@ impl Scribe {
         }
     }
 
-    /// Numbers a segment of `bytes`: its chapter and its own. Numbers follow the clock, so that a
-    /// later incarnation's are greater.
-    fn number(&mut self, kind: SegmentKind, now: Timestamp, bytes: usize) -> (u64, u64) {
+    /// Numbers a segment of `bytes` that belongs to something of this kind: its chapter and its own.
+    /// Numbers follow the clock, so that a later incarnation's are greater.
+    fn number(&mut self, of: SegmentKind, now: Timestamp, bytes: u64) -> (u64, u64) {
         let by_clock = now.as_micros().max(1).unsigned_abs();
         self.number = by_clock.max(self.number + 1);
-        let bytes = bytes as u64;
-        let open = match (&mut self.open, kind) {
-            (Some(open), SegmentKind::Changes | SegmentKind::End) => {
-                open.changes += bytes;
-                *open
-            }
-            (None, _) | (Some(_), SegmentKind::Base) => Open {
-                chapter: self.number,
-                since: now,
-                base: bytes,
-                changes: 0,
-            },
-        };
-        self.open = Some(open);
+        let open = self.open.get_or_insert(Open {
+            chapter: self.number,
+            since: now,
+            base: 0,
+            changes: 0,
+        });
+        match of {
+            SegmentKind::Base => open.base += bytes,
+            SegmentKind::Changes | SegmentKind::End | SegmentKind::Part => open.changes += bytes,
+        }
         (open.chapter, self.number)
     }
 
-    /// Something was not written, so that what follows could not be read.
-    const fn lose(&mut self) {
+    /// The next segment begins a chapter: there was enough of this one, or something of it was not
+    /// written, so that what follows could not be read.
+    const fn begin(&mut self) {
         self.open = None;
     }
 }
@@ -205,10 +218,32 @@ mod tests {
         assert_eq!(scribe.next(at(3_601)), SegmentKind::Base);
         scribe.number(SegmentKind::Changes, at(3), 1);
         assert_eq!(scribe.next(at(4)), SegmentKind::Base);
-        scribe.number(SegmentKind::Base, at(4), 1);
+        scribe.begin();
+        let (next, _) = scribe.number(SegmentKind::Base, at(4), 1);
+        assert!(next > chapter);
         assert_eq!(scribe.next(at(5)), SegmentKind::Changes);
-        scribe.lose();
+        scribe.begin();
         assert_eq!(scribe.next(at(5)), SegmentKind::Base);
+    }
+
+    #[test]
+    fn no_base_is_written_again_before_as_many_bytes_of_changes_were() {
+        let mut scribe = Scribe::new(64 << 10);
+        scribe.number(SegmentKind::Base, at(1), 3 << 20);
+        scribe.number(SegmentKind::Changes, at(2), 128 << 10);
+        assert_eq!(scribe.next(at(3)), SegmentKind::Changes);
+        scribe.number(SegmentKind::Changes, at(3), 3 << 20);
+        assert_eq!(scribe.next(at(4)), SegmentKind::Base);
+    }
+
+    #[test]
+    fn pieces_of_a_base_are_of_its_chapter() {
+        let mut scribe = Scribe::new(1 << 30);
+        scribe.begin();
+        let (chapter, first) = scribe.number(SegmentKind::Base, at(1), 10);
+        let (same, last) = scribe.number(SegmentKind::Base, at(1), 10);
+        assert_eq!((chapter, same), (first, first));
+        assert!(last > first);
     }
 
     #[test]

@@ -117,6 +117,9 @@ macro_rules! store_conformance {
                 a_segment_is_kept_once,
                 a_moment_has_the_last_chapter_of_each_start_of_a_node,
                 an_ended_chapter_says_when,
+                what_is_told_after_an_end_voids_it,
+                a_chapter_begins_with_the_last_piece_of_its_base,
+                segments_read_backwards_a_few_at_a_time,
                 whole_chapters_are_forgotten,
             }
             views {

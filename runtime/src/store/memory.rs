@@ -58,6 +58,8 @@ struct State {
     rows: BTreeMap<(String, String), String>,
     chapters: BTreeMap<(NodeId, u64), Chapter>,
     segments: BTreeMap<(NodeId, u64), Segment>,
+    /// Before which moment chapters are missing.
+    forgotten: Option<Timestamp>,
     cursors: HashMap<String, i64>,
 }
 

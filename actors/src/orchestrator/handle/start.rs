@@ -17,7 +17,9 @@ use runtime::{
     supervision::{ChildSpec, Spec, Strategy, Supervisor, Tree, branch},
 };
 
-use super::{Cluster, Inner, Member, Orchestrator, Outpost, Own, Setup, tree::Followed};
+use super::{
+    Cluster, Inner, Member, Orchestrator, Outpost, Own, Setup, past::Readings, tree::Followed,
+};
 use crate::{
     adapter::{self, Doors},
     agent::{actor::ALERT, view::AgentTotalsView},
@@ -163,6 +165,7 @@ impl Orchestrator {
             worker: None,
             log: std::sync::OnceLock::new(),
             followed: Followed::default(),
+            readings: Readings::default(),
         }));
         orchestrator.serve();
         Ok(orchestrator)
@@ -197,6 +200,7 @@ impl Orchestrator {
             worker,
             log: std::sync::OnceLock::new(),
             followed: Followed::default(),
+            readings: Readings::default(),
         }));
         orchestrator.serve();
         orchestrator

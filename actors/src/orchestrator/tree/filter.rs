@@ -1,6 +1,7 @@
 //! Which turns of actors' lives are wanted.
 
 use protocol::api::{Life, LifeEvent};
+use runtime::chronicle::Sieve;
 use serde::de::{
     Deserialize, IntoDeserializer,
     value::{Error, StrDeserializer},
@@ -65,10 +66,22 @@ impl LifeFilter {
 
     /// Whether a turn is wanted.
     pub(in super::super) fn admits(&self, event: &LifeEvent) -> bool {
-        let is_path = |glob: &Vec<Part>| matches(glob, &event.path);
-        self.glob.as_ref().is_none_or(is_path)
-            && (self.turns.is_empty() || self.turns.contains(&event.what))
-            && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
+        self.admits_turn(&event.kind, event.what) && self.admits_path(&event.path)
+    }
+}
+
+impl Sieve for LifeFilter {
+    fn admits_row(&self, _: &str) -> bool {
+        false
+    }
+
+    fn admits_path(&self, path: &str) -> bool {
+        self.glob.as_ref().is_none_or(|glob| matches(glob, path))
+    }
+
+    fn admits_turn(&self, kind: &str, what: Life) -> bool {
+        (self.turns.is_empty() || self.turns.contains(&what))
+            && (self.kinds.is_empty() || self.kinds.iter().any(|it| it == kind))
     }
 }
 
@@ -105,8 +118,9 @@ fn matches(glob: &[Part], path: &str) -> bool {
     let mut at = vec![false; glob.len() + 1];
     at[0] = true;
     skip(glob, &mut at);
+    let mut then = vec![false; glob.len() + 1];
     for c in path.chars() {
-        let mut then = vec![false; glob.len() + 1];
+        then.fill(false);
         for (place, part) in glob.iter().enumerate().filter(|(place, _)| at[*place]) {
             match part {
                 Part::Char(known) if *known == c => then[place + 1] = true,
@@ -116,7 +130,10 @@ fn matches(glob: &[Part], path: &str) -> bool {
             }
         }
         skip(glob, &mut then);
-        at = then;
+        std::mem::swap(&mut at, &mut then);
+        if !at.contains(&true) {
+            return false;
+        }
     }
     at[glob.len()]
 }

@@ -1,6 +1,6 @@
 //! What a reader of several trees is told, from what their nodes said.
 
-use protocol::api::{LifeEvent, TreeDelta, TreeNode};
+use protocol::api::{LifeEvent, LifeGap, TreeDelta, TreeNode};
 use runtime::{chronicle::is_below, supervision::Delta};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,18 @@ pub struct Told<T> {
     pub what: T,
 }
 
+/// What who follows lives is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LifeFrame {
+    /// What became of an actor.
+    Turn(LifeEvent),
+    /// What became of a node's actors since the last turn is not known: it is too long ago, or the
+    /// node began anew.
+    Gap(LifeGap),
+    /// Nothing that was asked for; so far it is told.
+    Mark,
+}
+
 /// What became of one node's tree since somebody looked last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in super::super) struct News {
@@ -25,7 +37,8 @@ pub(in super::super) struct News {
     reset: bool,
     rows: Vec<TreeNode>,
     gone: Vec<String>,
-    life: Vec<LifeEvent>,
+    /// Each turn with the cursor after it, in the order of these.
+    life: Vec<(u64, LifeEvent)>,
 }
 
 impl News {
@@ -36,12 +49,16 @@ impl News {
             reset,
             mut rows,
             mut gone,
-            mut life,
+            life,
+            marks,
             ..
         } = delta;
         rows.retain(|row| is_below(&row.path, path));
         gone.retain(|gone| is_below(gone, path));
-        life.retain(|event| is_below(&event.path, path));
+        let life = marks.into_iter().zip(life);
+        let life = life.filter(|(_, event)| is_below(&event.path, path));
+        let mut life: Vec<_> = life.collect();
+        life.sort_by_key(|(mark, _)| *mark);
         Self {
             cursor,
             reset,
@@ -58,6 +75,11 @@ impl News {
             gone: Vec::new(),
             ..self
         }
+    }
+
+    /// Where whoever is told this was before, as far as the log goes.
+    pub(in super::super) fn since(&self, after: Option<u64>) -> u64 {
+        after.filter(|_| !self.reset).unwrap_or(self.cursor)
     }
 
     /// Whether it is worth being told before the time is up.
@@ -122,28 +144,36 @@ pub(in super::super) fn deltas(heard: Heard, position: &mut Position) -> Vec<Tol
     frames
 }
 
-/// The turns of lives that follow; moves `position` on.
-pub(in super::super) fn lives(heard: Heard, position: &mut Position) -> Vec<Told<LifeEvent>> {
-    let life = match heard {
+/// The turns of lives that follow, each with its own cursor; moves `position` on.
+pub(in super::super) fn lives(heard: Heard, position: &mut Position) -> Vec<Told<LifeFrame>> {
+    let mut told = Vec::new();
+    let mut tell = |position: &Position, what| {
+        let cursor = position.to_string();
+        told.push(Told { cursor, what });
+    };
+    match heard {
         Heard::News(node, news) => {
+            if news.reset && position.forget(&node).is_some() {
+                position.reached(&node, news.cursor);
+                let node = node.clone();
+                tell(position, LifeFrame::Gap(LifeGap { node }));
+            }
+            let count = news.life.len();
+            for (number, (mark, event)) in news.life.into_iter().enumerate() {
+                let is_last = number + 1 == count;
+                position.reached(&node, if is_last { news.cursor } else { mark });
+                tell(position, LifeFrame::Turn(event));
+            }
             position.reached(&node, news.cursor);
-            news.life
         }
-        Heard::Silent(node) => {
-            position.forget(&node);
-            Vec::new()
-        }
+        // Its log may still have what comes next.
+        Heard::Silent(_) => {}
         Heard::Left(node, end) => {
             position.forget(&node);
-            vec![end]
+            tell(position, LifeFrame::Turn(end));
         }
-    };
-    let cursor = position.to_string();
-    let told = life.into_iter().map(|what| Told {
-        cursor: cursor.clone(),
-        what,
-    });
-    told.collect()
+    }
+    told
 }
 
 #[cfg(test)]
@@ -200,10 +230,50 @@ mod tests {
         let mut position = Position::default();
         let cursor = below.cursor;
         let told = lives(Heard::News("n".to_owned(), below), &mut position);
-        assert_eq!(
-            (told[0].what.path.as_str(), told[0].what.what),
-            ("/a/x", Life::Started)
-        );
+        let LifeFrame::Turn(event) = &told[0].what else {
+            panic!("{told:?}");
+        };
+        assert_eq!((event.path.as_str(), event.what), ("/a/x", Life::Started));
         assert_eq!(told[0].cursor, format!("n={cursor}"));
+    }
+
+    #[test]
+    fn who_breaks_off_between_two_turns_is_told_the_others_once() {
+        let tree = Tree::new("n", Clock::system());
+        let mut changes = tree.changes();
+        changes.take();
+        let guards: Vec<_> = (0..4)
+            .map(|number| tree.enter(format!("/x/{number}"), "task"))
+            .collect();
+        guards.iter().for_each(|guard| guard.failed("no luck"));
+        let news = |delta| Heard::News("n".to_owned(), News::below(delta, "/"));
+        let all = lives(news(changes.take()), &mut Position::read("n=1"));
+        assert_eq!(all.len(), 8);
+        for (count, told) in all.iter().enumerate() {
+            let cursor = Position::read(&told.cursor).forget("n").unwrap();
+            let rest = tree.changes_since(cursor).take();
+            let rest = lives(news(rest), &mut Position::read(&told.cursor));
+            let rest: Vec<_> = rest.into_iter().map(|told| told.what).collect();
+            let expected: Vec<_> = all[count + 1..].iter().map(|it| it.what.clone()).collect();
+            assert_eq!(rest, expected, "after {count}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_any_more_is_told_as_a_gap_and_a_silence_is_none() {
+        let tree = Tree::new("n", Clock::system());
+        let news = || Heard::News("n".to_owned(), News::below(tree.changes().take(), "/"));
+        let mut position = Position::read("n=1");
+        assert_eq!(lives(Heard::Silent("n".to_owned()), &mut position), []);
+        assert_eq!(position, Position::read("n=1"));
+        let told = lives(news(), &mut position);
+        let gap = LifeGap {
+            node: "n".to_owned(),
+        };
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].what, LifeFrame::Gap(gap));
+        assert_eq!(told[0].cursor, position.to_string());
+        let mut fresh = Position::default();
+        assert_eq!(lives(news(), &mut fresh), [], "nothing was missed");
     }
 }

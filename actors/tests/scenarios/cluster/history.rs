@@ -1,9 +1,16 @@
 //! The past of all nodes, where it is kept.
 
 use actors::cluster::parcel::plain;
-use protocol::{api::Life, id::NodeId, time::Timestamp, wire::Service};
+use std::{sync::Arc, time::Duration};
+
+use protocol::{
+    api::{Life, LifeEvent},
+    id::NodeId,
+    time::Timestamp,
+    wire::Service,
+};
 use runtime::{
-    chronicle::{life, past},
+    chronicle::{Bounds, Everything, Past, Span, Untold, life, past},
     clock::Clock,
 };
 use serde_json::json;
@@ -17,12 +24,33 @@ impl Town {
     async fn written(&self, node: &str) -> Vec<String> {
         until(async || {
             let now = Clock::system().now();
-            let past = past(&self.store(), now, Some(node)).await.unwrap();
+            let past = self.past(now).await.ok()?;
             let paths: Vec<String> = past.nodes.get(node)?.keys().cloned().collect();
             (!paths.is_empty()).then_some(paths)
         })
         .await
     }
+
+    async fn past(&self, at: Timestamp) -> Result<Past, Untold> {
+        past(&self.store(), at, None, "/", &mut unbounded()).await
+    }
+
+    async fn life_of(&self, node: &str, from: Timestamp) -> Vec<LifeEvent> {
+        let span = Span {
+            from,
+            to: Timestamp::from_micros(i64::MAX),
+            nodes: Some([node.to_owned()].into()),
+            limit: usize::MAX,
+        };
+        let (store, mut bounds) = (self.store(), unbounded());
+        let lives = life(&store, &span, Arc::new(Everything), &mut bounds);
+        lives.await.unwrap().events
+    }
+}
+
+/// Whatever it takes.
+fn unbounded() -> Bounds {
+    Bounds::new(u64::MAX, Duration::from_secs(60))
 }
 
 #[tokio::test]
@@ -37,18 +65,16 @@ async fn the_past_of_a_node_with_a_store_and_of_one_without_is_written_and_ends_
             assert!(paths.contains(&part.to_owned()), "{node}: {paths:?}");
         }
     }
-    let store = town.store();
     town.board.cut(worker.id);
     town.bury(worker.id);
     let lost = until(async || {
-        let events = life(&store, begun, Timestamp::from_micros(i64::MAX), Some("w"));
-        let mut events = events.await.unwrap().into_iter();
+        let mut events = town.life_of("w", begun).await.into_iter();
         events.find(|event| event.what == Life::NodeLost)
     })
     .await;
     assert_eq!(lost.node, "w");
     let after = Timestamp::from_micros(lost.at.as_micros() + 1);
-    let stood = past(&store, after, None).await.unwrap();
+    let stood = town.past(after).await.unwrap();
     let nodes: Vec<&String> = stood.nodes.keys().collect();
     assert_eq!(nodes, ["a"], "nothing stands on a lost node");
 }
@@ -74,4 +100,33 @@ async fn a_node_writes_no_past_but_its_own() {
         let answer = within(town.ask_in_bytes(worker.id, "a", Service::HISTORY, payload)).await;
         assert_eq!(answer.is_ok(), fits, "{node} {name}: {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn the_past_of_a_node_with_more_actors_than_a_message_holds_is_kept_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut town = Town::of(&["a"]).await;
+    let worker = town.hire("w", folder.path()).await;
+    town.written("w").await;
+    let tree = worker.worker.actors();
+    let error = "no luck ".repeat(100);
+    let crowd = (0..4_000).map(|number| {
+        let guard = tree.enter(format!("/x/{number:05}"), "task");
+        guard.failed(&format!("{number}: {error}"));
+        guard
+    });
+    let crowd: Vec<_> = crowd.collect();
+    let kept = until(async || {
+        let past = town.past(Clock::system().now()).await.ok()?;
+        let paths = past.nodes.get("w")?.keys();
+        let kept = paths.filter(|path| path.starts_with("/x/")).count();
+        (kept > 0).then_some(kept)
+    });
+    assert_eq!(kept.await, crowd.len(), "never only some of it");
+    let node = worker.id;
+    let chapter = town.store().last_chapter(node).await.unwrap().unwrap();
+    let end = Timestamp::from_micros(i64::MAX);
+    let segments = town.store().segments(node, chapter.chapter, end).await.unwrap();
+    let largest = segments.iter().map(|it| it.data.len()).max();
+    assert!(segments.len() > 5 && largest < Some(512 << 10), "{largest:?}");
 }

@@ -130,7 +130,7 @@ impl std::ops::Deref for Node {
 pub(crate) struct Hand {
     pub(crate) id: NodeId,
     pub(crate) tool: Arc<Tool>,
-    _worker: Worker,
+    pub(crate) worker: Worker,
     _lease: watch::Sender<Lease>,
 }
 
@@ -218,7 +218,7 @@ impl Town {
         Hand {
             id,
             tool,
-            _worker: worker,
+            worker,
             _lease: lease,
         }
     }

@@ -2,7 +2,7 @@
 
 use protocol::api::{Life, LifeEvent, Page};
 
-use super::{Block, View, cut, moment, or_dash, with_more};
+use super::{Block, View, cut, moment, or_dash};
 use crate::cli::output::Detail;
 
 /// As the API spells it.
@@ -26,7 +26,11 @@ impl View for Page<LifeEvent> {
 
     fn blocks(&self, detail: Detail) -> Vec<Block> {
         let width = if detail == Detail::Wide { 400 } else { 70 };
-        with_more(self, vec![table(&self.items, width)])
+        let mut blocks = vec![table(&self.items, width)];
+        if let Some(to) = &self.next_cursor {
+            blocks.push(Block::Text(format!("more with --until {to}")));
+        }
+        blocks
     }
 }
 

@@ -104,7 +104,7 @@ const KIND: Parameter = text(
 pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "The supervision tree",
-        description: "Every actor of the cluster from `path` down: where it stands, what it is doing, how often it was restarted and why. The same from every node. Sorted by nodes, then by paths; nodes that do not answer within 2 s are named as `silent`. With `at`, as it was then.",
+        description: "Every actor of the cluster from `path` down: where it stands, what it is doing, how often it was restarted and why. The same from every node. Sorted by nodes, then by paths; nodes that do not answer within 2 s are named as `silent`. With `at`, as it was then; a moment before what is kept is refused, and told from when on it is.",
         query: &[
             START,
             number("depth", "How many levels below it; all when absent."),
@@ -126,7 +126,7 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "What changed in the tree",
-        description: "What died, moved or restarted between two moments, and why.",
+        description: "What died, moved or restarted between two moments, and why. Moments before what is kept are refused, and so are two between which too much happened.",
         query: &[
             START,
             NODE,
@@ -153,7 +153,7 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "What became of actors",
-        description: "Starts, ends, failures, restarts, moves, as far as they are kept; the newest last.",
+        description: "Starts, ends, failures, restarts, moves, as far as they are kept; the newest last. When there is more than `limit`, or than is read for one request, `next_cursor` is the `to` of what came before.",
         query: &[
             GLOB,
             KIND,
@@ -170,14 +170,14 @@ pub(super) static ROUTES: &[Route] = &[
         ],
         answers: &[Answers {
             status: 200,
-            when: "What became of them; `total` counts what was left out.",
+            when: "What became of them; `total` counts them when these are all.",
             content: Content::Json(form::<Page<LifeEvent>>),
         }],
         ..get("/api/v1/life", "life", TreeOp::Life)
     },
     Route {
         summary: "Follow what becomes of actors",
-        description: "Server-sent events named `life`, from now on or after `Last-Event-ID`; with `from` or `limit`, what is kept of it comes first.",
+        description: "Server-sent events named `life`, from now on or after `Last-Event-ID`; with `from` or `limit`, what is kept of it comes first. An event named `gap` names a `node` of whose actors it is not known what became of them meanwhile, as after a long break. A frame without data moves the cursor alone.",
         query: &[
             GLOB,
             KIND,

@@ -78,7 +78,7 @@ pub async fn a_segment_is_kept_once(store: Shared) -> Result<(), Error> {
         assert_eq!((it.since, it.until, it.ended), (at(10), at(11), None));
         it.bytes
     });
-    assert_eq!(chapter, Some(6));
+    assert_eq!(chapter, Some(2 * segment(1, 10, 10).weight()));
     Ok(())
 }
 
@@ -131,6 +131,77 @@ pub async fn an_ended_chapter_says_when(store: Shared) -> Result<(), Error> {
     Ok(())
 }
 
+pub async fn what_is_told_after_an_end_voids_it(store: Shared) -> Result<(), Error> {
+    tell(&store, &[(1, 10, 10)]).await?;
+    let end = |number: u64, until| Segment {
+        kind: SegmentKind::End,
+        until: at(until),
+        ..segment(1, 10, number)
+    };
+    let ended = async || {
+        let last = store.last_chapter(node(1)).await;
+        last.map(|it| it.and_then(|it| it.ended))
+    };
+    store.inscribe(&end(1_000, 14)).await?;
+    // On its way when it ended.
+    tell(&store, &[(1, 10, 13)]).await?;
+    assert_eq!(ended().await?, Some(at(14)));
+    tell(&store, &[(1, 10, 15)]).await?;
+    assert_eq!(ended().await?, None);
+    store.inscribe(&end(1_001, 17)).await?;
+    assert_eq!(ended().await?, Some(at(17)));
+    Ok(())
+}
+
+pub async fn a_chapter_begins_with_the_last_piece_of_its_base(store: Shared) -> Result<(), Error> {
+    tell(&store, &[(1, 10, 10)]).await?;
+    let piece = |number, kind| Segment {
+        kind,
+        until: at(21),
+        ..segment(1, 20, number)
+    };
+    for number in [20, 21] {
+        store.inscribe(&piece(number, SegmentKind::Part)).await?;
+    }
+    let last = async || {
+        let last = store.last_chapter(node(1)).await;
+        last.map(|it| it.map(|it| (it.chapter, it.since)))
+    };
+    assert_eq!(chapters(&store, 30, 30).await?, [10]);
+    assert_eq!(last().await?, Some((10, at(10))));
+    store.inscribe(&piece(22, SegmentKind::Base)).await?;
+    assert_eq!(chapters(&store, 30, 30).await?, [20]);
+    assert_eq!(last().await?, Some((20, at(21))));
+    assert_eq!(store.segments(node(1), 20, at(21)).await?.len(), 3);
+    Ok(())
+}
+
+pub async fn segments_read_backwards_a_few_at_a_time(store: Shared) -> Result<(), Error> {
+    tell(
+        &store,
+        &[
+            (1, 10, 10),
+            (1, 10, 11),
+            (1, 10, 12),
+            (1, 10, 13),
+            (2, 10, 11),
+            (1, 14, 14),
+        ],
+    )
+    .await?;
+    let numbers = async |before, until| {
+        let read = store.segments_back((node(1), 10), before, at(until), 2);
+        let read = read.await;
+        read.map(|it| it.iter().map(|it| it.number).collect::<Vec<_>>())
+    };
+    let last = i64::MAX.cast_unsigned();
+    assert_eq!(numbers(last, 99).await?, [13, 12]);
+    assert_eq!(numbers(12, 99).await?, [11, 10]);
+    assert_eq!(numbers(10, 99).await?, [0_u64; 0]);
+    assert_eq!(numbers(last, 12).await?, [12, 11]);
+    Ok(())
+}
+
 pub async fn whole_chapters_are_forgotten(store: Shared) -> Result<(), Error> {
     tell(
         &store,
@@ -143,10 +214,20 @@ pub async fn whole_chapters_are_forgotten(store: Shared) -> Result<(), Error> {
         ],
     )
     .await?;
+    assert_eq!(store.forgotten().await?, None);
     store.forget(&[(node(1), 10), (node(2), 7)]).await?;
     store.forget(&[]).await?;
+    // What it told went on until the next one began.
+    assert_eq!(store.forgotten().await?, Some(at(20)));
     assert_eq!(store.segments(node(1), 10, EVER).await?, []);
     assert_eq!(store.segments(node(2), 10, EVER).await?.len(), 2);
     assert_eq!(chapters(&store, i64::MIN, i64::MAX).await?, [10, 20]);
+    let many: Vec<_> = (100..300).map(|number| (3, 100, number)).collect();
+    tell(&store, &many).await?;
+    store.forget(&[(node(3), 100)]).await?;
+    assert_eq!(store.segments(node(3), 100, EVER).await?, []);
+    assert_eq!(store.forgotten().await?, Some(at(299)));
+    store.forget(&[(node(2), 10)]).await?;
+    assert_eq!(store.forgotten().await?, Some(at(299)));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use protocol::{id::NodeId, time::Timestamp};
 
 use super::Memory;
-use crate::store::{Answer, Chapter, Chronicles, Segment, SegmentKind};
+use crate::store::{Answer, Chapter, Chronicles, Segment, SegmentKind, chronicles::NEVER};
 
 impl Chronicles for Memory {
     fn inscribe<'a>(&'a self, segment: &'a Segment) -> Answer<'a, ()> {
@@ -18,16 +18,19 @@ impl Chronicles for Memory {
                 node: segment.node,
                 name: segment.name.clone(),
                 chapter: segment.chapter,
-                since: segment.until,
+                since: NEVER,
                 until: segment.until,
                 ended: None,
                 bytes: 0,
             });
+            let ended = (segment.kind == SegmentKind::End).then_some(segment.until);
+            chapter.since = chapter.since.min(segment.opens());
             chapter.until = chapter.until.max(segment.until);
-            chapter.bytes += segment.data.len() as u64;
-            if segment.kind == SegmentKind::End {
-                chapter.ended = Some(segment.until);
-            }
+            chapter.bytes += segment.weight();
+            chapter.ended = match chapter.ended {
+                Some(before) if segment.until > before => ended,
+                before => ended.or(before),
+            };
         })
     }
 
@@ -51,7 +54,8 @@ impl Chronicles for Memory {
     fn last_chapter(&self, node: NodeId) -> Answer<'_, Option<Chapter>> {
         self.with(|state| {
             let of_node = state.chapters.range((node, 0)..=(node, u64::MAX));
-            of_node.last().map(|(_, chapter)| chapter.clone())
+            let opened = of_node.rev().find(|(_, it)| it.since < NEVER);
+            opened.map(|(_, chapter)| chapter.clone())
         })
     }
 
@@ -65,9 +69,39 @@ impl Chronicles for Memory {
         })
     }
 
+    fn segments_back(
+        &self,
+        (node, chapter): (NodeId, u64),
+        before: u64,
+        until: Timestamp,
+        most: u16,
+    ) -> Answer<'_, Vec<Segment>> {
+        self.with(|state| {
+            let segments = state.segments.range((node, 0)..(node, before)).rev();
+            segments
+                .filter(|(_, it)| it.chapter == chapter && it.until <= until)
+                .map(|(_, it)| it.clone())
+                .take(usize::from(most))
+                .collect()
+        })
+    }
+
+    fn forgotten(&self) -> Answer<'_, Option<Timestamp>> {
+        self.with(|state| state.forgotten)
+    }
+
     fn forget<'a>(&'a self, chapters: &'a [(NodeId, u64)]) -> Answer<'a, ()> {
         self.with(|state| {
-            state.chapters.retain(|key, _| !chapters.contains(key));
+            for &(node, number) in chapters {
+                let mut later = state.chapters.range((node, number)..=(node, u64::MAX));
+                let Some((_, dropped)) = later.next().filter(|(key, _)| key.1 == number) else {
+                    continue;
+                };
+                let followed = later.map(|(_, it)| it.since).filter(|it| *it < NEVER);
+                let until = followed.min().unwrap_or(dropped.until);
+                state.forgotten = state.forgotten.max(Some(until));
+                state.chapters.remove(&(node, number));
+            }
             state
                 .segments
                 .retain(|_, it| !chapters.contains(&(it.node, it.chapter)));

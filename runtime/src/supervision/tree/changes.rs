@@ -73,7 +73,7 @@ struct Change {
     began: Option<u64>,
     /// Who stands there, if anybody.
     row: Option<Arc<Row>>,
-    /// Turns by the number under which they were logged; not that with which it began first.
+    /// Turns, each with a number of its own; not that with which it began first.
     turns: Vec<(u64, Turn)>,
 }
 
@@ -127,6 +127,8 @@ pub struct Delta {
     /// What became of actors, in order of time. An actor that began and ended since the last look
     /// is in none of these, unless it failed.
     pub life: Vec<LifeEvent>,
+    /// Of each of these turns, where a reader goes on that was told all turns up to its mark.
+    pub marks: Vec<u64>,
 }
 
 impl From<Delta> for TreeDelta {
@@ -209,6 +211,7 @@ impl Changes {
                     Scope::Changed => changed,
                     Scope::All => Delta {
                         life: changed.life,
+                        marks: changed.marks,
                         ..folded.all(&self.tree)
                     },
                 }
@@ -359,26 +362,27 @@ impl Folded {
         news: News,
     ) {
         self.number += 1;
-        let number = self.number;
+        let began = self.number;
         let path = Arc::clone(row.shared_path());
         let mut start = start;
         let change = self.last.entry(Arc::clone(&path)).or_insert_with(|| {
             start = None;
             Change {
-                number,
-                began: (news == News::Fresh).then_some(number),
+                number: began,
+                began: (news == News::Fresh).then_some(began),
                 row: None,
                 turns: Vec::new(),
             }
         });
-        change.number = number;
         change.row = standing;
-        let turns = start.into_iter().chain(turns);
-        let turns = turns.map(|turn| (number, Turn::new(row, turn)));
-        change.turns.extend(turns);
+        for turn in start.into_iter().chain(turns) {
+            self.number += 1;
+            change.turns.push((self.number, Turn::new(row, turn)));
+        }
+        change.number = self.number;
         let surplus = change.turns.len().saturating_sub(EPISODES);
         change.turns.drain(..surplus);
-        self.order.push_back((number, path));
+        self.order.push_back((self.number, path));
         if self.order.len() > LOGGED_AT_MOST {
             self.forget_first();
         }
@@ -420,16 +424,17 @@ impl Folded {
                 continue;
             };
             let is_new = change.began.is_some_and(|began| began > cursor);
-            let untold = change.turns.iter().filter(|(at, _)| *at > cursor);
-            let untold: Vec<&Turn> = untold.map(|(_, turn)| turn).collect();
-            let has = |what| untold.iter().any(|turn| turn.episode.what == what);
+            let untold = change.turns.iter().filter(|(mark, _)| *mark > cursor);
+            let untold: Vec<&(u64, Turn)> = untold.collect();
+            let has = |what| untold.iter().any(|(_, turn)| turn.episode.what == what);
             match &change.row {
                 Some(row) => {
                     rows.push(lens.node(row, self.children_of(path)));
                     if is_new && !has(Life::Started) && !has(Life::Moved) {
                         let start = start(row, &[]);
                         let start = start.map(|start| Turn::new(row, start));
-                        life.extend(start.map(|turn| turn.event(node, path)));
+                        let mark = change.began.unwrap_or(*number);
+                        life.extend(start.map(|turn| (mark, turn.event(node, path))));
                     }
                 }
                 None if !is_new => gone.push(path.to_string()),
@@ -437,11 +442,12 @@ impl Folded {
                 None => continue,
             }
             let untold = untold.into_iter().cloned();
-            life.extend(untold.map(|turn| turn.event(node, path)));
+            life.extend(untold.map(|(mark, turn)| (mark, turn.event(node, path))));
         }
         rows.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         gone.sort_unstable();
-        life.sort_by_key(|event| event.at);
+        life.sort_by_key(|(_, event): &(u64, LifeEvent)| event.at);
+        let (marks, life) = life.into_iter().unzip();
         Delta {
             node: tree.0.node.clone(),
             at: lens.now,
@@ -450,6 +456,7 @@ impl Folded {
             rows,
             gone,
             life,
+            marks,
         }
     }
 
@@ -470,6 +477,7 @@ impl Folded {
             rows,
             gone: Vec::new(),
             life: Vec::new(),
+            marks: Vec::new(),
         }
     }
 

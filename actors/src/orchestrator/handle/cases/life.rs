@@ -1,6 +1,6 @@
 //! What became of actors: what is kept of it, and what each node tells as it happens.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use protocol::{
     access::{Caller, Role},
@@ -8,7 +8,7 @@ use protocol::{
     id::NodeId,
     time::Timestamp,
 };
-use runtime::chronicle;
+use runtime::chronicle::{self, Span};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -68,17 +68,20 @@ impl UseCase for ReadLife {
         if from > to {
             return Err(Rejection::field("from", "must not be later than `to`"));
         }
-        let limit = query.limit.unwrap_or(PAGE).min(LONGEST_PAGE) as usize;
+        let span = Span {
+            from,
+            to,
+            nodes: query.node.map(|node| [node].into()),
+            limit: query.limit.unwrap_or(PAGE).min(LONGEST_PAGE) as usize,
+        };
         let store = at.own()?.journal.store();
-        let mut life = chronicle::life(store, from, to, query.node.as_deref()).await?;
-        life.retain(|event| filter.admits(event));
-        let total = Some(life.len() as u64);
-        let surplus = life.len().saturating_sub(limit);
-        life.drain(..surplus);
+        let mut reading = at.0.readings.begin().await?;
+        let filter = Arc::new(filter);
+        let life = chronicle::life(store, &span, filter, &mut reading.bounds).await?;
         Ok(Page {
-            items: life,
-            next_cursor: None,
-            total,
+            total: life.more.is_none().then_some(life.events.len() as u64),
+            next_cursor: life.more.map(|more| more.to_string()),
+            items: life.events,
         })
     }
 }
@@ -129,8 +132,6 @@ impl UseCase for TellNews {
             Some(cursor) => tree.changes_since(cursor),
             None => tree.changes(),
         };
-        // Until the next question the log must not be given up.
-        at.0.followed.keep(tree);
         let until = Instant::now() + self.wait.min(LONGEST_WAIT);
         loop {
             let news = News::below(changes.take(), &self.path);
@@ -139,6 +140,8 @@ impl UseCase for TellNews {
                 Wanted::Life => news.of_life(),
             };
             if news.is_worth() || Instant::now() >= until {
+                // Until the next question the log must not forget what comes after it.
+                at.0.followed.keep(tree, news.since(self.after));
                 return Ok(news);
             }
             sleep(LOOK).await;

@@ -11,7 +11,7 @@ use protocol::{
 use runtime::chronicle;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least};
+use super::{super::past::untold, Answer, Effect, Orchestrator, Place, UseCase, at_least};
 use crate::Rejection;
 
 /// How long nodes may take to tell of their actors; who takes longer is named as silent.
@@ -77,7 +77,11 @@ impl UseCase for ShowForest {
         };
         has_been("at", moment, at.0.tree.clock().now())?;
         let store = at.own()?.journal.store();
-        let past = chronicle::past(store, moment, query.node.as_deref()).await?;
+        let mut reading = at.0.readings.begin().await?;
+        let (node, below) = (query.node.as_deref(), query.path.as_deref());
+        let below = below.unwrap_or("/");
+        let past = chronicle::past(store, moment, node, below, &mut reading.bounds);
+        let past = past.await.map_err(|why| untold(why, "at"))?;
         Ok(past.view(&query))
     }
 }
@@ -117,11 +121,11 @@ impl UseCase for CompareTrees {
             return Err(Rejection::field("from", "must not be later than `to`"));
         }
         let store = at.own()?.journal.store();
-        let mut diff = chronicle::changes(store, self.from, to, self.node.as_deref()).await?;
-        let path = self.path.as_deref().unwrap_or("/");
-        diff.changes
-            .retain(|change| chronicle::is_below(&change.path, path));
-        Ok(diff)
+        let mut reading = at.0.readings.begin().await?;
+        let (moments, node) = ((self.from, to), self.node.as_deref());
+        let below = self.path.as_deref().unwrap_or("/");
+        let diff = chronicle::changes(store, moments, node, below, &mut reading.bounds);
+        diff.await.map_err(|why| untold(why, "from"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! One actor, wherever it stands.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use protocol::{
@@ -8,7 +8,10 @@ use protocol::{
     api::{ActionView, ActorAction, ActorView, EntityPart, LifeEvent, LifeQuery, Page},
     entity::{EntityId, EntityKind},
 };
-use runtime::{chronicle, store::StreamRow};
+use runtime::{
+    chronicle::{self, LifeAt, Span},
+    store::StreamRow,
+};
 use tokio::time::Instant;
 
 use super::super::{
@@ -183,15 +186,24 @@ impl Orchestrator {
         }))
     }
 
-    /// Adds what is kept of an actor's life to what its node remembers; of an entity also what it was
-    /// on other nodes.
+    /// Adds what is kept of an actor's life to what its node remembers, of an entity also what it was on
+    /// the node where it was before. Others who read the past come first.
     pub(in super::super) async fn complete_life(&self, actor: &mut ActorView) -> Answer<()> {
+        let Some(mut reading) = self.0.readings.begin_at_once() else {
+            return Ok(());
+        };
         let now = self.0.tree.clock().now();
-        let node = actor.entity.is_none().then_some(actor.row.node.as_str());
-        let store = self.own()?.journal.store();
-        let kept = chronicle::life(store, before(now, LATELY), now, node).await?;
-        for event in kept {
-            if event.path == actor.row.path && !actor.life.contains(&event) {
+        let former = actor.row.restored_from.iter().cloned();
+        let span = Span {
+            from: before(now, LATELY),
+            to: now,
+            nodes: Some(former.chain([actor.row.node.clone()]).collect()),
+            limit: TURNS,
+        };
+        let (store, path) = (self.own()?.journal.store(), actor.row.path.clone());
+        let kept = chronicle::life(store, &span, Arc::new(LifeAt(path)), &mut reading.bounds);
+        for event in kept.await?.events {
+            if !actor.life.contains(&event) {
                 actor.life.push(event);
             }
         }

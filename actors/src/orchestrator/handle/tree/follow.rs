@@ -28,7 +28,7 @@ use super::super::{
 };
 use crate::orchestrator::{
     members,
-    tree::{Heard, LifeFilter, News, Position, Told, deltas, lives},
+    tree::{Heard, LifeFilter, LifeFrame, News, Position, Told, deltas, lives},
 };
 
 /// What becomes of something, until its reader goes.
@@ -53,20 +53,44 @@ const ROOM: usize = 16;
 /// After so long, what happened is in the store.
 const WRITTEN: Duration = Duration::from_millis(1_500);
 
-/// How long the log of changes outlives the last question.
+/// How long the log of changes outlives the last question, and how exactly that is known.
 const KEPT: Duration = Duration::from_secs(10);
+const EACH: Duration = Duration::from_secs(1);
+
+/// How often who is told nothing hears at least how far it is: a cursor that is hours old is worth
+/// nothing when the reader comes back.
+const MARK: Duration = Duration::from_secs(5);
 
 /// Keeps the log of a tree's changes while somebody on another node follows it: each question is a
 /// reader of its own, and the log is given up with the last one.
 #[derive(Debug, Clone, Default)]
-pub(in super::super) struct Followed(Arc<Mutex<Option<(Changes, Instant)>>>);
+pub(in super::super) struct Followed(Arc<Mutex<VecDeque<Kept>>>);
+
+/// What was asked about since a moment: readers who stay where those are that asked.
+#[derive(Debug)]
+struct Kept {
+    since: Instant,
+    cursor: u64,
+    _reader: Changes,
+}
 
 impl Followed {
-    pub(in super::super) fn keep(&self, tree: &Tree) {
+    /// Whoever was told up to this cursor will ask what came after it.
+    pub(in super::super) fn keep(&self, tree: &Tree, cursor: u64) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A reader that does not read must not stay: the log would be kept for it.
-        let former = kept.replace((tree.changes(), Instant::now()));
-        if former.is_some() {
+        let was_empty = kept.is_empty();
+        let now = Instant::now();
+        kept.retain(|it| now - it.since < KEPT);
+        match kept.back_mut() {
+            Some(last) if now - last.since < EACH && last.cursor <= cursor => {}
+            Some(_) | None => kept.push_back(Kept {
+                since: now,
+                cursor,
+                _reader: tree.changes_since(cursor),
+            }),
+        }
+        drop(kept);
+        if !was_empty {
             return;
         }
         let followed = Arc::downgrade(&self.0);
@@ -77,8 +101,8 @@ impl Followed {
                     return;
                 };
                 let mut kept = followed.lock().unwrap_or_else(PoisonError::into_inner);
-                if kept.as_ref().is_none_or(|(_, at)| at.elapsed() >= KEPT) {
-                    *kept = None;
+                kept.retain(|it| it.since.elapsed() < KEPT);
+                if kept.is_empty() {
                     return;
                 }
             }
@@ -106,7 +130,7 @@ impl Orchestrator {
     }
 
     /// What becomes of actors from now on, or after a cursor; with a moment or a number in the query,
-    /// what is kept of it comes first, and has no cursor.
+    /// what is kept of it comes first, and has no cursor. What is not known is told as a gap.
     ///
     /// # Errors
     ///
@@ -116,12 +140,24 @@ impl Orchestrator {
         caller: &Caller,
         query: &LifeQuery,
         cursor: Option<&str>,
-    ) -> Answer<Feed<LifeEvent>> {
+    ) -> Answer<Feed<LifeFrame>> {
         at_least(caller, Role::Viewer)?;
         let filter = LifeFilter::new(query.path.as_deref(), query.kind.as_deref())?;
+        let mut last = Instant::now();
         let told = move |heard, position: &mut Position| {
             let mut told = lives(heard, position);
-            told.retain(|told| filter.admits(&told.what));
+            told.retain(|told| match &told.what {
+                LifeFrame::Turn(event) => filter.admits(event),
+                LifeFrame::Gap(_) | LifeFrame::Mark => true,
+            });
+            if told.is_empty() && last.elapsed() >= MARK {
+                let cursor = position.to_string();
+                let what = LifeFrame::Mark;
+                told.push(Told { cursor, what });
+            }
+            if !told.is_empty() {
+                last = Instant::now();
+            }
             told
         };
         let live = self.follow(caller, "/", Wanted::Life, cursor, told);
@@ -137,7 +173,12 @@ impl Orchestrator {
             let kept = at.life(&caller, &query).await;
             let kept = kept.map_or_else(|_| Vec::new(), |page| page.items);
             let kept: Vec<_> = kept.into_iter().filter(|it| seen.insert(key(it))).collect();
-            let live = live.filter(move |told| ready(!seen.contains(&key(&told.what))));
+            let live = live.filter(move |told| {
+                ready(match &told.what {
+                    LifeFrame::Turn(event) => !seen.contains(&key(event)),
+                    LifeFrame::Gap(_) | LifeFrame::Mark => true,
+                })
+            });
             stream::iter(kept.into_iter().map(uncounted)).chain(live)
         };
         let kept = stream::iter(kept.into_iter().map(uncounted));
@@ -150,7 +191,7 @@ impl Orchestrator {
         path: &str,
         wanted: Wanted,
         cursor: Option<&str>,
-        tell: impl Fn(Heard, &mut Position) -> Vec<Told<T>> + Send + 'static,
+        tell: impl FnMut(Heard, &mut Position) -> Vec<Told<T>> + Send + 'static,
     ) -> Feed<T> {
         let position = cursor.map(Position::read).unwrap_or_default();
         let (heard, hears) = mpsc::channel(ROOM);
@@ -225,9 +266,11 @@ fn key(event: &LifeEvent) -> (Timestamp, String, String, Life) {
 }
 
 /// Who breaks off here begins anew.
-const fn uncounted(what: LifeEvent) -> Told<LifeEvent> {
-    let cursor = String::new();
-    Told { cursor, what }
+const fn uncounted(event: LifeEvent) -> Told<LifeFrame> {
+    Told {
+        cursor: String::new(),
+        what: LifeFrame::Turn(event),
+    }
 }
 
 /// Who reads what was heard.
@@ -239,7 +282,7 @@ struct Reader<T, F> {
     _listening: AbortOnDropHandle<()>,
 }
 
-impl<T, F: Fn(Heard, &mut Position) -> Vec<Told<T>>> Reader<T, F> {
+impl<T, F: FnMut(Heard, &mut Position) -> Vec<Told<T>>> Reader<T, F> {
     async fn next(mut self) -> Option<(Told<T>, Self)> {
         loop {
             if let Some(told) = self.ready.pop_front() {
@@ -323,7 +366,10 @@ impl Ear {
                     failures += 1;
                     sleep(RETRY).await;
                     (failures == FAILURES).then(|| {
-                        after = None;
+                        after = match self.wanted {
+                            Wanted::Rows => None,
+                            Wanted::Life => after,
+                        };
                         Heard::Silent(name.clone())
                     })
                 }

@@ -256,3 +256,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_was_told_some_turns_of_a_look_is_told_the_others_and_no_more() {
+    let (tree, hands) = tree();
+    let standing = tree.enter("/stands", "task");
+    let mut changes = tree.changes();
+    changes.take();
+    hands.advance(Duration::from_secs(1));
+    let guards: Vec<_> = (0..5)
+        .map(|number| tree.enter(format!("/x/{number}"), "task"))
+        .collect();
+    guards[3].failed("no luck");
+    guards[3].restart();
+    standing.failed("none either");
+    let delta = changes.take();
+    let mut told: Vec<_> = delta.marks.iter().zip(&delta.life).collect();
+    told.sort_by_key(|(mark, _)| **mark);
+    assert!(told.len() >= 8, "{told:?}");
+    assert!(told.iter().all(|(mark, _)| **mark <= delta.cursor));
+    // One that ends before anybody asks again takes none of it back.
+    drop(guards);
+    for (count, (mark, _)) in told.iter().enumerate() {
+        let rest = tree.changes_since(**mark).take();
+        assert!(!rest.reset);
+        let of_look = rest.marks.iter().filter(|mark| **mark <= delta.cursor);
+        let is_left = |mark: &u64| told[count + 1..].iter().any(|(other, _)| *other == mark);
+        let left: Vec<_> = of_look.collect();
+        assert!(left.iter().all(|mark| is_left(mark)), "{mark}: {rest:?}");
+    }
+}

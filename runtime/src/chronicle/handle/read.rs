@@ -1,0 +1,379 @@
+//! Reads the past back, within bounds: newest first, off the threads that others wait for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use protocol::{
+    api::{LifeEvent, TreeDiff},
+    id::NodeId,
+    time::Timestamp,
+};
+use tokio::{task::spawn_blocking, time::Instant};
+
+use super::super::{
+    codec::{self, Tale},
+    diff,
+    past::Past,
+    sieve::{Below, Reasons, Sieve},
+};
+use crate::store::{self, Chapter, Error, Segment, SegmentKind};
+
+/// A segment that tells of a moment may be written for so much longer.
+const LATE: Duration = Duration::from_mins(1);
+
+/// Segments that are read at once: at first, and at most.
+const FEW: u16 = 8;
+const MANY: u16 = 256;
+
+/// Bytes read at once from which more segments at once are too many.
+const PLENTY: u64 = 256 << 10;
+
+/// Turns among which a comparison looks for reasons.
+const REASONS: usize = 100_000;
+
+const LATEST: Timestamp = Timestamp::from_micros(i64::MAX);
+
+/// Why the past was not told.
+#[derive(Debug, thiserror::Error)]
+pub enum Untold {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// It is not kept any more, or never was: it is from this moment on.
+    #[error("{}", forgotten(*from))]
+    Forgotten {
+        /// Nothing is kept at all when absent.
+        from: Option<Timestamp>,
+    },
+    /// It takes more than the bounds allow.
+    #[error("more of the past would have to be read than one request may")]
+    TooMuch,
+}
+
+fn forgotten(from: Option<Timestamp>) -> String {
+    from.map_or_else(
+        || "nothing of the past is kept yet".to_owned(),
+        |from| format!("the past is kept from {from} on"),
+    )
+}
+
+/// What one reading may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    bytes: u64,
+    until: Instant,
+}
+
+impl Bounds {
+    /// So many bytes of segments, and so much time.
+    #[must_use]
+    pub fn new(bytes: u64, within: Duration) -> Self {
+        Self {
+            bytes,
+            until: Instant::now() + within,
+        }
+    }
+
+    fn spend(&mut self, bytes: u64) -> Result<(), Untold> {
+        if bytes > self.bytes || self.is_over() {
+            return Err(Untold::TooMuch);
+        }
+        self.bytes -= bytes;
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.until
+    }
+}
+
+/// What stood at a moment, to the second, at `below` and beneath it, on all nodes or one.
+///
+/// # Errors
+///
+/// When the store fails, when that moment is not kept, or beyond the bounds. A node whose past cannot
+/// be read is named in the answer.
+pub async fn past(
+    store: &store::Shared,
+    at: Timestamp,
+    node: Option<&str>,
+    below: &str,
+    bounds: &mut Bounds,
+) -> Result<Past, Untold> {
+    let mut past = Past {
+        at,
+        ..Past::default()
+    };
+    let chapters = store.chapters(at, at).await?;
+    match store.forgotten().await? {
+        Some(from) if at < from => return Err(Untold::Forgotten { from: Some(from) }),
+        None if chapters.is_empty() => {
+            let first = store.chapters(at, LATEST).await?;
+            let from = first.first().map(|first| first.since);
+            return Err(Untold::Forgotten { from });
+        }
+        Some(_) | None => {}
+    }
+    for chapter in standing(chapters, at) {
+        if node.is_some_and(|node| node != chapter.name) {
+            continue;
+        }
+        let segments = store.segments(chapter.node, chapter.chapter, at).await?;
+        bounds.spend(bytes(&segments))?;
+        let (name, sieve, until) = (chapter.name.clone(), Below(below.to_owned()), *bounds);
+        let told = off_thread(move || follow(&chapter.name, segments, &sieve, until)).await??;
+        match told {
+            Ok(told) => past.take_in(told),
+            Err(error) => {
+                tracing::warn!(node = name, error, "a past cannot be read");
+                past.silent.push(name);
+            }
+        }
+    }
+    Ok(past)
+}
+
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let done = spawn_blocking(work).await;
+    done.map_err(|panicked| Error::Corrupt(panicked.to_string()))
+}
+
+fn bytes(segments: &[Segment]) -> u64 {
+    segments.iter().map(Segment::weight).sum()
+}
+
+/// Of each name the chapter of the node that bore it last, unless it had ended.
+fn standing(chapters: Vec<Chapter>, at: Timestamp) -> Vec<Chapter> {
+    let mut last = BTreeMap::<String, Chapter>::new();
+    for chapter in chapters {
+        let is_later = last
+            .get(&chapter.name)
+            .is_none_or(|it| it.since <= chapter.since);
+        if is_later {
+            last.insert(chapter.name.clone(), chapter);
+        }
+    }
+    let stands = |it: &Chapter| it.ended.is_none_or(|ended| ended > at);
+    last.into_values().filter(stands).collect()
+}
+
+/// What a chapter tells of one node, or why it cannot be read.
+fn follow(
+    node: &str,
+    segments: Vec<Segment>,
+    sieve: &Below,
+    bounds: Bounds,
+) -> Result<Result<Past, String>, Untold> {
+    let (mut past, mut parts, mut has_begun) = (Past::default(), Vec::<Tale>::new(), false);
+    for segment in segments {
+        if bounds.is_over() {
+            return Err(Untold::TooMuch);
+        }
+        if segment.kind == SegmentKind::End {
+            continue;
+        }
+        match codec::decode(node, &segment.data, sieve) {
+            Ok(tale) => parts.push(tale),
+            Err(error) => return Ok(Err(error.to_string())),
+        }
+        match segment.kind {
+            // Nothing of it counts before its last piece.
+            SegmentKind::Part | SegmentKind::End => continue,
+            SegmentKind::Base => {
+                past.nodes.clear();
+                has_begun = true;
+            }
+            SegmentKind::Changes => {}
+        }
+        parts.drain(..).for_each(|tale| past.follow(node, tale));
+    }
+    Ok(match has_begun {
+        true => Ok(past),
+        false => Err("its chapter has no beginning".to_owned()),
+    })
+}
+
+/// Which turns of lives are read.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// After this moment.
+    pub from: Timestamp,
+    /// Not after this one.
+    pub to: Timestamp,
+    /// Of these nodes; of all when absent.
+    pub nodes: Option<BTreeSet<String>>,
+    /// The last so many.
+    pub limit: usize,
+}
+
+/// What became of actors.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lives {
+    /// In order of time.
+    pub events: Vec<LifeEvent>,
+    /// There may be more, of this moment and before it.
+    pub more: Option<Timestamp>,
+}
+
+/// What became of actors, the newest of it, as far as the bounds reach.
+///
+/// # Errors
+///
+/// When the store fails. What cannot be read is left out.
+pub async fn life(
+    store: &store::Shared,
+    span: &Span,
+    sieve: Arc<dyn Sieve>,
+    bounds: &mut Bounds,
+) -> Result<Lives, Error> {
+    let mut sources = sources(store, span).await?;
+    let mut lives = Lives::default();
+    loop {
+        let newest = (0..sources.len()).max_by_key(|&number| sources[number].newest);
+        let Some(number) = newest else {
+            return Ok(lives);
+        };
+        let source = &mut sources[number];
+        // What is not read yet is older than this.
+        let newest = source.newest;
+        let is_full = lives.events.len() >= span.limit;
+        if is_full && lives.events.first().is_none_or(|it| it.at >= newest) {
+            lives.more = lives.more.max(Some(newest));
+            return Ok(lives);
+        }
+        let segments = source.read(store, span).await?;
+        if bounds.spend(bytes(&segments)).is_err() {
+            lives.events.retain(|event| event.at > newest);
+            lives.more = Some(newest);
+            return Ok(lives);
+        }
+        let Some(last) = segments.last() else {
+            sources.swap_remove(number);
+            continue;
+        };
+        (source.before, source.newest) = (last.number, last.until.min(span.to));
+        let (chapter, span_, sieve) = (source.chapter.clone(), span.clone(), sieve.clone());
+        let is_done = source.newest <= span.from;
+        let told = off_thread(move || turns(&chapter, &segments, &span_, &*sieve)).await?;
+        lives.take_in(told, span.limit);
+        if is_done {
+            sources.swap_remove(number);
+        }
+    }
+}
+
+impl Lives {
+    fn take_in(&mut self, told: Vec<LifeEvent>, limit: usize) {
+        self.events.extend(told);
+        self.events.sort_by_key(|event| event.at);
+        let surplus = self.events.len().saturating_sub(limit);
+        if let Some(left_out) = self.events.drain(..surplus).next_back() {
+            self.more = self.more.max(Some(left_out.at));
+        }
+    }
+}
+
+/// A chapter that is read from its end.
+struct Source {
+    chapter: Chapter,
+    /// The number of the last segment that was read.
+    before: u64,
+    /// What is not read yet tells of nothing after this.
+    newest: Timestamp,
+    /// So many segments at once.
+    most: u16,
+}
+
+async fn sources(store: &store::Shared, span: &Span) -> Result<Vec<Source>, Error> {
+    let chapters = store.chapters(span.from, span.to.plus(LATE)).await?;
+    let is_meant = |it: &Chapter| {
+        let is_named = |nodes: &BTreeSet<String>| nodes.contains(&it.name);
+        it.until > span.from && span.nodes.as_ref().is_none_or(is_named)
+    };
+    let sources = chapters.into_iter().filter(is_meant).map(|chapter| Source {
+        newest: chapter.until.min(span.to),
+        before: i64::MAX.unsigned_abs(),
+        chapter,
+        most: FEW,
+    });
+    Ok(sources.collect())
+}
+
+impl Source {
+    /// The next segments back.
+    async fn read(&mut self, store: &store::Shared, span: &Span) -> Result<Vec<Segment>, Error> {
+        let chapter: (NodeId, u64) = (self.chapter.node, self.chapter.chapter);
+        let late = span.to.plus(LATE);
+        let segments = store.segments_back(chapter, self.before, late, self.most);
+        let segments = segments.await?;
+        self.most = match bytes(&segments) {
+            ..PLENTY => (2 * self.most).min(MANY),
+            PLENTY.. => FEW,
+        };
+        Ok(segments)
+    }
+}
+
+/// What segments of a chapter tell that is wanted.
+fn turns(
+    chapter: &Chapter,
+    segments: &[Segment],
+    span: &Span,
+    sieve: &dyn Sieve,
+) -> Vec<LifeEvent> {
+    let mut life = Vec::new();
+    for segment in segments {
+        // The node went on.
+        let is_void = segment.kind == SegmentKind::End && chapter.ended != Some(segment.until);
+        if is_void || segment.until <= span.from {
+            continue;
+        }
+        match codec::decode(&chapter.name, &segment.data, sieve) {
+            Ok(tale) => life.extend(tale.life.into_iter().filter(|it| {
+                let is_late = chapter.ended.is_some_and(|ended| it.at > ended);
+                it.at > span.from && it.at <= span.to && !is_late
+            })),
+            Err(error) => {
+                tracing::warn!(node = chapter.name, %error, "a past cannot be read");
+            }
+        }
+    }
+    life
+}
+
+/// How the trees of two moments differ at `below` and beneath it.
+///
+/// # Errors
+///
+/// As [`past`].
+pub async fn changes(
+    store: &store::Shared,
+    (from, to): (Timestamp, Timestamp),
+    node: Option<&str>,
+    below: &str,
+    bounds: &mut Bounds,
+) -> Result<TreeDiff, Untold> {
+    let before = past(store, from, node, below, bounds).await?;
+    let after = past(store, to, node, below, bounds).await?;
+    let differ = diff::diff(&before, &after, &[]);
+    if differ.changes.is_empty() {
+        return Ok(differ);
+    }
+    let span = Span {
+        from,
+        to,
+        nodes: node.map(|node| [node.to_owned()].into()),
+        limit: REASONS,
+    };
+    let reasons = Arc::new(Reasons::of(&differ));
+    let lives = life(store, &span, reasons, bounds).await?;
+    match lives.more {
+        Some(_) => Err(Untold::TooMuch),
+        None => Ok(diff::diff(&before, &after, &lives.events)),
+    }
+}
