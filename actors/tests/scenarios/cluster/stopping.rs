@@ -300,7 +300,8 @@ async fn what_a_silent_host_may_still_run_of_a_paused_task_or_a_stopped_agent_is
     let admin = Caller::admin();
     let paused = town["a"].pause_task(&admin, id, String::new(), StopMode::Now);
     let stopped = town["a"].stop_agent(&admin, "one", StopMode::Now);
-    let (paused, stopped) = within(async { tokio::join!(paused, stopped) }).await;
+    let (paused, stopped) = (Box::pin(within(paused)), Box::pin(within(stopped)));
+    let (paused, stopped) = tokio::join!(paused, stopped);
     for reach in [paused.unwrap().reach, stopped.unwrap().reach] {
         let open = reach.unconfirmed.iter();
         assert!(open.clone().any(|open| open.node == "b"), "{reach:?}");
