@@ -10,4 +10,4 @@ mod message;
 mod rules;
 
 pub use handle::among;
-pub(crate) use handle::{Asks, Callers, serve};
+pub(crate) use handle::{Asked, Asks, Callers, serve};

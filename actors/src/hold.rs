@@ -9,6 +9,6 @@ mod rules;
 mod state;
 
 pub(crate) use actor::{Command, HoldEntity, Message, keeper};
-pub(crate) use handle::{Act, Holds, News, serve};
-pub use rules::Held;
+pub(crate) use handle::{Act, Acted, Fate, Holds, News, Open, serve};
+pub use rules::{Held, keeps};
 pub use state::Hold;

@@ -12,10 +12,10 @@ use futures_util::{Stream, StreamExt};
 use protocol::{
     agent::{AgentSpec, AgentStatus, AgentType, StopMode},
     api::{
-        AgentQuery, AgentStats, AgentUpdate, AgentView, Assignment, AttemptView, CancelRequest,
-        CancelView, EventView, HealthReport, HealthView, LogRequest, LogView, NodeView, Page,
-        Problem, ResultView, StopRequest, StoreView, TaskPatch, TaskQuery, TaskSummary, TaskView,
-        TreeQuery, TreeView, WhyView,
+        AgentChange, AgentQuery, AgentStats, AgentUpdate, AgentView, Assignment, AttemptView,
+        CancelRequest, CancelView, EventView, HealthReport, HealthView, LogRequest, LogView,
+        NodeView, Page, Problem, ResultView, StopRequest, StoreView, TaskPatch, TaskQuery,
+        TaskSummary, TaskView, TreeQuery, TreeView, WhyView,
     },
     id::TaskId,
     task::{TaskSpec, TaskStatus},
@@ -362,7 +362,7 @@ impl Client {
     }
 
     /// Stops an agent.
-    pub async fn stop_agent(&self, name: &str, mode: StopMode) -> Answer<AgentView> {
+    pub async fn stop_agent(&self, name: &str, mode: StopMode) -> Answer<AgentChange> {
         let body = StopRequest { mode };
         self.send(Method::POST, agent(name, ["stop"]), &body).await
     }

@@ -17,8 +17,8 @@ pub use agent::{
     HealthReport, StopRequest,
 };
 pub use hold::{
-    CancelView, HoldChange, HoldRequest, HoldView, PauseRequest, Reach, ScopeRequest, ScopeView,
-    Unconfirmed,
+    AgentChange, CancelView, HoldChange, HoldRequest, HoldView, PauseRequest, Reach, ScopeRequest,
+    ScopeView, TaskChange, Unconfirmed,
 };
 pub use live::EventView;
 pub use page::Page;

@@ -453,6 +453,9 @@ pub enum Event {
         /// The hold on a scope that the task is in; absent when the task itself was paused.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hold: Option<HoldId>,
+        /// The task that was paused, of which this one is a part, or a part of a part.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        above: Option<TaskId>,
     },
     /// What paused it does so no more. When nothing else does, it goes on.
     Resumed {
@@ -461,6 +464,9 @@ pub enum Event {
         /// The hold that was lifted; absent when the task itself was resumed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hold: Option<HoldId>,
+        /// The task that was resumed, of which this one is a part, or a part of a part.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        above: Option<TaskId>,
     },
     /// An attempt is told to end, by a pause that does not wait: its step is tried again, and it counts
     /// neither as failed nor as lost.

@@ -35,6 +35,12 @@ pub trait Entity: Default + Send + Sync + 'static {
         context: &mut Context<Self>,
     ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send;
 
+    /// Whether a person holds an entity that stands so: the supervision tree shows it as paused.
+    #[must_use]
+    fn is_paused(_: &Self::State) -> bool {
+        false
+    }
+
     /// Takes a message. An error ends the activation; the next one replays what was committed.
     fn handle(
         context: &mut Context<Self>,

@@ -41,6 +41,10 @@ impl Entity for AgentEntity {
     const KIND: EntityKind = EntityKind::Agent;
     const FOLDER: &'static str = "agents";
 
+    fn is_paused(agent: &AgentRecord) -> bool {
+        !agent.deleted && agent.mode == Mode::Paused
+    }
+
     async fn recover(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
         if !cx.state.deleted {
             hosting::enlist(cx);
@@ -177,6 +181,7 @@ async fn change(
     if let Some(event) = event {
         cx.state.stage(&event)?;
         commit(cx, user, Vec::new()).await?;
+        cx.show_pause();
     }
     follow(cx, &change);
     let _ = reply.send(Ok(changed));

@@ -25,7 +25,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 pub use self::callers::among;
 pub(crate) use self::{
-    asks::{Asks, Pending},
+    asks::{Asked, Asks, Pending},
     callers::Callers,
 };
 use super::{

@@ -137,7 +137,9 @@ impl Actor for Keeper {
         // Beside the mailbox: a store that does not answer keeps nobody.
         let services = self.services.clone();
         tokio::spawn(async move {
-            services.look_at_holds().await;
+            if let Err(error) = services.look_at_holds().await {
+                tracing::debug!(%error, "what is held could not be read");
+            }
             myself.send_after(PERIOD, || Look);
         });
         Ok(())

@@ -42,8 +42,11 @@ const PAGE: u32 = 500;
 /// How long tasks may take to act, so that the operator hears of it within a second.
 const ACTED_WITHIN: Duration = Duration::from_millis(800);
 
-/// How long another node may take to tell that its tasks did.
-const TOLD_WITHIN: Duration = Duration::from_millis(950);
+/// How much longer another node may take to tell that its tasks did.
+const ON_THE_WAY: Duration = Duration::from_millis(150);
+
+/// How long the end of what runs is waited for at most.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// What is held, as far as this node knows. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -121,14 +124,32 @@ impl Holds {
     }
 }
 
+/// What becomes of what runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fate {
+    /// It goes on, and is counted.
+    #[default]
+    GoesOn,
+    /// Attempts end now and are tried again; what must not run twice goes on.
+    Interrupted,
+    /// It ends by something else; that is waited for.
+    Ends,
+}
+
 /// What nodes tell each other when something is held, or is no more.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Act {
-    /// Attempts in here end now, and are tried again.
+    /// What runs in here is looked at.
     #[serde(default)]
-    pub(crate) interrupt: Option<Target>,
+    pub(crate) on: Option<Target>,
+    #[serde(default)]
+    pub(crate) fate: Fate,
     #[serde(default)]
     pub(crate) reason: String,
+    /// How long its end is waited for, when that is longer than tasks may take to act.
+    #[serde(default)]
+    pub(crate) within: Duration,
 }
 
 /// What a task did.
@@ -138,27 +159,66 @@ pub(crate) enum News {
     Acts {
         /// Whether it was changed.
         changed: bool,
-        /// Where the attempts run that it ends.
+        /// Where attempts and questions between agents run that end.
         ending: Vec<NodeId>,
-        /// Attempts that go on.
+        /// Such as go on.
         running: u32,
     },
-    /// An attempt that it ended is gone.
+    /// An attempt or a question that was to end is gone.
     Gone(NodeId),
 }
 
 /// What the tasks of one node did.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Acted {
-    tasks: u32,
-    ended: u32,
-    running: u32,
-    /// Attempts whose end was not seen, by node.
+    pub(crate) tasks: u32,
+    pub(crate) ended: u32,
+    pub(crate) running: u32,
+    /// Attempts and questions whose end was not seen, by node.
     #[serde(default)]
-    open: Vec<(NodeId, u32)>,
+    pub(crate) open: Vec<(NodeId, u32)>,
     /// Tasks that have not said yet that they act.
     #[serde(default)]
-    late: u32,
+    pub(crate) late: u32,
+}
+
+impl Acted {
+    /// Hears what so many tasks do, until all is said or the time is up.
+    pub(crate) async fn hear(
+        told: u32,
+        heard: &mut mpsc::UnboundedReceiver<News>,
+        until: Instant,
+    ) -> Self {
+        let mut acted = Self {
+            late: told,
+            ..Self::default()
+        };
+        let mut open: HashMap<NodeId, u32> = HashMap::new();
+        while let Ok(Some(news)) = timeout_at(until, heard.recv()).await {
+            match news {
+                News::Acts {
+                    changed,
+                    ending,
+                    running,
+                } => {
+                    acted.late = acted.late.saturating_sub(1);
+                    acted.tasks += u32::from(changed);
+                    acted.running += running;
+                    for node in ending {
+                        *open.entry(node).or_default() += 1;
+                    }
+                }
+                News::Gone(node) => {
+                    acted.ended += 1;
+                    if let Some(open) = open.get_mut(&node) {
+                        *open = open.saturating_sub(1);
+                    }
+                }
+            }
+        }
+        acted.open = open.into_iter().filter(|(_, count)| *count > 0).collect();
+        acted
+    }
 }
 
 /// Answers other control nodes from now on.
@@ -187,17 +247,14 @@ pub(crate) fn serve(services: &Services) {
 
 impl Services {
     /// Looks at what is held; when that is something else than before, everybody here acts on it.
-    pub(crate) async fn look_at_holds(&self) {
-        match self.holds.look().await {
-            Ok(false) => {}
-            Ok(true) => {
-                let act = Act::default();
-                let (news, _) = mpsc::unbounded_channel();
-                let told = self.tell_tasks(&act, &news);
-                tracing::debug!(told, "something else is held than before");
-            }
-            Err(error) => tracing::debug!(%error, "what is held could not be read"),
+    pub(crate) async fn look_at_holds(&self) -> Result<(), store::Error> {
+        if self.holds.look().await? {
+            let act = Act::default();
+            let (news, _) = mpsc::unbounded_channel();
+            let told = self.tell_tasks(&act, &news);
+            tracing::debug!(told, "something else is held than before");
         }
+        Ok(())
     }
 
     /// Answers how many were told.
@@ -216,55 +273,29 @@ impl Services {
 
     /// Lets the tasks of this node act, and hears what they did.
     async fn act(&self, act: &Act) -> Result<Acted, store::Error> {
-        let until = Instant::now() + ACTED_WITHIN;
+        let until = Instant::now() + act.within.clamp(ACTED_WITHIN, LONGEST);
         self.holds.look().await?;
         let (news, mut heard) = mpsc::unbounded_channel();
-        let mut acted = Acted {
-            late: self.tell_tasks(act, &news),
-            ..Acted::default()
-        };
+        let told = self.tell_tasks(act, &news);
         drop(news);
-        let mut open: HashMap<NodeId, u32> = HashMap::new();
-        while let Ok(news) = timeout_at(until, heard.recv()).await {
-            let Some(news) = news else {
-                // Who did not say anything is gone from memory.
-                acted.late = 0;
-                break;
-            };
-            match news {
-                News::Acts {
-                    changed,
-                    ending,
-                    running,
-                } => {
-                    acted.late = acted.late.saturating_sub(1);
-                    acted.tasks += u32::from(changed);
-                    acted.running += running;
-                    for node in ending {
-                        *open.entry(node).or_default() += 1;
-                    }
-                }
-                News::Gone(node) => {
-                    acted.ended += 1;
-                    if let Some(open) = open.get_mut(&node) {
-                        *open = open.saturating_sub(1);
-                    }
-                }
-            }
+        let mut acted = Acted::hear(told, &mut heard, until).await;
+        if heard.is_closed() {
+            // Who did not say anything is gone from memory.
+            acted.late = 0;
         }
-        acted.open = open.into_iter().filter(|(_, count)| *count > 0).collect();
         Ok(acted)
     }
 
     /// Lets the tasks of all nodes act, and tells how far that got.
     pub(crate) async fn act_everywhere(&self, act: &Act) -> Result<(Reach, Open), store::Error> {
         let payload = write(act);
+        let within = act.within.clamp(ACTED_WITHIN, LONGEST) + ON_THE_WAY;
         let others = self.hosts.others().into_iter().map(|node| {
-            let asking =
-                self.hosts
-                    .around
-                    .net
-                    .ask(node, Service::HOLD, payload.clone(), TOLD_WITHIN);
+            let asking = self
+                .hosts
+                .around
+                .net
+                .ask(node, Service::HOLD, payload.clone(), within);
             async move {
                 let answer = asking.await.ok();
                 let acted = answer.and_then(|answer| read::<Acted>(&answer).ok());
@@ -299,7 +330,7 @@ pub(crate) struct Open {
     pub(crate) silent: Vec<NodeId>,
     /// Tasks that have not acted yet, by their owner.
     pub(crate) late: Vec<(NodeId, u32)>,
-    /// Attempts whose end was not seen.
+    /// Attempts and questions whose end was not seen.
     pub(crate) attempts: Vec<(NodeId, u32)>,
 }
 
@@ -314,7 +345,7 @@ impl Open {
             .into_iter()
             .map(|node| (node, "it did not say that its tasks act on it".to_owned()));
         let attempts = self.attempts.into_iter().map(|(node, count)| {
-            let what = format!("{count} attempts whose end was not seen");
+            let what = format!("{count} attempts or questions whose end was not seen");
             (node, what)
         });
         let late = self.late.into_iter().map(|(node, count)| {

@@ -39,16 +39,8 @@ impl Held {
     /// What keeps an agent that `node` hosts.
     #[must_use]
     pub fn on_agent(&self, agent: &AgentSpec, node: Option<&str>) -> Option<&HoldView> {
-        self.0.iter().find(|hold| match &hold.target {
-            Target::Agent(name) => *name == agent.name,
-            Target::AgentType(kind) => *kind == agent.agent_type,
-            Target::Node(name) => node == Some(name),
-            Target::Tool(tool) => program(agent).is_some_and(|program| is(program, tool)),
-            Target::Provider(host) => provider(agent).is_some_and(|(name, with_port)| {
-                host.eq_ignore_ascii_case(&name) || host.eq_ignore_ascii_case(&with_port)
-            }),
-            Target::Cluster | Target::User(_) | Target::Session(_) => false,
-        })
+        let mut holds = self.0.iter();
+        holds.find(|hold| keeps(&hold.target, agent, node))
     }
 
     /// What keeps steps that require one of these tools.
@@ -63,6 +55,21 @@ impl Held {
             | Target::AgentType(_)
             | Target::Provider(_) => false,
         })
+    }
+}
+
+/// Whether an agent that `node` hosts is kept when this is held.
+#[must_use]
+pub fn keeps(target: &Target, agent: &AgentSpec, node: Option<&str>) -> bool {
+    match target {
+        Target::Agent(name) => *name == agent.name,
+        Target::AgentType(kind) => *kind == agent.agent_type,
+        Target::Node(name) => node == Some(name),
+        Target::Tool(tool) => program(agent).is_some_and(|program| is(program, tool)),
+        Target::Provider(host) => provider(agent).is_some_and(|(name, with_port)| {
+            host.eq_ignore_ascii_case(&name) || host.eq_ignore_ascii_case(&with_port)
+        }),
+        Target::Cluster | Target::User(_) | Target::Session(_) => false,
     }
 }
 

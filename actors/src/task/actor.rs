@@ -6,6 +6,7 @@
 
 mod attempts;
 mod effect;
+mod lineage;
 mod message;
 mod pausing;
 mod step;
@@ -28,6 +29,7 @@ use runtime::{
 use tokio::sync::oneshot;
 
 use self::effect::{Effect, Measure};
+pub(crate) use self::lineage::above;
 pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
 use super::{
@@ -74,6 +76,10 @@ impl Entity for TaskEntity {
     const KIND: EntityKind = EntityKind::Task;
     const FOLDER: &'static str = "tasks";
 
+    fn is_paused(task: &Task) -> bool {
+        task.status == TaskStatus::Paused
+    }
+
     async fn recover(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
         if cx.state.status.is_terminal() {
             return Ok(());
@@ -90,8 +96,9 @@ impl Entity for TaskEntity {
             step::stop_all(cx);
         }
         pausing::stop_interrupted(cx);
-        let events = pausing::reconcile(cx);
+        let events = pausing::recall(cx).await?;
         stage(cx, events)?;
+        rest_with_parents(cx).await?;
         flush(cx).await
     }
 
@@ -177,6 +184,7 @@ fn task_id(cx: &Cx) -> TaskId {
 fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), ActorProcessingErr> {
     for event in events {
         cx.state.stage(&event)?;
+        pausing::ended(cx, &event);
         let measured = Measure::of(&cx.state, &event).map(Effect::Measure);
         cx.volatile.effects.extend(measured);
         if let Some(span) = trace::ended(cx.services.hosts.me(), task_id(cx), &cx.state, &event) {
@@ -184,6 +192,13 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
         }
     }
     Ok(())
+}
+
+/// A part rests when what it is a part of does.
+async fn rest_with_parents(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
+    let above = lineage::above(cx.journal(), cx.state.spec.parent_id).await?;
+    let events = cx.state.align(&above);
+    stage(cx, events)
 }
 
 /// Decides what follows, writes everything that is staged, then acts on it.
@@ -212,6 +227,7 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     }
     let idle_until = idle_until(cx, now);
     commit(cx, idle_until).await?;
+    cx.show_pause();
     effect::carry_out(cx)?;
     match idle_until {
         Some(_) => cx.passivate(),
@@ -312,14 +328,34 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
     stage(cx, [submitted, Event::Planned { plan: submit.plan }])?;
     let held = pausing::reconcile(cx);
     stage(cx, held)?;
+    let is_part = cx.state.spec.parent_id.is_some();
     let now = cx.services.clock.now();
-    step::allocate(cx, now)?;
-    match commit(cx, None).await {
+    let written = match is_part {
+        false => {
+            step::allocate(cx, now)?;
+            commit(cx, None).await
+        }
+        true => match lineage::above(cx.journal(), cx.state.spec.parent_id).await {
+            Ok(above) => {
+                let events = cx.state.align(&above);
+                stage(cx, events)?;
+                commit(cx, None).await
+            }
+            Err(error) => Err(error.into()),
+        },
+    };
+    match written {
         Ok(()) => {
+            cx.show_pause();
             // A client that went away finds its task by its key.
             let shown = cx.volatile.waiters.is_empty().then(|| Box::new(shown(cx)));
             let _ = submit.accepted.send(Ok(shown));
             effect::carry_out(cx)?;
+            if is_part {
+                // Whoever pauses what it is a part of finds it from now on; who did before did not.
+                rest_with_parents(cx).await?;
+                return flush(cx).await;
+            }
             set_timer(cx, now);
             retire(cx)
         }
@@ -339,13 +375,14 @@ fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
     let (asks, hosts) = (&cx.services.asks, &cx.services.hosts);
     // Nobody hears the answers to what it asked any more.
     asks.abandon(hosts, task_id(cx), &ended.step, ended.number);
+    let token = token_hash(&ended.token);
+    pausing::gone(cx, &token);
+    let asks = &cx.services.asks;
     if asks.settle(&ended.step, &ended.token, &ended.outcome) {
         // Nothing of a question is recorded; who sent the answer may forget it.
         let _ = ended.recorded.send(());
         return Ok(());
     }
-    let token = token_hash(&ended.token);
-    pausing::gone(cx, &token);
     let received = cx.state.receive(
         &ended.step,
         ended.number,
@@ -400,10 +437,19 @@ fn command(
             }
             None => Err(open()),
         },
-        Command::Pause { reason, running } => {
-            pausing::pause(cx, user, &reason, running).ok_or_else(open)
+        Command::Pause {
+            by,
+            reason,
+            running,
+            news,
+        } => {
+            let paused = pausing::pause(cx, user, (by, &reason), running, news)?;
+            paused.map(|()| Vec::new()).ok_or_else(open)
         }
-        Command::Resume => pausing::resume(cx, user).ok_or_else(open),
+        Command::Resume { by, news } => {
+            let resumed = pausing::resume(cx, user, by, news)?;
+            resumed.map(|()| Vec::new()).ok_or_else(open)
+        }
         Command::Amend(patch) => match cx.state.status.is_terminal() {
             true => Err(open()),
             false => Ok(vec![Event::Amended {

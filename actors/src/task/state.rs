@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    pause::{self, Pause},
+    pause::{self, Cause, Pause},
     view,
 };
 
@@ -493,13 +493,19 @@ impl EventSourced for Task {
                 }
             }
             Event::CancelRequested { .. } => self.cancelling = true,
-            Event::Paused { user, reason, hold } => self.paused(Pause {
+            Event::Paused {
+                user,
+                reason,
+                hold,
+                above,
+            } => self.paused(Pause {
                 hold: *hold,
+                above: *above,
                 user: user.clone(),
                 reason: reason.clone(),
                 since: at,
             }),
-            Event::Resumed { hold, .. } => self.resumed(*hold, at),
+            Event::Resumed { hold, above, .. } => self.resumed(Cause::new(*hold, *above), at),
             Event::AttemptInterrupted { step, number, .. } => {
                 if let Some(attempt) = self.attempt_mut(step, *number) {
                     attempt.interrupted = true;

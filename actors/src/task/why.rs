@@ -6,7 +6,7 @@ use protocol::{
     task::StepStatus,
 };
 
-use super::{Step, Task};
+use super::{Step, Task, pause::Pause};
 
 /// How things look to a step now.
 #[derive(Debug, Clone, Default)]
@@ -94,10 +94,12 @@ fn paused(task: &Task, scopes: &[HoldView]) -> Option<String> {
             } else {
                 format!(" ({})", first.reason)
             };
-            format!(
-                "the task is paused by {} since {}{why}; it goes on when it is resumed",
-                first.user, first.since
-            )
+            let end = match first.above {
+                Some(above) => format!("it is a part of {above}, and goes on when that is resumed"),
+                None => "it goes on when it is resumed".to_owned(),
+            };
+            let Pause { user, since, .. } = first;
+            format!("the task is paused by {user} since {since}{why}; {end}")
         }
     })
 }

@@ -116,8 +116,12 @@ impl Nodes {
 
     /// A task of `a` that waits for its agent.
     pub(crate) async fn held(&self) -> TaskId {
-        let spec = step_for("held-a");
-        let submitted = self.a.submit(&self.admin, spec, None, None).await;
+        self.held_at(&self.a, "held-a").await
+    }
+
+    /// A task of a node that waits for its agent.
+    pub(crate) async fn held_at(&self, at: &Orchestrator, agent: &str) -> TaskId {
+        let submitted = at.submit(&self.admin, step_for(agent), None, None).await;
         submitted.unwrap().task.id
     }
 

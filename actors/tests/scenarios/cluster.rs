@@ -7,6 +7,7 @@ mod homes;
 mod large;
 mod stopping;
 mod town;
+mod turns;
 mod workers;
 
 use actors::{adapter::Probe, cluster::Lease};

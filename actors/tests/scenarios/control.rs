@@ -27,7 +27,7 @@ async fn a_graceful_stop_lets_steps_end_and_gives_no_new_ones() {
     let stopped = system
         .stop_agent(&system.admin, "one", StopMode::Graceful)
         .await;
-    assert_eq!(stopped.unwrap().status, AgentStatus::Inactive);
+    assert_eq!(stopped.unwrap().agent.status, AgentStatus::Inactive);
     let second = system.work("second").await;
     system.tool("one").release(2);
     let task = system.completed(first).await;
@@ -46,8 +46,11 @@ async fn a_stop_now_ends_what_runs_and_it_is_tried_elsewhere() {
     let id = system.work("moves").await;
     system.tool("one").is_called(1).await;
     let stopped = system.stop_agent(&system.admin, "one", StopMode::Now).await;
-    assert_eq!(stopped.unwrap().status, AgentStatus::Inactive);
-    system.tool("one").is_stopped(1).await;
+    let stopped = stopped.unwrap();
+    assert_eq!(stopped.agent.status, AgentStatus::Inactive);
+    assert_eq!((stopped.reach.ended, stopped.reach.running), (1, 0));
+    // Not a moment later: it was gone before this was answered.
+    assert_eq!(system.tool("one").stopped(), 1);
     system.native("two", 5).await;
     system.tool("two").release(1);
     let attempts = system.completed(id).await.plan.unwrap().steps.remove(0);

@@ -6,7 +6,7 @@ use actors::Rejection;
 use protocol::{
     access::{Caller, Role},
     agent::StopMode,
-    api::TreeQuery,
+    api::{Reach, TreeQuery},
     id::TaskId,
     task::{AttemptStatus, StepStatus, TaskStatus},
 };
@@ -23,19 +23,36 @@ fn chain() -> Value {
 }
 
 impl System {
-    async fn pause(&self, id: TaskId, running: StopMode) {
+    async fn pause(&self, id: TaskId, running: StopMode) -> Reach {
         let paused = self.pause_task(&self.admin, id, "for now".to_owned(), running);
-        let task = paused.await.unwrap();
-        assert_eq!(task.status, TaskStatus::Paused);
+        let change = paused.await.unwrap();
+        assert_eq!(change.task.status, TaskStatus::Paused);
+        assert_eq!(change.reach.unconfirmed, []);
+        change.reach
     }
 
-    async fn has_actor(&self, id: TaskId) -> bool {
+    /// How the actor at a path looks, if there is one.
+    async fn state(&self, path: &str) -> Option<String> {
         let query = TreeQuery {
-            path: Some(format!("/tasks/{id}")),
+            path: Some(path.to_owned()),
             ..TreeQuery::default()
         };
         let tree = self.tree(&self.admin, &query).await.unwrap();
-        !tree.nodes.is_empty()
+        tree.nodes.first().map(|row| row.state.clone())
+    }
+
+    async fn has_actor(&self, id: TaskId) -> bool {
+        self.state(&format!("/tasks/{id}")).await.is_some()
+    }
+
+    async fn part_of(&self, parent: TaskId) -> TaskId {
+        let mut part = chain();
+        part["parent_id"] = json!(parent);
+        self.submit_task(part).await
+    }
+
+    async fn status_of(&self, id: TaskId) -> TaskStatus {
+        self.task(&self.admin, id).await.unwrap().status
     }
 
     async fn step_is(&self, id: TaskId, step: usize, status: StepStatus) {
@@ -88,8 +105,12 @@ async fn a_pause_now_ends_attempts_that_count_nowhere_but_those_that_may_not_run
         }))
         .await;
     system.tool("one").is_called(2).await;
-    system.pause(id, StopMode::Now).await;
-    system.tool("one").is_stopped(1).await;
+    let reach = system.pause(id, StopMode::Now).await;
+    // Not a moment later: it was gone before this was answered.
+    assert_eq!(system.tool("one").stopped(), 1);
+    assert_eq!((reach.tasks, reach.ended, reach.running), (1, 1, 1));
+    let again = system.pause(id, StopMode::Now).await;
+    assert_eq!((again.tasks, again.ended, again.running), (0, 0, 1));
     system.step_is(id, 0, StepStatus::Queued).await;
     system.step_is(id, 1, StepStatus::Running).await;
     system.tool("one").release(1);
@@ -213,4 +234,120 @@ async fn a_thousand_pauses_and_resumes_lose_nothing_and_repeat_nothing() {
             assert_eq!(good.count(), 1, "{step:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_paused_is_shown_so_by_the_tree_in_the_next_process_too_until_it_goes_on() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 1).await;
+    let id = system.submit_task(chain()).await;
+    let (task, agent) = (format!("/tasks/{id}"), "/agents/one");
+    for path in [task.as_str(), agent] {
+        assert_eq!(system.state(path).await.as_deref(), Some("running"));
+    }
+    system.pause(id, StopMode::Graceful).await;
+    system.pause_agent(&system.admin, "one").await.unwrap();
+    for path in [task.as_str(), agent] {
+        assert_eq!(system.state(path).await.as_deref(), Some("paused"));
+    }
+    let system = system.crash(|_| ()).await;
+    for path in [task.as_str(), agent] {
+        assert_eq!(system.state(path).await.as_deref(), Some("paused"));
+    }
+    system.resume_task(&system.admin, id).await.unwrap();
+    system.resume_agent(&system.admin, "one").await.unwrap();
+    for path in [task.as_str(), agent] {
+        assert_eq!(system.state(path).await.as_deref(), Some("running"));
+    }
+}
+
+#[tokio::test]
+async fn a_task_of_a_paused_scope_is_shown_as_paused_and_its_agents_are_not() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 1).await;
+    let id = system.submit_task(chain()).await;
+    let scope = "user:admin".parse().unwrap();
+    let paused = system.pause_scope(&system.admin, scope, String::new(), StopMode::Graceful);
+    paused.await.unwrap();
+    let task = format!("/tasks/{id}");
+    assert_eq!(system.state(&task).await.as_deref(), Some("paused"));
+    assert_eq!(
+        system.state("/agents/one").await.as_deref(),
+        Some("running")
+    );
+}
+
+#[tokio::test]
+async fn a_pause_now_takes_the_attempts_of_parts_with_it_and_a_part_that_comes_rests() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 5).await;
+    let root = system.submit_task(chain()).await;
+    let part = system.part_of(root).await;
+    let below = system.part_of(part).await;
+    system.tool("one").is_called(3).await;
+    let reach = system.pause(root, StopMode::Now).await;
+    assert_eq!((reach.tasks, reach.ended, reach.running), (3, 3, 0));
+    assert_eq!(system.tool("one").stopped(), 3);
+    let late = system.part_of(below).await;
+    for id in [part, below, late] {
+        assert_eq!(system.status_of(id).await, TaskStatus::Paused);
+    }
+    let why = system.why_not(late).await;
+    assert!(why.contains(&format!("it is a part of {root}")), "{why}");
+    assert_eq!(system.tool("one").begun(), 3);
+    // Who may not be resumed by itself goes on with what it is a part of.
+    system.resume_task(&system.admin, late).await.unwrap();
+    assert_eq!(system.status_of(late).await, TaskStatus::Paused);
+    let resumed = system.resume_task(&system.admin, root).await.unwrap();
+    assert_eq!(resumed.reach.tasks, 4);
+    system.tool("one").release(8);
+    for id in [root, part, below, late] {
+        system.completed(id).await;
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_was_paused_itself_stays_so_when_what_it_is_a_part_of_goes_on() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 5).await;
+    let root = system.submit_task(chain()).await;
+    let part = system.part_of(root).await;
+    let below = system.part_of(part).await;
+    system.pause(part, StopMode::Graceful).await;
+    system.pause(root, StopMode::Graceful).await;
+    let system = system.crash(|_| ()).await;
+    system.resume_task(&system.admin, root).await.unwrap();
+    let stand = async |system: &System| {
+        let mut stand = Vec::new();
+        for id in [root, part, below] {
+            stand.push(system.status_of(id).await);
+        }
+        stand
+    };
+    let (on, off) = (TaskStatus::Executing, TaskStatus::Paused);
+    assert_eq!(stand(&system).await, [on, off, off]);
+    system.resume_task(&system.admin, part).await.unwrap();
+    assert_eq!(stand(&system).await, [on, on, on]);
+}
+
+#[tokio::test]
+async fn parts_go_on_with_a_task_that_was_settled_while_it_was_paused() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 5).await;
+    let root = system.work("root").await;
+    system.tool("one").is_called(1).await;
+    system.pause_agent(&system.admin, "one").await.unwrap();
+    let part = system.part_of(root).await;
+    system.pause(root, StopMode::Graceful).await;
+    system.tool("one").release(1);
+    system.completed(root).await;
+    // It is a part of what is over: only its own stream knows that it rests.
+    let system = system.crash(|tool| tool.release(2)).await;
+    assert_eq!(system.status_of(part).await, TaskStatus::Paused);
+    system.resume_agent(&system.admin, "one").await.unwrap();
+    let resumed = system.resume_task(&system.admin, root).await.unwrap();
+    assert_eq!(resumed.reach.tasks, 1);
+    system.completed(part).await;
+    let late = system.resume_task(&system.admin, root).await;
+    assert!(matches!(late, Err(Rejection::Conflict { .. })));
 }

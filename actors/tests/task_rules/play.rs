@@ -6,6 +6,7 @@ use actors::{
     config,
     task::{
         Attempt, Task,
+        pause::Cause,
         rules::{Assignee, Moment, Received},
         state::Ending,
     },
@@ -13,7 +14,7 @@ use actors::{
 use proptest::prelude::*;
 use protocol::{
     allocation::ScoreCard,
-    id::{AgentId, HoldId, NodeId},
+    id::{AgentId, HoldId, NodeId, TaskId},
     plan::{Plan, PlanSource, StepSpec},
     task::{Budget, Event, Failure, Finding, Outcome, Priority, StepStatus, TaskSpec},
     time::Timestamp,
@@ -63,7 +64,7 @@ pub(crate) enum Move {
     Deny(u16),
     Amend(u8),
     Assign(usize),
-    /// By the client, or by the hold of this number.
+    /// By the client, by a hold, or with the task of this number that it is a part of.
     Pause(Option<u8>),
     Resume(Option<u8>),
     Interrupt(u16),
@@ -279,11 +280,11 @@ impl Play {
             }
             Move::Assign(pick) => self.assign(pick),
             Move::Pause(by) => {
-                let event = self.task.pause(hold(by), "u", "for now");
+                let event = self.task.pause(cause(by), "u", "for now");
                 self.record_all(event.into_iter().collect());
             }
             Move::Resume(by) => {
-                let event = self.task.resume(hold(by), "u");
+                let event = self.task.resume(cause(by), "u");
                 self.record_all(event.into_iter().collect());
             }
             Move::Interrupt(mask) => {
@@ -516,7 +517,7 @@ impl Play {
         for round in 0..2000 {
             let (end, found) = draw(round);
             if let Some(pause) = self.task.pauses().first() {
-                let event = self.task.resume(pause.hold, "u");
+                let event = self.task.resume(pause.cause(), "u");
                 if let Some(event) = event {
                     self.record(event);
                     self.flush();
@@ -540,8 +541,12 @@ impl Play {
     }
 }
 
-fn hold(number: Option<u8>) -> Option<HoldId> {
-    number.map(|number| HoldId::from_uuid(uuid::Uuid::from_u128(number.into())))
+fn cause(number: Option<u8>) -> Cause {
+    match number {
+        None => Cause::Own,
+        Some(0) => Cause::Hold(HoldId::from_uuid(uuid::Uuid::from_u128(0))),
+        Some(number) => Cause::Above(TaskId::from_uuid(uuid::Uuid::from_u128(number.into()))),
+    }
 }
 
 fn assignee() -> Assignee {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     exit::{Exit, Failure, Outcome},
+    hold::confirmed,
     output::Output,
     read_text,
     task::{each, json, word},
@@ -183,7 +184,9 @@ impl Agent {
                     StopMode::Graceful
                 };
                 each(names.agents, output, async |agent| {
-                    output.show(&client.stop_agent(&agent, mode).await?)
+                    let view = client.stop_agent(&agent, mode).await?;
+                    output.show(&view)?;
+                    confirmed(&view.reach)
                 })
                 .await
             }

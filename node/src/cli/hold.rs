@@ -101,7 +101,11 @@ impl Pause {
             false => StopMode::Graceful,
         };
         each(self.scopes, output, async |scope| match scope {
-            Scope::Task(id) => output.show(&client.pause_task(id, &reason, mode).await?),
+            Scope::Task(id) => {
+                let view = client.pause_task(id, &reason, mode).await?;
+                output.show(&view)?;
+                confirmed(&view.reach)
+            }
             Scope::All(scope) => {
                 let view = client.pause_scope(scope, &reason, mode).await?;
                 output.show(&view)?;
@@ -115,7 +119,11 @@ impl Pause {
 impl Resume {
     pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
         each(self.scopes, output, async |scope| match scope {
-            Scope::Task(id) => output.show(&client.resume_task(id).await?),
+            Scope::Task(id) => {
+                let view = client.resume_task(id).await?;
+                output.show(&view)?;
+                confirmed(&view.reach)
+            }
             Scope::All(scope) => {
                 let view = client.resume_scope(scope).await?;
                 output.show(&view)?;
@@ -183,7 +191,7 @@ async fn named(client: &Client, text: &str) -> Result<HoldId, Failure> {
 }
 
 /// What could not be confirmed makes a partial failure of it.
-fn confirmed(reach: &Reach) -> Outcome {
+pub(super) fn confirmed(reach: &Reach) -> Outcome {
     if reach.unconfirmed.is_empty() {
         return Ok(Exit::Ok);
     }

@@ -3,7 +3,7 @@
 use protocol::{
     agent::StopMode,
     api::{
-        HoldChange, HoldRequest, HoldView, Page, PauseRequest, ScopeRequest, ScopeView, TaskView,
+        HoldChange, HoldRequest, HoldView, Page, PauseRequest, ScopeRequest, ScopeView, TaskChange,
     },
     hold::Target,
     id::{HoldId, TaskId},
@@ -18,7 +18,7 @@ impl Client {
     /// # Errors
     ///
     /// When the node cannot be reached or refuses, as for all the methods below.
-    pub async fn pause_task(&self, id: TaskId, reason: &str, mode: StopMode) -> Answer<TaskView> {
+    pub async fn pause_task(&self, id: TaskId, reason: &str, mode: StopMode) -> Answer<TaskChange> {
         let body = PauseRequest {
             reason: reason.to_owned(),
             mode,
@@ -27,7 +27,7 @@ impl Client {
     }
 
     /// Lets a paused task go on.
-    pub async fn resume_task(&self, id: TaskId) -> Answer<TaskView> {
+    pub async fn resume_task(&self, id: TaskId) -> Answer<TaskChange> {
         self.post(task(id, ["resume"])).await
     }
 

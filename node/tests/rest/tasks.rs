@@ -32,6 +32,18 @@ fn path(made: &Answer) -> String {
     format!("/api/v1/tasks/{}", made.json()["id"].as_str().unwrap())
 }
 
+/// When the first step of a task runs.
+async fn runs(node: &Node, made: &Answer) {
+    let runs = async {
+        while node.get(&path(made)).await.json()["plan"]["steps"][0]["status"] != "running" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), runs)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn a_task_is_submitted_and_awaited() {
     let node = with_agents().await;
@@ -246,6 +258,43 @@ async fn a_task_is_changed_cancelled_and_deleted() {
         )
         .await;
     assert_eq!(gone.status, 204, "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_pause_and_the_stop_of_an_agent_tell_what_they_reached_and_the_tree_shows_it() {
+    let node = with_agents().await;
+    let made = node.post("/api/v1/tasks", long()).await;
+    let mut part = long();
+    part["parent_id"] = made.json()["id"].clone();
+    let part = node.post("/api/v1/tasks", part).await;
+    runs(&node, &made).await;
+    runs(&node, &part).await;
+    let now = json!({ "mode": "now", "reason": "a test" });
+    let paused = node.post(&format!("{}/pause", path(&made)), now).await;
+    assert_eq!(paused.status, 200, "{paused:?}");
+    let paused = paused.json();
+    assert_eq!(paused["status"], "paused");
+    let figures = |of: &Value| ["tasks", "ended", "running"].map(|key| of["reach"][key].clone());
+    assert_eq!(figures(&paused), [2, 2, 0].map(Value::from), "{paused}");
+    for made in [&made, &part] {
+        let row = format!(
+            "/api/v1/tree?path=/tasks/{}",
+            made.json()["id"].as_str().unwrap()
+        );
+        assert_eq!(node.get(&row).await.json()["nodes"][0]["state"], "paused");
+    }
+    let resumed = node
+        .post(&format!("{}/resume", path(&made)), json!({}))
+        .await;
+    assert_eq!(figures(&resumed.json())[0], 2, "{resumed:?}");
+    runs(&node, &made).await;
+    runs(&node, &part).await;
+    let stop = json!({ "mode": "now" });
+    let stopped = node.post("/api/v1/agents/sleep/stop", stop).await;
+    assert_eq!(stopped.status, 202, "{stopped:?}");
+    let stopped = stopped.json();
+    assert_eq!(stopped["status"], "inactive");
+    assert_eq!(figures(&stopped)[1..], [2, 0].map(Value::from), "{stopped}");
 }
 
 #[tokio::test]

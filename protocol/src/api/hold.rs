@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TaskView;
+use super::{AgentView, TaskView};
 use crate::{agent::StopMode, hold::Target, id::HoldId, time::Timestamp};
 
 /// `POST /holds`.
@@ -67,9 +67,9 @@ pub struct Reach {
     pub nodes: u32,
     /// Tasks that it changed.
     pub tasks: u32,
-    /// Attempts that it ended; they are gone, and so is all that they ran.
+    /// Attempts and questions between agents that it ended; they are gone, and so is all that they ran.
     pub ended: u32,
-    /// Attempts that go on to their end.
+    /// Attempts and questions between agents that go on to their end.
     pub running: u32,
     /// What could not be confirmed in time. Nothing there starts anew all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -133,6 +133,30 @@ pub struct CancelView {
     #[serde(flatten)]
     pub task: TaskView,
     /// Its parts among them: attempts, questions between agents, and what they ran.
+    #[serde(default)]
+    pub reach: Reach,
+}
+
+/// A task that was paused or resumed, and how far that got.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TaskChange {
+    /// The task.
+    #[serde(flatten)]
+    pub task: TaskView,
+    /// Its parts among them.
+    #[serde(default)]
+    pub reach: Reach,
+}
+
+/// An agent that was stopped, and what of it is gone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AgentChange {
+    /// The agent.
+    #[serde(flatten)]
+    pub agent: AgentView,
+    /// What it ran.
     #[serde(default)]
     pub reach: Reach,
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     journal::{self, Journal, Journaled},
     placement::Arrival,
-    supervision::{Address, Message},
+    supervision::{Address, Message, Pause},
 };
 
 /// What an entity works with while it is active.
@@ -29,6 +29,8 @@ pub struct Context<E: Entity> {
     id: EntityId,
     host: Host<E>,
     address: Address<E::Message>,
+    /// Whether the tree shows it as paused.
+    shows_paused: bool,
     /// Names the entity in what is logged meanwhile.
     span: tracing::Span,
 }
@@ -81,6 +83,19 @@ impl<E: Entity> Context<E> {
         });
     }
 
+    /// Lets the tree say whether a person holds it, if that is on disk. Done after each message; an
+    /// entity that answers earlier does it before.
+    pub fn show_pause(&mut self) {
+        if self.state.is_staged() {
+            return;
+        }
+        let paused = E::is_paused(&self.state);
+        if std::mem::replace(&mut self.shows_paused, paused) != paused {
+            let pause = if paused { Pause::Begins } else { Pause::Ends };
+            self.host.inner().show_pause(self.id, pause);
+        }
+    }
+
     /// Leaves memory after the messages that wait already; a later message brings it back.
     pub fn passivate(&self) {
         if self.host.inner().release(self.id)
@@ -124,6 +139,7 @@ impl<E: Entity> Actor for EntityActor<E> {
             id: self.id,
             host: self.host.clone(),
             address: self.address.clone(),
+            shows_paused: false,
             span: tracing::info_span!("entity", entity = %self.id),
         };
         // Before it recovers: what it tells itself then is to find it, and it may leave at once.
@@ -138,6 +154,7 @@ impl<E: Entity> Actor for EntityActor<E> {
                 inner.names.remove(&myself.get_id());
             }
             recovered?;
+            context.show_pause();
         }
         Ok(context)
     }
@@ -150,7 +167,9 @@ impl<E: Entity> Actor for EntityActor<E> {
     ) -> Result<(), ActorProcessingErr> {
         context.owned()?;
         let span = context.span.clone();
-        E::handle(context, message).instrument(span).await
+        E::handle(context, message).instrument(span).await?;
+        context.show_pause();
+        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use super::{Entity, activation::Blame, path};
 use crate::{
     journal::Journal,
     store,
-    supervision::{self, Address, Gone, Guard, Status, Tree},
+    supervision::{self, Address, Gone, Guard, Pause, Status, Tree},
 };
 
 /// How long a message may take to find its entity active.
@@ -330,6 +330,13 @@ impl<E: Entity> Inner<E> {
         });
         place.failed(error);
         place.set_status(Status::BackingOff);
+    }
+
+    /// A person holds the entity, or does so no more: its row says so while it is in service.
+    pub(super) fn show_pause(&self, id: EntityId, pause: Pause) {
+        if let Some(place) = self.places.get(&id) {
+            place.show_pause(pause);
+        }
     }
 
     /// The entity was loaded.

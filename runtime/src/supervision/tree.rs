@@ -27,7 +27,7 @@ use crate::clock::{Clock, Dice};
 pub(super) use self::entry::Entry;
 pub use self::{
     changes::{Changes, Delta},
-    entry::Status,
+    entry::{Pause, Status},
     story::Failure,
 };
 
@@ -157,6 +157,13 @@ impl Tree {
         }
     }
 
+    /// A status, if it was one of these before.
+    pub(super) fn turn_status(&self, entry: &Arc<Row>, from: &[Status], to: Status) {
+        if entry.turn_status(from, to, self.now()) == News::Fresh {
+            self.0.log.note(entry);
+        }
+    }
+
     /// Another incarnation of the actor begins.
     pub(super) fn restart(&self, entry: &Arc<Row>) {
         entry.restart(self.now());
@@ -197,6 +204,16 @@ impl Guard {
     /// Shows a status other than running, such as parked.
     pub fn set_status(&self, status: Status) {
         self.tree.set_status(&self.entry, status);
+    }
+
+    /// Shows that a person holds what runs here, or does so no more. What failed, ends or is out of
+    /// service says that instead.
+    pub fn show_pause(&self, pause: Pause) {
+        let (from, to): (&[Status], _) = match pause {
+            Pause::Begins => (&[Status::Starting, Status::Running], Status::Paused),
+            Pause::Ends => (&[Status::Paused], Status::Running),
+        };
+        self.tree.turn_status(&self.entry, from, to);
     }
 
     /// Shows that another incarnation of what stands here begins.

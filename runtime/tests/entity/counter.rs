@@ -17,7 +17,7 @@ use protocol::{
 use ractor::ActorProcessingErr;
 use runtime::{
     clock::Clock,
-    entity::{Context, Entity, Host, Seed},
+    entity::{Context, Entity, Host, Seed, path},
     journal::{self, Commit, EventSourced, Journal},
     placement::Holdings,
     store::{Delivery, Memory, ReminderChange, Shared, Writer},
@@ -32,12 +32,15 @@ pub(crate) struct Count {
     pub(crate) sum: u64,
     pub(crate) added: Vec<u64>,
     pub(crate) closed: bool,
+    pub(crate) paused: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Event {
     Added(u64),
     Closed,
+    Paused,
+    Resumed,
 }
 
 impl EventSourced for Count {
@@ -52,6 +55,8 @@ impl EventSourced for Count {
                 self.added.push(*number);
             }
             Event::Closed => self.closed = true,
+            Event::Paused => self.paused = true,
+            Event::Resumed => self.paused = false,
         }
     }
 
@@ -71,6 +76,8 @@ pub(crate) enum Message {
     /// The same, and leaves memory.
     AddThenLeave(u64, oneshot::Sender<u64>),
     Close(oneshot::Sender<u64>),
+    Pause(oneshot::Sender<u64>),
+    Resume(oneshot::Sender<u64>),
     /// Stages, then fails before the commit.
     StageThenFail(u64),
     Read(oneshot::Sender<Count>),
@@ -105,6 +112,10 @@ impl Entity for Counter {
     const KIND: EntityKind = EntityKind::Task;
     const FOLDER: &'static str = "counters";
 
+    fn is_paused(count: &Count) -> bool {
+        count.paused
+    }
+
     async fn recover(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
         cx.services.recovered.fetch_add(1, Ordering::SeqCst);
         Ok(())
@@ -122,6 +133,8 @@ impl Entity for Counter {
                 return Ok(());
             }
             Message::Close(reply) => (Event::Closed, reply),
+            Message::Pause(reply) => (Event::Paused, reply),
+            Message::Resume(reply) => (Event::Resumed, reply),
             Message::StageThenFail(number) => {
                 cx.state.stage(&Event::Added(number))?;
                 return Err("told to fail".into());
@@ -154,6 +167,7 @@ impl Entity for Counter {
         };
         cx.state.stage(&event)?;
         record(cx, commit).await?;
+        cx.show_pause();
         let _ = reply.send(cx.state.sum);
         Ok(())
     }
@@ -225,6 +239,12 @@ impl Process {
         let made = self.host.create(id, seed, Message::Add(number, reply));
         made.await.unwrap();
         assert_eq!(answer.await.unwrap(), number);
+    }
+
+    /// As the tree shows it.
+    pub(crate) fn shown(&self, id: EntityId) -> Option<String> {
+        let row = self.tree.actor(&path("counters", &id.to_string()));
+        row.map(|view| view.row.state)
     }
 
     pub(crate) async fn read(&self, id: EntityId) -> Count {

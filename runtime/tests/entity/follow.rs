@@ -112,7 +112,7 @@ impl Projection for Sums {
         let events: Vec<Event> = serde_json::from_str(&record.data).unwrap();
         let added = events.into_iter().filter_map(|event| match event {
             Event::Added(number) => Some((record.stream.to_string(), number)),
-            Event::Closed => None,
+            Event::Closed | Event::Paused | Event::Resumed => None,
         });
         added.collect()
     }

@@ -209,3 +209,29 @@ async fn an_entity_that_was_never_made_cannot_be_told_anything() {
     assert!(matches!(told, Err(TellError::NoSuchEntity(_))));
     assert_eq!(process.host.active(), 0);
 }
+
+#[tokio::test]
+async fn a_paused_entity_is_shown_as_such_until_it_goes_on_or_is_out_of_service() {
+    let store = memory();
+    let before = Process::start(&store).await;
+    before.make(id(1), 7).await;
+    assert_eq!(before.shown(id(1)).as_deref(), Some("running"));
+    before.host.ask(id(1), Message::Pause).await.unwrap();
+    assert_eq!(before.shown(id(1)).as_deref(), Some("paused"));
+    let process = Process::start(&store).await;
+    let recovered = process
+        .host
+        .recover(&Scope::All, runtime::placement::Arrival::Own);
+    recovered.await.unwrap();
+    assert_eq!(process.shown(id(1)).as_deref(), Some("paused"));
+    let fails = || process.host.tell(id(1), Message::StageThenFail(1));
+    fails().await.unwrap();
+    // Back after a failure, it is what it was.
+    until(async || (process.shares.recovered.load(Ordering::SeqCst) == 2).then_some(())).await;
+    until(async || (process.shown(id(1)).as_deref() == Some("paused")).then_some(())).await;
+    until(async || matches!(fails().await, Err(TellError::Parked { .. })).then_some(())).await;
+    assert_eq!(process.shown(id(1)).as_deref(), Some("parked"));
+    process.host.unpark(id(1)).await.unwrap();
+    process.host.ask(id(1), Message::Resume).await.unwrap();
+    assert_eq!(process.shown(id(1)).as_deref(), Some("running"));
+}

@@ -8,7 +8,7 @@ use std::sync::{
 use dashmap::DashMap;
 use protocol::{
     id::{AgentId, NodeId, TaskId},
-    task::Outcome,
+    task::{Outcome, TokenHash},
 };
 use tokio::{sync::oneshot, time::Instant};
 
@@ -18,6 +18,21 @@ use crate::{adapter::Asker, host::Hosts, registry::Agent, services::Services};
 /// Questions without an answer, by the name of the step as which they run. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asks(Arc<DashMap<String, Pending>>);
+
+/// A question without an answer, as far as others are told of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// As which step it runs, its first attempt.
+    pub(crate) step: String,
+    /// As whose step, and which attempt of it, the one that asked runs.
+    pub(crate) by: (String, u32),
+    /// Who is asked, and by which name.
+    pub(crate) agent: AgentId,
+    pub(crate) name: String,
+    /// Where that one is hosted.
+    pub(crate) node: NodeId,
+    pub(crate) token: TokenHash,
+}
 
 /// A question that an agent works on.
 #[derive(Debug)]
@@ -56,6 +71,24 @@ impl Asks {
             .map(|pending| {
                 pending.stop(hosts);
                 pending.node
+            })
+            .collect()
+    }
+
+    /// Everything that is asked for a task.
+    pub(crate) fn of(&self, task: TaskId) -> Vec<Asked> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let of_task = self.0.iter().filter(|pending| pending.task == task);
+        of_task
+            .map(|pending| Asked {
+                step: pending.key().clone(),
+                by: pending.by.clone(),
+                agent: pending.agent,
+                name: pending.path.last().cloned().unwrap_or_default(),
+                node: pending.node,
+                token: token_hash(&pending.token),
             })
             .collect()
     }

@@ -6,7 +6,9 @@ use futures_util::future;
 use protocol::{
     access::Caller,
     agent::{AgentSpec, StopMode},
-    api::{AgentQuery, AgentStats, AgentUpdate, AgentView, EventView, HealthReport, Page},
+    api::{
+        AgentChange, AgentQuery, AgentStats, AgentUpdate, AgentView, EventView, HealthReport, Page,
+    },
     id::NodeId,
 };
 use serde_json::{Map, Value};
@@ -15,7 +17,7 @@ use super::{
     Answer, Orchestrator,
     cases::{
         Action, AgentConfig, AgentEvents, ChangeAgent, CheckAgent, CountAgents, LONGEST_PAGE,
-        ListAgents, PAGE, RegisterAgent, ShowAgent, TotalAgents, UpdateAgent, UseCase,
+        ListAgents, PAGE, RegisterAgent, ShowAgent, StopAgent, TotalAgents, UpdateAgent, UseCase,
     },
 };
 
@@ -119,7 +121,7 @@ impl Orchestrator {
         self.changed(caller, agent, Action::Start).await
     }
 
-    /// Stops it.
+    /// Stops it: what it runs goes on to its end, or is ended, and then this answers when it is gone.
     ///
     /// # Errors
     ///
@@ -129,9 +131,9 @@ impl Orchestrator {
         caller: &Caller,
         agent: &str,
         mode: StopMode,
-    ) -> Answer<AgentView> {
-        let stopped = self.changed(caller, agent, Action::Stop(mode)).await;
-        stopped.map(|(agent, _)| agent)
+    ) -> Answer<AgentChange> {
+        let agent = agent.to_owned();
+        self.carry_out(caller, StopAgent { agent, mode }).await
     }
 
     /// Lets it take nothing new; what runs goes on.

@@ -2,6 +2,7 @@
 
 mod actors;
 mod agent_change;
+mod agent_stop;
 mod agents;
 mod artifacts;
 mod diary;
@@ -10,6 +11,7 @@ mod holds;
 mod life;
 mod log;
 mod nodes;
+mod pausing;
 mod scopes;
 mod submission;
 mod system;
@@ -26,6 +28,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, TendEntity};
 pub(super) use agent_change::{Action, ChangeAgent, RegisterAgent, UpdateAgent};
+pub(super) use agent_stop::StopAgent;
 pub(super) use agents::{
     AgentConfig, AgentEvents, CheckAgent, CountAgents, ListAgents, ShowAgent, TotalAgents,
 };
@@ -36,12 +39,13 @@ pub(super) use holds::{Interrupt, LiftHold, ListHolds, PlaceHold};
 pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
+pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
 pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
 pub(super) use system::StoreStatus;
 pub use task_change::Cancel;
 pub(super) use task_change::{
-    AmendTask, AssignTask, CancelTask, CheckpointTask, DeleteTask, ENDING, PauseTask, ResumeTask,
+    AmendTask, AssignTask, CancelTask, CheckpointTask, DeleteTask, ENDING,
 };
 pub(super) use tasks::{
     AwaitTask, ListTasks, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,

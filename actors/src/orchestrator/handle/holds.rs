@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::{
     access::Caller,
     agent::StopMode,
-    api::{CancelView, HoldChange, HoldView, Page, ScopeView, TaskView},
+    api::{CancelView, HoldChange, HoldView, Page, ScopeView, TaskChange},
     hold::Target,
     id::{HoldId, TaskId},
 };
@@ -14,7 +14,7 @@ use super::{
     Answer, Orchestrator,
     cases::{CancelTask, Deed, LiftHold, ListHolds, PauseTask, PlaceHold, ResumeTask, TurnScope},
 };
-use crate::Rejection;
+use crate::{Rejection, hold::Fate};
 
 impl Orchestrator {
     /// Stops a task and its parts, and tells what is gone when that is all, or the time is up.
@@ -34,8 +34,8 @@ impl Orchestrator {
             .await
     }
 
-    /// Lets nothing more of a task start until it is resumed. Attempts that run go on to their end, or
-    /// are ended and tried again.
+    /// Lets nothing more of a task and of its parts start until it is resumed. Attempts that run go on
+    /// to their end, or are ended and tried again; in the second case it answers when they are gone.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl Orchestrator {
         id: TaskId,
         reason: String,
         running: StopMode,
-    ) -> Answer<TaskView> {
+    ) -> Answer<TaskChange> {
         let case = PauseTask {
             id,
             reason,
@@ -55,12 +55,12 @@ impl Orchestrator {
         self.carry_out(caller, case).await
     }
 
-    /// Lets a paused task go on.
+    /// Lets a paused task go on, with those of its parts that rest because of it.
     ///
     /// # Errors
     ///
     /// As [`pause_task`](Self::pause_task).
-    pub async fn resume_task(&self, caller: &Caller, id: TaskId) -> Answer<TaskView> {
+    pub async fn resume_task(&self, caller: &Caller, id: TaskId) -> Answer<TaskChange> {
         self.carry_out(caller, ResumeTask { id }).await
     }
 
@@ -136,11 +136,11 @@ impl Orchestrator {
                 "must be an agent, an agent type, a tool or a provider; a scope is paused",
             ));
         }
-        let interrupt = None;
+        let fate = Fate::GoesOn;
         let case = PlaceHold {
             target,
             reason,
-            interrupt,
+            fate,
         };
         self.carry_out(caller, case).await
     }

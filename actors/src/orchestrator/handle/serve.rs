@@ -18,8 +18,8 @@ use super::{
         ListHolds, ListNodes, ListTasks, ListTokens, PauseTask, PlaceHold, ReadDiary, ReadLife,
         RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken, ShowActor, ShowAgent,
         ShowAllocation, ShowForest, ShowNode, ShowResult, ShowTask, ShowTaskTree, ShowTree,
-        ShowVitals, ShowWhy, StoreStatus, SubmitTask, TellNews, TendEntity, TotalAgents, TurnLog,
-        TurnNode, TurnScope, UpdateAgent, UseCase,
+        ShowVitals, ShowWhy, StopAgent, StoreStatus, SubmitTask, TellNews, TendEntity, TotalAgents,
+        TurnLog, TurnNode, TurnPart, TurnScope, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -38,7 +38,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 54] = [
+const TABLE: [Entry; 56] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -84,6 +84,7 @@ const TABLE: [Entry; 54] = [
     entry::<ShowTree>(),
     entry::<ShowVitals>(),
     entry::<ShowWhy>(),
+    entry::<StopAgent>(),
     entry::<StoreStatus>(),
     entry::<SubmitTask>(),
     entry::<TellNews>(),
@@ -91,6 +92,7 @@ const TABLE: [Entry; 54] = [
     entry::<TotalAgents>(),
     entry::<TurnLog>(),
     entry::<TurnNode>(),
+    entry::<TurnPart>(),
     entry::<TurnScope>(),
     entry::<UpdateAgent>(),
 ];

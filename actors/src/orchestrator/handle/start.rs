@@ -94,16 +94,29 @@ impl Orchestrator {
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub async fn start_in(setup: Setup, cluster: Cluster) -> Result<Self, store::Error> {
-        let id = cluster.peers.me();
-        let epoch = setup.store.begin(id, &setup.node).await?;
+    pub async fn start_routed(
+        setup: Setup,
+        around: Surroundings,
+        cluster: Cluster,
+    ) -> Result<Self, store::Error> {
+        let epoch = setup.store.begin(around.me.node, &setup.node).await?;
         let footing = Footing {
-            around: Surroundings::alone(id, &setup.node),
+            around,
             holdings: Holdings::everything(epoch),
             cluster: Some(cluster),
             part: None,
         };
         Self::begin(setup, footing).await
+    }
+
+    /// The same without others that host agents.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn start_in(setup: Setup, cluster: Cluster) -> Result<Self, store::Error> {
+        let around = Surroundings::alone(cluster.peers.me(), &setup.node);
+        Self::start_routed(setup, around, cluster).await
     }
 
     async fn begin(setup: Setup, footing: Footing) -> Result<Self, store::Error> {

@@ -15,7 +15,7 @@ use crate::{
     Rejection,
     allocator::Grant,
     hold::{Act, News},
-    task::Task,
+    task::{Task, pause::Cause},
 };
 
 /// Answers a command once it is on disk.
@@ -86,11 +86,25 @@ pub(crate) struct Submit {
 /// What clients may ask of a task.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Cancel { reason: String },
-    Pause { reason: String, running: StopMode },
-    Resume,
+    Cancel {
+        reason: String,
+    },
+    /// `news` hears what that did, and of the end of what it interrupted.
+    Pause {
+        by: Cause,
+        reason: String,
+        running: StopMode,
+        news: mpsc::UnboundedSender<News>,
+    },
+    Resume {
+        by: Cause,
+        news: mpsc::UnboundedSender<News>,
+    },
     Amend(TaskPatch),
-    Assign { agent: String, step: Option<String> },
+    Assign {
+        agent: String,
+        step: Option<String>,
+    },
     Delete,
 }
 

@@ -1,18 +1,23 @@
 //! Pausing a task and letting it go on.
 
+use std::collections::HashSet;
+
 use protocol::{
     agent::StopMode,
     hold::Target,
-    id::NodeId,
+    id::{AgentId, NodeId},
     task::{Event, TokenHash},
 };
 use ractor::ActorProcessingErr;
+use runtime::store;
 use tokio::sync::mpsc;
 
 use super::{Cx, effect::Effect};
 use crate::{
-    hold::{Act, News},
-    task::{Attempt, Task},
+    ask::Asked,
+    hold::{Act, Fate, News, keeps},
+    services::Services,
+    task::{Attempt, Task, pause::Cause},
 };
 
 /// Nothing more starts; with `Now`, what runs and may run again is interrupted. Nothing when the task
@@ -20,25 +25,42 @@ use crate::{
 pub(super) fn pause(
     cx: &mut Cx,
     user: &str,
-    reason: &str,
+    (by, reason): (Cause, &str),
     running: StopMode,
-) -> Option<Vec<Event>> {
+    news: mpsc::UnboundedSender<News>,
+) -> Result<Option<()>, ActorProcessingErr> {
     if cx.state.status.is_terminal() || cx.state.cancelling {
-        return None;
+        return Ok(None);
     }
-    let mut events: Vec<Event> = cx.state.pause(None, user, reason).into_iter().collect();
-    if running == StopMode::Now {
-        events.extend(interrupt(cx, reason, |_| true));
-    }
-    Some(events)
+    let mut events: Vec<Event> = cx.state.pause(by, user, reason).into_iter().collect();
+    let changed = !events.is_empty();
+    let fate = match running {
+        StopMode::Graceful => Fate::GoesOn,
+        StopMode::Now => {
+            events.extend(interrupt(cx, reason, |_| true));
+            Fate::Interrupted
+        }
+    };
+    super::stage(cx, events)?;
+    tell(cx, news, changed, fate, |_| true);
+    Ok(Some(()))
 }
 
 /// The task goes on, unless something else pauses it too. Nothing when it is over.
-pub(super) fn resume(cx: &Cx, user: &str) -> Option<Vec<Event>> {
+pub(super) fn resume(
+    cx: &mut Cx,
+    user: &str,
+    by: Cause,
+    news: mpsc::UnboundedSender<News>,
+) -> Result<Option<()>, ActorProcessingErr> {
     if cx.state.status.is_terminal() || cx.state.cancelling {
-        return None;
+        return Ok(None);
     }
-    Some(cx.state.resume(None, user).into_iter().collect())
+    let event = cx.state.resume(by, user);
+    let changed = event.is_some();
+    super::stage(cx, event)?;
+    tell(cx, news, changed, Fate::GoesOn, |_| true);
+    Ok(Some(()))
 }
 
 /// Interrupts attempts; they are told once that is on disk.
@@ -66,7 +88,7 @@ pub(super) fn stop_interrupted(cx: &mut Cx) {
     cx.volatile.effects.extend(stops);
 }
 
-/// An operator who waits for interrupted attempts to be gone.
+/// Who waits for attempts and questions to be gone.
 #[derive(Debug)]
 pub(super) struct Watch {
     news: mpsc::UnboundedSender<News>,
@@ -82,36 +104,112 @@ pub(super) fn held(
 ) -> Result<(), ActorProcessingErr> {
     let mut events = reconcile(cx);
     let changed = !events.is_empty();
-    if let Some(target) = &act.interrupt {
-        let whole = concerns(&cx.state, target);
-        events.extend(interrupt(cx, &act.reason, |attempt| {
-            whole || runs_on(attempt, target)
-        }));
+    let scope = act.on.as_ref();
+    let whole = scope.is_some_and(|scope| concerns(&cx.state, scope));
+    let services = cx.services.clone();
+    let is_in =
+        |work: &Work<'_>| whole || scope.is_some_and(|scope| runs_on(&services, work, scope));
+    if act.fate == Fate::Interrupted {
+        let attempts = |attempt: &Attempt| is_in(&Work::of(attempt));
+        events.extend(interrupt(cx, &act.reason, attempts));
     }
     super::stage(cx, events)?;
-    let open: Vec<_> = cx
-        .state
-        .interrupted()
-        .map(|attempt| (attempt.token.clone(), attempt.node))
-        .collect();
-    let all = cx.state.running();
+    tell(cx, news, changed, act.fate, is_in);
+    Ok(())
+}
+
+/// An attempt, or the answer to a question, and who works on it.
+struct Work<'a> {
+    agent: AgentId,
+    name: &'a str,
+    node: &'a str,
+}
+
+impl<'a> Work<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        Self {
+            agent: attempt.agent,
+            name: &attempt.agent_name,
+            node: &attempt.node_name,
+        }
+    }
+}
+
+/// Says what was done, how much goes on of what runs in the scope, and later that what ends is gone.
+fn tell(
+    cx: &mut Cx,
+    news: mpsc::UnboundedSender<News>,
+    changed: bool,
+    fate: Fate,
+    is_in: impl Fn(&Work<'_>) -> bool,
+) {
+    let mut open = Vec::new();
+    let mut ending = HashSet::new();
+    let mut running = 0;
+    for step in &cx.state.steps {
+        let attempt = step.running();
+        let Some(attempt) = attempt.filter(|attempt| is_in(&Work::of(attempt))) else {
+            continue;
+        };
+        let ends = match fate {
+            Fate::GoesOn => false,
+            Fate::Interrupted => attempt.interrupted,
+            Fate::Ends => true,
+        };
+        if ends {
+            ending.insert((step.spec.id.clone(), attempt.number));
+            open.push((attempt.token.clone(), attempt.node));
+        } else {
+            running += 1;
+        }
+    }
+    let sites = cx.services.hosts.around.cluster.sites();
+    let asked = cx.services.asks.of(super::task_id(cx));
+    let (below, others) = below(asked, ending);
+    open.extend(below.into_iter().map(|asked| (asked.token, asked.node)));
+    for asked in others {
+        let site = sites.iter().find(|site| site.node == asked.node);
+        let work = Work {
+            agent: asked.agent,
+            name: &asked.name,
+            node: site.map_or("", |site| &site.name),
+        };
+        match fate {
+            _ if !is_in(&work) => {}
+            // It is put once: to end it now would end it for good.
+            Fate::GoesOn | Fate::Interrupted => running += 1,
+            Fate::Ends => open.push((asked.token, asked.node)),
+        }
+    }
     let acts = News::Acts {
         changed,
         ending: open.iter().map(|(_, node)| *node).collect(),
-        running: if changed || !open.is_empty() {
-            u32::try_from(all - open.len()).unwrap_or(u32::MAX)
-        } else {
-            0
-        },
+        running,
     };
     cx.volatile.effects.push(Effect::Tell(news.clone(), acts));
     if !open.is_empty() {
         cx.volatile.interrupting.push(Watch { news, open });
     }
-    Ok(())
 }
 
-/// An attempt ended: who waits for that is told, once it is on disk.
+/// Questions that end with these attempts, because one of these asked them or asked who asked them;
+/// and the others.
+fn below(asked: Vec<Asked>, mut ending: HashSet<(String, u32)>) -> (Vec<Asked>, Vec<Asked>) {
+    let (mut below, mut others) = (Vec::new(), asked);
+    loop {
+        let (more, rest): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|asked| ending.contains(&asked.by));
+        others = rest;
+        if more.is_empty() {
+            return (below, others);
+        }
+        ending.extend(more.iter().map(|asked| (asked.step.clone(), 1)));
+        below.extend(more);
+    }
+}
+
+/// An attempt or a question ended: who waits for that is told, once it is on disk.
 pub(super) fn gone(cx: &mut Cx, token: &TokenHash) {
     for watch in &mut cx.volatile.interrupting {
         if let Some(at) = watch.open.iter().position(|(open, _)| open == token) {
@@ -123,6 +221,22 @@ pub(super) fn gone(cx: &mut Cx, token: &TokenHash) {
     cx.volatile
         .interrupting
         .retain(|watch| !watch.open.is_empty());
+}
+
+/// The same, for attempts that end however: with their node, say.
+pub(super) fn ended(cx: &mut Cx, event: &Event) {
+    if cx.volatile.interrupting.is_empty() {
+        return;
+    }
+    if let Event::AttemptEnded { step, number, .. } = event
+        && let Some(index) = cx.state.position(step)
+    {
+        let mut attempts = cx.state.steps[index].attempts.iter();
+        let token = attempts.find(|attempt| attempt.number == *number);
+        if let Some(token) = token.map(|attempt| attempt.token.clone()) {
+            gone(cx, &token);
+        }
+    }
 }
 
 /// What is to be recorded so that the task stands as what is held says.
@@ -137,12 +251,24 @@ pub(super) fn reconcile(cx: &Cx) -> Vec<Event> {
     let stands = |id| on.iter().any(|hold| hold.id == id);
     let lifted = cx.state.pauses().iter().filter_map(|pause| {
         let id = pause.hold.filter(|id| !stands(*id))?;
-        cx.state.resume(Some(id), "operator")
+        cx.state.resume(Cause::Hold(id), "operator")
     });
     let placed = on
         .iter()
-        .filter_map(|hold| cx.state.pause(Some(hold.id), &hold.by, &hold.reason));
+        .filter_map(|hold| cx.state.pause(Cause::Hold(hold.id), &hold.by, &hold.reason));
     placed.chain(lifted).collect()
+}
+
+/// The same for a task that comes into memory. An owner before this one may have known of a hold of
+/// which this node has not heard: that is not lifted because it is not known here.
+pub(super) async fn recall(cx: &Cx) -> Result<Vec<Event>, store::Error> {
+    let mut events = reconcile(cx);
+    let lifts = |event: &Event| matches!(event, Event::Resumed { .. });
+    if events.iter().any(lifts) {
+        cx.services.look_at_holds().await?;
+        events = reconcile(cx);
+    }
+    Ok(events)
 }
 
 /// Whether all of a task is in a scope.
@@ -159,16 +285,15 @@ fn concerns(task: &Task, target: &Target) -> bool {
     }
 }
 
-/// Whether an attempt is run by an agent, or on a node.
-fn runs_on(attempt: &Attempt, target: &Target) -> bool {
+/// Whether something is worked on by an agent that is in a scope, or needs a dependency.
+fn runs_on(services: &Services, work: &Work<'_>, target: &Target) -> bool {
     match target {
-        Target::Node(name) => attempt.node_name == *name,
-        Target::Agent(name) => attempt.agent_name == *name,
-        Target::Cluster
-        | Target::Session(_)
-        | Target::User(_)
-        | Target::AgentType(_)
-        | Target::Tool(_)
-        | Target::Provider(_) => false,
+        Target::Node(name) => work.node == name,
+        Target::Agent(name) => work.name == name,
+        Target::AgentType(_) | Target::Tool(_) | Target::Provider(_) => {
+            let agent = services.registry.get(work.agent);
+            agent.is_some_and(|agent| keeps(target, &agent.facts().spec, None))
+        }
+        Target::Cluster | Target::Session(_) | Target::User(_) => false,
     }
 }

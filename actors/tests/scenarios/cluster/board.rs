@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use actors::cluster::{Asking, Net};
+use actors::{
+    cluster::{Asking, Net},
+    orchestrator::{Asked, Peers},
+};
 use protocol::{id::NodeId, wire::Service};
 use runtime::cluster::{Fault, Handler, Incoming, MAX_PAYLOAD, Peer};
 
@@ -134,6 +137,31 @@ impl Board {
 pub(crate) struct Socket {
     me: NodeId,
     board: Board,
+}
+
+impl Peers for Socket {
+    fn me(&self) -> NodeId {
+        self.me
+    }
+
+    fn ask(&self, to: NodeId, service: Service, payload: Vec<u8>, within: Duration) -> Asked<'_> {
+        Net::ask(self, to, service, payload, within)
+    }
+
+    fn tell(&self, to: NodeId, service: Service, payload: Vec<u8>) -> Result<(), Fault> {
+        Net::tell(self, to, service, payload)
+    }
+
+    fn serve(&self, service: Service, handler: Handler) {
+        Net::serve(self, service, handler);
+    }
+
+    fn peers(&self) -> Vec<Arc<Peer>> {
+        let state = self.board.0.lock().unwrap();
+        let reached = |node: &&NodeId| **node != self.me && !state.cut.contains(node);
+        let others = state.peers.keys().filter(reached);
+        others.map(|node| state.peers[node].clone()).collect()
+    }
 }
 
 impl Net for Socket {

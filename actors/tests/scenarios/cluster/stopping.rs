@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::{
     access::Caller,
     agent::StopMode,
-    api::CancelView,
+    api::{CancelView, TaskPatch},
     hold::Target,
     id::TaskId,
     task::{AttemptStatus, TaskStatus},
@@ -60,8 +60,11 @@ async fn an_attempt_that_is_interrupted_takes_what_it_asked_with_it() {
     second.tool.is_called(1).await;
     let admin = Caller::admin();
     let paused = town["a"].pause_task(&admin, id, String::new(), StopMode::Now);
-    paused.await.unwrap();
-    second.tool.is_stopped(1).await;
+    let reach = paused.await.unwrap().reach;
+    assert_eq!((reach.ended, reach.running), (2, 0), "{reach:?}");
+    assert_eq!(reach.unconfirmed, []);
+    // Not a moment later: it was gone before this was answered.
+    assert_eq!(second.tool.stopped(), 1);
     town["a"].resume_task(&admin, id).await.unwrap();
     second.tool.is_called(2).await;
     second.tool.release(1);
@@ -210,4 +213,155 @@ async fn a_paused_node_gets_nothing_and_what_it_ran_goes_on_elsewhere() {
     // The hold is owned where it was placed.
     town["c"].resume_scope(&admin, target).await.unwrap();
     assert_eq!(town.settled("a", waits).await.status, TaskStatus::Completed);
+}
+
+#[tokio::test]
+async fn what_must_not_run_twice_on_a_paused_node_is_counted_and_so_are_questions_there() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut town = Town::of(&["a"]).await;
+    let _first = town.hire("w1", one.path()).await;
+    let second = town.hire("w2", two.path()).await;
+    town.asker("a", "boss", "w1").await;
+    town.agent("a", "far", "w2", 5).await;
+    let input = json!({ "ask": "far", "with": null });
+    let asking = town.asking("a", "boss", "10m", input).await;
+    let once = town.work("a", json!({ "agent": "far", "effect": "irreversible" }));
+    let once = once.await;
+    let again = town.work("a", by("far")).await;
+    second.tool.is_called(3).await;
+    let admin = Caller::admin();
+    for (scope, mode, ended, running) in [
+        ("agent:far", StopMode::Graceful, 0, 3),
+        ("agent:far", StopMode::Now, 1, 2),
+        ("node:w2", StopMode::Now, 0, 2),
+        ("node:w2", StopMode::Graceful, 0, 2),
+        ("node:w1", StopMode::Graceful, 0, 1),
+    ] {
+        let target: Target = scope.parse().unwrap();
+        let paused = town["a"].pause_scope(&admin, target, String::new(), mode);
+        let reach = paused.await.unwrap().reach;
+        assert_eq!((reach.ended, reach.running), (ended, running), "{scope}");
+        assert_eq!(reach.unconfirmed, []);
+    }
+    assert_eq!(second.tool.stopped(), 1);
+    second.tool.release(3);
+    for scope in ["agent:far", "node:w2", "node:w1"] {
+        let target: Target = scope.parse().unwrap();
+        town["a"].resume_scope(&admin, target).await.unwrap();
+    }
+    for id in [asking, once, again] {
+        assert_eq!(town.settled("a", id).await.status, TaskStatus::Completed);
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_agent_has_nothing_left_when_that_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut town = Town::of(&["a", "b"]).await;
+    let hand = town.hire("w", folder.path()).await;
+    town.asker("a", "boss", "b").await;
+    let admin = Caller::admin();
+    for by_scope in [false, true] {
+        let name = format!("far-{by_scope}");
+        town.agent("a", &name, "w", 5).await;
+        let (begun, stopped) = (hand.tool.begun(), hand.tool.stopped());
+        let input = json!({ "ask": name, "with": null });
+        let asking = town.asking("a", "boss", "10m", input).await;
+        let once = town.work("b", json!({ "agent": name, "effect": "irreversible" }));
+        once.await;
+        town.work("b", by(&name)).await;
+        hand.tool.is_called(begun + 3).await;
+        let reach = match by_scope {
+            false => {
+                let stop = town["a"].stop_agent(&admin, &name, StopMode::Now);
+                stop.await.unwrap().reach
+            }
+            true => {
+                let target: Target = format!("agent:{name}").parse().unwrap();
+                let stop = town["a"].stop_scope(&admin, target, String::new());
+                stop.await.unwrap().reach
+            }
+        };
+        assert_eq!((reach.nodes, reach.ended, reach.running), (2, 3, 0));
+        assert_eq!(reach.unconfirmed, []);
+        assert_eq!(hand.tool.stopped(), stopped + 3);
+        let task = town.settled("a", asking).await;
+        assert_eq!(task.result["error"], "ask_lost");
+    }
+}
+
+#[tokio::test]
+async fn what_a_silent_host_may_still_run_of_a_paused_task_or_a_stopped_agent_is_named() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let id = town.work("a", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    town.board.cut(town["b"].id);
+    let admin = Caller::admin();
+    let paused = town["a"].pause_task(&admin, id, String::new(), StopMode::Now);
+    let stopped = town["a"].stop_agent(&admin, "one", StopMode::Now);
+    let (paused, stopped) = (Box::pin(within(paused)), Box::pin(within(stopped)));
+    let (paused, stopped) = tokio::join!(paused, stopped);
+    for reach in [paused.unwrap().reach, stopped.unwrap().reach] {
+        let open = reach.unconfirmed.iter();
+        assert!(open.clone().any(|open| open.node == "b"), "{reach:?}");
+        assert_eq!((reach.ended, reach.running), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_paused_task_is_shown_so_where_it_goes_when_its_owner_dies() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("b", "one", "b", 5).await;
+    let id = town.work("a", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    let admin = Caller::admin();
+    let paused = town["a"].pause_task(&admin, id, String::new(), StopMode::Now);
+    paused.await.unwrap();
+    town.vanish(&town["a"]);
+    town.give(id, town["b"].id);
+    town.bury(town["a"].id);
+    let path = format!("/tasks/{id}");
+    let state = async || {
+        let amended = town["b"].amend_task(&admin, id, TaskPatch::default());
+        amended.await.unwrap();
+        town["b"]
+            .actor(&admin, &path, None)
+            .await
+            .unwrap()
+            .row
+            .state
+    };
+    assert_eq!(state().await, "paused");
+    town["b"].resume_task(&admin, id).await.unwrap();
+    assert_eq!(state().await, "running");
+}
+
+#[tokio::test]
+async fn an_owner_that_has_not_heard_of_a_hold_does_not_lift_it() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("b", "one", "b", 5).await;
+    let admin = Caller::admin();
+    let id = town.work("a", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    // B looks once a second for what it is not told of.
+    let known = town["b"].holds(&admin).await.unwrap();
+    assert_eq!(known.items, []);
+    town.board.cut(town["b"].id);
+    let target: Target = "user:admin".parse().unwrap();
+    let paused = town["a"].pause_scope(&admin, target, String::new(), StopMode::Graceful);
+    assert_eq!(paused.await.unwrap().reach.tasks, 1);
+    town.vanish(&town["a"]);
+    town.board.heal(town["b"].id);
+    town.give(id, town["b"].id);
+    town.bury(town["a"].id);
+    town["b"]
+        .amend_task(&admin, id, TaskPatch::default())
+        .await
+        .unwrap();
+    let task = town["b"].task(&admin, id).await.unwrap();
+    assert_eq!(task.status, TaskStatus::Paused);
+    let events = town.events(id).await;
+    let resumed = events.iter().any(|event| event["type"] == "resumed");
+    assert!(!resumed, "{events:?}");
 }

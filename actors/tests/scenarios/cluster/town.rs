@@ -12,7 +12,7 @@ use actors::{
     adapter::Adapter,
     cluster::{Cluster, Lease, Net, Owner, Site, Standing, Surroundings},
     host::{Worker, WorkerSetup},
-    orchestrator::Setup,
+    orchestrator::{self, Placement, Setup},
 };
 use futures_util::FutureExt;
 use protocol::{
@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
-use super::{asks::Asks, board::Board};
+use super::{asks::Asks, board::Board, turns::Sums};
 use crate::{
     life::Life,
     support::{quick, task, until, within},
@@ -56,6 +56,19 @@ struct Map {
     changes: watch::Sender<u64>,
 }
 
+impl Map {
+    /// Who made it, unless a test said otherwise.
+    fn owner(&self, entity: EntityId) -> Option<NodeId> {
+        let moved = self.owners.lock().unwrap().get(&entity).copied();
+        let made = || {
+            let first = self.memory.read(entity, 0, 1).now_or_never();
+            let first = first.unwrap().unwrap_or_default();
+            first.first().map(|record| record.owner)
+        };
+        moved.or_else(made)
+    }
+}
+
 /// The map as one node reads it.
 #[derive(Debug)]
 struct View {
@@ -64,15 +77,8 @@ struct View {
 }
 
 impl Cluster for View {
-    /// Who made it, unless a test said otherwise.
     fn owner(&self, entity: EntityId) -> Owner {
-        let moved = self.map.owners.lock().unwrap().get(&entity).copied();
-        let made = || {
-            let first = self.map.memory.read(entity, 0, 1).now_or_never();
-            let first = first.unwrap().unwrap_or_default();
-            first.first().map(|record| record.owner)
-        };
-        match moved.or_else(made) {
+        match self.map.owner(entity) {
             Some(node) if node == self.me && self.map.fenced.lock().unwrap().contains(&node) => {
                 Owner::Nobody
             }
@@ -108,6 +114,31 @@ impl Cluster for View {
     }
 }
 
+impl Placement for View {
+    fn owner(&self, id: EntityId) -> Owner {
+        Cluster::owner(self, id)
+    }
+
+    fn controls(&self) -> Vec<NodeId> {
+        let mut controls = Cluster::controls(self);
+        controls.sort_by_key(|node| *node != self.me);
+        controls
+    }
+
+    /// What is made here stays here.
+    fn own_id(&self, fresh: &mut dyn FnMut() -> Uuid) -> Option<Uuid> {
+        Some(fresh())
+    }
+}
+
+/// Whether a node passes on what belongs to others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Routing {
+    #[default]
+    Refused,
+    PassedOn,
+}
+
 /// A control node that hosts agents too.
 pub(crate) struct Node {
     pub(crate) id: NodeId,
@@ -140,6 +171,7 @@ pub(crate) struct Town {
     map: Arc<Map>,
     nodes: HashMap<String, Node>,
     started: u128,
+    routing: Routing,
 }
 
 impl std::ops::Index<&str> for Town {
@@ -153,13 +185,29 @@ impl std::ops::Index<&str> for Town {
 fn natives(tool: &Arc<Tool>, names: &[&str]) -> HashMap<String, Arc<dyn Adapter>> {
     let one = |name: &&str| ((*name).to_owned(), tool.clone() as Arc<dyn Adapter>);
     let asks = ("asks".to_owned(), Arc::new(Asks) as Arc<dyn Adapter>);
-    names.iter().map(one).chain([asks]).collect()
+    let sums = (
+        "sums".to_owned(),
+        Arc::new(Sums(tool.clone())) as Arc<dyn Adapter>,
+    );
+    names.iter().map(one).chain([asks, sums]).collect()
 }
 
 impl Town {
     /// Control nodes of these names. Each has a tool of its own behind every native agent.
     pub(crate) async fn of(names: &[&str]) -> Self {
         let mut town = Self::default();
+        for name in names {
+            town.start(name).await;
+        }
+        town
+    }
+
+    /// The same, and whichever is asked, the right one answers.
+    pub(crate) async fn routed(names: &[&str]) -> Self {
+        let mut town = Self {
+            routing: Routing::PassedOn,
+            ..Self::default()
+        };
         for name in names {
             town.start(name).await;
         }
@@ -173,20 +221,30 @@ impl Town {
             Arc::new(Life::new(self.map.memory.clone())),
             Arc::new(Tool::default()),
         );
+        let setup = Setup {
+            config: quick(),
+            node: name.to_owned(),
+            store: life.clone(),
+            data_dir: std::env::temp_dir().join("troupe-scenarios-none"),
+            natives: natives(&tool, &["one", "two"]),
+        };
+        let id = around.me.node;
+        let started = match self.routing {
+            Routing::Refused => Orchestrator::start_among(setup, around).await,
+            Routing::PassedOn => {
+                let cluster = orchestrator::Cluster {
+                    peers: Arc::new(self.board.socket(id)),
+                    placement: Arc::new(View {
+                        me: id,
+                        map: self.map.clone(),
+                    }),
+                };
+                Orchestrator::start_routed(setup, around, cluster).await
+            }
+        };
         let node = Node {
-            id: around.me.node,
-            orchestrator: Orchestrator::start_among(
-                Setup {
-                    config: quick(),
-                    node: name.to_owned(),
-                    store: life.clone(),
-                    data_dir: std::env::temp_dir().join("troupe-scenarios-none"),
-                    natives: natives(&tool, &["one", "two"]),
-                },
-                around,
-            )
-            .await
-            .unwrap(),
+            id,
+            orchestrator: started.unwrap(),
             tool,
             lease,
             fence,
@@ -307,6 +365,11 @@ impl Town {
     pub(crate) fn give(&self, entity: impl Into<EntityId>, to: NodeId) {
         self.map.owners.lock().unwrap().insert(entity.into(), to);
         self.changed();
+    }
+
+    /// Which node owns a task or an agent.
+    pub(crate) fn owner(&self, entity: impl Into<EntityId>) -> Option<NodeId> {
+        self.map.owner(entity.into())
     }
 
     /// A native agent that `at` registers, to be hosted on the node `on`, known to all when this ends.

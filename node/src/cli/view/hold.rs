@@ -1,6 +1,8 @@
 //! What tables show of holds, and of what stopping and pausing reached.
 
-use protocol::api::{CancelView, HoldChange, HoldView, Page, Reach, ScopeView};
+use protocol::api::{
+    AgentChange, CancelView, HoldChange, HoldView, Page, Reach, ScopeView, TaskChange,
+};
 
 use super::{Block, View, moment, or_dash};
 use crate::cli::output::Detail;
@@ -30,15 +32,40 @@ fn fields(hold: &HoldView) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What was changed, and below it how far that got.
+fn changed(what: &impl View, reach: &Reach, detail: Detail) -> Vec<Block> {
+    let mut blocks = what.blocks(detail);
+    blocks.push(Block::Fields(reached(reach)));
+    blocks
+}
+
 impl View for CancelView {
     fn ids(&self) -> Vec<String> {
         self.task.ids()
     }
 
     fn blocks(&self, detail: Detail) -> Vec<Block> {
-        let mut blocks = self.task.blocks(detail);
-        blocks.push(Block::Fields(reached(&self.reach)));
-        blocks
+        changed(&self.task, &self.reach, detail)
+    }
+}
+
+impl View for TaskChange {
+    fn ids(&self) -> Vec<String> {
+        self.task.ids()
+    }
+
+    fn blocks(&self, detail: Detail) -> Vec<Block> {
+        changed(&self.task, &self.reach, detail)
+    }
+}
+
+impl View for AgentChange {
+    fn ids(&self) -> Vec<String> {
+        self.agent.ids()
+    }
+
+    fn blocks(&self, detail: Detail) -> Vec<Block> {
+        changed(&self.agent, &self.reach, detail)
     }
 }
 

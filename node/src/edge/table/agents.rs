@@ -4,8 +4,8 @@ use protocol::{
     access::Role,
     agent::{AgentSpec, AgentStatus, AgentType},
     api::{
-        AgentLogLine, AgentStats, AgentUpdate, AgentView, EventView, HealthReport, Page,
-        StopRequest,
+        AgentChange, AgentLogLine, AgentStats, AgentUpdate, AgentView, EventView, HealthReport,
+        Page, StopRequest,
     },
 };
 use serde_json::{Map, Value};
@@ -199,12 +199,12 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "Stop an agent",
-        description: "It takes nothing new. Running steps end first, or at once with the mode `now`, to be tried elsewhere.",
+        description: "It takes nothing new. Running steps end first, or at once with the mode `now`, to be tried elsewhere; then this answers when nothing of it runs on any node any more, and `reach` names what could not be confirmed in time.",
         body: Body::Optional(form::<StopRequest>, SMALL),
         answers: &[Answers {
             status: 202,
-            when: "It takes nothing new.",
-            content: Content::Json(form::<AgentView>),
+            when: "It takes nothing new, and what of it is gone.",
+            content: Content::Json(form::<AgentChange>),
         }],
         ..route(
             Verb::Post,

@@ -4,7 +4,7 @@ use protocol::{
     access::Role,
     api::{
         AllocationView, Assignment, AttemptView, CancelRequest, CancelView, EventView, Page,
-        PauseRequest, ResultView, TaskPatch, TaskSummary, TaskTree, TaskView, WhyView,
+        PauseRequest, ResultView, TaskChange, TaskPatch, TaskSummary, TaskTree, TaskView, WhyView,
     },
     id::TaskId,
     task::{TaskSpec, TaskStatus},
@@ -69,6 +69,11 @@ const fn ok(content: Content, when: &'static str) -> Answers {
 }
 
 const TASK: &[Answers] = &[ok(Content::Json(form::<TaskView>), "The task.")];
+
+const CHANGE: &[Answers] = &[ok(
+    Content::Json(form::<TaskChange>),
+    "The task, and how far that got.",
+)];
 
 const WAIT: Parameter = Parameter {
     name: "wait",
@@ -209,8 +214,9 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "Pause a task",
-        description: "No step of it starts until it is resumed, also after a restart. Attempts that run go on to their end; with `mode` `now` they are ended and tried again when it is resumed, except those that must not run twice. Its time limits stand still.",
+        description: "No step of it and of its parts starts until it is resumed, also after a restart and on any node; a part that comes later rests from its beginning. Attempts that run go on to their end; with `mode` `now` they are ended and tried again when it is resumed, except those that must not run twice, and this answers when they are gone, 10 s later at most. `reach` tells what ended, what goes on, and what could not be confirmed. Its time limits stand still.",
         body: Body::Optional(form::<PauseRequest>, SMALL),
+        answers: CHANGE,
         problems: &[404, 409],
         ..route(
             Verb::Post,
@@ -221,7 +227,8 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "Resume a task",
-        description: "Ends what `pause` began. A task that is in a paused scope goes on when that is resumed too.",
+        description: "Ends what `pause` began, for its parts too; one that was paused itself stays so. A task that is in a paused scope, or part of a paused task, goes on when that is resumed too.",
+        answers: CHANGE,
         problems: &[404, 409],
         ..route(
             Verb::Post,

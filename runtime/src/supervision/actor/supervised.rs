@@ -120,7 +120,11 @@ where
     ) -> Result<(), ActorProcessingErr> {
         let started = AssertUnwindSafe(self.actor.post_start(myself, state)).catch_unwind();
         self.life.judge(started.await)?;
-        self.life.shows(Status::Running);
+        // It may show already that a person holds it.
+        let entry = &self.life.entry;
+        self.life
+            .tree
+            .turn_status(entry, &[Status::Starting], Status::Running);
         Ok(())
     }
 

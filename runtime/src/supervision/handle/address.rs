@@ -136,7 +136,7 @@ impl<M: Message> Address<M> {
     #[must_use]
     pub fn is_running(&self) -> bool {
         let status = self.0.with(|live| live.entry.status());
-        status == Some(Status::Running)
+        matches!(status, Some(Status::Running | Status::Paused))
     }
 
     /// Tells the actor to stop after the message in hand; those that wait are dropped.

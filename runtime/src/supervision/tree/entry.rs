@@ -57,6 +57,15 @@ impl Status {
     }
 }
 
+/// What becomes of a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// A person holds it from now on.
+    Begins,
+    /// It goes on.
+    Ends,
+}
+
 /// Whether something said for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
@@ -147,6 +156,27 @@ impl Entry {
         if before == status as u8 {
             return News::Old;
         }
+        self.turned(status, now);
+        News::Fresh
+    }
+
+    /// The same, if its status is one of these.
+    pub(super) fn turn_status(&self, from: &[Status], to: Status, now: Timestamp) -> News {
+        let turn = |before: u8| {
+            let matches = from.iter().any(|status| *status as u8 == before);
+            matches.then_some(to as u8)
+        };
+        let turned = self
+            .status
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, turn);
+        if turned.is_err() {
+            return News::Old;
+        }
+        self.turned(to, now);
+        News::Fresh
+    }
+
+    fn turned(&self, status: Status, now: Timestamp) {
         self.changed_at.store(now.as_micros(), Ordering::Relaxed);
         if status == Status::Parked {
             self.tell(|story| {
@@ -154,7 +184,6 @@ impl Entry {
                 story.add(Episode::new(now, Life::Parked, reason));
             });
         }
-        News::Fresh
     }
 
     pub(in crate::supervision) fn status(&self) -> Status {
@@ -397,6 +426,20 @@ mod tests {
             let expected = News::unless(status == Status::Starting);
             assert_eq!(news, expected, "{status:?}");
         }
+    }
+
+    #[test]
+    fn a_status_turns_only_from_one_of_those_named() {
+        let entry = entry();
+        let now = Timestamp::default();
+        let from = [Status::Starting, Status::Running];
+        assert_eq!(entry.turn_status(&from, Status::Paused, now), News::Fresh);
+        assert_eq!(entry.turn_status(&from, Status::Running, now), News::Old);
+        assert_eq!(entry.status(), Status::Paused);
+        entry.set_status(Status::Parked, now);
+        let paused = [Status::Paused];
+        assert_eq!(entry.turn_status(&paused, Status::Running, now), News::Old);
+        assert_eq!(entry.status(), Status::Parked);
     }
 
     #[test]

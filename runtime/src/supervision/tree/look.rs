@@ -199,7 +199,7 @@ impl Lens<'_> {
         let (loops, last_error, restored_from) = told.unwrap_or_default();
         let status = row.status();
         let state = match status {
-            Status::Running if is_stuck => "stuck",
+            Status::Running | Status::Paused if is_stuck => "stuck",
             Status::BackingOff if loops => "crash_loop",
             status => status.name(),
         };

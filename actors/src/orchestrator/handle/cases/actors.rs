@@ -299,12 +299,12 @@ impl Orchestrator {
                     running,
                 };
                 self.carry_out(caller, case).await?;
-                return Ok("nothing more of the task starts until it is resumed");
+                return Ok("nothing more of the task and of its parts starts until it is resumed");
             }
             (ActorAction::Resume, EntityKind::Task) => {
                 let id = TaskId::from_uuid(id.key());
                 self.carry_out(caller, ResumeTask { id }).await?;
-                return Ok("the task goes on");
+                return Ok("the task goes on, with the parts that rested because of it");
             }
             (ActorAction::Stop, EntityKind::Agent) => {
                 let case = change(Action::Stop(StopMode::Graceful));

@@ -1,5 +1,7 @@
 //! Holds: what operators keep from starting, and how far that gets.
 
+use std::time::Duration;
+
 use protocol::{
     access::{Caller, Role},
     api::{HoldChange, HoldView, Reach},
@@ -14,7 +16,7 @@ use tokio::sync::oneshot;
 use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least, unanswered, unreachable};
 use crate::{
     Rejection,
-    hold::{Act, Command, Message},
+    hold::{Act, Command, Fate, Message},
     orchestrator::members,
 };
 
@@ -26,9 +28,9 @@ const LONGEST: usize = 1000;
 pub(in super::super) struct PlaceHold {
     pub(in super::super) target: Target,
     pub(in super::super) reason: String,
-    /// Attempts in here end now, and are tried again.
+    /// What becomes of what runs there.
     #[serde(default)]
-    pub(in super::super) interrupt: Option<Target>,
+    pub(in super::super) fate: Fate,
 }
 
 impl UseCase for PlaceHold {
@@ -45,7 +47,7 @@ impl UseCase for PlaceHold {
         let Self {
             target,
             reason,
-            interrupt,
+            fate,
         } = self;
         at_least(caller, Role::Operator)?;
         if reason.len() > LONGEST || target.to_string().len() > LONGEST {
@@ -65,7 +67,13 @@ impl UseCase for PlaceHold {
         tracing::info!(
             target: "audit", by = %caller, hold = %hold.id, what = %hold.target, reason, "a hold is placed"
         );
-        let reach = at.act(Act { interrupt, reason }).await?;
+        let act = Act {
+            on: Some(hold.target.clone()),
+            fate,
+            reason,
+            ..Act::default()
+        };
+        let reach = at.act(act).await?;
         Ok(HoldChange { hold, reach })
     }
 }
@@ -103,7 +111,11 @@ impl UseCase for LiftHold {
         tracing::info!(
             target: "audit", by = %caller, hold = %hold.id, what = %hold.target, "a hold is lifted"
         );
-        let reach = at.act(Act::default()).await?;
+        let act = Act {
+            on: Some(hold.target.clone()),
+            ..Act::default()
+        };
+        let reach = at.act(act).await?;
         Ok(HoldChange { hold, reach })
     }
 }
@@ -123,19 +135,22 @@ impl UseCase for ListHolds {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Vec<HoldView>> {
         at_least(caller, Role::Viewer)?;
-        let holds = &at.own()?.services.holds;
-        // Tasks act on a change all the same, a moment later.
-        let services = at.own()?.services.clone();
-        services.look_at_holds().await;
-        Ok(holds.all())
+        let services = &at.own()?.services;
+        if let Err(error) = services.look_at_holds().await {
+            tracing::debug!(%error, "what is held could not be read: it is shown as known here");
+        }
+        Ok(services.holds.all())
     }
 }
 
-/// Attempts in a scope end now, and are tried again where that may be.
+/// What runs in a scope is counted, interrupted, or waited for.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) struct Interrupt {
     pub(in super::super) target: Target,
+    pub(in super::super) fate: Fate,
     pub(in super::super) reason: String,
+    /// How long its end is waited for.
+    pub(in super::super) within: Duration,
 }
 
 impl UseCase for Interrupt {
@@ -147,11 +162,23 @@ impl UseCase for Interrupt {
         Place::Store
     }
 
+    fn wait(&self) -> Duration {
+        self.within
+    }
+
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Reach> {
         at_least(caller, Role::Operator)?;
+        let Self {
+            target,
+            fate,
+            reason,
+            within,
+        } = self;
         at.act(Act {
-            interrupt: Some(self.target),
-            reason: self.reason,
+            on: Some(target),
+            fate,
+            reason,
+            within,
         })
         .await
     }

@@ -14,10 +14,10 @@ use runtime::store::StreamQuery;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Answer, ChangeAgent, Effect, Interrupt, LiftHold, ListHolds, Orchestrator, Place,
-    PlaceHold, UseCase, at_least, task_change::ENDING, tasks::summary,
+    Answer, Effect, LiftHold, ListHolds, Orchestrator, Place, PlaceHold, UseCase, at_least,
+    task_change::ENDING, tasks::summary,
 };
-use crate::Rejection;
+use crate::{Rejection, hold::Fate};
 
 /// Tasks that are stopped at once.
 const AT_ONCE: usize = 64;
@@ -34,6 +34,8 @@ const LOOKS: usize = 5;
 pub(in super::super) enum Deed {
     /// What is there ends for good.
     Stop,
+    /// An agent takes nothing more; what it runs ends by itself.
+    Drain,
     /// Nothing starts until it is resumed, neither of what is there nor of what comes.
     Pause(StopMode),
     /// It goes on.
@@ -76,7 +78,10 @@ impl UseCase for TurnScope {
                     "must be a session, a user, an agent, a node or the cluster; a dependency is held",
                 ))
             }
-            (Target::Agent(name), _) => at.turn_agent(caller, name.clone(), deed, reason).await,
+            (Target::Agent(name), _) => {
+                let (found, reach) = at.turn_agent(caller, name, deed, reason).await?;
+                Ok(view(Target::Agent(found.name), reach))
+            }
             (Target::Cluster | Target::Session(_) | Target::User(_), Deed::Stop) => {
                 let reach = at.stop_tasks(caller, &scope, &reason).await?;
                 Ok(view(scope, reach))
@@ -87,16 +92,16 @@ impl UseCase for TurnScope {
             ) => at.lift_all(caller, scope).await,
             (
                 Target::Cluster | Target::Session(_) | Target::User(_) | Target::Node(_),
-                Deed::Stop | Deed::Pause(_),
+                Deed::Stop | Deed::Drain | Deed::Pause(_),
             ) => {
-                let interrupt = match deed {
-                    Deed::Pause(StopMode::Graceful) | Deed::Resume => None,
-                    Deed::Stop | Deed::Pause(StopMode::Now) => Some(scope.clone()),
+                let fate = match deed {
+                    Deed::Pause(StopMode::Graceful) | Deed::Drain | Deed::Resume => Fate::GoesOn,
+                    Deed::Stop | Deed::Pause(StopMode::Now) => Fate::Interrupted,
                 };
                 let case = PlaceHold {
                     target: scope.clone(),
                     reason,
-                    interrupt,
+                    fate,
                 };
                 let HoldChange { hold, reach } = at.carry_out(caller, case).await?;
                 let hold = Some(hold);
@@ -115,38 +120,6 @@ const fn view(scope: Target, reach: Reach) -> ScopeView {
 }
 
 impl Orchestrator {
-    async fn turn_agent(
-        &self,
-        caller: &Caller,
-        agent: String,
-        deed: Deed,
-        reason: String,
-    ) -> Answer<ScopeView> {
-        let (first, last) = match deed {
-            Deed::Stop => (Action::Pause, Some(Action::Stop(StopMode::Now))),
-            Deed::Pause(_) => (Action::Pause, None),
-            Deed::Resume => (Action::Resume, None),
-        };
-        let change = |action| ChangeAgent {
-            agent: agent.clone(),
-            action,
-        };
-        let (found, _) = self.carry_out(caller, change(first)).await?;
-        let scope = Target::Agent(found.name);
-        let reach = match deed {
-            Deed::Stop | Deed::Pause(StopMode::Now) => {
-                let target = scope.clone();
-                self.carry_out(caller, Interrupt { target, reason }).await?
-            }
-            Deed::Pause(StopMode::Graceful) | Deed::Resume => Reach::default(),
-        };
-        if let Some(last) = last {
-            // What must not run twice was not interrupted: it ends with the agent.
-            self.carry_out(caller, change(last)).await?;
-        }
-        Ok(view(scope, reach))
-    }
-
     async fn lift_all(&self, caller: &Caller, scope: Target) -> Answer<ScopeView> {
         let holds = self.carry_out(caller, ListHolds).await?;
         let mut lifted = view(scope, Reach::default());

@@ -5,7 +5,6 @@ use std::{pin::Pin, time::Duration};
 use futures_util::{StreamExt, stream};
 use protocol::{
     access::{Caller, Role},
-    agent::StopMode,
     api::{Assignment, CancelView, Reach, TaskPatch, TaskView, Unconfirmed},
     id::{NodeId, TaskId},
     task::AttemptStatus,
@@ -120,57 +119,6 @@ impl UseCase for CancelTask {
         reach.unconfirmed.extend(still);
         reach.unconfirmed.extend(asked);
         Ok(CancelView { task, reach })
-    }
-}
-
-/// Nothing more of a task starts.
-#[derive(Debug, Serialize, Deserialize)]
-pub(in super::super) struct PauseTask {
-    pub(in super::super) id: TaskId,
-    pub(in super::super) reason: String,
-    /// What becomes of what runs.
-    pub(in super::super) running: StopMode,
-}
-
-impl UseCase for PauseTask {
-    type Answer = TaskView;
-    const NAME: &'static str = "task.pause";
-    const EFFECT: Effect = Effect::Repeats;
-
-    fn place(&self) -> Place<'_> {
-        Place::Entity(self.id.into())
-    }
-
-    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TaskView> {
-        let Self {
-            id,
-            reason,
-            running,
-        } = self;
-        at.command(caller, id, Command::Pause { reason, running })
-            .await?;
-        at.view(id).await
-    }
-}
-
-/// A paused task goes on.
-#[derive(Debug, Serialize, Deserialize)]
-pub(in super::super) struct ResumeTask {
-    pub(in super::super) id: TaskId,
-}
-
-impl UseCase for ResumeTask {
-    type Answer = TaskView;
-    const NAME: &'static str = "task.resume";
-    const EFFECT: Effect = Effect::Repeats;
-
-    fn place(&self) -> Place<'_> {
-        Place::Entity(self.id.into())
-    }
-
-    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TaskView> {
-        at.command(caller, self.id, Command::Resume).await?;
-        at.view(self.id).await
     }
 }
 
