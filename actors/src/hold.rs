@@ -10,5 +10,6 @@ mod state;
 
 pub(crate) use actor::{Command, HoldEntity, Message, keeper};
 pub(crate) use handle::{Act, Holds, News, serve};
-pub use rules::Held;
+pub(crate) use rules::keeps;
+pub use rules::{Held, Standing};
 pub use state::Hold;

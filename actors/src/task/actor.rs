@@ -6,6 +6,7 @@
 
 mod attempts;
 mod effect;
+mod lineage;
 mod message;
 mod pausing;
 mod step;
@@ -28,6 +29,7 @@ use runtime::{
 use tokio::sync::oneshot;
 
 use self::effect::{Effect, Measure};
+pub(crate) use self::lineage::stopped;
 pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
 use super::{
@@ -90,8 +92,14 @@ impl Entity for TaskEntity {
             step::stop_all(cx);
         }
         pausing::stop_interrupted(cx);
+        pausing::catch_up(cx)?;
         let events = pausing::reconcile(cx);
         stage(cx, events)?;
+        if lineage::is_untouched(&cx.state) {
+            // Its node may have gone down before it looked.
+            let event = lineage::orphaned(cx).await?;
+            stage(cx, event)?;
+        }
         flush(cx).await
     }
 
@@ -313,9 +321,18 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
     let held = pausing::reconcile(cx);
     stage(cx, held)?;
     let now = cx.services.clock.now();
-    step::allocate(cx, now)?;
+    let is_part = cx.state.spec.parent_id.is_some();
+    if !is_part {
+        step::allocate(cx, now)?;
+    }
     match commit(cx, None).await {
         Ok(()) => {
+            if is_part {
+                // Before anything of it starts.
+                let event = lineage::orphaned(cx).await?;
+                stage(cx, event)?;
+                flush(cx).await?;
+            }
             // A client that went away finds its task by its key.
             let shown = cx.volatile.waiters.is_empty().then(|| Box::new(shown(cx)));
             let _ = submit.accepted.send(Ok(shown));

@@ -12,6 +12,7 @@ mod following;
 mod net;
 mod nodes;
 mod owners;
+mod stopping;
 mod tasks;
 mod tree;
 mod trouble;

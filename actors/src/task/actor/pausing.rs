@@ -82,12 +82,7 @@ pub(super) fn held(
 ) -> Result<(), ActorProcessingErr> {
     let mut events = reconcile(cx);
     let changed = !events.is_empty();
-    if let Some(target) = &act.interrupt {
-        let whole = concerns(&cx.state, target);
-        events.extend(interrupt(cx, &act.reason, |attempt| {
-            whole || runs_on(attempt, target)
-        }));
-    }
+    events.extend(interrupted(cx, act, |_| true));
     super::stage(cx, events)?;
     let open: Vec<_> = cx
         .state
@@ -107,6 +102,26 @@ pub(super) fn held(
     cx.volatile.effects.push(Effect::Tell(news.clone(), acts));
     if !open.is_empty() {
         cx.volatile.interrupting.push(Watch { news, open });
+    }
+    Ok(())
+}
+
+/// What an interrupt means for the attempts that `of` matches.
+fn interrupted(cx: &mut Cx, act: &Act, of: impl Fn(&Attempt) -> bool) -> Vec<Event> {
+    let Some(target) = act.target(cx.state.tenant()) else {
+        return Vec::new();
+    };
+    let whole = concerns(&cx.state, target);
+    interrupt(cx, &act.reason, |attempt| {
+        of(attempt) && (whole || runs_on(attempt, target))
+    })
+}
+
+/// Interrupts what should have been when the task was not there to be told.
+pub(super) fn catch_up(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
+    for (act, at) in cx.services.holds.lately(cx.services.clock.now()) {
+        let events = interrupted(cx, &act, |attempt| attempt.started_at <= at);
+        super::stage(cx, events)?;
     }
     Ok(())
 }
@@ -133,7 +148,9 @@ pub(super) fn reconcile(cx: &Cx) -> Vec<Event> {
     }
     let held = held.unwrap_or_default();
     let session = cx.state.spec.session_id.as_deref();
-    let on: Vec<_> = held.on_task(&cx.state.user, session).collect();
+    let on: Vec<_> = held
+        .on_task(cx.state.tenant(), &cx.state.user, session)
+        .collect();
     let stands = |id| on.iter().any(|hold| hold.id == id);
     let lifted = cx.state.pauses().iter().filter_map(|pause| {
         let id = pause.hold.filter(|id| !stands(*id))?;
