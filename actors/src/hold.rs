@@ -10,5 +10,5 @@ mod state;
 
 pub(crate) use actor::{Command, HoldEntity, Message, keeper};
 pub(crate) use handle::{Act, Acted, Fate, Holds, News, Open, serve};
-pub use rules::{Held, keeps};
+pub use rules::{Held, Standing, keeps};
 pub use state::Hold;

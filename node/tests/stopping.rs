@@ -261,10 +261,8 @@ fn a_cancel_of_a_thousand_tasks_on_three_nodes_leaves_none() {
             .sum::<u64>()
     };
     until("all of them run", || running() == PARTS as u64 + 1);
-    let begun = Instant::now();
+    // How long that takes, `benches/stopping.rs` measures.
     let ended = town.hub().json(&["stop", &root]);
-    let took = begun.elapsed();
-    println!("a thousand tasks were gone after {took:?}");
     let reach = &ended["reach"];
     assert_eq!(reach["ended"], PARTS + 1, "{reach}");
     assert_eq!(reach.get("unconfirmed"), None, "{reach}");
@@ -312,4 +310,51 @@ fn a_cluster_that_is_paused_now_runs_nothing_and_goes_on_when_it_is_resumed() {
     hub.ok(&["task", "get", &waits, "--wait", "30s"]);
     hub.run(&["hold", "remove", "tool:sleep"])
         .fails(3, &["nothing holds tool:sleep"]);
+}
+
+#[test]
+fn a_name_that_nothing_has_is_said_to_be_wrong_and_a_stop_of_a_session_takes_it_on_all_nodes() {
+    let town = Town::start(&Model::start());
+    for name in ["hub", "w1", "w2"] {
+        town.register(&json!({
+            "name": format!("rest-{name}"), "agent_type": "sleep", "capabilities": ["rest"],
+            "placement": { "node": name },
+        }));
+    }
+    let hub = town.hub();
+    for scope in ["node:tpyo", "agent:tpyo"] {
+        for verb in ["pause", "stop", "resume"] {
+            hub.run(&[verb, scope]).fails(3, &["tpyo", "not found"]);
+        }
+    }
+    hub.run(&["hold", "add", "agent:tpyo"]).fails(3, &["tpyo"]);
+    hub.run(&["hold", "add", "tool:gti"])
+        .fails(2, &["tool:gti", "`ahead`"]);
+    assert_eq!(hub.json(&["hold", "list"])["items"], json!([]));
+    let held = hub.json(&["hold", "add", "tool:gti", "--ahead"]);
+    assert!(
+        held["note"].as_str().unwrap().contains("tool:gti"),
+        "{held}"
+    );
+    let tasks: Vec<_> = ["hub", "w1", "w2"]
+        .map(|name| {
+            town.submit(&json!({
+                "description": "rest", "session_id": "s1",
+                "steps": [{ "id": "a", "agent": format!("rest-{name}"), "input": { "for": "1000s" } }],
+            }))
+        })
+        .into();
+    let running = || {
+        let nodes = hub.json(&["nodes"]);
+        let nodes = nodes["items"].as_array().unwrap().iter();
+        nodes
+            .map(|node| node["running"].as_u64().unwrap_or(0))
+            .sum::<u64>()
+    };
+    until("all of them run", || running() == 3);
+    let stopped = town.nodes[2].json(&["stop", "session:s1"]);
+    assert_eq!(stopped["tasks"], 3, "{stopped}");
+    assert_eq!(stopped["ended"], 3, "{stopped}");
+    assert_eq!(stopped.get("unconfirmed"), None, "{stopped}");
+    assert_eq!(town.actors(&tasks), [""; 0]);
 }

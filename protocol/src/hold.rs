@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de::IntoDeserializer};
 
-use crate::agent::AgentType;
+use crate::{access::DEFAULT_TENANT, agent::AgentType};
 
 /// Version of [`Event`] that this build writes.
 pub const EVENT_VERSION: u16 = 1;
@@ -55,6 +55,20 @@ impl Target {
                 true
             }
             Self::AgentType(_) | Self::Tool(_) | Self::Provider(_) => false,
+        }
+    }
+
+    /// Whether it is everybody's, whichever tenant they are of.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        match self {
+            Self::Cluster | Self::Node(_) => true,
+            Self::Session(_)
+            | Self::User(_)
+            | Self::Agent(_)
+            | Self::AgentType(_)
+            | Self::Tool(_)
+            | Self::Provider(_) => false,
         }
     }
 
@@ -115,6 +129,16 @@ impl FromStr for Target {
     }
 }
 
+/// Whose hold it is whose event says nothing of that.
+#[must_use]
+pub fn default_tenant() -> String {
+    DEFAULT_TENANT.to_owned()
+}
+
+fn is_default(tenant: &str) -> bool {
+    tenant == DEFAULT_TENANT
+}
+
 /// A fact about a hold. New kinds may be added; a kind that was released never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -128,6 +152,9 @@ pub enum Event {
         reason: String,
         /// Who placed it.
         user: String,
+        /// Whose tasks and agents it keeps.
+        #[serde(default = "default_tenant", skip_serializing_if = "is_default")]
+        tenant: String,
     },
     /// An operator lifted it.
     Lifted {
@@ -139,6 +166,27 @@ pub enum Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hold_that_says_nothing_of_a_tenant_is_the_default_ones() {
+        let placed = |tenant: &str| Event::Placed {
+            target: Target::Cluster,
+            reason: String::new(),
+            user: "ops".to_owned(),
+            tenant: tenant.to_owned(),
+        };
+        let old = r#"{"type":"placed","target":"cluster","user":"ops"}"#;
+        assert_eq!(
+            serde_json::from_str::<Event>(old).unwrap(),
+            placed(DEFAULT_TENANT)
+        );
+        assert_eq!(serde_json::to_string(&placed(DEFAULT_TENANT)).unwrap(), old);
+        let other = serde_json::to_string(&placed("acme")).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Event>(&other).unwrap(),
+            placed("acme")
+        );
+    }
 
     #[test]
     fn a_target_is_read_as_it_is_written() {

@@ -12,7 +12,7 @@ use protocol::entity::EntityKind;
 use ractor::ActorProcessingErr;
 
 pub use actor::Context;
-pub use handle::{Host, Seed, TellError};
+pub use handle::{Broadcast, Host, Seed, TellError};
 
 use crate::{journal::EventSourced, supervision::Message};
 

@@ -368,7 +368,10 @@ impl Allocator {
         let load = agent.load(&facts);
         let on = facts.host.as_ref().map(|(_, name)| &**name);
         let held = self.held();
-        let hold = held.and_then(|held| held.on_agent(&facts.spec, on).map(|hold| hold.id));
+        let hold = held.and_then(|held| {
+            let hold = held.on_agent(&agent.tenant, &facts.spec, on);
+            hold.map(|hold| hold.id)
+        });
         AgentSnapshot {
             hold,
             id: agent.id,

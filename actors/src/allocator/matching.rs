@@ -167,7 +167,7 @@ fn state_excludes(
     }
     let needs_held = || {
         let held = terms.held?;
-        held.on_tools(&requirement.tools)
+        held.on_tools(&requirement.tenant, &requirement.tools)
     };
     if agent.hold.is_some() || needs_held().is_some() {
         return Some(Exclusion::Held);

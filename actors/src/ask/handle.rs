@@ -248,7 +248,7 @@ impl Services {
             let held = self.holds.get();
             let hold = held
                 .as_ref()
-                .and_then(|held| held.on_agent(&facts.spec, node));
+                .and_then(|held| held.on_agent(&agent.tenant, &facts.spec, node));
             if let Some(hold) = hold {
                 return Err(unavailable(agent, &crate::task::why::held(hold)));
             }

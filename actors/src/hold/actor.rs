@@ -39,6 +39,8 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) user: String,
+    /// Whose hold it is; that of others is not found.
+    pub(crate) tenant: String,
     pub(crate) command: Command,
     /// Answered once it is on disk.
     pub(crate) reply: oneshot::Sender<Result<HoldView, Rejection>>,
@@ -67,6 +69,7 @@ impl Entity for HoldEntity {
     async fn handle(cx: &mut Context<Self>, message: Message) -> Result<(), ActorProcessingErr> {
         let Message {
             user,
+            tenant,
             command,
             reply,
         } = message;
@@ -76,8 +79,9 @@ impl Entity for HoldEntity {
                 target,
                 reason,
                 user: user.clone(),
+                tenant: tenant.clone(),
             }),
-            Command::Lift if cx.state.target.is_some() && !cx.state.lifted => {
+            Command::Lift if cx.state.tenant == tenant && !cx.state.lifted => {
                 Some(Event::Lifted { user: user.clone() })
             }
             Command::Place { .. } | Command::Lift => None,
@@ -88,7 +92,7 @@ impl Entity for HoldEntity {
             let command = CommandId::from_uuid(cx.services.dice.uuid_v7(now));
             cx.state.commit(Commit::by(user.into(), command)).await?;
         }
-        let view = cx.state.view(id);
+        let view = cx.state.view(id).filter(|_| cx.state.tenant == tenant);
         // Whoever asked may be gone.
         let _ = reply.send(view.ok_or_else(|| Rejection::not_found(id.to_string())));
         cx.passivate();

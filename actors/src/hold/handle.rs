@@ -3,8 +3,8 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        Arc, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -17,10 +17,12 @@ use protocol::{
     hold::Target,
     id::{HoldId, NodeId},
     member::NodeRole,
+    time::Timestamp,
     wire::Service,
 };
 use runtime::{
     cluster::Fault,
+    entity::{Broadcast, TellError},
     store::{self, StreamQuery},
 };
 use serde::{Deserialize, Serialize};
@@ -29,7 +31,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Held, Hold, state::STANDS};
+use super::{Held, Hold, Standing, state::STANDS};
 use crate::{
     host::{read, write},
     services::Services,
@@ -48,6 +50,9 @@ const ON_THE_WAY: Duration = Duration::from_millis(150);
 /// How long the end of what runs is waited for at most.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// How long an interrupt waits for tasks that are being loaded, or change their owner.
+const RECALLED: Duration = Duration::from_secs(60);
+
 /// What is held, as far as this node knows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Holds(Arc<Inner>);
@@ -60,6 +65,8 @@ struct Inner {
     any: AtomicBool,
     /// One look at a time: an earlier one does not overwrite a later one.
     looking: Mutex<()>,
+    /// What was interrupted lately.
+    interrupts: std::sync::Mutex<Vec<(Act, Timestamp)>>,
 }
 
 impl Holds {
@@ -69,6 +76,7 @@ impl Holds {
             held: RwLock::default(),
             any: AtomicBool::new(false),
             looking: Mutex::default(),
+            interrupts: std::sync::Mutex::default(),
         }))
     }
 
@@ -81,9 +89,29 @@ impl Holds {
         Some(held.clone())
     }
 
-    /// What is held, or an empty list.
-    pub(crate) fn all(&self) -> Vec<HoldView> {
-        self.get().map_or_else(Vec::new, |held| held.all().to_vec())
+    /// What is held of a tenant, or an empty list.
+    pub(crate) fn of(&self, tenant: &str) -> Vec<HoldView> {
+        let held = self.get();
+        held.map_or_else(Vec::new, |held| held.of(tenant).cloned().collect())
+    }
+
+    /// Keeps an interrupt for tasks that are not in memory at this moment.
+    fn keep(&self, act: &Act, now: Timestamp) {
+        let mut kept = self.kept();
+        kept.retain(|(_, at)| now.since(*at) < RECALLED);
+        kept.push((act.clone(), now));
+    }
+
+    /// What was interrupted lately, and when this node heard of it.
+    pub(crate) fn lately(&self, now: Timestamp) -> Vec<(Act, Timestamp)> {
+        let mut kept = self.kept();
+        kept.retain(|(_, at)| now.since(*at) < RECALLED);
+        kept.clone()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<(Act, Timestamp)>> {
+        let interrupts = &self.0.interrupts;
+        interrupts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks into the store; answers whether something else is held than before.
@@ -93,6 +121,7 @@ impl Holds {
         let mut before = None;
         loop {
             let query = StreamQuery {
+                // All are kept in one place; whose they are, they say themselves.
                 tenant: DEFAULT_TENANT.to_owned(),
                 kind: EntityKind::Hold,
                 status: Some(STANDS.to_owned()),
@@ -104,11 +133,15 @@ impl Holds {
             };
             let rows = self.0.store.list(&query).await?;
             before = rows.last().map(|row| row.stream);
-            let views = rows.iter().filter_map(|row| {
+            let standing = rows.iter().filter_map(|row| {
                 let hold: Hold = serde_json::from_str(&row.summary.body).ok()?;
-                hold.view(HoldId::from_uuid(row.stream.key()))
+                let view = hold.view(HoldId::from_uuid(row.stream.key()))?;
+                Some(Standing {
+                    tenant: hold.tenant,
+                    hold: view,
+                })
             });
-            holds.extend(views);
+            holds.extend(standing);
             if rows.len() < PAGE as usize {
                 break;
             }
@@ -117,7 +150,7 @@ impl Holds {
         let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
         let changed = **held != new;
         if changed {
-            self.0.any.store(!new.all().is_empty(), Ordering::SeqCst);
+            self.0.any.store(!new.is_empty(), Ordering::SeqCst);
             *held = Arc::new(new);
         }
         Ok(changed)
@@ -150,6 +183,33 @@ pub(crate) struct Act {
     /// How long its end is waited for, when that is longer than tasks may take to act.
     #[serde(default)]
     pub(crate) within: Duration,
+    /// Whose tasks; everybody's when absent.
+    #[serde(default)]
+    pub(crate) tenant: Option<String>,
+}
+
+impl Act {
+    /// What an operator of `tenant` asks for.
+    pub(crate) fn on(target: Target, tenant: &str, fate: Fate, reason: String) -> Self {
+        let tenant = (!target.is_shared()).then(|| tenant.to_owned());
+        Self {
+            on: Some(target),
+            fate,
+            reason,
+            tenant,
+            ..Self::default()
+        }
+    }
+
+    /// What in a task of this tenant is looked at.
+    pub(crate) fn scope(&self, tenant: &str) -> Option<&Target> {
+        let meant = self.tenant.as_deref().is_none_or(|of| of == tenant);
+        self.on.as_ref().filter(|_| meant)
+    }
+
+    fn interrupts(&self) -> bool {
+        self.on.is_some() && self.fate == Fate::Interrupted
+    }
 }
 
 /// What a task did.
@@ -166,6 +226,17 @@ pub(crate) enum News {
     },
     /// An attempt or a question that was to end is gone.
     Gone(NodeId),
+}
+
+impl News {
+    /// There is nothing to act on.
+    const fn nothing() -> Self {
+        Self::Acts {
+            changed: false,
+            ending: Vec::new(),
+            running: 0,
+        }
+    }
 }
 
 /// What the tasks of one node did.
@@ -257,33 +328,51 @@ impl Services {
         Ok(())
     }
 
-    /// Answers how many were told.
+    /// Answers how many are to act.
     fn tell_tasks(&self, act: &Act, news: &mpsc::UnboundedSender<News>) -> u32 {
-        let told = AtomicU32::new(0);
-        self.tasks.broadcast(|| {
-            told.fetch_add(1, Ordering::Relaxed);
-            task::Message::Held {
-                act: act.clone(),
-                news: news.clone(),
-            }
-        });
+        let held = || task::Message::Held {
+            act: act.clone(),
+            news: news.clone(),
+        };
+        let Broadcast { told, missed } = self.tasks.broadcast(held);
+        for id in &missed {
+            let (tasks, id, held) = (self.tasks.clone(), *id, held());
+            let (news, interrupts) = (news.clone(), act.interrupts());
+            tokio::spawn(async move {
+                let Err(error) = tasks.tell(id, held).await else {
+                    return;
+                };
+                tracing::debug!(%id, %error, "a task does not act on what is held");
+                // Nothing of it can start or run.
+                let idle = match error {
+                    TellError::NoSuchEntity(_) => true,
+                    TellError::Parked { .. } => !interrupts,
+                    TellError::Activation { .. }
+                    | TellError::Elsewhere(_)
+                    | TellError::Unreachable(_) => false,
+                };
+                if idle {
+                    // Who asked may be gone.
+                    let _ = news.send(News::nothing());
+                }
+            });
+        }
         self.allocator.changed();
-        told.into_inner()
+        u32::try_from(told + missed.len()).unwrap_or(u32::MAX)
     }
 
     /// Lets the tasks of this node act, and hears what they did.
     async fn act(&self, act: &Act) -> Result<Acted, store::Error> {
         let until = Instant::now() + act.within.clamp(ACTED_WITHIN, LONGEST);
         self.holds.look().await?;
+        if act.interrupts() {
+            self.holds.keep(act, self.clock.now());
+        }
         let (news, mut heard) = mpsc::unbounded_channel();
         let told = self.tell_tasks(act, &news);
         drop(news);
-        let mut acted = Acted::hear(told, &mut heard, until).await;
-        if heard.is_closed() {
-            // Who did not say anything is gone from memory.
-            acted.late = 0;
-        }
-        Ok(acted)
+        // Who did not say anything failed before it could, and acts when it is back.
+        Ok(Acted::hear(told, &mut heard, until).await)
     }
 
     /// Lets the tasks of all nodes act, and tells how far that got.
@@ -338,7 +427,7 @@ impl Open {
     /// In words, with the names and leases of nodes as `tell` knows them.
     pub(crate) fn unconfirmed(
         self,
-        tell: impl Fn(NodeId) -> (String, Option<protocol::time::Timestamp>),
+        tell: impl Fn(NodeId) -> (String, Option<Timestamp>),
     ) -> Vec<Unconfirmed> {
         let silent = self
             .silent

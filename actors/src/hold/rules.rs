@@ -4,27 +4,58 @@ use std::path::Path;
 
 use protocol::{agent::AgentSpec, api::HoldView, hold::Target};
 
+/// A hold that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whose tasks and agents it keeps.
+    pub tenant: String,
+    /// The hold.
+    pub hold: HoldView,
+}
+
+impl Standing {
+    /// Whether it is meant for a tenant: its own, unless what is held is everybody's.
+    #[must_use]
+    pub fn reaches(&self, tenant: &str) -> bool {
+        self.tenant == tenant || self.hold.target.is_shared()
+    }
+}
+
 /// All holds that stand, the first placed first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held(Vec<HoldView>);
+pub struct Held(Vec<Standing>);
 
 impl Held {
     /// Puts holds together.
     #[must_use]
-    pub fn new(mut holds: Vec<HoldView>) -> Self {
-        holds.sort_by_key(|hold| (hold.since, hold.id));
+    pub fn new(mut holds: Vec<Standing>) -> Self {
+        holds.sort_by_key(|standing| (standing.hold.since, standing.hold.id));
         Self(holds)
     }
 
-    /// Each of them.
+    /// Whether nothing is held.
     #[must_use]
-    pub fn all(&self) -> &[HoldView] {
-        &self.0
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that are meant for a tenant.
+    pub fn of<'a>(&'a self, tenant: &str) -> impl Iterator<Item = &'a HoldView> {
+        let meant = self
+            .0
+            .iter()
+            .filter(move |standing| standing.reaches(tenant));
+        meant.map(|standing| &standing.hold)
     }
 
     /// What keeps a whole task: the scopes that it is in.
-    pub fn on_task(&self, user: &str, session: Option<&str>) -> impl Iterator<Item = &HoldView> {
-        self.0.iter().filter(move |hold| match &hold.target {
+    pub fn on_task<'a>(
+        &'a self,
+        tenant: &str,
+        user: &str,
+        session: Option<&str>,
+    ) -> impl Iterator<Item = &'a HoldView> {
+        self.of(tenant).filter(move |hold| match &hold.target {
             Target::Cluster => true,
             Target::User(name) => name == user,
             Target::Session(id) => session == Some(id),
@@ -38,14 +69,19 @@ impl Held {
 
     /// What keeps an agent that `node` hosts.
     #[must_use]
-    pub fn on_agent(&self, agent: &AgentSpec, node: Option<&str>) -> Option<&HoldView> {
-        let mut holds = self.0.iter();
-        holds.find(|hold| keeps(&hold.target, agent, node))
+    pub fn on_agent(
+        &self,
+        tenant: &str,
+        agent: &AgentSpec,
+        node: Option<&str>,
+    ) -> Option<&HoldView> {
+        self.of(tenant)
+            .find(|hold| keeps(&hold.target, agent, node))
     }
 
     /// What keeps steps that require one of these tools.
-    pub fn on_tools(&self, tools: &[String]) -> Option<&HoldView> {
-        self.0.iter().find(|hold| match &hold.target {
+    pub fn on_tools(&self, tenant: &str, tools: &[String]) -> Option<&HoldView> {
+        self.of(tenant).find(|hold| match &hold.target {
             Target::Tool(tool) => tools.contains(tool),
             Target::Cluster
             | Target::Session(_)
@@ -101,12 +137,16 @@ mod tests {
     use super::*;
 
     fn held(target: &str) -> Held {
-        Held::new(vec![HoldView {
+        let hold = HoldView {
             id: HoldId::from_uuid(uuid::Uuid::from_u128(1)),
             target: target.parse().unwrap(),
             reason: String::new(),
             by: "ops".to_owned(),
             since: Timestamp::default(),
+        };
+        Held::new(vec![Standing {
+            tenant: "acme".to_owned(),
+            hold,
         }])
     }
 
@@ -133,15 +173,48 @@ mod tests {
             ("cluster", false, false),
         ] {
             let held = held(target);
-            let keeps = |agent| held.on_agent(agent, Some("n1")).is_some();
+            let keeps = |agent| held.on_agent("acme", agent, Some("n1")).is_some();
             assert_eq!(
                 (keeps(&git), keeps(&model)),
                 (keeps_git, keeps_model),
                 "{target}"
             );
         }
-        assert!(held("tool:git").on_tools(&["git".to_owned()]).is_some());
-        assert!(held("agent:git").on_tools(&["git".to_owned()]).is_none());
+        assert!(
+            held("tool:git")
+                .on_tools("acme", &["git".to_owned()])
+                .is_some()
+        );
+        assert!(
+            held("agent:git")
+                .on_tools("acme", &["git".to_owned()])
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_hold_keeps_its_own_tenant_unless_what_is_held_is_everybodys() {
+        let json = r#"{ "name": "git", "agent_type": "command", "config": { "argv": ["git"] } }"#;
+        let git = serde_json::from_str::<AgentSpec>(json).unwrap();
+        for (target, keeps_others) in [
+            ("cluster", true),
+            ("node:n1", true),
+            ("user:ada", false),
+            ("session:s1", false),
+            ("agent:git", false),
+            ("agent_type:command", false),
+            ("tool:git", false),
+        ] {
+            let held = held(target);
+            let keeps = |tenant: &str| {
+                held.on_task(tenant, "ada", Some("s1")).next().is_some()
+                    || held.on_agent(tenant, &git, Some("n1")).is_some()
+                    || held.on_tools(tenant, &["git".to_owned()]).is_some()
+            };
+            assert!(keeps("acme"), "{target}");
+            assert_eq!(keeps("default"), keeps_others, "{target}");
+            assert_eq!(held.of("default").count(), usize::from(keeps_others));
+        }
     }
 
     #[test]
@@ -156,7 +229,7 @@ mod tests {
         ] {
             let held = held(target);
             assert_eq!(
-                held.on_task("ada", Some("s1")).count(),
+                held.on_task("acme", "ada", Some("s1")).count(),
                 usize::from(keeps),
                 "{target}"
             );

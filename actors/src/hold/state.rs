@@ -2,7 +2,7 @@
 
 use protocol::{
     api::HoldView,
-    hold::{EVENT_VERSION, Event, Target},
+    hold::{EVENT_VERSION, Event, Target, default_tenant},
     id::HoldId,
     record::Summary,
     time::Timestamp,
@@ -22,6 +22,9 @@ pub struct Hold {
     pub reason: String,
     /// Who placed it.
     pub by: String,
+    /// Whose tasks and agents it keeps.
+    #[serde(default = "default_tenant")]
+    pub tenant: String,
     /// Since when.
     pub since: Timestamp,
     /// Whether it was lifted.
@@ -53,10 +56,12 @@ impl EventSourced for Hold {
                 target,
                 reason,
                 user,
+                tenant,
             } => {
                 self.target = Some(target.clone());
                 self.reason.clone_from(reason);
                 self.by.clone_from(user);
+                self.tenant.clone_from(tenant);
                 self.since = at;
             }
             Event::Lifted { .. } => self.lifted = true,

@@ -29,7 +29,7 @@ use runtime::{
 use tokio::sync::oneshot;
 
 use self::effect::{Effect, Measure};
-pub(crate) use self::lineage::above;
+pub(crate) use self::lineage::{above, stopped};
 pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
 use super::{
@@ -96,8 +96,14 @@ impl Entity for TaskEntity {
             step::stop_all(cx);
         }
         pausing::stop_interrupted(cx);
+        pausing::catch_up(cx)?;
         let events = pausing::recall(cx).await?;
         stage(cx, events)?;
+        if lineage::is_untouched(&cx.state) {
+            // Its node may have gone down before it looked.
+            let event = lineage::orphaned(cx).await?;
+            stage(cx, event)?;
+        }
         rest_with_parents(cx).await?;
         flush(cx).await
     }
@@ -347,15 +353,18 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
     match written {
         Ok(()) => {
             cx.show_pause();
+            if is_part {
+                // Whoever stops or pauses what it is a part of finds it from now on; who did before did
+                // not. And nothing of it has started.
+                let event = lineage::orphaned(cx).await?;
+                stage(cx, event)?;
+                rest_with_parents(cx).await?;
+                flush(cx).await?;
+            }
             // A client that went away finds its task by its key.
             let shown = cx.volatile.waiters.is_empty().then(|| Box::new(shown(cx)));
             let _ = submit.accepted.send(Ok(shown));
             effect::carry_out(cx)?;
-            if is_part {
-                // Whoever pauses what it is a part of finds it from now on; who did before did not.
-                rest_with_parents(cx).await?;
-                return flush(cx).await;
-            }
             set_timer(cx, now);
             retire(cx)
         }

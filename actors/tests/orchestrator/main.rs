@@ -13,6 +13,7 @@ mod net;
 mod nodes;
 mod owners;
 mod pausing;
+mod stopping;
 mod tasks;
 mod tree;
 mod trouble;

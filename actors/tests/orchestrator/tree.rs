@@ -263,6 +263,9 @@ async fn what_was_before_the_past_that_is_kept_is_not_told_as_nothing() {
             ..DiffQuery::default()
         };
         let refused = within(node.tree_diff(&nodes.admin, &query)).await;
-        assert_eq!(refused.unwrap_err().to_string(), format!("from: {expected}"));
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            format!("from: {expected}")
+        );
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use actors::Rejection;
 use protocol::{
+    access::Caller,
     agent::StopMode,
+    api::ActorAction,
     hold::Target,
     id::TaskId,
     task::{StepStatus, TaskStatus},
@@ -12,7 +14,10 @@ use protocol::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{System, task, until, user};
+use crate::{
+    life::Asked,
+    support::{System, task, until, user, within},
+};
 
 fn target(text: &str) -> Target {
     text.parse().unwrap()
@@ -280,10 +285,150 @@ async fn only_operators_hold_and_only_what_can_be_held() {
     let wrong = system.stop_scope(&system.admin, target("tool:git"), String::new());
     assert!(matches!(wrong.await, Err(Rejection::Invalid { .. })));
     let first = system
-        .hold(&system.admin, target("tool:git"), "x".to_owned())
+        .hold_ahead(&system.admin, target("tool:git"), "x".to_owned())
         .await;
     let again = system
         .hold(&system.admin, target("tool:git"), "y".to_owned())
         .await;
     assert_eq!(first.unwrap().hold, again.unwrap().hold);
+}
+
+#[tokio::test]
+async fn a_name_that_nothing_has_is_held_only_ahead_and_the_answer_says_so() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 1).await;
+    let spec = json!({
+        "name": "coder", "agent_type": "command", "capabilities": ["code"],
+        "config": { "argv": ["/usr/bin/git"] }, "metadata": { "tools": ["patch"] },
+    });
+    system.agent(spec).await;
+    let reason = String::new;
+    for (text, code) in [
+        ("agent:noe", "not_found"),
+        ("tool:gti", "invalid"),
+        ("provider:api.example.com", "invalid"),
+    ] {
+        let refused = system.hold(&system.admin, target(text), reason()).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), code);
+        let name = text.split_once(':').unwrap().1;
+        assert!(refused.to_string().contains(name), "{refused}");
+        assert_eq!(system.holds(&system.admin).await.unwrap().items, []);
+        let held = system.hold_ahead(&system.admin, target(text), reason());
+        let held = held.await.unwrap();
+        assert!(held.note.unwrap().contains(text));
+        system.lift(&system.admin, held.hold.id).await.unwrap();
+    }
+    for text in ["agent:one", "tool:git", "tool:patch", "agent_type:http"] {
+        let held = system.hold(&system.admin, target(text), reason()).await;
+        assert_eq!(held.unwrap().note, None, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_tenants_holds_keep_its_own_and_nobody_elses() {
+    let system = System::start(&["one"]).await;
+    let acme = Caller {
+        tenant: "acme".to_owned(),
+        ..system.admin.clone()
+    };
+    let spec = json!({
+        "name": "one", "agent_type": "native", "capabilities": ["work"], "max_tasks": 9,
+    });
+    let work = || {
+        task(json!({
+            "description": "w", "session_id": "s", "steps": [{ "id": "a", "agent": "one" }],
+        }))
+    };
+    let mut ids = Vec::new();
+    for who in [&system.admin, &acme] {
+        let spec = serde_json::from_value(spec.clone()).unwrap();
+        system.register_agent(who, spec).await.unwrap();
+        ids.push(
+            system
+                .submit(who, work(), None, None)
+                .await
+                .unwrap()
+                .task
+                .id,
+        );
+    }
+    system.tool("one").is_called(2).await;
+    // Who placed it and on what is the same; whose it is, is not.
+    for text in ["user:admin", "session:s", "agent:one"] {
+        let paused = system.pause_scope(&acme, target(text), "x".to_owned(), StopMode::Now);
+        let reach = paused.await.unwrap().reach;
+        assert_eq!(
+            (reach.ended, &reach.unconfirmed[..]),
+            (1, &[][..]),
+            "{text}"
+        );
+        assert_eq!(
+            system.holds(&system.admin).await.unwrap().items,
+            [],
+            "{text}"
+        );
+        assert_eq!(system.status(ids[0]).await, TaskStatus::Executing);
+        if let [hold] = &system.holds(&acme).await.unwrap().items[..] {
+            let foreign = system.lift(&system.admin, hold.id).await;
+            assert_eq!(foreign.unwrap_err().code(), "not_found");
+            let task = system.task(&acme, ids[1]).await.unwrap();
+            assert_eq!(task.status, TaskStatus::Paused, "{text}");
+        }
+        let begun = system.tool("one").begun();
+        system.resume_scope(&acme, target(text)).await.unwrap();
+        system.tool("one").is_called(begun + 1).await;
+    }
+    let held = system.hold(&acme, target("agent_type:native"), "x".to_owned());
+    held.await.unwrap();
+    let theirs = system.submit(&acme, work(), None, None).await.unwrap();
+    let why = system.why(&acme, theirs.task.id).await.unwrap();
+    assert!(why.summary.contains("agent_type:native is held"), "{why:?}");
+    let begun = system.tool("one").begun();
+    system
+        .submit_task(json!({
+            "description": "ours", "steps": [{ "id": "a", "agent": "one" }],
+        }))
+        .await;
+    system.tool("one").is_called(begun + 1).await;
+    // What is everybody's is the default tenant's to pause, and then keeps all.
+    let refused = system.pause_scope(&acme, Target::Cluster, String::new(), StopMode::Now);
+    assert_eq!(refused.await.unwrap_err().code(), "forbidden");
+    system.pauses("cluster", StopMode::Graceful).await;
+    for (who, id) in [(&system.admin, ids[0]), (&acme, ids[1])] {
+        let task = system.task(who, id).await.unwrap();
+        assert_eq!(task.status, TaskStatus::Paused);
+    }
+}
+
+#[tokio::test]
+async fn an_interrupt_reaches_a_task_that_is_being_loaded_and_names_it_until_then() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 1).await;
+    let id = system.work("busy").await;
+    system.tool("one").is_called(1).await;
+    let gate = system.life.keep(Asked::Events, id);
+    let restarting = tokio::spawn({
+        let (at, admin) = (system.orchestrator.clone(), system.admin.clone());
+        let path = format!("/tasks/{id}");
+        async move {
+            let restart = ActorAction::Restart;
+            at.act_on_actor(&admin, &path, None, restart, String::new())
+                .await
+        }
+    });
+    gate.is_reached().await;
+    let reason = "fire".to_owned();
+    let paused = system.pause_scope(&system.admin, Target::Cluster, reason, StopMode::Now);
+    let reach = paused.await.unwrap().reach;
+    assert_eq!(reach.unconfirmed.len(), 1, "{reach:?}");
+    assert!(reach.unconfirmed[0].what.contains("1 tasks"), "{reach:?}");
+    assert_eq!(system.tool("one").stopped(), 0);
+    gate.open();
+    system.tool("one").is_stopped(1).await;
+    within(restarting).await.unwrap().unwrap();
+    system.resumes("cluster").await;
+    system.tool("one").release(1);
+    system.completed(id).await;
+    assert_eq!(system.tool("one").begun(), 2);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -23,7 +23,10 @@ use runtime::store::{
     Ownership, Refusal, Reminders, Renewal, Scope, Segment, Snapshot, Snapshots, StreamQuery,
     StreamRow, Streams, Survey, TokenRefusal, Views,
 };
+use tokio::sync::Semaphore;
 use uuid::Uuid;
+
+use crate::support::within;
 
 /// The store as one process reaches it: nothing comes through after its end.
 #[derive(Debug)]
@@ -31,6 +34,37 @@ pub(crate) struct Life {
     store: Arc<Memory>,
     over: AtomicBool,
     asked: AtomicUsize,
+    gate: Mutex<Option<(Asked, EntityId, Arc<Gate>)>>,
+}
+
+/// What is asked of one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Row,
+    Events,
+}
+
+/// Keeps one answer, which is out of date when it is let go.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    arrived: Semaphore,
+    open: Semaphore,
+}
+
+impl Gate {
+    /// When the answer is known, and not told.
+    pub(crate) async fn is_reached(&self) {
+        within(self.arrived.acquire()).await.unwrap().forget();
+    }
+
+    pub(crate) fn open(&self) {
+        self.open.add_permits(1);
+    }
+
+    async fn pass(&self) {
+        self.arrived.add_permits(1);
+        self.open.acquire().await.unwrap().forget();
+    }
 }
 
 impl Life {
@@ -39,7 +73,37 @@ impl Life {
             store,
             over: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
+            gate: Mutex::default(),
         }
+    }
+
+    /// The next answer about this stream waits.
+    pub(crate) fn keep(&self, what: Asked, stream: impl Into<EntityId>) -> Arc<Gate> {
+        let gate = Arc::new(Gate {
+            arrived: Semaphore::new(0),
+            open: Semaphore::new(0),
+        });
+        let mut kept = self.gate.lock().unwrap();
+        *kept = Some((what, stream.into(), gate.clone()));
+        gate
+    }
+
+    fn kept<'a, T: Send + 'a>(
+        &'a self,
+        what: Asked,
+        stream: EntityId,
+        answer: Answer<'a, T>,
+    ) -> Answer<'a, T> {
+        let mut kept = self.gate.lock().unwrap();
+        let meant = kept.take_if(|(of, on, _)| *of == what && *on == stream);
+        let Some((_, _, gate)) = meant else {
+            return answer;
+        };
+        Box::pin(async move {
+            let answer = answer.await;
+            gate.pass().await;
+            answer
+        })
     }
 
     /// Dies: what is under way is not written, what is written is not told.
@@ -72,7 +136,8 @@ impl EventLog for Life {
     }
     fn read(&self, stream: EntityId, after: u64, limit: u32) -> Answer<'_, Vec<Record>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.ask(|| self.store.read(stream, after, limit))
+        let answer = self.ask(|| self.store.read(stream, after, limit));
+        self.kept(Asked::Events, stream, answer)
     }
     fn journal(&self, after: i64, limit: u32) -> Answer<'_, Vec<(i64, Record)>> {
         self.ask(|| self.store.journal(after, limit))
@@ -82,7 +147,8 @@ impl EventLog for Life {
 impl Streams for Life {
     fn stream(&self, stream: EntityId) -> Answer<'_, Option<StreamRow>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.ask(|| self.store.stream(stream))
+        let answer = self.ask(|| self.store.stream(stream));
+        self.kept(Asked::Row, stream, answer)
     }
     fn made_by<'a>(
         &'a self,

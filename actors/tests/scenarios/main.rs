@@ -13,6 +13,7 @@ mod feed;
 mod holding;
 mod intake;
 mod life;
+mod parts;
 mod pausing;
 mod recovery;
 mod support;

@@ -45,7 +45,7 @@ impl System {
         self.state(&format!("/tasks/{id}")).await.is_some()
     }
 
-    async fn part_of(&self, parent: TaskId) -> TaskId {
+    async fn chain_of(&self, parent: TaskId) -> TaskId {
         let mut part = chain();
         part["parent_id"] = json!(parent);
         self.submit_task(part).await
@@ -282,13 +282,13 @@ async fn a_pause_now_takes_the_attempts_of_parts_with_it_and_a_part_that_comes_r
     let system = System::start(&["one"]).await;
     system.native("one", 5).await;
     let root = system.submit_task(chain()).await;
-    let part = system.part_of(root).await;
-    let below = system.part_of(part).await;
+    let part = system.chain_of(root).await;
+    let below = system.chain_of(part).await;
     system.tool("one").is_called(3).await;
     let reach = system.pause(root, StopMode::Now).await;
     assert_eq!((reach.tasks, reach.ended, reach.running), (3, 3, 0));
     assert_eq!(system.tool("one").stopped(), 3);
-    let late = system.part_of(below).await;
+    let late = system.chain_of(below).await;
     for id in [part, below, late] {
         assert_eq!(system.status_of(id).await, TaskStatus::Paused);
     }
@@ -311,8 +311,8 @@ async fn a_part_that_was_paused_itself_stays_so_when_what_it_is_a_part_of_goes_o
     let system = System::start(&["one"]).await;
     system.native("one", 5).await;
     let root = system.submit_task(chain()).await;
-    let part = system.part_of(root).await;
-    let below = system.part_of(part).await;
+    let part = system.chain_of(root).await;
+    let below = system.chain_of(part).await;
     system.pause(part, StopMode::Graceful).await;
     system.pause(root, StopMode::Graceful).await;
     let system = system.crash(|_| ()).await;
@@ -337,7 +337,7 @@ async fn parts_go_on_with_a_task_that_was_settled_while_it_was_paused() {
     let root = system.work("root").await;
     system.tool("one").is_called(1).await;
     system.pause_agent(&system.admin, "one").await.unwrap();
-    let part = system.part_of(root).await;
+    let part = system.chain_of(root).await;
     system.pause(root, StopMode::Graceful).await;
     system.tool("one").release(1);
     system.completed(root).await;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand};
 use protocol::{
     agent::StopMode,
-    api::{HoldView, Reach},
+    api::{HoldRequest, HoldView, Reach},
     hold::Target,
     id::{HoldId, TaskId},
 };
@@ -143,6 +143,9 @@ pub(super) enum Hold {
         /// Why
         #[arg(long, default_value = "")]
         reason: String,
+        /// Also when nothing here has this name yet
+        #[arg(long)]
+        ahead: bool,
     },
     /// List what is held, and the scopes that are paused
     List,
@@ -157,8 +160,17 @@ pub(super) enum Hold {
 impl Hold {
     pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
         match self {
-            Self::Add { target, reason } => {
-                let change = client.hold(target, &reason).await?;
+            Self::Add {
+                target,
+                reason,
+                ahead,
+            } => {
+                let request = HoldRequest {
+                    target,
+                    reason,
+                    ahead,
+                };
+                let change = client.hold(&request).await?;
                 output.show(&change)?;
                 confirmed(&change.reach)
             }

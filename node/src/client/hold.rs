@@ -72,12 +72,8 @@ impl Client {
     }
 
     /// Holds a dependency.
-    pub async fn hold(&self, target: Target, reason: &str) -> Answer<HoldChange> {
-        let body = HoldRequest {
-            target,
-            reason: reason.to_owned(),
-        };
-        self.send(Method::POST, Route::to(["holds"]), &body).await
+    pub async fn hold(&self, request: &HoldRequest) -> Answer<HoldChange> {
+        self.send(Method::POST, Route::to(["holds"]), request).await
     }
 
     /// Lifts a hold.

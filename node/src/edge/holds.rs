@@ -34,8 +34,16 @@ pub(super) async fn handle(
         }
         HoldOp::List => Answer::json(&orchestrator.holds(caller).await?),
         HoldOp::Place => {
-            let HoldRequest { target, reason } = body::parse(bytes)?;
-            Answer::json(&orchestrator.hold(caller, target, reason).await?)
+            let HoldRequest {
+                target,
+                reason,
+                ahead,
+            } = body::parse(bytes)?;
+            let held = match ahead {
+                true => orchestrator.hold_ahead(caller, target, reason).await?,
+                false => orchestrator.hold(caller, target, reason).await?,
+            };
+            Answer::json(&held)
         }
         HoldOp::Lift => {
             let id = call.part(0)?.parse();

@@ -15,6 +15,9 @@ pub struct HoldRequest {
     /// Why, in the operator's words.
     #[serde(default)]
     pub reason: String,
+    /// Whether it may be something that is not there yet. Else a name that nothing has is refused.
+    #[serde(default)]
+    pub ahead: bool,
 }
 
 /// `POST /stop`, `/pause` and `/resume`.
@@ -123,6 +126,9 @@ pub struct HoldChange {
     pub hold: HoldView,
     /// How far it got.
     pub reach: Reach,
+    /// Said when nothing is there now that it could keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A cancelled task, and what of it is gone.

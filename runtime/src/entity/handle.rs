@@ -4,6 +4,7 @@ mod arrival;
 mod departure;
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{Arc, OnceLock, RwLock},
     time::Duration,
@@ -72,6 +73,16 @@ pub enum TellError {
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("{0} does not exist")]
 pub(super) struct NoSuchEntity(pub(super) EntityId);
+
+/// Whom a broadcast reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Broadcast {
+    /// How many were told.
+    pub told: usize,
+    /// Who is to be in memory and could not be told: being loaded, about to come back after a failure, or
+    /// on the way out.
+    pub missed: Vec<EntityId>,
+}
 
 /// The entities of one kind on this node. Cheap to clone.
 pub struct Host<E: Entity>(Arc<Inner<E>>);
@@ -238,12 +249,19 @@ impl<E: Entity> Host<E> {
     }
 
     /// Tells every entity in memory something.
-    pub fn broadcast(&self, message: impl Fn() -> E::Message) {
+    pub fn broadcast(&self, message: impl Fn() -> E::Message) -> Broadcast {
+        let (mut told, mut missed) = (0, self.0.returning());
+        let returning: HashSet<EntityId> = missed.iter().copied().collect();
         for slot in &self.0.slots {
-            if let Slot::Active(address) = slot.value() {
-                let _ = address.cast(message());
+            if returning.contains(slot.key()) {
+                continue;
+            }
+            match slot.value() {
+                Slot::Active(address) if address.cast(message()).is_ok() => told += 1,
+                Slot::Active(_) | Slot::Busy { .. } => missed.push(*slot.key()),
             }
         }
+        Broadcast { told, missed }
     }
 
     /// Puts a parked entity back into service.
@@ -342,6 +360,15 @@ impl<E: Entity> Inner<E> {
     /// The entity was loaded.
     pub(super) fn activated(&self, id: EntityId, address: Address<E::Message>) {
         self.slots.insert(id, Slot::Active(address));
+    }
+
+    /// Entities that are to come into memory and have not begun to.
+    fn returning(&self) -> Vec<EntityId> {
+        let places = self.places.iter().map(|place| *place.key());
+        let arriving = self.arriving.iter().map(|id| *id);
+        let all: HashSet<EntityId> = places.chain(arriving).collect();
+        let absent = all.into_iter().filter(|id| !self.slots.contains_key(id));
+        absent.collect()
     }
 
     /// Marks an active entity as on its way out; false when it is so already.

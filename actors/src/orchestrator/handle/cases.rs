@@ -5,6 +5,7 @@ mod agent_change;
 mod agent_stop;
 mod agents;
 mod artifacts;
+mod cancel;
 mod diary;
 mod events;
 mod holds;
@@ -33,9 +34,10 @@ pub(super) use agents::{
     AgentConfig, AgentEvents, CheckAgent, CountAgents, ListAgents, ShowAgent, TotalAgents,
 };
 pub(super) use artifacts::{FindArtifact, Found, Recorded};
+pub(super) use cancel::{CancelTask, ENDING, Extent};
 pub(super) use diary::ReadDiary;
 pub(super) use events::{EventsAfter, views, visible};
-pub(super) use holds::{Interrupt, LiftHold, ListHolds, PlaceHold};
+pub(super) use holds::{Interrupt, LiftHold, ListHolds, PlaceHold, When};
 pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
@@ -44,9 +46,7 @@ pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
 pub(super) use system::StoreStatus;
 pub use task_change::Cancel;
-pub(super) use task_change::{
-    AmendTask, AssignTask, CancelTask, CheckpointTask, DeleteTask, ENDING,
-};
+pub(super) use task_change::{AmendTask, AssignTask, CheckpointTask, DeleteTask};
 pub(super) use tasks::{
     AwaitTask, ListTasks, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,
 };

@@ -12,7 +12,10 @@ use protocol::{
 
 use super::{
     Answer, Orchestrator,
-    cases::{CancelTask, Deed, LiftHold, ListHolds, PauseTask, PlaceHold, ResumeTask, TurnScope},
+    cases::{
+        CancelTask, Deed, Extent, LiftHold, ListHolds, PauseTask, PlaceHold, ResumeTask, TurnScope,
+        When,
+    },
 };
 use crate::{Rejection, hold::Fate};
 
@@ -30,8 +33,13 @@ impl Orchestrator {
         wait: Option<Duration>,
     ) -> Answer<CancelView> {
         let wait = wait.unwrap_or(super::cases::ENDING);
-        self.carry_out(caller, CancelTask { id, reason, wait })
-            .await
+        let case = CancelTask {
+            id,
+            reason,
+            wait,
+            extent: Extent::Tree,
+        };
+        self.carry_out(caller, case).await
     }
 
     /// Lets nothing more of a task and of its parts start until it is resumed. Attempts that run go on
@@ -123,12 +131,37 @@ impl Orchestrator {
     ///
     /// # Errors
     ///
-    /// `Forbidden` below the role operator, `Invalid` when nothing depends on such a thing.
+    /// `Forbidden` below the role operator, `NotFound` when there is no such agent, `Invalid` when nothing
+    /// depends on such a thing.
     pub async fn hold(
         &self,
         caller: &Caller,
         target: Target,
         reason: String,
+    ) -> Answer<HoldChange> {
+        self.hold_when(caller, target, reason, When::Known).await
+    }
+
+    /// The same also for something that is not there yet; the answer says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`hold`](Self::hold).
+    pub async fn hold_ahead(
+        &self,
+        caller: &Caller,
+        target: Target,
+        reason: String,
+    ) -> Answer<HoldChange> {
+        self.hold_when(caller, target, reason, When::Ahead).await
+    }
+
+    async fn hold_when(
+        &self,
+        caller: &Caller,
+        target: Target,
+        reason: String,
+        when: When,
     ) -> Answer<HoldChange> {
         if !target.is_dependency() {
             return Err(Rejection::field(
@@ -141,6 +174,7 @@ impl Orchestrator {
             target,
             reason,
             fate,
+            when,
         };
         self.carry_out(caller, case).await
     }

@@ -104,16 +104,9 @@ pub(super) fn held(
 ) -> Result<(), ActorProcessingErr> {
     let mut events = reconcile(cx);
     let changed = !events.is_empty();
-    let scope = act.on.as_ref();
-    let whole = scope.is_some_and(|scope| concerns(&cx.state, scope));
-    let services = cx.services.clone();
-    let is_in =
-        |work: &Work<'_>| whole || scope.is_some_and(|scope| runs_on(&services, work, scope));
-    if act.fate == Fate::Interrupted {
-        let attempts = |attempt: &Attempt| is_in(&Work::of(attempt));
-        events.extend(interrupt(cx, &act.reason, attempts));
-    }
+    events.extend(interrupted(cx, act, |_| true));
     super::stage(cx, events)?;
+    let is_in = is_in(cx, act);
     tell(cx, news, changed, act.fate, is_in);
     Ok(())
 }
@@ -209,6 +202,36 @@ fn below(asked: Vec<Asked>, mut ending: HashSet<(String, u32)>) -> (Vec<Asked>, 
     }
 }
 
+/// Whether something that the task works on is looked at.
+fn is_in<'a>(cx: &Cx, act: &'a Act) -> impl Fn(&Work<'_>) -> bool + use<'a> {
+    let scope = act.scope(cx.state.tenant());
+    let whole = scope.is_some_and(|scope| concerns(&cx.state, scope));
+    let services = cx.services.clone();
+    move |work| whole || scope.is_some_and(|scope| runs_on(&services, work, scope))
+}
+
+/// What an interrupt means for the attempts that `of` matches.
+fn interrupted(cx: &mut Cx, act: &Act, of: impl Fn(&Attempt) -> bool) -> Vec<Event> {
+    match act.fate {
+        Fate::Interrupted => {
+            let is_in = is_in(cx, act);
+            interrupt(cx, &act.reason, |attempt| {
+                of(attempt) && is_in(&Work::of(attempt))
+            })
+        }
+        Fate::GoesOn | Fate::Ends => Vec::new(),
+    }
+}
+
+/// Interrupts what should have been when the task was not there to be told.
+pub(super) fn catch_up(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
+    for (act, at) in cx.services.holds.lately(cx.services.clock.now()) {
+        let events = interrupted(cx, &act, |attempt| attempt.started_at <= at);
+        super::stage(cx, events)?;
+    }
+    Ok(())
+}
+
 /// An attempt or a question ended: who waits for that is told, once it is on disk.
 pub(super) fn gone(cx: &mut Cx, token: &TokenHash) {
     for watch in &mut cx.volatile.interrupting {
@@ -247,7 +270,9 @@ pub(super) fn reconcile(cx: &Cx) -> Vec<Event> {
     }
     let held = held.unwrap_or_default();
     let session = cx.state.spec.session_id.as_deref();
-    let on: Vec<_> = held.on_task(&cx.state.user, session).collect();
+    let on: Vec<_> = held
+        .on_task(cx.state.tenant(), &cx.state.user, session)
+        .collect();
     let stands = |id| on.iter().any(|hold| hold.id == id);
     let lifted = cx.state.pauses().iter().filter_map(|pause| {
         let id = pause.hold.filter(|id| !stands(*id))?;

@@ -89,7 +89,8 @@ fn is_held(cx: &Cx, agent: &Agent) -> bool {
     let facts = agent.facts();
     let node = facts.host.as_ref().map(|(_, name)| &**name);
     let tools = &cx.state.spec.requirements.tools;
-    held.on_agent(&facts.spec, node).is_some() || held.on_tools(tools).is_some()
+    let tenant = cx.state.tenant();
+    held.on_agent(tenant, &facts.spec, node).is_some() || held.on_tools(tenant, tools).is_some()
 }
 
 fn start(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingErr> {

@@ -126,7 +126,14 @@ async fn the_past_of_a_node_with_more_actors_than_a_message_holds_is_kept_as_wel
     let node = worker.id;
     let chapter = town.store().last_chapter(node).await.unwrap().unwrap();
     let end = Timestamp::from_micros(i64::MAX);
-    let segments = town.store().segments(node, chapter.chapter, end).await.unwrap();
+    let segments = town
+        .store()
+        .segments(node, chapter.chapter, end)
+        .await
+        .unwrap();
     let largest = segments.iter().map(|it| it.data.len()).max();
-    assert!(segments.len() > 5 && largest < Some(512 << 10), "{largest:?}");
+    assert!(
+        segments.len() > 5 && largest < Some(512 << 10),
+        "{largest:?}"
+    );
 }

@@ -90,6 +90,7 @@ impl View for HoldChange {
     fn blocks(&self, _: Detail) -> Vec<Block> {
         let mut all = fields(&self.hold);
         all.extend(reached(&self.reach));
+        all.extend(self.note.clone().map(|note| ("note", note)));
         vec![Block::Fields(all)]
     }
 }

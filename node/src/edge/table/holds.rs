@@ -54,7 +54,7 @@ const CHANGE: &[Answers] = &[Answers {
 pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Stop a scope",
-        description: "Cancels every task of a session, a user or the whole cluster, and answers when all of it is gone on every node. An agent is stopped and a node is paused; what they ran is tried elsewhere, where that may be.",
+        description: "Cancels every task of a session, a user or the whole cluster, and answers when all of it is gone on every node; a task whose end was not seen is named with its cause in `unconfirmed`. The cluster and its nodes are for operators of the default tenant. An agent is stopped and a node is paused; what they ran is tried elsewhere, where that may be.",
         problems: &[404],
         ..route(Verb::Post, "/api/v1/stop", "stopScope", HoldOp::Stop)
     },
@@ -83,9 +83,10 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "Hold a dependency",
-        description: "Just the steps that need the agent, the agents of a type, the tool or the provider wait, and `why` says so. What is held already is not held twice.",
+        description: "Just the steps that need the agent, the agents of a type, the tool or the provider wait, and `why` says so. What is held already is not held twice. A name that nothing here has is refused, unless `ahead` says that it is meant for what comes later.",
         body: Body::Required(form::<HoldRequest>, SMALL),
         answers: CHANGE,
+        problems: &[404],
         ..route(Verb::Post, "/api/v1/holds", "placeHold", HoldOp::Place)
     },
     Route {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::{
-    access::{Caller, Role},
+    access::{Caller, DEFAULT_TENANT, Role},
     agent::StopMode,
     api::{ActionView, ActorAction, ActorView, TreeNode},
     entity::{EntityId, EntityKind},
@@ -15,7 +15,10 @@ use tokio::time::Instant;
 
 use super::{
     Action, Answer, CancelTask, ChangeAgent, Effect, Orchestrator, PauseTask, Place, ResumeTask,
-    TOLD_WITHIN, UseCase, at_least, task_change::ENDING, tree::GATHERED_WITHIN, unreachable,
+    TOLD_WITHIN, UseCase, at_least,
+    cancel::{ENDING, Extent},
+    tree::GATHERED_WITHIN,
+    unreachable,
 };
 use crate::Rejection;
 
@@ -287,7 +290,13 @@ impl Orchestrator {
         let how = match (action, id.kind()) {
             (ActorAction::Stop, EntityKind::Task) => {
                 let (id, wait) = (TaskId::from_uuid(id.key()), ENDING);
-                let case = CancelTask { id, reason, wait };
+                let extent = Extent::Tree;
+                let case = CancelTask {
+                    id,
+                    reason,
+                    wait,
+                    extent,
+                };
                 self.carry_out(caller, case).await?;
                 return Ok("the task is cancelled with all that it runs");
             }
@@ -351,6 +360,13 @@ impl Orchestrator {
     ) -> Answer<&'static str> {
         let remedy = match (asked.action, row.kind.as_str()) {
             (ActorAction::Restart | ActorAction::Kill, _) if asked.path.starts_with("/system/") => {
+                if caller.tenant != DEFAULT_TENANT {
+                    return Err(Rejection::Forbidden {
+                        message: format!(
+                            "what runs below /system is every tenant's: this needs an operator of the tenant {DEFAULT_TENANT}"
+                        ),
+                    });
+                }
                 let until = Instant::now() + TOLD_WITHIN;
                 let node = self.company().get(&row.node).copied();
                 let node =

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use protocol::{
-    access::{Caller, Role},
+    access::{Caller, DEFAULT_TENANT, Role},
     api::{HoldChange, HoldView, Reach},
     hold::Target,
     id::{HoldId, NodeId},
+    member::MemberState,
     time::Timestamp,
 };
 use runtime::entity::Seed;
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least, unanswered, unreachable};
 use crate::{
     Rejection,
-    hold::{Act, Command, Fate, Message},
+    hold::{Act, Command, Fate, Message, keeps},
     orchestrator::members,
 };
 
@@ -31,6 +32,20 @@ pub(in super::super) struct PlaceHold {
     /// What becomes of what runs there.
     #[serde(default)]
     pub(in super::super) fate: Fate,
+    /// Whether there must be something that it keeps.
+    #[serde(default)]
+    pub(in super::super) when: When,
+}
+
+/// Which names may be held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in super::super) enum When {
+    /// Those of what is there: another one is mistyped.
+    #[default]
+    Known,
+    /// Also those of what is to come.
+    Ahead,
 }
 
 impl UseCase for PlaceHold {
@@ -48,8 +63,10 @@ impl UseCase for PlaceHold {
             target,
             reason,
             fate,
+            when,
         } = self;
         at_least(caller, Role::Operator)?;
+        may_turn(caller, &target)?;
         if reason.len() > LONGEST || target.to_string().len() > LONGEST {
             return Err(Rejection::field(
                 "reason",
@@ -58,23 +75,29 @@ impl UseCase for PlaceHold {
         }
         let services = &at.own()?.services;
         services.holds.look().await?;
-        let stands = services.holds.all().into_iter();
-        let stands = stands.into_iter().find(|hold| hold.target == target);
-        let hold = match stands {
+        let mut stands = services.holds.of(&caller.tenant).into_iter();
+        let known = at.known(caller, &target).await;
+        let note = match (&known, when) {
+            (Err(Rejection::NotFound { .. } | Rejection::Invalid { .. }), When::Ahead) => {
+                Some(format!("nothing here is {target} now; what comes is kept"))
+            }
+            (Ok(()) | Err(_), When::Known | When::Ahead) => None,
+        };
+        let hold = match stands.find(|hold| hold.target == target) {
             Some(hold) => hold,
-            None => at.new_hold(caller, target, reason.clone()).await?,
+            None => {
+                if note.is_none() {
+                    known?;
+                }
+                at.new_hold(caller, target, reason.clone()).await?
+            }
         };
         tracing::info!(
             target: "audit", by = %caller, hold = %hold.id, what = %hold.target, reason, "a hold is placed"
         );
-        let act = Act {
-            on: Some(hold.target.clone()),
-            fate,
-            reason,
-            ..Act::default()
-        };
+        let act = Act::on(hold.target.clone(), &caller.tenant, fate, reason);
         let reach = at.act(act).await?;
-        Ok(HoldChange { hold, reach })
+        Ok(HoldChange { hold, reach, note })
     }
 }
 
@@ -96,12 +119,13 @@ impl UseCase for LiftHold {
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<HoldChange> {
         at_least(caller, Role::Operator)?;
         let own = at.own()?;
-        let user = caller.user.clone();
+        let (user, tenant) = (caller.user.clone(), caller.tenant.clone());
         let answer = own
             .services
             .held
             .ask(self.id.into(), |reply| Message {
                 user,
+                tenant,
                 command: Command::Lift,
                 reply,
             })
@@ -111,12 +135,15 @@ impl UseCase for LiftHold {
         tracing::info!(
             target: "audit", by = %caller, hold = %hold.id, what = %hold.target, "a hold is lifted"
         );
-        let act = Act {
-            on: Some(hold.target.clone()),
-            ..Act::default()
-        };
+        let act = Act::on(
+            hold.target.clone(),
+            &caller.tenant,
+            Fate::GoesOn,
+            String::new(),
+        );
         let reach = at.act(act).await?;
-        Ok(HoldChange { hold, reach })
+        let note = None;
+        Ok(HoldChange { hold, reach, note })
     }
 }
 
@@ -139,7 +166,7 @@ impl UseCase for ListHolds {
         if let Err(error) = services.look_at_holds().await {
             tracing::debug!(%error, "what is held could not be read: it is shown as known here");
         }
-        Ok(services.holds.all())
+        Ok(services.holds.of(&caller.tenant))
     }
 }
 
@@ -168,32 +195,109 @@ impl UseCase for Interrupt {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Reach> {
         at_least(caller, Role::Operator)?;
+        may_turn(caller, &self.target)?;
         let Self {
             target,
             fate,
             reason,
             within,
         } = self;
-        at.act(Act {
-            on: Some(target),
-            fate,
-            reason,
-            within,
-        })
-        .await
+        let act = Act::on(target, &caller.tenant, fate, reason);
+        at.act(Act { within, ..act }).await
     }
 }
 
+/// Whether a caller may turn this at all: what is everybody's is for operators of the default tenant.
+pub(super) fn may_turn(caller: &Caller, target: &Target) -> Answer<()> {
+    if target.is_shared() && caller.tenant != DEFAULT_TENANT {
+        return Err(Rejection::Forbidden {
+            message: format!(
+                "{target} is every tenant's: this needs an operator of the tenant {DEFAULT_TENANT}; \
+                 stop, pause or hold your own users, sessions and agents instead"
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn unneeded(target: &Target) -> Rejection {
+    let shown: String = target.to_string().chars().take(80).collect();
+    Rejection::field(
+        "target",
+        format!(
+            "no agent needs {shown}, so nothing would be held; correct the name, or pass `ahead` to keep \
+             what comes later"
+        ),
+    )
+}
+
 impl Orchestrator {
+    /// Whether there is what this names, as far as that can be known: of users and sessions only tasks
+    /// speak, and agents have no other types than there are.
+    pub(super) async fn known(&self, caller: &Caller, target: &Target) -> Answer<()> {
+        match target {
+            Target::Cluster | Target::Session(_) | Target::User(_) | Target::AgentType(_) => Ok(()),
+            Target::Node(name) => self.known_node(name).await,
+            Target::Agent(name) => {
+                let agents = self.own()?.services.registry.tenant(&caller.tenant);
+                if agents.agents.contains_key(name) {
+                    return Ok(());
+                }
+                // By its name: an id would hold nothing.
+                match self.agent_id(caller, name).await? {
+                    Some(id) if id.to_string() != *name => Ok(()),
+                    Some(_) | None => Err(Rejection::not_found(format!("agent {name}"))),
+                }
+            }
+            Target::Tool(tool) => {
+                let agents = self.own()?.services.registry.tenant(&caller.tenant);
+                let has = agents.agents.values().any(|agent| {
+                    let facts = agent.facts();
+                    keeps(target, &facts.spec, None) || facts.tools.contains(tool)
+                });
+                if has { Ok(()) } else { Err(unneeded(target)) }
+            }
+            Target::Provider(_) => {
+                let agents = self.own()?.services.registry.tenant(&caller.tenant);
+                let mut agents = agents.agents.values();
+                let has = agents.any(|agent| keeps(target, &agent.facts().spec, None));
+                if has { Ok(()) } else { Err(unneeded(target)) }
+            }
+        }
+    }
+
+    /// Whether a node of this name is or was a member.
+    async fn known_node(&self, name: &str) -> Answer<()> {
+        if name == &*self.0.name {
+            return Ok(());
+        }
+        let Some(roll) = &self.0.roll else {
+            let sites = self.own()?.services.hosts.around.cluster.sites();
+            let known = sites.iter().any(|site| *site.name == *name);
+            return if known {
+                Ok(())
+            } else {
+                Err(members::no_node(name))
+            };
+        };
+        let roster = roll.look().await;
+        match members::named(&roster, name)?.state {
+            MemberState::Up | MemberState::Draining | MemberState::Left => Ok(()),
+            MemberState::Removed => Err(members::no_node(name)),
+        }
+    }
+
     async fn new_hold(&self, caller: &Caller, target: Target, reason: String) -> Answer<HoldView> {
         let id = HoldId::from_uuid(self.fresh_id()?);
+        // Every node reads them all at once, so all are kept in one place.
         let seed = Seed {
-            tenant: caller.tenant.as_str().into(),
+            tenant: DEFAULT_TENANT.into(),
             name: None,
         };
         let (reply, placed) = oneshot::channel();
         let message = Message {
             user: caller.user.clone(),
+            tenant: caller.tenant.clone(),
             command: Command::Place { target, reason },
             reply,
         };

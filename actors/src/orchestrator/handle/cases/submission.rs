@@ -18,7 +18,9 @@ use runtime::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least, unanswered, unreachable};
+use super::{
+    Answer, Effect, Orchestrator, Place, UseCase, at_least, unanswered, unreachable, visible,
+};
 use crate::{
     Rejection,
     orchestrator::Submission,
@@ -187,12 +189,37 @@ impl Orchestrator {
             &services.config.tasks,
         )?;
         if let Some(parent) = spec.parent_id {
-            self.task(caller, parent)
-                .await
-                .map_err(|_| Rejection::field("parent_id", format!("there is no task {parent}")))?;
+            self.admit_part(caller, parent).await?;
         }
         services.admission.enter()?;
         Ok(plan)
+    }
+
+    /// A part of what is over would be found by nobody who stops that.
+    async fn admit_part(&self, caller: &Caller, parent: TaskId) -> Answer<()> {
+        let wrong = |why: String| Rejection::field("parent_id", why);
+        let remedy = "leave the field out, or name a task that goes on";
+        let row = match visible(self, caller, parent).await {
+            Ok(row) => row,
+            Err(Rejection::NotFound { .. }) => {
+                return Err(wrong(format!("there is no task {parent}")));
+            }
+            Err(other) => return Err(other),
+        };
+        if !row.summary.open {
+            let status = &row.summary.status;
+            return Err(wrong(format!("task {parent} is {status}; {remedy}")));
+        }
+        match actor::stopped(&self.own()?.journal, parent.into()).await? {
+            None => Ok(()),
+            Some(above) if above == parent.into() => {
+                let why = format!("task {parent} is being cancelled; {remedy}");
+                Err(wrong(why))
+            }
+            Some(above) => Err(wrong(format!(
+                "task {parent} is a part of {above}, which was cancelled; {remedy}"
+            ))),
+        }
     }
 
     /// What could not be made now, its agent being gone say, may have been made before.

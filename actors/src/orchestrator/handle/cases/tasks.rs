@@ -271,14 +271,14 @@ fn outlook(
     card: Option<ScoreCard>,
 ) -> Outlook {
     let held = services.holds.get().unwrap_or_default();
-    let scopes = held.on_task(&task.user, task.spec.session_id.as_deref());
+    let scopes = held.on_task(tenant, &task.user, task.spec.session_id.as_deref());
     let scopes = scopes.cloned().collect();
     let registry = services.registry.tenant(tenant);
     let hold = |name: &String| {
         let facts = registry.agents.get(name)?.facts();
         let node = facts.host.as_ref().map(|(_, name)| &**name);
-        let hold = held.on_agent(&facts.spec, node);
-        hold.or_else(|| held.on_tools(tools)).cloned()
+        let hold = held.on_agent(tenant, &facts.spec, node);
+        hold.or_else(|| held.on_tools(tenant, tools)).cloned()
     };
     let candidates = card.iter().flat_map(|card| &card.candidates);
     let agents = candidates
