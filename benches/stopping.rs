@@ -113,6 +113,8 @@ async fn round(nodes: &[Node]) -> Result<f64> {
         Result::Ok(())
     });
     try_join_all(leaves).await?;
+    // The other one may have been silent for too long.
+    let mut first = nodes[0].connect().await?;
     running(&mut first, |count| count == TASKS as u64).await?;
     let path = format!("/api/v1/tasks/{root}/cancel");
     let watch = stopwatch();

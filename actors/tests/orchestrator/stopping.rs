@@ -10,7 +10,7 @@ use protocol::{
     task::{TaskSpec, TaskStatus},
 };
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::{
     net::Trouble,
@@ -86,8 +86,12 @@ async fn a_task_that_comes_in_while_its_scope_is_stopped_ends_too_or_is_named() 
     let nodes = Nodes::start().await;
     let first = nodes.waits(&nodes.b, step_for("held-b")).await;
     nodes.net.trouble(nodes.id(&nodes.b), Trouble::Frozen);
+    let asked = nodes.net.asked();
     let submitting = async {
-        sleep(Duration::from_secs(5)).await;
+        // The one that does not answer was told to end.
+        while nodes.net.asked() == asked {
+            tokio::task::yield_now().await;
+        }
         nodes.waits(&nodes.a, step_for("held-a")).await
     };
     let (reach, second) = tokio::join!(nodes.stops(&nodes.a, "user:admin"), submitting);

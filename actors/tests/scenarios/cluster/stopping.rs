@@ -365,3 +365,51 @@ async fn an_owner_that_has_not_heard_of_a_hold_does_not_lift_it() {
     let resumed = events.iter().any(|event| event["type"] == "resumed");
     assert!(!resumed, "{events:?}");
 }
+
+#[tokio::test]
+async fn an_interrupt_reaches_a_task_that_changes_its_owner_meanwhile() {
+    let town = Town::of(&["a", "b", "c"]).await;
+    town.agent("b", "one", "c", 5).await;
+    let id = town.work("a", by("one")).await;
+    town["c"].tool.is_called(1).await;
+    town.vanish(&town["a"]);
+    let admin = Caller::admin();
+    let paused = town["b"]
+        .pause_scope(&admin, Target::Cluster, "fire".to_owned(), StopMode::Now)
+        .await
+        .unwrap();
+    assert_eq!(paused.reach.unconfirmed[0].node, "a");
+    assert_eq!(town["c"].tool.stopped(), 0);
+    town.give(id, town["b"].id);
+    town.bury(town["a"].id);
+    let patch = TaskPatch {
+        description: Some("moved".to_owned()),
+        ..TaskPatch::default()
+    };
+    town["b"].amend_task(&admin, id, patch).await.unwrap();
+    town["c"].tool.is_stopped(1).await;
+}
+
+#[tokio::test]
+async fn a_task_that_is_being_stopped_takes_no_parts_and_is_counted_once() {
+    let town = Town::of(&["a", "b"]).await;
+    town.agent("a", "one", "b", 5).await;
+    let id = town.work("a", by("one")).await;
+    town["b"].tool.is_called(1).await;
+    town.board.cut(town["b"].id);
+    let ended = town.ends("a", id, Duration::from_millis(100)).await;
+    assert_eq!(ended.reach.running, 1);
+    let part = task(json!({
+        "description": "part", "parent_id": id, "steps": [{ "id": "a", "agent": "one" }],
+    }));
+    let admin = Caller::admin();
+    let refused = town["a"].submit(&admin, part, None, None).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("is being cancelled"), "{refused}");
+    let scope: Target = "user:admin".parse().unwrap();
+    let stopped = town["a"].stop_scope(&admin, scope, String::new());
+    let reach = within(stopped).await.unwrap().reach;
+    assert_eq!((reach.tasks, reach.running), (1, 1), "{reach:?}");
+    assert_eq!(reach.unconfirmed.len(), 1, "{reach:?}");
+    assert_eq!(reach.unconfirmed[0].node, "b");
+}
