@@ -11,6 +11,6 @@ mod position;
 
 pub(super) use filter::LifeFilter;
 pub use frames::Told;
-pub(super) use frames::{Heard, News, deltas, lives};
+pub(super) use frames::{Heard, News, deltas, lives, veil};
 pub(super) use page::Pages;
 pub(super) use position::Position;

@@ -13,5 +13,6 @@ mod net;
 mod nodes;
 mod owners;
 mod tasks;
+mod tenants;
 mod tree;
 mod trouble;

@@ -1,7 +1,13 @@
 //! What a reader of several trees is told, from what their nodes said.
 
-use protocol::api::{LifeEvent, TreeDelta, TreeNode};
-use runtime::{chronicle::is_below, supervision::Delta};
+use protocol::{
+    api::{LifeEvent, TreeDelta, TreeNode},
+    entity::{Sight, is_nobodys},
+};
+use runtime::{
+    chronicle::is_below,
+    supervision::{self, Delta, Tree},
+};
 use serde::{Deserialize, Serialize};
 
 use super::Position;
@@ -51,6 +57,22 @@ impl News {
         }
     }
 
+    /// Without what may not be seen.
+    pub(in super::super) fn veil(&mut self, tree: &Tree, sight: Sight<'_>) {
+        if sight == Sight::All {
+            return;
+        }
+        self.rows.retain(|row| sight.sees(&row.path));
+        for row in &mut self.rows {
+            supervision::veil(row, sight);
+            if is_nobodys(&row.path) {
+                row.children = tree.count_children(&row.path, sight);
+            }
+        }
+        self.gone.retain(|gone| sight.sees(gone));
+        veil(&mut self.life, sight);
+    }
+
     /// Without rows.
     pub(in super::super) fn of_life(self) -> Self {
         Self {
@@ -63,6 +85,16 @@ impl News {
     /// Whether it is worth being told before the time is up.
     pub(in super::super) const fn is_worth(&self) -> bool {
         self.reset || !self.rows.is_empty() || !self.gone.is_empty() || !self.life.is_empty()
+    }
+}
+
+/// Takes out what may not be seen. That a node was lost is everybody's business.
+pub(in super::super) fn veil(life: &mut Vec<LifeEvent>, sight: Sight<'_>) {
+    life.retain(|turn| sight.sees(&turn.path));
+    for turn in life {
+        if !sight.sees_all_of(&turn.path) && turn.kind != "node" {
+            turn.reason = None;
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use protocol::{
     access::{Caller, Role},
     api::{LifeEvent, LifeQuery, Page},
+    entity::Sight,
     id::NodeId,
     time::Timestamp,
 };
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     Rejection,
-    orchestrator::tree::{LifeFilter, News},
+    orchestrator::tree::{LifeFilter, News, veil},
 };
 
 /// Turns that are given when the query names no number, and at most.
@@ -72,6 +73,7 @@ impl UseCase for ReadLife {
         let store = at.own()?.journal.store();
         let mut life = chronicle::life(store, from, to, query.node.as_deref()).await?;
         life.retain(|event| filter.admits(event));
+        veil(&mut life, Sight::of(&caller.tenant));
         let total = Some(life.len() as u64);
         let surplus = life.len().saturating_sub(limit);
         life.drain(..surplus);
@@ -133,11 +135,15 @@ impl UseCase for TellNews {
         at.0.followed.keep(tree);
         let until = Instant::now() + self.wait.min(LONGEST_WAIT);
         loop {
-            let news = News::below(changes.take(), &self.path);
-            let news = match self.wanted {
-                Wanted::Rows => news,
-                Wanted::Life => news.of_life(),
+            let delta = match self.wanted {
+                Wanted::Rows => changes.take(),
+                Wanted::Life => changes.take_life(),
             };
+            let mut news = News::below(delta, &self.path);
+            if self.wanted == Wanted::Life {
+                news = news.of_life();
+            }
+            news.veil(tree, Sight::of(&caller.tenant));
             if news.is_worth() || Instant::now() >= until {
                 return Ok(news);
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use protocol::{
     access::{Caller, Role},
     api::{TreeDiff, TreeQuery, TreeView},
+    entity::Sight,
     id::NodeId,
     time::Timestamp,
 };
@@ -41,7 +42,7 @@ impl UseCase for ShowTree {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TreeView> {
         at_least(caller, Role::Viewer)?;
-        Ok(at.0.tree.view(&self.query))
+        Ok(at.0.tree.view_for(&self.query, Sight::of(&caller.tenant)))
     }
 }
 
@@ -78,7 +79,7 @@ impl UseCase for ShowForest {
         has_been("at", moment, at.0.tree.clock().now())?;
         let store = at.own()?.journal.store();
         let past = chronicle::past(store, moment, query.node.as_deref()).await?;
-        Ok(past.view(&query))
+        Ok(past.view_for(&query, Sight::of(&caller.tenant)))
     }
 }
 
@@ -119,8 +120,14 @@ impl UseCase for CompareTrees {
         let store = at.own()?.journal.store();
         let mut diff = chronicle::changes(store, self.from, to, self.node.as_deref()).await?;
         let path = self.path.as_deref().unwrap_or("/");
+        let sight = Sight::of(&caller.tenant);
         diff.changes
-            .retain(|change| chronicle::is_below(&change.path, path));
+            .retain(|it| chronicle::is_below(&it.path, path) && sight.sees(&it.path));
+        for change in &mut diff.changes {
+            if !sight.sees_all_of(&change.path) {
+                change.reason = None;
+            }
+        }
         Ok(diff)
     }
 }

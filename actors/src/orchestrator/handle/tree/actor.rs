@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use protocol::{
     access::{Caller, Role},
     api::{ActionView, ActorAction, ActorView, EntityPart, LifeEvent, LifeQuery, Page},
-    entity::{EntityId, EntityKind},
+    entity::{EntityId, EntityKind, Sight, meant_by, name_in},
 };
 use runtime::{chronicle, store::StreamRow};
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use super::super::{
     Answer, Orchestrator,
     cases::{ActOn, FindActor, ReadLife, ShowActor, TOLD_WITHIN, at_least, before, is_path, views},
 };
-use crate::Rejection;
+use crate::{Rejection, orchestrator::tree::veil};
 
 /// Turns of a life that are shown, and events of an entity.
 const TURNS: usize = 20;
@@ -40,7 +40,7 @@ impl Orchestrator {
         at_least(caller, Role::Viewer)?;
         is_path(Some(path))?;
         let case = FindActor {
-            path: path.to_owned(),
+            path: meant_by(path, &caller.tenant),
             node: node.map(str::to_owned),
         };
         self.carry_out(caller, case).await
@@ -63,7 +63,7 @@ impl Orchestrator {
         at_least(caller, Role::Operator)?;
         is_path(Some(path))?;
         let case = ActOn {
-            path: path.to_owned(),
+            path: meant_by(path, &caller.tenant),
             node: node.map(str::to_owned),
             action,
             reason,
@@ -78,7 +78,8 @@ impl Orchestrator {
     /// `Forbidden` below the role viewer, `Invalid` for a pattern that is none, `Unavailable` when no
     /// control node can be reached.
     pub async fn life(&self, caller: &Caller, query: &LifeQuery) -> Answer<Page<LifeEvent>> {
-        let query = query.clone();
+        let mut query = query.clone();
+        query.path = query.path.map(|path| meant_by(&path, &caller.tenant));
         self.carry_out(caller, ReadLife { query }).await
     }
 
@@ -141,6 +142,9 @@ impl Orchestrator {
             "holds" => EntityKind::Hold,
             _ => return Ok(None),
         };
+        let Some(name) = name_in(name, &caller.tenant) else {
+            return Ok(None);
+        };
         let id = match (name.parse::<EntityId>(), kind) {
             (Ok(id), _) => Some(id),
             (Err(_), EntityKind::Agent) => self.agent_id(caller, name).await?.map(EntityId::from),
@@ -185,13 +189,19 @@ impl Orchestrator {
 
     /// Adds what is kept of an actor's life to what its node remembers; of an entity also what it was
     /// on other nodes.
-    pub(in super::super) async fn complete_life(&self, actor: &mut ActorView) -> Answer<()> {
+    pub(in super::super) async fn complete_life(
+        &self,
+        caller: &Caller,
+        actor: &mut ActorView,
+    ) -> Answer<()> {
         let now = self.0.tree.clock().now();
         let node = actor.entity.is_none().then_some(actor.row.node.as_str());
         let store = self.own()?.journal.store();
-        let kept = chronicle::life(store, before(now, LATELY), now, node).await?;
+        let mut kept = chronicle::life(store, before(now, LATELY), now, node).await?;
+        kept.retain(|event| event.path == actor.row.path);
+        veil(&mut kept, Sight::of(&caller.tenant));
         for event in kept {
-            if event.path == actor.row.path && !actor.life.contains(&event) {
+            if !actor.life.contains(&event) {
                 actor.life.push(event);
             }
         }
