@@ -106,14 +106,14 @@ impl Two {
                 // What is quiet is not written.
                 let _noise = [&self.nodes.a, &self.nodes.b]
                     .map(|node| node.actors().enter("/system/noise", "noise"));
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::advance(std::time::Duration::from_millis(500)).await;
             }
         })
         .await
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_second_tenant_sees_its_own_and_what_belongs_to_nobody() {
     let two = Two::start().await;
     let broken = two.nodes.a.actors().enter("/system/broken", "system");
@@ -203,7 +203,7 @@ async fn a_second_tenant_sees_its_own_and_what_belongs_to_nobody() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn streams_tell_a_second_tenant_no_more_than_pages() {
     let two = Two::start().await;
     for node in two.all() {
@@ -222,19 +222,16 @@ async fn streams_tell_a_second_tenant_no_more_than_pages() {
         let told = async {
             let mut told: Vec<LifeEvent> = Vec::new();
             loop {
-                let strange = two.nodes.a.actors().enter("/tasks/strange", "task");
-                let own = two.nodes.a.actors().enter("/tasks/acme~own", "task");
-                drop((strange, own));
-                let step = tokio::time::timeout(std::time::Duration::from_millis(50), turns.next());
+                // Those that listened from here on hear of it, and of the other one not.
+                let tree = two.nodes.a.actors();
+                let _begun = ["/tasks/strange", "/tasks/acme~own"].map(|it| tree.enter(it, "task"));
+                let step = tokio::time::timeout(std::time::Duration::from_secs(2), turns.next());
                 if let Ok(Some(turn)) = step.await {
                     told.push(turn.what);
                 }
                 if told.iter().any(|turn| turn.path == "/tasks/acme~own") {
                     return told;
                 }
-                let lasting = two.nodes.a.actors().enter("/tasks/acme~own", "task");
-                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-                drop(lasting);
             }
         };
         let told = within(told).await;
@@ -245,7 +242,7 @@ async fn streams_tell_a_second_tenant_no_more_than_pages() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_second_tenants_operators_act_on_their_own_and_on_no_machinery() {
     let two = Two::start().await;
     let act = async |caller: &Caller, path: &str, action| {
