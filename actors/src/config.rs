@@ -1,9 +1,9 @@
 //! What this crate can be told; each section stands in `cluster.toml` under the same name.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use protocol::{allocation::Weights, time::Span};
-use runtime::chronicle::Retention;
+use runtime::{chronicle::Retention, supervision::Tree};
 use serde::{Deserialize, Serialize};
 
 const fn seconds(number: u64) -> Span {
@@ -28,6 +28,41 @@ pub struct Config {
     pub egress: Egress,
     /// `[history]`
     pub history: History,
+    /// `[supervision]`
+    pub supervision: Supervision,
+}
+
+/// `[supervision]`: when an actor counts as stuck.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Supervision {
+    /// How long an actor may have one message in hand.
+    pub limit: Span,
+    /// The same for kinds of actors that may take longer, or less long; what is not named here keeps
+    /// its default.
+    pub limits: BTreeMap<String, Span>,
+}
+
+impl Default for Supervision {
+    fn default() -> Self {
+        Self {
+            limit: seconds(5),
+            limits: PATIENT.map(|(kind, limit)| (kind.to_owned(), limit)).into(),
+        }
+    }
+}
+
+/// A supervisor waits for its children's ends, and the chronicle for a store that has much to do.
+const PATIENT: [(&str, Span); 2] = [("chronicle", seconds(60)), ("supervisor", seconds(60))];
+
+impl Supervision {
+    /// Has `tree` report by these limits.
+    pub(crate) fn apply(&self, tree: &Tree) {
+        let mut limits = Self::default().limits;
+        limits.extend(self.limits.clone());
+        let limits = limits.into_iter().map(|(kind, limit)| (kind, limit.0));
+        tree.set_limits(self.limit.0, limits);
+    }
 }
 
 /// `[history]`: how much of the past of the supervision trees is kept, of all nodes together.

@@ -4,6 +4,7 @@
 
 pub mod admission;
 mod call;
+mod diary;
 mod handle;
 mod members;
 mod placement;

@@ -59,6 +59,8 @@ pub struct Config {
     pub egress: actors::config::Egress,
     /// `[history]`
     pub history: actors::config::History,
+    /// `[supervision]`
+    pub supervision: actors::config::Supervision,
 }
 
 impl Config {
@@ -73,6 +75,7 @@ impl Config {
             command: self.command.clone(),
             egress: self.egress.clone(),
             history: self.history.clone(),
+            supervision: self.supervision.clone(),
         }
     }
 }

@@ -212,8 +212,8 @@ async fn what_an_agent_does_is_followed_from_another_node() {
     let within = tokio::time::timeout(Duration::from_secs(20), followed).await;
     assert!(within.is_ok(), "{text}");
     let ids = text.lines().filter_map(|line| line.strip_prefix("id:"));
-    let ids: Vec<i64> = ids.map(|id| id.trim().parse().unwrap()).collect();
-    assert!(ids.is_sorted() && ids.len() >= 4, "{ids:?}");
+    let ids: Vec<&str> = ids.map(str::trim).collect();
+    assert!(ids.len() >= 4, "{ids:?}");
     // From the last frame on there is nothing again.
     let path = format!("/api/v1/agents/far/logs?since={}", ids[ids.len() - 1]);
     let rest = second.client.get(&path).await.unwrap();

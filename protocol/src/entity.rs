@@ -1,11 +1,15 @@
 //! Addresses of virtual actors.
 
+mod path;
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::Uuid;
 
 use crate::id::{self, AgentId, HoldId, InvalidId, TaskId};
+
+pub use path::{Sight, is_nobodys, meant_by, name_in, path};
 
 /// What sort of entity an address names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -47,9 +47,3 @@ pub trait Entity: Default + Send + Sync + 'static {
         message: Self::Message,
     ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send;
 }
-
-/// Where an entity's actor stands in the supervision tree.
-#[must_use]
-pub fn path(folder: &str, name: &str) -> String {
-    format!("/{folder}/{name}")
-}

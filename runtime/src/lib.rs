@@ -7,6 +7,7 @@
 //! - [`cluster`]: the door to other nodes; [`membership`]: who they are; [`placement`]: who owns what.
 //! - `testkit`, a feature: what tests need around a runtime.
 //! - [`trace`]: where requests spent their time, for a collector to show.
+//! - [`redact`]: what no text may show.
 //! - [`clock`]: time and chance, passed in rather than reached for.
 
 pub mod chronicle;
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod outbox;
 pub mod placement;
 pub mod projection;
+pub mod redact;
 pub mod reminder;
 pub mod store;
 pub mod supervision;

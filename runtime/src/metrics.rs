@@ -31,6 +31,8 @@ pub const HANDOVERS: &str = "troupe_shard_handovers_total";
 pub const SHARDS_LOST: &str = "troupe_shards_lost_total";
 /// Histogram: seconds from the last sign of life of an entity's owner to its activation elsewhere.
 pub const RECOVERY_SECONDS: &str = "troupe_recovery_seconds";
+/// Gauge: entities of this node that are out of service until a person releases them, by `kind`.
+pub const PARKED: &str = "troupe_entities_parked";
 /// Histogram: from a heartbeat to its echo, by `peer`.
 pub const MESH_RTT_SECONDS: &str = "troupe_mesh_rtt_seconds";
 
@@ -152,6 +154,11 @@ fn describe_cluster() {
         SHARDS_LOST,
         Unit::Count,
         "Shards lost to another owner without being given back"
+    );
+    metrics::describe_gauge!(
+        PARKED,
+        Unit::Count,
+        "Entities out of service until a person releases them, by kind"
     );
     metrics::describe_histogram!(
         RECOVERY_SECONDS,

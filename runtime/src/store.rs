@@ -278,6 +278,15 @@ pub trait Streams: Send + Sync {
         limit: u32,
     ) -> Answer<'a, Vec<EntityId>>;
 
+    /// Streams that are out of service, of one kind, in order of their ids.
+    fn parked<'a>(
+        &'a self,
+        kind: EntityKind,
+        scope: &'a Scope,
+        after: Option<EntityId>,
+        limit: u32,
+    ) -> Answer<'a, Vec<StreamRow>>;
+
     /// Takes a stream out of service and says why, or puts it back with `None`.
     fn park<'a>(&'a self, stream: EntityId, reason: Option<&'a str>) -> Answer<'a, ()>;
 

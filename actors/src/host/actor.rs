@@ -16,7 +16,7 @@ use runtime::{
 
 use tokio::sync::watch;
 
-use self::proxy::{AgentProxy, Run, name_of_proxy};
+use self::proxy::{AgentProxy, Run, path_of_proxy};
 use super::{Figures, Hosts};
 
 /// How often control nodes are told what is new.
@@ -198,7 +198,7 @@ impl HostsActor {
             return;
         };
         let place = state.places.entry(id).or_insert_with(|| {
-            let path = name_of_proxy(&post.order.spec.name);
+            let path = path_of_proxy(&post.order);
             self.hosts.tree.enter(path, "agent-proxy")
         });
         let proxy = AgentProxy {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use protocol::{api::AgentLogLine, time::Timestamp};
+use runtime::redact::redact;
 
 /// So many lines are kept.
 const LINES: usize = 100;
@@ -15,6 +16,7 @@ pub struct Diary(VecDeque<AgentLogLine>);
 impl Diary {
     /// Adds a line; its moment is later than that of any before, so that it is a place to go on from.
     pub fn write(&mut self, mut line: AgentLogLine) {
+        line.message = redact(&line.message).into_owned();
         if let Some(last) = self.0.back()
             && line.at <= last.at
         {

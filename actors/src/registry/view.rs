@@ -1,8 +1,14 @@
 //! What clients see of agents.
 
-use protocol::api::AgentView;
+use protocol::{api::AgentView, entity::path};
 
 use super::Agent;
+
+/// Where an agent stands in the supervision tree, and above what is hosted of it.
+#[must_use]
+pub fn path_of(tenant: &str, name: &str) -> String {
+    path("agents", tenant, name)
+}
 
 /// The whole agent; `node` is shown while no node hosts it.
 #[must_use]
@@ -30,7 +36,7 @@ pub fn agent(agent: &Agent, node: &str) -> AgentView {
             .as_ref()
             .map_or(node, |(_, name)| name)
             .to_owned(),
-        actor_path: format!("/agents/{}", agent.name),
+        actor_path: path_of(&agent.tenant, &agent.name),
         running_tasks: load.taken,
         capacity: load.limit.saturating_sub(load.taken),
         health: facts.health.clone(),

@@ -15,5 +15,6 @@ mod owners;
 mod pausing;
 mod stopping;
 mod tasks;
+mod tenants;
 mod tree;
 mod trouble;

@@ -172,6 +172,15 @@ impl Streams for Life {
     ) -> Answer<'a, Vec<EntityId>> {
         self.ask(|| self.store.open(kind, scope, after, limit))
     }
+    fn parked<'a>(
+        &'a self,
+        kind: EntityKind,
+        scope: &'a Scope,
+        after: Option<EntityId>,
+        limit: u32,
+    ) -> Answer<'a, Vec<StreamRow>> {
+        self.ask(|| self.store.parked(kind, scope, after, limit))
+    }
     fn park<'a>(&'a self, stream: EntityId, reason: Option<&'a str>) -> Answer<'a, ()> {
         self.ask(|| self.store.park(stream, reason))
     }

@@ -2,10 +2,12 @@
 
 use actors::adapter::Probe;
 use protocol::{
-    api::{TaskQuery, TaskView, TreeQuery},
+    api::{ActorAction, TaskQuery, TaskView, TreeQuery},
+    entity::EntityId,
     id::TaskId,
     task::{AttemptStatus, StepStatus, TaskStatus},
 };
+use runtime::store::Streams;
 use serde_json::{Value, json};
 
 use crate::support::{System, until};
@@ -45,6 +47,27 @@ async fn unfinished_work_goes_on_by_itself_under_the_same_key() {
         assert_eq!(after.idempotency_key, before.idempotency_key);
         assert_eq!(after.attempt, 2);
     }
+}
+
+#[tokio::test]
+async fn what_is_parked_is_shown_after_a_restart_and_released_from_there() {
+    let (system, id) = died_running("pure").await;
+    let agent = system.agent_view("one").await.id;
+    let reason = "1970-01-01T00:00:01.000000Z it broke";
+    for stream in [EntityId::from(id), EntityId::from(agent)] {
+        system.life.park(stream, Some(reason)).await.unwrap();
+    }
+    let system = system.crash(|tool| tool.release(1)).await;
+    let task = format!("/tasks/{id}");
+    for path in ["/agents/one", task.as_str()] {
+        let actor = system.actor(&system.admin, path, None).await.unwrap();
+        assert_eq!(actor.row.state, "parked", "{path}");
+        assert_eq!(actor.failures[0].error, "it broke");
+        let why = "mended".to_owned();
+        let done = system.act_on_actor(&system.admin, path, None, ActorAction::Release, why);
+        assert_eq!(done.await.unwrap().actor.row.state, "running", "{path}");
+    }
+    system.completed(id).await;
 }
 
 #[tokio::test]

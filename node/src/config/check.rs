@@ -160,6 +160,14 @@ impl Config {
             "health.timeout",
             "must not be longer than health.interval, or checks would overtake each other",
         );
+        let limits = self.supervision.limits.values();
+        require(
+            limits
+                .chain([&self.supervision.limit])
+                .all(|limit| limit.0 >= Duration::from_millis(100)),
+            "supervision.limit",
+            "must be at least 100ms, and so must each of supervision.limits",
+        );
         require(
             self.history.max_bytes >= 1 << 20,
             "history.max_bytes",

@@ -11,7 +11,7 @@ use std::{
 use actors::orchestrator::{EventFeed, Feed, LifeFrame};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::header::ACCEPT;
-use protocol::{api::EventView, id::TaskId, time::Timestamp};
+use protocol::{api::EventView, id::TaskId};
 use serde::Serialize;
 use serde_json::Value;
 use warp::{Reply, sse::Event};
@@ -55,8 +55,11 @@ pub(super) async fn agent_logs(
     call: &Call,
     agent: &str,
 ) -> Result<Answer, Refused> {
-    let since = i64::try_from(after(call)?).unwrap_or(i64::MAX);
-    let (caller, since) = (call.caller()?, Timestamp::from_micros(since));
+    let caller = call.caller()?;
+    let since = match call.header("last-event-id") {
+        Some(id) => Some(id),
+        None => call.query.text("since"),
+    };
     let orchestrator = &shared.orchestrator;
     match call.query.text("follow") {
         None | Some("0" | "false") => {
@@ -71,7 +74,7 @@ pub(super) async fn agent_logs(
     let frames = lines.take_until(stopping).map(move |line| {
         Ok::<_, Infallible>(match line {
             Ok(line) => Event::default()
-                .id(line.at.as_micros().to_string())
+                .id(line.cursor.clone())
                 .event("log")
                 .data(serde_json::to_string(&line).unwrap_or_default()),
             Err(rejection) => frame(Err(rejection.into()), request.as_str()),

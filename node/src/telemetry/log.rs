@@ -3,7 +3,6 @@
 
 mod gate;
 mod line;
-mod redact;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -123,7 +122,7 @@ impl Write for Redacted {
     /// The subscriber writes a line at a time.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match std::str::from_utf8(line) {
-            Ok(text) => io::stderr().write_all(redact::redact(text).as_bytes())?,
+            Ok(text) => io::stderr().write_all(runtime::redact::redact(text).as_bytes())?,
             Err(_) => io::stderr().write_all(line)?,
         }
         Ok(line.len())

@@ -13,8 +13,11 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AgentLogLine {
-    /// When; also the place to go on from.
+    /// When.
     pub at: Timestamp,
+    /// The place to go on from, as `since`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cursor: String,
     /// `info`, `warn` or `error`.
     pub level: String,
     /// What happened, such as `attempt_started`.

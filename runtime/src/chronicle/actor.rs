@@ -71,7 +71,7 @@ struct State {
 #[must_use]
 pub fn chronicle(setup: Setup) -> ChildSpec {
     let make = move || (Chronicle(setup.clone()), ());
-    child("chronicle", "system", Restart::Permanent, make).0
+    child("chronicle", "chronicle", Restart::Permanent, make).0
 }
 
 impl Actor for Chronicle {

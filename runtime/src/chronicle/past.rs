@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use protocol::{
     api::{TreeNode, TreeQuery, TreeView},
+    entity::Sight,
     time::Timestamp,
 };
 
 use super::codec::Tale;
+use crate::supervision::veil;
 
 /// Rows of a page when the query names no number, and at most.
 const PAGE: usize = 1_000;
@@ -112,6 +114,12 @@ impl Past {
     /// A page of what the query asks for, sorted by the names of nodes, then by paths.
     #[must_use]
     pub fn view(&self, query: &TreeQuery) -> TreeView {
+        self.view_for(query, Sight::All)
+    }
+
+    /// The same, of what may be seen.
+    #[must_use]
+    pub fn view_for(&self, query: &TreeQuery, sight: Sight<'_>) -> TreeView {
         let path = match query.path.as_deref().unwrap_or("/").trim_end_matches('/') {
             "" => "/",
             path => path,
@@ -126,14 +134,17 @@ impl Past {
             if query.node.as_deref().is_some_and(|wanted| wanted != node) {
                 continue;
             }
-            for (at, actor) in actors.iter().filter(|(at, _)| is_below(at, path)) {
+            let seen = actors.iter().filter(|(at, _)| sight.sees(at));
+            for (at, actor) in seen.filter(|(at, _)| is_below(at, path)) {
                 total += 1;
                 let is_shown = level(at) <= deepest
                     && after.is_none_or(|after| (node.as_str(), at.as_str()) > after);
                 if is_shown && nodes.len() == limit {
                     more = true;
                 } else if is_shown {
-                    nodes.push(actor.row(node, at, children(actors, at)));
+                    let mut row = actor.row(node, at, children(actors, at, sight));
+                    veil(&mut row, sight);
+                    nodes.push(row);
                 }
             }
         }
@@ -178,10 +189,11 @@ fn level(path: &str) -> usize {
 }
 
 /// How many actors stood directly below `path`.
-fn children(actors: &BTreeMap<String, PastActor>, path: &str) -> u32 {
+fn children(actors: &BTreeMap<String, PastActor>, path: &str, sight: Sight<'_>) -> u32 {
     let start = format!("{}/", path.trim_end_matches('/'));
     let below = actors.range::<String, _>(start.clone()..);
     let below = below.take_while(|(at, _)| at.starts_with(&start));
     let direct = below.filter(|(at, _)| at.len() > start.len() && !at[start.len()..].contains('/'));
+    let direct = direct.filter(|(at, _)| sight.sees(at));
     u32::try_from(direct.count()).unwrap_or(u32::MAX)
 }

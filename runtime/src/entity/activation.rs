@@ -6,7 +6,9 @@ use protocol::time::Timestamp;
 
 use crate::{
     journal,
+    redact::redact,
     store::{self, Refusal},
+    supervision::Failure,
 };
 
 /// Failures within [`WITHIN`] that take an entity out of service.
@@ -80,7 +82,8 @@ impl Failures {
         }
         self.outages = 0;
         self.own.retain(|(at, _)| now.since(*at) < WITHIN);
-        self.own.push((now, error));
+        // What parks it is written down and shown.
+        self.own.push((now, redact(&error).into_owned()));
         if self.own.len() >= LIMIT {
             let errors: Vec<_> = self
                 .own
@@ -93,6 +96,28 @@ impl Failures {
         }
         Verdict::Again(wait(u32::try_from(self.own.len()).unwrap_or(u32::MAX)))
     }
+}
+
+/// The failures that parked an entity, the newest last, as they were written down; one that says no
+/// moment was written down at `written`.
+#[must_use]
+pub fn recalled(errors: &str, written: Timestamp) -> Vec<Failure> {
+    let mut failures: Vec<Failure> = Vec::new();
+    for line in errors.lines() {
+        let said = line.split_once(' ');
+        let said = said.and_then(|(at, error)| Some((at.parse().ok()?, error)));
+        match (said, failures.last_mut()) {
+            (Some((at, error)), _) => failures.push(Failure::new(at, error)),
+            // An error of several lines.
+            (None, Some(failure)) => {
+                failure.error.push('\n');
+                failure.error.push_str(line);
+            }
+            (None, None) => failures.push(Failure::new(written, line)),
+        }
+    }
+    failures.reverse();
+    failures
 }
 
 fn wait(failures: u32) -> Duration {
@@ -124,6 +149,24 @@ mod tests {
             "{errors}"
         );
         assert_eq!(errors.lines().count(), 3);
+    }
+
+    #[test]
+    fn what_parked_an_entity_is_recalled_from_what_was_written() {
+        let mut failures = Failures::default();
+        let mut parked = None;
+        for second in 1..=5 {
+            let error = format!("e{second}\nand why");
+            if let Verdict::Park(errors) = failures.add(at(second), error, Blame::Entity) {
+                parked = Some(errors);
+            }
+        }
+        let told = recalled(&parked.unwrap(), at(9));
+        let expected =
+            [3, 4, 5].map(|second| Failure::new(at(second), format!("e{second}\nand why")));
+        assert_eq!(told, expected);
+        assert_eq!(recalled("by hand", at(9)), [Failure::new(at(9), "by hand")]);
+        assert_eq!(recalled("", at(9)), []);
     }
 
     #[test]

@@ -238,9 +238,9 @@ impl<E: Entity> Actor for HostActor<E> {
                     TellError::Unreachable(id) => {
                         self.failed(&myself, failures, id, text, Blame::Surroundings);
                     }
-                    TellError::NoSuchEntity(id)
-                    | TellError::Parked { id, .. }
-                    | TellError::Elsewhere(id) => {
+                    // It is shown as such from when that was found.
+                    TellError::Parked { id, .. } => drop(failures.remove(&id)),
+                    TellError::NoSuchEntity(id) | TellError::Elsewhere(id) => {
                         failures.remove(&id);
                         self.inner.left_place(id);
                     }

@@ -2,6 +2,8 @@
 
 mod arrival;
 mod departure;
+mod parking;
+mod places;
 
 use std::{
     collections::HashSet,
@@ -10,16 +12,16 @@ use std::{
     time::Duration,
 };
 
-use dashmap::{DashMap, DashSet, Entry};
+use dashmap::{DashMap, DashSet};
 use protocol::entity::EntityId;
 use ractor::{ActorCell, ActorId};
 use tokio::sync::watch;
 
-use super::{Entity, activation::Blame, path};
+use self::places::Sign;
+use super::{Entity, activation::Blame};
 use crate::{
     journal::Journal,
-    store,
-    supervision::{self, Address, Gone, Guard, Pause, Status, Tree},
+    supervision::{self, Address, Gone, Guard, Tree},
 };
 
 /// How long a message may take to find its entity active.
@@ -95,6 +97,8 @@ pub(super) struct Inner<E: Entity> {
     slots: DashMap<EntityId, Slot<E>>,
     /// The rows of the tree: they stay while an entity comes back after a failure.
     places: DashMap<EntityId, Arc<Guard>>,
+    /// Those whose place says that they are out of service.
+    parked: DashSet<EntityId>,
     /// Recovered because their shards were taken, and not yet in memory.
     arriving: DashSet<EntityId>,
     /// Being sent away politely; killed when that takes too long.
@@ -145,6 +149,7 @@ impl<E: Entity> Host<E> {
             tree,
             slots: DashMap::new(),
             places: DashMap::new(),
+            parked: DashSet::new(),
             arriving: DashSet::new(),
             leaving: DashMap::new(),
             supervisor: RwLock::new(None),
@@ -194,8 +199,9 @@ impl<E: Entity> Host<E> {
         message: E::Message,
     ) -> Result<(), TellError> {
         self.owned(id)?;
-        let name = seed.name.clone();
-        let address = self.spawn(id, name.as_deref(), Some(seed), None).await;
+        let (tenant, name) = (Arc::clone(&seed.tenant), seed.name.clone());
+        let sign = Sign::new(&tenant, name.as_deref());
+        let address = self.spawn(id, sign, Some(seed), None).await;
         if address.is_err() {
             self.0.gone(id);
         }
@@ -264,17 +270,6 @@ impl<E: Entity> Host<E> {
         Broadcast { told, missed }
     }
 
-    /// Puts a parked entity back into service.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn unpark(&self, id: EntityId) -> Result<(), store::Error> {
-        self.0.journal.store().park(id, None).await?;
-        self.0.left_place(id);
-        Ok(())
-    }
-
     pub(super) fn journal(&self) -> &Journal {
         &self.0.journal
     }
@@ -315,46 +310,8 @@ impl<E: Entity> Inner<E> {
         let abandoned = !self.slots.is_empty() || !self.places.is_empty();
         self.names.clear();
         self.slots.clear();
-        self.places.clear();
+        self.clear_places();
         abandoned
-    }
-
-    /// The entity's row in the tree, and whether it is there because the entity comes back.
-    fn place(&self, id: EntityId, name: Option<&str>) -> (Arc<Guard>, bool) {
-        match self.places.entry(id) {
-            Entry::Occupied(place) => {
-                place.get().restart();
-                (place.get().clone(), true)
-            }
-            Entry::Vacant(place) => {
-                let name = name.map_or_else(|| id.to_string(), str::to_owned);
-                let row = self.tree.enter(path(E::FOLDER, &name), E::KIND.as_str());
-                row.set_status(Status::Starting);
-                (place.insert(Arc::new(row)).clone(), false)
-            }
-        }
-    }
-
-    /// The entity ended in order: its row leaves the tree.
-    pub(super) fn left_place(&self, id: EntityId) {
-        self.places.remove(&id);
-    }
-
-    /// The entity failed: its row says so until it is back.
-    pub(super) fn show_failure(&self, id: EntityId, error: &str) {
-        let place = self.places.entry(id).or_insert_with(|| {
-            let path = path(E::FOLDER, &id.to_string());
-            Arc::new(self.tree.enter(path, E::KIND.as_str()))
-        });
-        place.failed(error);
-        place.set_status(Status::BackingOff);
-    }
-
-    /// A person holds the entity, or does so no more: its row says so while it is in service.
-    pub(super) fn show_pause(&self, id: EntityId, pause: Pause) {
-        if let Some(place) = self.places.get(&id) {
-            place.show_pause(pause);
-        }
     }
 
     /// The entity was loaded.
@@ -404,20 +361,5 @@ impl<E: Entity> Inner<E> {
             // The notice of its end is on its way to the supervisor.
             None => tokio::time::sleep(SOON).await,
         }
-    }
-
-    /// Takes the entity out of service in the store, then out of memory.
-    pub(super) fn park(self: &Arc<Self>, id: EntityId, errors: String) {
-        let inner = self.clone();
-        if let Some(place) = self.places.get(&id) {
-            place.set_status(Status::Parked);
-        }
-        tokio::spawn(async move {
-            tracing::error!(entity = %id, errors, "entity is parked");
-            if let Err(error) = inner.journal.store().park(id, Some(&errors)).await {
-                tracing::error!(entity = %id, %error, "parking could not be recorded");
-            }
-            inner.gone(id);
-        });
     }
 }

@@ -64,6 +64,7 @@ macro_rules! store_conformance {
                 streams_are_counted_by_status,
                 open_streams_are_found_in_order,
                 a_parked_stream_is_not_open,
+                parked_streams_are_found_in_order_by_kind_and_shard,
                 the_index_can_be_rebuilt,
                 sizes_are_told,
             }

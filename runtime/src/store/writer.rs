@@ -5,7 +5,8 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use protocol::entity::EntityId;
@@ -23,6 +24,12 @@ const WAITING: usize = 1024;
 /// Appends that one transaction takes at most.
 const BATCH: usize = 256;
 
+/// From then on a commit takes long enough for others to be excused that wait for it.
+const LONG: Duration = Duration::from_secs(1);
+
+/// For so long after a commit that the store refused, others are excused that wait for it.
+const RECENT: Duration = Duration::from_secs(10);
+
 /// Why an append was not made, or is not known to have been.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
@@ -39,6 +46,16 @@ pub enum AppendError {
 #[derive(Debug, Clone)]
 pub struct Writer {
     requests: mpsc::Sender<Request>,
+    course: Arc<Mutex<Course>>,
+}
+
+/// How commits go.
+#[derive(Debug, Default)]
+struct Course {
+    /// When the one under way began.
+    begun: Option<Instant>,
+    /// When the store failed last, unless it has committed something since.
+    failed: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -64,14 +81,28 @@ impl Writer {
     /// Starts the task over anything that keeps events.
     fn over<L: EventLog + ?Sized + 'static>(store: Arc<L>) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING);
+        let course = Arc::new(Mutex::new(Course::default()));
         let task = Task {
             store,
             requests: waiting,
             held: VecDeque::new(),
             flushes: Vec::new(),
+            course: Arc::clone(&course),
         };
         tokio::spawn(task.run());
-        Self { requests }
+        Self { requests, course }
+    }
+
+    /// Tells whether the store keeps its callers waiting, so that nobody is to blame who waits for it;
+    /// keeps no handle.
+    #[must_use]
+    pub fn is_held_up(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let course = Arc::clone(&self.course);
+        move || {
+            let Course { begun, failed } = &*lock(&course);
+            let is_slow = begun.is_some_and(|begun| begun.elapsed() > LONG);
+            is_slow || failed.is_some_and(|failed| failed.elapsed() < RECENT)
+        }
     }
 
     /// Commits one append together with others that wait; answers when it is durable.
@@ -109,6 +140,7 @@ struct Task<L: ?Sized> {
     /// Taken from the channel, but a batch already had an append to the same stream.
     held: VecDeque<Box<Waiting>>,
     flushes: Vec<oneshot::Sender<()>>,
+    course: Arc<Mutex<Course>>,
 }
 
 impl<L: EventLog + ?Sized> Task<L> {
@@ -164,7 +196,16 @@ impl<L: EventLog + ?Sized> Task<L> {
             .into_iter()
             .map(|waiting| (waiting.append, (waiting.since, waiting.reply)))
             .unzip();
-        let verdicts = match self.store.append(&appends).await {
+        lock(&self.course).begun = Some(Instant::now());
+        let answer = self.store.append(&appends).await;
+        {
+            let mut course = lock(&self.course);
+            course.begun = None;
+            // What contradicts the tables is the append's fault.
+            let is_away = !matches!(answer, Ok(_) | Err(Error::Corrupt(_)));
+            course.failed = is_away.then(Instant::now);
+        }
+        let verdicts = match answer {
             Ok(verdicts) => verdicts
                 .into_iter()
                 .map(|verdict| verdict.map_err(AppendError::from))
@@ -205,6 +246,10 @@ impl<L: EventLog + ?Sized> Task<L> {
         }
         verdicts
     }
+}
+
+fn lock(course: &Mutex<Course>) -> MutexGuard<'_, Course> {
+    course.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The same failure for another caller.

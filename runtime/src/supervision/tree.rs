@@ -28,6 +28,7 @@ pub(super) use self::entry::Entry;
 pub use self::{
     changes::{Changes, Delta},
     entry::{Pause, Status},
+    look::veil,
     story::Failure,
 };
 
@@ -232,6 +233,12 @@ impl Guard {
     /// Shows a failure; the last three are kept.
     pub fn failed(&self, error: impl AsRef<str>) {
         self.tree.fail(&self.entry, error.as_ref());
+    }
+
+    /// Shows failures of an earlier life, which are not told again as events.
+    pub fn failed_before(&self, failures: Vec<Failure>) {
+        self.entry.failed_before(failures);
+        self.tree.0.log.note(&self.entry);
     }
 
     /// Shows that what stands here was on the node `from` before, which was lost or gave it away.

@@ -17,7 +17,7 @@ use protocol::{
 use ractor::ActorProcessingErr;
 use runtime::{
     clock::Clock,
-    entity::{Context, Entity, Host, Seed, path},
+    entity::{Context, Entity, Host, Seed},
     journal::{self, Commit, EventSourced, Journal},
     placement::Holdings,
     store::{Delivery, Memory, ReminderChange, Shared, Writer},
@@ -243,7 +243,7 @@ impl Process {
 
     /// As the tree shows it.
     pub(crate) fn shown(&self, id: EntityId) -> Option<String> {
-        let row = self.tree.actor(&path("counters", &id.to_string()));
+        let row = self.tree.actor(&format!("/counters/{id}"));
         row.map(|view| view.row.state)
     }
 

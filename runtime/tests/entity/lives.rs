@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
-use protocol::{entity::EntityKind, record::ChainHash};
+use protocol::{api::Life, entity::EntityKind, record::ChainHash};
 use runtime::{
     entity::TellError,
+    placement::{Arrival, Evict},
     store::{Append, Scope, conformance},
 };
 
@@ -92,6 +93,61 @@ async fn an_entity_that_fails_five_times_is_parked_until_it_is_released() {
     assert!(open.is_empty(), "a parked stream is not activated at start");
     process.host.unpark(id(1)).await.unwrap();
     assert_eq!(process.read(id(1)).await.added, [7]);
+}
+
+#[tokio::test]
+async fn a_parked_entity_is_shown_by_the_next_process_until_it_is_released() {
+    let store = memory();
+    let before = Process::start(&store).await;
+    for number in 1..=2 {
+        before.make(id(number), 7).await;
+    }
+    until(
+        async || match before.host.tell(id(1), Message::StageThenFail(1)).await {
+            Err(TellError::Parked { .. }) => Some(()),
+            Err(_) | Ok(()) => None,
+        },
+    )
+    .await;
+    let path = format!("/counters/{}", id(1));
+    assert_eq!(before.tree.actor(&path).unwrap().row.state, "parked");
+
+    let process = Process::start(&store).await;
+    let own = Arrival::Own;
+    process.host.recover(&Scope::All, own).await.unwrap();
+    let shown = process.tree.actor(&path).unwrap();
+    assert_eq!(shown.row.state, "parked");
+    assert_eq!(shown.failures.len(), 3);
+    assert_eq!(shown.failures[2].error, "told to fail");
+    // What was told is not told again.
+    let told: Vec<Life> = shown.life.iter().map(|turn| turn.what).collect();
+    assert_eq!(told, [Life::Started, Life::Parked]);
+    let refused = process.host.tell(id(1), Message::Wake).await;
+    assert!(matches!(refused, Err(TellError::Parked { .. })));
+    assert_eq!(process.tree.actor(&path).unwrap().row.state, "parked");
+
+    process.host.unpark(id(1)).await.unwrap();
+    assert!(process.tree.actor(&path).is_none());
+    assert_eq!(process.read(id(1)).await.added, [7]);
+    assert_eq!(process.tree.actor(&path).unwrap().row.state, "running");
+}
+
+#[tokio::test]
+async fn a_parked_entity_leaves_the_tree_with_its_shard_and_comes_with_its_former_node() {
+    let store = memory();
+    let process = Process::start(&store).await;
+    process.make(id(1), 7).await;
+    process.host.evict(&Scope::All, Evict::Politely).await;
+    store.park(id(1), Some("by hand")).await.unwrap();
+    let path = format!("/counters/{}", id(1));
+    for _ in 0..2 {
+        let taken = Arrival::Taken { since: None };
+        process.host.recover(&Scope::All, taken).await.unwrap();
+        let shown = process.tree.actor(&path).unwrap();
+        assert_eq!(shown.row.last_error.as_deref(), Some("by hand"));
+        process.host.evict(&Scope::All, Evict::Politely).await;
+        assert!(process.tree.actor(&path).is_none());
+    }
 }
 
 #[tokio::test]

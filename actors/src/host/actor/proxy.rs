@@ -17,13 +17,18 @@ use crate::{
         stats::SuccessRate,
     },
     allocator::Circuit,
-    host::{Hosted, Hosts},
-    registry::Agent,
+    host::{Hosted, Hosts, message::Order},
+    registry::{Agent, view},
 };
 
 /// Where the proxy of an agent stands in the supervision tree.
-pub(crate) fn name_of_proxy(agent: &str) -> String {
-    format!("/agents/{agent}/proxy")
+pub(crate) fn path_of_proxy(order: &Order) -> String {
+    format!("{}/proxy", path_of_agent(order))
+}
+
+/// Where what is hosted of an agent stands.
+pub(super) fn path_of_agent(order: &Order) -> String {
+    view::path_of(&order.tenant, &order.spec.name)
 }
 
 pub(super) struct AgentProxy {

@@ -77,6 +77,7 @@ impl Worker {
         adapter::command::sweep(&setup.data_dir);
         let (ledger, unsent) = Ledger::open(&setup.data_dir)?;
         let tree = Tree::new(&*around.me.name, clock.clone());
+        setup.config.supervision.apply(&tree);
         let history = setup.config.history.clone();
         let hosts = Hosts::new(Parts {
             doors: Doors::fenced(

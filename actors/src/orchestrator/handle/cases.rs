@@ -23,7 +23,11 @@ mod tree;
 
 use std::time::Duration;
 
-use protocol::{access::Caller, entity::EntityId, id::NodeId};
+use protocol::{
+    access::{Caller, DEFAULT_TENANT},
+    entity::EntityId,
+    id::NodeId,
+};
 use runtime::entity::TellError;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -35,7 +39,7 @@ pub(super) use agents::{
 };
 pub(super) use artifacts::{FindArtifact, Found, Recorded};
 pub(super) use cancel::{CancelTask, ENDING, Extent};
-pub(super) use diary::ReadDiary;
+pub(super) use diary::{ReadDiary, ReadRecord, SeenTasks};
 pub(super) use events::{EventsAfter, views, visible};
 pub(super) use holds::{Interrupt, LiftHold, ListHolds, PlaceHold, When};
 pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
@@ -169,4 +173,16 @@ pub(super) fn at_least(caller: &Caller, role: protocol::access::Role) -> Answer<
             .to_lowercase(),
         })
     }
+}
+
+/// Nodes and what runs them are everybody's, so that only the default tenant's callers act on them.
+pub(super) fn runs_the_cluster(caller: &Caller) -> Answer<()> {
+    if caller.tenant == DEFAULT_TENANT {
+        return Ok(());
+    }
+    Err(Rejection::Forbidden {
+        message: format!(
+            "nodes and what runs them are the tenant `{DEFAULT_TENANT}`'s to act on; {caller} is of another"
+        ),
+    })
 }

@@ -17,7 +17,8 @@ impl Orchestrator {
             return Ok(Some(found.id));
         }
         let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if self.0.member.is_none() || agent.len() > 64 || !agent.chars().all(named) {
+        // Others own it, or it is parked and in nobody's memory.
+        if agent.len() > 64 || !agent.chars().all(named) {
             return Ok(None);
         }
         if let Ok(id) = agent.parse::<AgentId>() {

@@ -137,6 +137,8 @@ impl Orchestrator {
             holdings,
         );
         let tree = Tree::new(&*name, clock.clone());
+        setup.config.supervision.apply(&tree);
+        tree.excuse(writer.is_held_up());
         let open = open_tasks(&setup.store).await?;
         adapter::command::sweep(&setup.data_dir);
         let data_dir = setup.data_dir.clone();
@@ -267,6 +269,7 @@ impl Own {
         let scope = self.journal.holdings().scope();
         let agents = self.services.agents.recover(&scope, Arrival::Own).await?;
         let tasks = self.services.tasks.recover(&scope, Arrival::Own).await?;
+        self.services.held.show_parked(&scope, Arrival::Own).await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
@@ -438,8 +441,9 @@ fn moves(services: &Services, part: &Part) -> Moves {
             let services = coming.clone();
             Box::pin(async move {
                 for recovered in [
-                    services.agents.recover(&scope, arrival).await,
-                    services.tasks.recover(&scope, arrival).await,
+                    services.agents.recover(&scope, arrival).await.map(drop),
+                    services.tasks.recover(&scope, arrival).await.map(drop),
+                    services.held.show_parked(&scope, arrival).await,
                 ] {
                     if let Err(error) = recovered {
                         tracing::error!(%error, "unfinished work was not recovered yet");

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use protocol::{
     access::{Caller, Role},
     api::{DiffQuery, TreeDiff, TreeQuery, TreeView},
+    entity::meant_by,
     id::NodeId,
 };
 use tokio::time::Instant;
@@ -36,13 +37,15 @@ impl Orchestrator {
     pub async fn tree(&self, caller: &Caller, query: &TreeQuery) -> Answer<TreeView> {
         at_least(caller, Role::Viewer)?;
         is_path(query.path.as_deref())?;
+        let mut query = query.clone();
+        query.path = query.path.map(|path| meant_by(&path, &caller.tenant));
         let case = ShowForest {
             query: query.clone(),
         };
         match self.carry_out(caller, case).await {
             // What this node knows itself is worth showing, and who is missing is said.
             Err(Rejection::Unavailable { .. }) if self.0.own.is_none() && query.at.is_none() => {
-                self.gather(caller, query.clone()).await
+                self.gather(caller, query).await
             }
             answer => answer,
         }
@@ -60,7 +63,10 @@ impl Orchestrator {
             Rejection::field("from", "is missing; it is the earlier of the two moments")
         })?;
         let case = CompareTrees {
-            path: query.path.clone(),
+            path: query
+                .path
+                .as_deref()
+                .map(|path| meant_by(path, &caller.tenant)),
             node: query.node.clone(),
             from,
             to: query.to,

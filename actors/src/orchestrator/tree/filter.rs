@@ -1,6 +1,9 @@
 //! Which turns of actors' lives are wanted.
 
-use protocol::api::{Life, LifeEvent};
+use protocol::{
+    api::{Life, LifeEvent},
+    entity::Sight,
+};
 use runtime::chronicle::Sieve;
 use serde::de::{
     Deserialize, IntoDeserializer,
@@ -18,6 +21,8 @@ pub(in super::super) struct LifeFilter {
     glob: Option<Vec<Part>>,
     turns: Vec<Life>,
     kinds: Vec<String>,
+    /// Who looks; the default tenant's callers see all.
+    tenant: Option<String>,
 }
 
 /// A piece of a pattern.
@@ -64,6 +69,15 @@ impl LifeFilter {
         Ok(filter)
     }
 
+    /// Only what callers of this tenant may know.
+    #[must_use]
+    pub(in super::super) fn seen_by(self, tenant: &str) -> Self {
+        Self {
+            tenant: Some(tenant.to_owned()),
+            ..self
+        }
+    }
+
     /// Whether a turn is wanted.
     pub(in super::super) fn admits(&self, event: &LifeEvent) -> bool {
         self.admits_turn(&event.kind, event.what) && self.admits_path(&event.path)
@@ -76,7 +90,9 @@ impl Sieve for LifeFilter {
     }
 
     fn admits_path(&self, path: &str) -> bool {
-        self.glob.as_ref().is_none_or(|glob| matches(glob, path))
+        let tenant = self.tenant.as_deref();
+        tenant.is_none_or(|tenant| Sight::of(tenant).sees(path))
+            && self.glob.as_ref().is_none_or(|glob| matches(glob, path))
     }
 
     fn admits_turn(&self, kind: &str, what: Life) -> bool {

@@ -1,7 +1,13 @@
 //! What a reader of several trees is told, from what their nodes said.
 
-use protocol::api::{LifeEvent, LifeGap, TreeDelta, TreeNode};
-use runtime::{chronicle::is_below, supervision::Delta};
+use protocol::{
+    api::{LifeEvent, LifeGap, TreeDelta, TreeNode},
+    entity::{Sight, is_nobodys},
+};
+use runtime::{
+    chronicle::is_below,
+    supervision::{self, Delta, Tree},
+};
 use serde::{Deserialize, Serialize};
 
 use super::Position;
@@ -68,6 +74,25 @@ impl News {
         }
     }
 
+    /// Without what may not be seen.
+    pub(in super::super) fn veil(&mut self, tree: &Tree, sight: Sight<'_>) {
+        if sight == Sight::All {
+            return;
+        }
+        self.rows.retain(|row| sight.sees(&row.path));
+        for row in &mut self.rows {
+            supervision::veil(row, sight);
+            if is_nobodys(&row.path) {
+                row.children = tree.count_children(&row.path, sight);
+            }
+        }
+        self.gone.retain(|gone| sight.sees(gone));
+        self.life.retain(|(_, turn)| sight.sees(&turn.path));
+        for (_, turn) in &mut self.life {
+            hush(turn, sight);
+        }
+    }
+
     /// Without rows.
     pub(in super::super) fn of_life(self) -> Self {
         Self {
@@ -85,6 +110,13 @@ impl News {
     /// Whether it is worth being told before the time is up.
     pub(in super::super) const fn is_worth(&self) -> bool {
         self.reset || !self.rows.is_empty() || !self.gone.is_empty() || !self.life.is_empty()
+    }
+}
+
+/// Takes out reasons that may tell of others. That a node was lost is everybody's business.
+pub(in super::super) fn hush(turn: &mut LifeEvent, sight: Sight<'_>) {
+    if !sight.sees_all_of(&turn.path) && turn.kind != "node" {
+        turn.reason = None;
     }
 }
 

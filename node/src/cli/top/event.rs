@@ -1,6 +1,6 @@
 //! What happens to the screen, and what it asks for.
 
-use protocol::api::{ActorView, MemberView};
+use protocol::api::{ActorView, AgentStats, MemberView};
 use ratatui::layout::Rect;
 
 use super::pick::Step;
@@ -15,6 +15,8 @@ pub(super) enum Event {
     News(News),
     /// The cluster's nodes, or why they are not known.
     Nodes(Result<Vec<MemberView>, String>),
+    /// What agents took so far; who may not know, or is not told in time, is told nothing.
+    Spent(AgentStats),
     /// Some time went by.
     Tick,
     /// An actor that was asked for, or why there is no answer.

@@ -36,6 +36,7 @@ impl Feed {
         let (out, answers) = mpsc::channel(WAITING);
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_nodes(client.clone(), out.clone()));
+        tasks.spawn(watch_spend(client.clone(), out.clone()));
         Self {
             live: Live::of(&client, &TreeQuery::default()),
             client,
@@ -81,6 +82,19 @@ async fn watch_nodes(client: Client, out: mpsc::Sender<Event>) {
         again.tick().await;
         let nodes = answered(client.nodes()).await.map(|page| page.items);
         if out.send(Event::Nodes(nodes)).await.is_err() || out.send(Event::Tick).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn watch_spend(client: Client, out: mpsc::Sender<Event>) {
+    let mut again = interval(AGAIN);
+    loop {
+        again.tick().await;
+        let Ok(stats) = answered(client.agent_stats()).await else {
+            continue;
+        };
+        if out.send(Event::Spent(stats)).await.is_err() {
             return;
         }
     }

@@ -15,6 +15,7 @@ use super::{
     draw::{Focused, Paint, framed, heading, right},
     panes::lines,
     pick::Focus,
+    spend::spend,
     state::Top,
 };
 use crate::cli::{
@@ -25,7 +26,11 @@ use crate::cli::{
 
 /// Each node with its state, its actors and their rate.
 pub(super) fn nodes(frame: &mut Frame<'_>, area: Rect, top: &Top, paint: Paint) {
-    let frame_of = framed(" nodes ".to_owned(), Focused::No);
+    let title = match &top.spent {
+        Some(spent) => format!(" nodes: {} ", spend(spent.tokens, spent.cost_micros)),
+        None => " nodes ".to_owned(),
+    };
+    let frame_of = framed(title, Focused::No);
     if let (Some(error), true) = (&top.nodes_error, top.nodes.is_empty()) {
         let text = Paragraph::new(visible(error)).wrap(Wrap { trim: true });
         return frame.render_widget(text.block(frame_of), area);

@@ -1,6 +1,6 @@
 //! What the screen shows, and how it changes with each key and each message from the cluster.
 
-use protocol::api::{ActorView, MemberView};
+use protocol::api::{ActorView, AgentStats, MemberView};
 use ratatui::layout::Rect;
 
 use super::{
@@ -23,6 +23,8 @@ pub(super) struct Top {
     pub(super) nodes: Vec<MemberView>,
     /// Why the nodes are not known.
     pub(super) nodes_error: Option<String>,
+    /// What agents took so far, as far as they say.
+    pub(super) spent: Option<AgentStats>,
     pub(super) link: Link,
     pub(super) mode: Mode,
     pub(super) focus: Focus,
@@ -52,6 +54,7 @@ impl Top {
             Event::News(News::Link(link)) => self.link = link,
             Event::Nodes(Ok(nodes)) => (self.nodes, self.nodes_error) = (nodes, None),
             Event::Nodes(Err(error)) => self.nodes_error = Some(error),
+            Event::Spent(spent) => self.spent = Some(spent),
             // Details grow old.
             Event::Tick => return self.reads().cloned().map(Wish::Look),
             Event::Actor(key, answer) => self.read(&key, answer),

@@ -1,6 +1,6 @@
 //! The screen as operators see it: keys and news in, text out.
 
-use protocol::api::{ActorView, TreeDelta, TreeNode};
+use protocol::api::{ActorView, AgentStats, TreeDelta, TreeNode};
 use ratatui::{Terminal, backend::TestBackend, layout::Rect};
 
 use super::{
@@ -151,6 +151,20 @@ fn an_actor_in_trouble_is_read_in_full_and_found_in_the_tree() {
     assert!(shows(&top, "/agents/slow on two") && shows(&top, "handled"));
     press(&mut top, [Press::Char('q')]);
     assert!(shows(&top, "▾ agents") && shows(&top, "! stuck"));
+}
+
+#[test]
+fn what_agents_took_stands_above_the_nodes() {
+    let mut top = cluster();
+    assert!(!shows(&top, "spend"));
+    top.on(Event::Spent(AgentStats::default()));
+    assert!(shows(&top, "nodes: no spend told"));
+    top.on(Event::Spent(AgentStats {
+        tokens: 12_345,
+        cost_micros: 1_230_000,
+        ..AgentStats::default()
+    }));
+    assert!(shows(&top, "nodes: 12.3k tokens, cost 1.23"));
 }
 
 #[test]

@@ -294,12 +294,12 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "What an agent does",
-        description: "Lines about its life and its attempts, the first one first; attempts as far as the node that hosts it remembers. With `follow`, server-sent events that go on as lines come.",
+        description: "Lines about its life and its attempts, the last ones of each, the first one first; attempts as far as the node that hosts it remembers, and of tasks that are not yours to see without what they say. With `follow`, server-sent events that go on as lines come.",
         query: &[
             Parameter {
                 name: "since",
-                description: "Only lines after this moment, as microseconds since 1970: the `id` of a frame.",
-                schema: form::<u64>,
+                description: "Only lines after this one: the `cursor` of a line, which is the `id` of its frame, or a moment as microseconds since 1970.",
+                schema: form::<String>,
             },
             Parameter {
                 name: "follow",

@@ -6,7 +6,7 @@ use dashmap::Entry;
 use protocol::{entity::EntityId, epoch::Epoch};
 use tokio::sync::watch;
 
-use super::{Host, REACH, Seed, Slot, TellError};
+use super::{Host, REACH, Seed, Slot, TellError, places::Sign};
 use crate::{
     entity::{
         Entity,
@@ -15,6 +15,7 @@ use crate::{
     },
     metrics,
     placement::Arrival,
+    redact::redact,
     store,
     supervision::{self, Address, SpawnError},
 };
@@ -30,8 +31,8 @@ enum Claim {
 }
 
 impl<E: Entity> Host<E> {
-    /// Activates every stream of `scope` with unfinished work that is not in memory, oldest first;
-    /// answers how many.
+    /// Activates every stream of `scope` with unfinished work that is not in memory, oldest first, and
+    /// shows those that are out of service; answers how many were activated.
     ///
     /// # Errors
     ///
@@ -47,6 +48,7 @@ impl<E: Entity> Host<E> {
         loop {
             let mut ids = store.open(E::KIND, scope, after, BATCH).await?;
             let Some(last) = ids.last() else {
+                self.show_parked(scope, arrival).await?;
                 return Ok(count);
             };
             after = Some(*last);
@@ -94,6 +96,10 @@ impl<E: Entity> Host<E> {
             && let Some(supervisor) = self.0.supervisor()
         {
             tracing::warn!(entity = %id, %error, "entity did not come back");
+            if let Ok(Some(row)) = self.0.journal.store().stream(id).await {
+                // Until it is back, its row says why it is not.
+                self.0.stand(id, Sign::of(&row));
+            }
             // Its next life recovers all streams anew.
             let _ = supervisor.send_message(HostMessage::Failed(error));
         }
@@ -142,7 +148,7 @@ impl<E: Entity> Host<E> {
         loading.await.unwrap_or_else(|error| {
             Err(TellError::Activation {
                 id,
-                cause: error.to_string(),
+                cause: redact(&error.to_string()).into_owned(),
                 blame: Blame::Entity,
             })
         })
@@ -157,13 +163,17 @@ impl<E: Entity> Host<E> {
                 .await
                 .map_err(|error| TellError::Activation {
                     id,
-                    cause: error.to_string(),
+                    cause: redact(&error.to_string()).into_owned(),
                     blame: Blame::of(&error),
                 })?;
         match row {
             None => Err(TellError::NoSuchEntity(id)),
             Some(row) => match row.parked {
-                Some(errors) => Err(TellError::Parked { id, errors }),
+                Some(ref errors) => {
+                    self.show_one_parked(&row, Arrival::Own);
+                    let errors = errors.clone();
+                    Err(TellError::Parked { id, errors })
+                }
                 None => {
                     let claimed = self.claim(id, row.epoch).await?;
                     let arrives = self.0.arriving.remove(&id).is_some();
@@ -171,8 +181,8 @@ impl<E: Entity> Host<E> {
                         Claim::Standing if !arrives => None,
                         Claim::Standing | Claim::New => self.0.journal.holdings().origin(id),
                     };
-                    let name = row.summary.name.as_deref();
-                    self.spawn(id, name, None, origin.as_deref()).await
+                    let sign = Sign::of(&row);
+                    self.spawn(id, sign, None, origin.as_deref()).await
                 }
             },
         }
@@ -192,7 +202,7 @@ impl<E: Entity> Host<E> {
             Ok(_) => Err(TellError::Elsewhere(id)),
             Err(error) => Err(TellError::Activation {
                 id,
-                cause: error.to_string(),
+                cause: redact(&error.to_string()).into_owned(),
                 blame: Blame::of(&error),
             }),
         }
@@ -201,7 +211,7 @@ impl<E: Entity> Host<E> {
     pub(super) async fn spawn(
         &self,
         id: EntityId,
-        name: Option<&str>,
+        sign: Sign<'_>,
         seed: Option<Seed>,
         origin: Option<&str>,
     ) -> Result<Address<E::Message>, TellError> {
@@ -216,7 +226,7 @@ impl<E: Entity> Host<E> {
             id,
             address: address.clone(),
         };
-        let (place, returns) = self.0.place(id, name);
+        let (place, returns) = self.0.place(id, sign);
         if let Some(origin) = origin.filter(|_| !returns) {
             place.moved_from(origin);
         }
@@ -226,7 +236,8 @@ impl<E: Entity> Host<E> {
                 self.0.left_place(id);
             }
             let blame = Blame::of(&*error.source);
-            activation(format!("{error}: {}", error.source), blame)
+            let cause = format!("{error}: {}", error.source);
+            activation(redact(&cause).into_owned(), blame)
         })?;
         Ok(address)
     }

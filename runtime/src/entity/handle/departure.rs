@@ -23,6 +23,7 @@ impl<E: Entity> Host<E> {
             .collect();
         let all = ids.iter().map(|id| self.0.put_away(*id, how));
         futures_util::future::join_all(all).await;
+        self.0.forget_parked(scope);
     }
 
     /// Takes one entity out of memory and brings it back from its stream.

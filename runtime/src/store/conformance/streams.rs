@@ -5,6 +5,7 @@ use std::slice;
 use protocol::{
     entity::{EntityId, EntityKind},
     record::Summary,
+    shard::Shard,
 };
 
 use super::{agent, all, append, at, named, task};
@@ -244,6 +245,38 @@ pub async fn a_parked_stream_is_not_open(store: Shared) -> Result<(), Error> {
     store.park(task(1), None).await?;
     let open = store.open(EntityKind::Task, &Scope::All, None, 9).await?;
     assert_eq!(open, [task(1), task(2)]);
+    Ok(())
+}
+
+pub async fn parked_streams_are_found_in_order_by_kind_and_shard(
+    store: Shared,
+) -> Result<(), Error> {
+    let closed = with(5, |summary| summary.open = false);
+    let made = [3, 1, 4].map(|number| append(task(number), 1));
+    all(&store, &made).await?;
+    all(&store, &[closed, append(agent(6), 1)]).await?;
+    for stream in [task(3), task(1), task(5), agent(6)] {
+        store.park(stream, Some("it failed five times")).await?;
+    }
+    let (kind, whole) = (EntityKind::Task, Scope::All);
+    let first = store.parked(kind, &whole, None, 2).await?;
+    let ids = |rows: &[StreamRow]| rows.iter().map(|row| row.stream).collect::<Vec<_>>();
+    assert_eq!(ids(&first), [task(1), task(3)]);
+    assert_eq!(first[0].parked.as_deref(), Some("it failed five times"));
+    // What is settled may be parked as well: it could not be read any more.
+    let rest = store.parked(kind, &whole, Some(task(3)), 2).await?;
+    assert_eq!(ids(&rest), [task(5)]);
+    let agents = store.parked(EntityKind::Agent, &whole, None, 9).await?;
+    assert_eq!(ids(&agents), [agent(6)]);
+    let count = 256;
+    let shards = [Shard::of(task(3), count)].into();
+    let some = Scope::Shards { count, shards };
+    let found = store.parked(kind, &some, None, 9).await?;
+    assert!(found.iter().all(|row| some.holds(row.stream)));
+    assert!(found.iter().any(|row| row.stream == task(3)));
+    store.park(task(3), None).await?;
+    let left = store.parked(kind, &whole, None, 9).await?;
+    assert_eq!(ids(&left), [task(1), task(5)]);
     Ok(())
 }
 

@@ -216,6 +216,26 @@ impl Streams for Memory {
         })
     }
 
+    fn parked<'a>(
+        &'a self,
+        kind: EntityKind,
+        scope: &'a Scope,
+        after: Option<EntityId>,
+        limit: u32,
+    ) -> Answer<'a, Vec<StreamRow>> {
+        self.with(|state| {
+            let (least, greatest) = key::bounds(kind);
+            let all = state.streams.range(least..=greatest);
+            let parked = all.filter(|(stream, row)| {
+                row.parked.is_some()
+                    && scope.holds(**stream)
+                    && after.is_none_or(|at| **stream > at)
+            });
+            let rows = parked.map(|(_, row)| row.clone());
+            rows.take(limit as usize).collect()
+        })
+    }
+
     fn park<'a>(&'a self, stream: EntityId, reason: Option<&'a str>) -> Answer<'a, ()> {
         self.with(|state| {
             if let Some(row) = state.streams.get_mut(&stream) {

@@ -146,6 +146,34 @@ impl Streams for Postgres {
         })
     }
 
+    fn parked<'a>(
+        &'a self,
+        kind: EntityKind,
+        scope: &'a Scope,
+        after: Option<EntityId>,
+        limit: u32,
+    ) -> Answer<'a, Vec<StreamRow>> {
+        asked(async move {
+            let (least, greatest) = key::bounds(kind);
+            let (count, shards) = within(scope);
+            let rows = sqlx::query(
+                "SELECT * FROM stream WHERE parked IS NOT NULL
+                     AND stream >= $1 AND stream <= $2 AND stream IS DISTINCT FROM $3
+                     AND ($5 = 0 OR slot % nullif($5, 0) = ANY($6))
+                 ORDER BY stream LIMIT $4",
+            )
+            .bind(key::pack(after.unwrap_or(least).max(least)))
+            .bind(key::pack(greatest))
+            .bind(after.map(key::pack))
+            .bind(i64::from(limit))
+            .bind(count)
+            .bind(shards)
+            .fetch_all(self.reading()?)
+            .await?;
+            rows.iter().map(stream_row).collect()
+        })
+    }
+
     fn park<'a>(&'a self, stream: EntityId, reason: Option<&'a str>) -> Answer<'a, ()> {
         let reason = reason.map(str::to_owned);
         Box::pin(self.work.write(Cut::Repeat, move |connection| {

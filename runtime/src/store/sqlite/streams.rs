@@ -133,18 +133,25 @@ impl Streams for Sqlite {
         limit: u32,
     ) -> Answer<'a, Vec<EntityId>> {
         Box::pin(async move {
-            let (least, greatest) = key::bounds(kind);
-            let mut sql = QueryBuilder::<sqlx::Sqlite>::new(
-                "SELECT stream FROM stream WHERE open = 1 AND parked IS NULL AND stream >= ",
-            );
-            sql.push_bind(key::pack(after.unwrap_or(least).max(least)));
-            sql.push(" AND stream <= ").push_bind(key::pack(greatest));
-            sql.push(" AND stream IS NOT ")
-                .push_bind(after.map(key::pack));
-            within(&mut sql, scope);
-            sql.push(" ORDER BY stream LIMIT ").push_bind(limit);
+            let of = "SELECT stream FROM stream WHERE open = 1 AND parked IS NULL";
+            let mut sql = in_order(of, kind, scope, after, limit);
             let rows = sql.build().fetch_all(&self.readers).await?;
             streams(&rows)
+        })
+    }
+
+    fn parked<'a>(
+        &'a self,
+        kind: EntityKind,
+        scope: &'a Scope,
+        after: Option<EntityId>,
+        limit: u32,
+    ) -> Answer<'a, Vec<StreamRow>> {
+        Box::pin(async move {
+            let of = "SELECT * FROM stream WHERE parked IS NOT NULL";
+            let mut sql = in_order(of, kind, scope, after, limit);
+            let rows = sql.build().fetch_all(&self.readers).await?;
+            rows.iter().map(stream_row).collect()
         })
     }
 
@@ -185,6 +192,26 @@ impl Streams for Sqlite {
             })
         }))
     }
+}
+
+/// A page of the streams of a kind and scope, in order of their ids.
+fn in_order(
+    of: &str,
+    kind: EntityKind,
+    scope: &Scope,
+    after: Option<EntityId>,
+    limit: u32,
+) -> QueryBuilder<sqlx::Sqlite> {
+    let (least, greatest) = key::bounds(kind);
+    let mut sql = QueryBuilder::new(of);
+    sql.push(" AND stream >= ")
+        .push_bind(key::pack(after.unwrap_or(least).max(least)));
+    sql.push(" AND stream <= ").push_bind(key::pack(greatest));
+    sql.push(" AND stream IS NOT ")
+        .push_bind(after.map(key::pack));
+    within(&mut sql, scope);
+    sql.push(" ORDER BY stream LIMIT ").push_bind(limit);
+    sql
 }
 
 /// Passes over streams outside of `scope`.

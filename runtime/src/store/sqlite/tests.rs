@@ -274,6 +274,10 @@ async fn every_list_is_served_by_an_index() {
             "stream_open",
         ),
         (
+            "SELECT * FROM stream WHERE parked IS NOT NULL AND stream >= ? ORDER BY stream".into(),
+            "stream_parked",
+        ),
+        (
             "SELECT * FROM event WHERE stream = ? AND seq + count - 1 > ? ORDER BY seq".into(),
             "sqlite_autoindex_event",
         ),

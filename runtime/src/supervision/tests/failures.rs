@@ -212,7 +212,7 @@ async fn restarts_that_are_far_apart_do_not_climb() {
 #[tokio::test]
 async fn an_actor_with_a_message_in_hand_for_too_long_is_named_and_so_is_one_that_goes_on() {
     let (tree, (stage, _log)) = (tree(), stage());
-    tree.set_limit("puppet", Duration::from_millis(20));
+    tree.set_limits(Duration::from_millis(20), []);
     let (spec, address) = stage.puppet("a", Restart::Permanent);
     let children = vec![spec, sentry_every(Duration::from_millis(5), &tree)];
     let _root = root(&tree, eager(Strategy::OneForOne), children).await;

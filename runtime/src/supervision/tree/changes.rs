@@ -184,10 +184,58 @@ impl Tree {
 }
 
 /// Which rows a look shows.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Changed,
     All,
+    /// None: only what became of actors.
+    Life,
+}
+
+/// What a look found, before its rows are written out: that takes long where there are many, and is
+/// done when other readers may look again.
+struct Finding {
+    cursor: u64,
+    reset: bool,
+    rows: Rows,
+    gone: Vec<String>,
+    life: Vec<LifeEvent>,
+    marks: Vec<u64>,
+}
+
+enum Rows {
+    /// With the number of their children.
+    These(Vec<(Arc<Row>, u32)>),
+    /// All that are known, and the children of each that has any.
+    All(Vec<Arc<Row>>, HashMap<Box<str>, u32>),
+}
+
+impl Finding {
+    fn told(self, tree: &Tree) -> Delta {
+        let lens = tree.lens();
+        let mut rows: Vec<TreeNode> = match self.rows {
+            Rows::These(rows) => rows
+                .into_iter()
+                .map(|(row, children)| lens.node(&row, children))
+                .collect(),
+            Rows::All(known, children) => {
+                let count = |path: &str| children.get(path).copied().unwrap_or(0);
+                let rows = known.iter().map(|row| lens.node(row, count(row.path())));
+                rows.collect()
+            }
+        };
+        rows.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        Delta {
+            node: tree.0.node.clone(),
+            at: lens.now,
+            cursor: self.cursor,
+            reset: self.reset,
+            rows,
+            gone: self.gone,
+            life: self.life,
+            marks: self.marks,
+        }
+    }
 }
 
 impl Changes {
@@ -201,27 +249,35 @@ impl Changes {
         self.read(Scope::All)
     }
 
+    /// What became of actors since the last look, without rows.
+    pub fn take_life(&mut self) -> Delta {
+        self.read(Scope::Life)
+    }
+
     fn read(&mut self, scope: Scope) -> Delta {
         let mut folded = self.tree.0.log.folded();
         folded.fold(&self.tree);
-        let delta = match self.cursor {
-            Some(cursor) if (folded.floor..=folded.number).contains(&cursor) => {
-                let changed = folded.since(cursor, &self.tree);
+        let cursor = self.cursor;
+        let cursor = cursor.filter(|cursor| (folded.floor..=folded.number).contains(cursor));
+        let finding = match cursor {
+            Some(cursor) => {
+                let changed = folded.since(cursor, &self.tree, scope);
                 match scope {
-                    Scope::Changed => changed,
-                    Scope::All => Delta {
+                    Scope::Changed | Scope::Life => changed,
+                    Scope::All => Finding {
                         life: changed.life,
                         marks: changed.marks,
-                        ..folded.all(&self.tree)
+                        ..folded.all(&self.tree, scope)
                     },
                 }
             }
-            Some(_) | None => folded.all(&self.tree),
+            None => folded.all(&self.tree, scope),
         };
-        self.cursor = Some(delta.cursor);
-        folded.cursors.insert(self.id, delta.cursor);
+        self.cursor = Some(finding.cursor);
+        folded.cursors.insert(self.id, finding.cursor);
         folded.trim();
-        delta
+        drop(folded);
+        finding.told(&self.tree)
     }
 }
 
@@ -415,9 +471,9 @@ impl Folded {
         }
     }
 
-    fn since(&self, cursor: u64, tree: &Tree) -> Delta {
+    fn since(&self, cursor: u64, tree: &Tree, scope: Scope) -> Finding {
         let from = self.order.partition_point(|(number, _)| *number <= cursor);
-        let (lens, node) = (tree.lens(), tree.0.node.as_str());
+        let node = tree.0.node.as_str();
         let (mut rows, mut gone, mut life) = (Vec::new(), Vec::new(), Vec::new());
         for (number, path) in self.order.range(from..) {
             let Some(change) = self.last.get(path).filter(|it| it.number == *number) else {
@@ -429,7 +485,9 @@ impl Folded {
             let has = |what| untold.iter().any(|(_, turn)| turn.episode.what == what);
             match &change.row {
                 Some(row) => {
-                    rows.push(lens.node(row, self.children_of(path)));
+                    if scope == Scope::Changed {
+                        rows.push((Arc::clone(row), self.children_of(path)));
+                    }
                     if is_new && !has(Life::Started) && !has(Life::Moved) {
                         let start = start(row, &[]);
                         let start = start.map(|start| Turn::new(row, start));
@@ -444,34 +502,30 @@ impl Folded {
             let untold = untold.into_iter().cloned();
             life.extend(untold.map(|(mark, turn)| (mark, turn.event(node, path))));
         }
-        rows.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         gone.sort_unstable();
         life.sort_by_key(|(_, event): &(u64, LifeEvent)| event.at);
         let (marks, life) = life.into_iter().unzip();
-        Delta {
-            node: tree.0.node.clone(),
-            at: lens.now,
+        Finding {
             cursor: self.number,
             reset: false,
-            rows,
+            rows: Rows::These(rows),
             gone,
             life,
             marks,
         }
     }
 
-    fn all(&self, tree: &Tree) -> Delta {
-        let lens = tree.lens();
-        let known = tree.0.rows.iter().filter(|row| row.is_known());
-        let known: Vec<Arc<Row>> = known.map(|row| Arc::clone(&row)).collect();
-        let rows = known.iter();
-        let mut rows: Vec<TreeNode> = rows
-            .map(|row| lens.node(row, self.children_of(row.path())))
-            .collect();
-        rows.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-        Delta {
-            node: tree.0.node.clone(),
-            at: lens.now,
+    fn all(&self, tree: &Tree, scope: Scope) -> Finding {
+        let rows = match scope {
+            Scope::Changed | Scope::All => {
+                // Who is not known yet is told of with what comes after the cursor.
+                let known = tree.0.rows.iter().filter(|row| row.is_known());
+                let known = known.map(|row| Arc::clone(&row)).collect();
+                Rows::All(known, self.children.clone())
+            }
+            Scope::Life => Rows::These(Vec::new()),
+        };
+        Finding {
             cursor: self.number,
             reset: true,
             rows,

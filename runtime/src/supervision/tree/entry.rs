@@ -9,7 +9,7 @@ use protocol::{api::Life, time::Timestamp};
 
 use super::{
     hand::{Hand, Handling},
-    story::{Episode, Story},
+    story::{Episode, Failure, Story},
 };
 
 /// What an actor is doing with its life.
@@ -193,6 +193,10 @@ impl Entry {
 
     pub(super) fn fail(&self, at: Timestamp, error: &str) {
         self.tell(|story| story.fail(at, error));
+    }
+
+    pub(super) fn failed_before(&self, failures: Vec<Failure>) {
+        self.tell(|story| story.recall(failures));
     }
 
     /// It was on the node `from` before it began here.

@@ -18,8 +18,11 @@ const MOMENT_BITS: u32 = 48;
 /// Names by number, from 1: there are as many as our messages have variants.
 static NAMES: RwLock<Vec<&'static str>> = RwLock::new(Vec::new());
 
-/// Names that a thread used last, by where their text stands.
-const RECENT: usize = 32;
+/// Names that a thread knows by where their text stands: more than there are, so that few meet.
+const RECENT: usize = 512;
+
+/// Places in a row at which a name may stand.
+const REACH: usize = 8;
 
 thread_local! {
     static NUMBERS: [Cell<(usize, usize, u16)>; RECENT] =
@@ -65,27 +68,48 @@ impl Hand {
 fn number(name: &'static str) -> u16 {
     let (place, length) = (name.as_ptr().addr(), name.len());
     let known = NUMBERS.try_with(|numbers| {
-        let recent = &numbers[(place / 4) % RECENT];
-        let (known_place, known_length, known) = recent.get();
-        if (known_place, known_length) == (place, length) {
-            return known;
+        let first = place / 4 % RECENT;
+        for step in 0..REACH {
+            let recent = &numbers[(first + step) % RECENT];
+            let (known_place, known_length, known) = recent.get();
+            if (known_place, known_length) == (place, length) {
+                return known;
+            }
+            if known == 0 {
+                let number = look_up(name);
+                recent.set((place, length, number));
+                return number;
+            }
         }
-        let number = enrol(name);
-        recent.set((place, length, number));
+        // Too many want this place; the last one has it.
+        let number = look_up(name);
+        numbers[first].set((place, length, number));
         number
     });
-    known.unwrap_or_else(|_| enrol(name))
+    known.unwrap_or_else(|_| look_up(name))
 }
 
+/// The number of a name. Who knows it keeps nobody waiting: only the first of each name writes.
 #[cold]
-fn enrol(name: &'static str) -> u16 {
+fn look_up(name: &'static str) -> u16 {
+    let known = {
+        let names = NAMES.read().unwrap_or_else(PoisonError::into_inner);
+        names.iter().position(|known| *known == name)
+    };
+    number_at(known.unwrap_or_else(|| enrol(name)))
+}
+
+fn enrol(name: &'static str) -> usize {
     let mut names = NAMES.write().unwrap_or_else(PoisonError::into_inner);
     let place = names.iter().position(|known| *known == name);
-    let place = place.unwrap_or_else(|| {
+    place.unwrap_or_else(|| {
         names.push(name);
         names.len() - 1
-    });
-    // Nobody writes sixty thousand variants; the last would share a number.
+    })
+}
+
+/// Nobody writes sixty thousand variants; the last would share a number.
+fn number_at(place: usize) -> u16 {
     u16::try_from(place + 1).unwrap_or(u16::MAX)
 }
 
@@ -104,6 +128,17 @@ mod tests {
         }
         hand.settle();
         assert_eq!(hand.holds(), None);
+    }
+
+    #[test]
+    fn a_known_name_is_found_while_somebody_else_reads() {
+        let hand = Hand::default();
+        hand.take("Known", 1);
+        let reading = NAMES.read().unwrap();
+        // A thread that has not met it yet, while no one can write.
+        let found = std::thread::spawn(|| number("Known")).join().unwrap();
+        drop(reading);
+        assert_eq!(found, number("Known"));
     }
 
     #[test]

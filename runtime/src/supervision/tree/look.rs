@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use protocol::{
     api::{ActorView, FailureView, Life, LifeEvent, TreeNode, TreeQuery, TreeView},
+    entity::Sight,
     time::Timestamp,
 };
 
@@ -30,10 +31,19 @@ impl Tree {
     /// caller's matter; `after` is the `next` of the page before.
     #[must_use]
     pub fn view(&self, query: &TreeQuery) -> TreeView {
+        self.view_for(query, Sight::All)
+    }
+
+    /// The same, of what may be seen.
+    #[must_use]
+    pub fn view_for(&self, query: &TreeQuery, sight: Sight<'_>) -> TreeView {
         let limit = query.limit.map_or(PAGE, |limit| limit as usize);
         let after = query.after.as_deref();
         let path = query.path.as_deref().unwrap_or("/");
-        self.page(path, query.depth, after, limit.clamp(1, LARGEST_PAGE))
+        let limit = limit.clamp(1, LARGEST_PAGE);
+        let mut page = self.page(path, query.depth, after, limit, sight);
+        page.nodes.iter_mut().for_each(|row| veil(row, sight));
+        page
     }
 
     /// All actors from `path` down, sorted by path, `depth` levels below it or all of them.
@@ -41,31 +51,51 @@ impl Tree {
     /// The total counts all levels.
     #[must_use]
     pub fn snapshot(&self, path: &str, depth: Option<u32>) -> TreeView {
-        self.page(path, depth, None, usize::MAX)
+        self.page(path, depth, None, usize::MAX, Sight::All)
     }
 
     /// One actor in full, but for what is durable of it.
     #[must_use]
     pub fn actor(&self, path: &str) -> Option<ActorView> {
-        let row = self.row(path)?;
-        let mut child_paths: Vec<String> = self
-            .below(path)
-            .iter()
-            .filter(|child| parent(child.path()) == Some(path))
-            .map(|child| child.path().to_owned())
-            .collect();
+        self.actor_for(path, Sight::All)
+    }
+
+    /// The same, as far as it may be seen.
+    #[must_use]
+    pub fn actor_for(&self, path: &str, sight: Sight<'_>) -> Option<ActorView> {
+        let row = self.row(path).filter(|_| sight.sees(path))?;
+        let mut child_paths = self.children_of(path, sight);
         child_paths.sort_unstable();
         let children = u32::try_from(child_paths.len()).unwrap_or(u32::MAX);
         child_paths.truncate(NAMED_CHILDREN);
         let failures = row.recall(|story| story.failures()).unwrap_or_default();
-        Some(ActorView {
+        let mut actor = ActorView {
             row: self.lens().node(&row, children),
             parent: parent(path).map(str::to_owned),
             child_paths,
             failures: failures.into_iter().map(FailureView::from).collect(),
             life: self.life(&row),
             entity: None,
-        })
+        };
+        veil(&mut actor.row, sight);
+        if !sight.sees_all_of(path) {
+            actor.failures.clear();
+            actor.life.iter_mut().for_each(|turn| turn.reason = None);
+        }
+        Some(actor)
+    }
+
+    fn children_of(&self, path: &str, sight: Sight<'_>) -> Vec<String> {
+        let below = self.below(path, sight);
+        let below = below.iter().map(|row| row.path());
+        let direct = below.filter(|child| parent(child) == Some(path));
+        direct.map(str::to_owned).collect()
+    }
+
+    /// How many direct children of `path` may be seen.
+    #[must_use]
+    pub fn count_children(&self, path: &str, sight: Sight<'_>) -> u32 {
+        u32::try_from(self.children_of(path, sight).len()).unwrap_or(u32::MAX)
     }
 
     /// The last failures of the actor at `path`, the newest last.
@@ -80,12 +110,19 @@ impl Tree {
         self.0.rows.get(path).map(|row| Arc::clone(row.value()))
     }
 
-    fn page(&self, path: &str, depth: Option<u32>, after: Option<&str>, limit: usize) -> TreeView {
+    fn page(
+        &self,
+        path: &str,
+        depth: Option<u32>,
+        after: Option<&str>,
+        limit: usize,
+        sight: Sight<'_>,
+    ) -> TreeView {
         let path = match path.trim_end_matches('/') {
             "" => "/",
             trimmed => trimmed,
         };
-        let rows = self.below(path);
+        let rows = self.below(path, sight);
         let levels = depth.map_or(usize::MAX, |depth| depth as usize);
         let deepest = level(path).saturating_add(levels);
         let is_shown = |row: &&Arc<Row>| {
@@ -125,12 +162,13 @@ impl Tree {
     }
 
     /// The rows of `path` and of all below it, in no order.
-    fn below(&self, path: &str) -> Vec<Arc<Row>> {
+    fn below(&self, path: &str, sight: Sight<'_>) -> Vec<Arc<Row>> {
         let is_below = |row: &str| match row.strip_prefix(path) {
             Some(rest) => path == "/" || rest.is_empty() || rest.starts_with('/'),
             None => false,
         };
-        let rows = self.0.rows.iter().filter(|row| is_below(row.key()));
+        let rows = self.0.rows.iter();
+        let rows = rows.filter(|row| is_below(row.key()) && sight.sees(row.key()));
         rows.map(|row| Arc::clone(row.value())).collect()
     }
 
@@ -176,6 +214,13 @@ impl Tree {
     }
 }
 
+/// Takes out of a row what may not be seen of it.
+pub fn veil(row: &mut TreeNode, sight: Sight<'_>) {
+    if !sight.sees_all_of(&row.path) {
+        row.last_error = None;
+    }
+}
+
 /// What all rows of one look have in common.
 pub(super) struct Lens<'a> {
     node: &'a str,
@@ -189,7 +234,7 @@ impl Lens<'_> {
     pub(super) fn node(&self, row: &Row, children: u32) -> TreeNode {
         let current = row.current();
         let spent = current.map(|it| self.elapsed.saturating_sub(it.since));
-        let is_stuck = spent.is_some_and(|spent| spent > self.limits.of(row.kind()));
+        let is_stuck = spent.is_some_and(|spent| self.limits.are_exceeded(row.kind(), spent));
         let told = row.recall(|story| {
             let loops = story.third_last_failure();
             let loops = loops.is_some_and(|third| self.now.since(third) <= LOOP);

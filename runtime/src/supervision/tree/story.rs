@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use protocol::{api::Life, time::Timestamp};
 
+use crate::redact::redact;
+
 /// So many failures are kept.
 pub(super) const FAILURES: usize = 3;
 /// So many turns of a life are kept.
@@ -18,6 +20,15 @@ pub struct Failure {
     pub at: Timestamp,
     /// The error and what caused it, or the text of the panic.
     pub error: String,
+}
+
+impl Failure {
+    /// What failed, and when.
+    #[must_use]
+    pub fn new(at: Timestamp, error: impl Into<String>) -> Self {
+        let error = error.into();
+        Self { at, error }
+    }
 }
 
 /// One turn of a life.
@@ -66,7 +77,7 @@ impl Story {
     }
 
     pub(super) fn fail(&mut self, at: Timestamp, error: &str) {
-        let error = cut(error);
+        let error = fit(error);
         if self.failures.len() == FAILURES {
             self.failures.pop_front();
         }
@@ -75,6 +86,15 @@ impl Story {
             error: error.clone(),
         });
         self.add(Episode::new(at, Life::Failed, Some(error)));
+    }
+
+    /// It failed in an earlier life, of which its readers were told then.
+    pub(super) fn recall(&mut self, failures: Vec<Failure>) {
+        let surplus = failures.len().saturating_sub(FAILURES);
+        let failures = failures.into_iter().skip(surplus);
+        self.failures = failures
+            .map(|it| Failure::new(it.at, fit(&it.error)))
+            .collect();
     }
 
     pub(super) fn move_from(&mut self, at: Timestamp, from: &str) {
@@ -123,9 +143,11 @@ impl Story {
     }
 }
 
-fn cut(error: &str) -> String {
+/// An error as it may be shown and kept: without secrets, and no longer than it need be.
+fn fit(error: &str) -> String {
+    let error = redact(error);
     if error.len() <= LONGEST_ERROR {
-        return error.to_owned();
+        return error.into_owned();
     }
     format!("{}…", &error[..error.floor_char_boundary(LONGEST_ERROR)])
 }
@@ -140,6 +162,18 @@ mod tests {
         story.fail(Timestamp::default(), &"é".repeat(LONGEST_ERROR));
         let error = story.last_error().unwrap();
         assert!(error.ends_with("é…") && error.len() <= LONGEST_ERROR + 3);
+    }
+
+    #[test]
+    fn a_secret_in_an_error_is_not_kept() {
+        let mut story = Story::since(Timestamp::default());
+        story.fail(Timestamp::default(), "no luck with password=hunter2");
+        story.recall(story.failures());
+        let kept = format!("{story:?}");
+        assert!(
+            kept.contains("password=[redacted]") && !kept.contains("hunter2"),
+            "{kept}"
+        );
     }
 
     #[test]

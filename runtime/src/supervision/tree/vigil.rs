@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -19,22 +19,44 @@ const MARK: Duration = Duration::from_secs(5);
 /// A rate is never over less.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Vigil {
     limits: RwLock<Limits>,
     marks: Mutex<Marks>,
+    /// Says whether everybody may have to wait, and nobody is to blame.
+    excuse: OnceLock<Excuse>,
 }
 
+type Excuse = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// How long handlers may take, by kind; cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Limits(Arc<HashMap<Box<str>, Duration>>);
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    of_most: Duration,
+    of_kinds: Arc<HashMap<Box<str>, Duration>>,
+    /// None counts.
+    is_excused: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            of_most: LIMIT,
+            of_kinds: Arc::default(),
+            is_excused: false,
+        }
+    }
+}
 
 impl Limits {
-    pub(super) fn of(&self, kind: &str) -> Duration {
-        if self.0.is_empty() {
-            return LIMIT;
-        }
-        self.0.get(kind).copied().unwrap_or(LIMIT)
+    fn of(&self, kind: &str) -> Duration {
+        let of_kind = self.of_kinds.get(kind).copied();
+        of_kind.unwrap_or(self.of_most)
+    }
+
+    /// Whether an actor of `kind` has had a message in hand for too long.
+    pub(super) fn are_exceeded(&self, kind: &str, spent: Duration) -> bool {
+        !self.is_excused && spent > self.of(kind)
     }
 }
 
@@ -68,7 +90,11 @@ impl Marks {
 impl Vigil {
     pub(super) fn limits(&self) -> Limits {
         let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
-        limits.clone()
+        let is_excused = self.excuse.get().is_some_and(|excuse| excuse());
+        Limits {
+            is_excused,
+            ..limits.clone()
+        }
     }
 
     pub(super) fn marks(&self) -> Marks {
@@ -77,14 +103,27 @@ impl Vigil {
 }
 
 impl Tree {
-    /// Sets for how long a handler of actors of `kind` may have a message in hand before it counts
-    /// as stuck: five seconds unless this says otherwise.
-    pub fn set_limit(&self, kind: &str, limit: Duration) {
+    /// Sets for how long handlers may have a message in hand before they count as stuck: `most` of
+    /// them five seconds unless this says otherwise, those of some kinds longer or less long.
+    pub fn set_limits(
+        &self,
+        most: Duration,
+        of_kinds: impl IntoIterator<Item = (String, Duration)>,
+    ) {
         let limits = self.0.vigil.limits.write();
-        let mut limits = limits.unwrap_or_else(PoisonError::into_inner);
-        let mut all = (*limits.0).clone();
-        all.insert(kind.into(), limit);
-        *limits = Limits(Arc::new(all));
+        let of_kinds = of_kinds.into_iter();
+        let of_kinds: HashMap<_, _> = of_kinds.map(|(kind, it)| (kind.into(), it)).collect();
+        *limits.unwrap_or_else(PoisonError::into_inner) = Limits {
+            of_most: most,
+            of_kinds: Arc::new(of_kinds),
+            is_excused: false,
+        };
+    }
+
+    /// Nobody counts as stuck while `excuse` says so, such as when a store that all wait for does not
+    /// answer. Only the first one counts.
+    pub fn excuse(&self, excuse: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.0.vigil.excuse.set(Box::new(excuse));
     }
 
     /// Looks over all rows: reports who has got stuck since the last time, and marks what rates are
@@ -101,7 +140,7 @@ impl Tree {
             }
             let old = row
                 .current()
-                .filter(|it| elapsed.saturating_sub(it.since) > limits.of(row.kind()));
+                .filter(|it| limits.are_exceeded(row.kind(), elapsed.saturating_sub(it.since)));
             match old {
                 Some(handling) => stuck.push((Arc::clone(&row), handling)),
                 None if row.get_free() == News::Fresh => free.push(Arc::clone(&row)),
@@ -137,6 +176,8 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use protocol::{api::Life, time::Timestamp};
 
     use super::*;
@@ -154,7 +195,7 @@ mod tests {
     fn who_has_a_message_in_hand_for_too_long_is_reported_once() {
         let hands = TestClock::at(Timestamp::default());
         let tree = Tree::new("one", hands.clock());
-        tree.set_limit("patient", second(60));
+        tree.set_limits(LIMIT, [("patient".to_owned(), second(60))]);
         let _hasty = tree.enter("/a", "hasty");
         let _patient = tree.enter("/b", "patient");
         let mut changes = tree.changes();
@@ -186,6 +227,25 @@ mod tests {
         tree.inspect();
         assert_eq!(state(&tree), "running");
         assert_eq!(changes.take().rows[0].state, "running");
+    }
+
+    #[test]
+    fn nobody_counts_as_stuck_while_there_is_an_excuse() {
+        let hands = TestClock::at(Timestamp::default());
+        let tree = Tree::new("one", hands.clock());
+        let is_away = Arc::new(AtomicBool::new(true));
+        let excuse = Arc::clone(&is_away);
+        tree.excuse(move || excuse.load(Ordering::Relaxed));
+        tree.set_limits(second(1), []);
+        let _guard = tree.enter("/a", "task");
+        tree.row("/a").unwrap().take("Go", tree.0.clock.micros());
+        hands.advance(second(3));
+        tree.inspect();
+        assert_eq!(state(&tree), "running");
+        assert_eq!(tree.actor("/a").unwrap().life.len(), 1);
+        is_away.store(false, Ordering::Relaxed);
+        tree.inspect();
+        assert_eq!(state(&tree), "stuck");
     }
 
     #[test]

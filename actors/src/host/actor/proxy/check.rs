@@ -5,6 +5,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use futures_util::FutureExt;
 use protocol::{agent::Health, api::HealthReport, time::Timestamp};
 use ractor::ActorRef;
+use runtime::redact::redact;
 use tokio::sync::oneshot;
 
 use super::{Message, State};
@@ -61,7 +62,7 @@ pub(super) fn begin(state: &mut State, reply: Option<oneshot::Sender<HealthRepor
             status,
             latency_ms: u64::try_from(ended.since(now).as_millis()).unwrap_or(u64::MAX),
             checked_at: ended,
-            detail,
+            detail: redact(&detail).into_owned(),
         };
         // A proxy that is gone checks anew when it is back.
         let _ = own.cast(Message::Checked(report));

@@ -10,11 +10,14 @@ use protocol::{
     time::Timestamp,
     wire::Trace,
 };
-use runtime::trace::{self, Kind, Origin, Span};
+use runtime::{
+    redact::redact,
+    trace::{self, Kind, Origin, Span},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Message, State};
+use super::{Message, State, path_of_agent};
 use crate::{
     adapter::{Adapter, Call, CallError},
     agent::{
@@ -75,8 +78,11 @@ pub(super) fn start(state: &mut State, run: Run) {
     let attempt = Attempt {
         hosted: state.hosted.clone(),
         path: format!(
-            "/agents/{}/{}:{}:{}",
-            post.order.spec.name, run.call.task, run.call.step, run.call.attempt
+            "{}/{}:{}:{}",
+            path_of_agent(&post.order),
+            run.call.task,
+            run.call.step,
+            run.call.attempt
         ),
         post,
         run,
@@ -128,6 +134,7 @@ impl Attempt {
         call.trace = asked.map(trace::below);
         let begun = AgentLogLine {
             at: started,
+            cursor: String::new(),
             level: "info".to_owned(),
             event: "attempt_started".to_owned(),
             agent: post.order.spec.name.clone(),
@@ -149,6 +156,7 @@ impl Attempt {
             Some(adapter) => trace::traced(call.trace, answer(&**adapter, &call, &cancel)).await,
             None => Err(CallError::Cancelled),
         };
+        let result = result.map_err(clean);
         drop(entry);
         if let Some(asked) = asked.filter(|asked| trace::records(*asked)) {
             let times = (started, hosts.clock.now());
@@ -178,6 +186,17 @@ impl Attempt {
         // Until here a task that comes back after a failure finds its attempt running.
         hosted.ends(&token);
     }
+}
+
+/// The error without secrets: it is recorded, told and shown.
+fn clean(mut error: CallError) -> CallError {
+    match &mut error {
+        CallError::Failed { failure, .. } | CallError::Lost { failure, .. } => {
+            failure.message = redact(&failure.message).into_owned();
+        }
+        CallError::Cancelled => {}
+    }
+    error
 }
 
 /// The line of an attempt's end, from that of its beginning.

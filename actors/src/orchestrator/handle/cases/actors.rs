@@ -6,7 +6,7 @@ use protocol::{
     access::{Caller, DEFAULT_TENANT, Role},
     agent::StopMode,
     api::{ActionView, ActorAction, ActorView, TreeNode},
-    entity::{EntityId, EntityKind},
+    entity::{EntityId, EntityKind, Sight, is_nobodys, name_in},
     id::{NodeId, TaskId},
 };
 use runtime::{entity::TellError, placement::Evict};
@@ -17,6 +17,7 @@ use super::{
     Action, Answer, CancelTask, ChangeAgent, Effect, Orchestrator, PauseTask, Place, ResumeTask,
     TOLD_WITHIN, UseCase, at_least,
     cancel::{ENDING, Extent},
+    runs_the_cluster,
     tree::GATHERED_WITHIN,
     unreachable,
 };
@@ -43,7 +44,7 @@ impl UseCase for ShowActor {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Option<ActorView>> {
         at_least(caller, Role::Viewer)?;
-        Ok(at.0.tree.actor(&self.path))
+        Ok(at.0.tree.actor_for(&self.path, Sight::of(&caller.tenant)))
     }
 }
 
@@ -76,7 +77,7 @@ impl UseCase for FindActor {
         let found = at.find_actor(caller, &self.path, self.node.as_deref());
         let mut actor = found.await?;
         actor.entity = at.durable_part(caller, &self.path).await?;
-        at.complete_life(&mut actor).await?;
+        at.complete_life(caller, &mut actor).await?;
         Ok(actor)
     }
 }
@@ -118,7 +119,10 @@ impl UseCase for ActOn {
         let before = at.find_actor(caller, &path, node.as_deref()).await;
         let outcome = match (at.stream_at(caller, &path).await?, &before) {
             (Some(row), _) => at.act_on_entity(caller, row.stream, self, &before).await?,
-            (None, Ok(actor)) => at.act_on_machinery(caller, self, &actor.row).await?,
+            (None, Ok(actor)) => {
+                may_act_on(caller, &path)?;
+                at.act_on_machinery(caller, self, &actor.row).await?
+            }
             (None, Err(rejection)) => return Err(rejection.clone()),
         };
         let after = at.find_actor(caller, &path, node.as_deref()).await;
@@ -214,6 +218,7 @@ impl UseCase for KillActor {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<bool> {
         at_least(caller, Role::Operator)?;
+        may_act_on(caller, &self.path)?;
         tracing::info!(target: "audit", by = %caller, path = self.path, "an actor is killed");
         Ok(at.0.tree.kill(&self.path))
     }
@@ -392,6 +397,20 @@ impl Orchestrator {
         };
         Err(senseless(asked.action, &row.kind, remedy))
     }
+}
+
+/// What belongs to nobody is the default tenant's to act on; what is another tenant's is its own.
+fn may_act_on(caller: &Caller, path: &str) -> Answer<()> {
+    if is_nobodys(path) {
+        return runs_the_cluster(caller);
+    }
+    let name = path.split('/').nth(2).unwrap_or_default();
+    if name_in(name, &caller.tenant).is_some() {
+        return Ok(());
+    }
+    Err(Rejection::Forbidden {
+        message: format!("{path} is another tenant's, whose operators act on it"),
+    })
 }
 
 fn senseless(action: ActorAction, kind: &str, remedy: &str) -> Rejection {

@@ -238,13 +238,7 @@ impl UseCase for AgentEvents {
             after,
             limit,
         } = self;
-        let stream: EntityId = match at.agent_id(caller, &agent).await? {
-            Some(found) => found.into(),
-            None => match at.removed_agent(caller, &agent).await? {
-                Some(removed) => removed,
-                None => return Err(no_agent(&agent)),
-            },
-        };
+        let stream = at.agent_stream(caller, &agent).await?;
         let store = at.own()?.journal.store();
         let records = store.read(stream, after, limit.min(1000)).await?;
         let mut events = Vec::new();
@@ -257,6 +251,15 @@ impl UseCase for AgentEvents {
 }
 
 impl Orchestrator {
+    /// The stream of an agent, also after it was removed.
+    pub(super) async fn agent_stream(&self, caller: &Caller, agent: &str) -> Answer<EntityId> {
+        if let Some(found) = self.agent_id(caller, agent).await? {
+            return Ok(found.into());
+        }
+        let removed = self.removed_agent(caller, agent).await?;
+        removed.ok_or_else(|| no_agent(agent))
+    }
+
     /// An agent that this node owns.
     pub(super) async fn find_agent(&self, caller: &Caller, agent: &str) -> Answer<Arc<Agent>> {
         let tenant = self.own()?.services.registry.tenant(&caller.tenant);

@@ -3,6 +3,7 @@
 use protocol::{access::Caller, api::EventView, id::TaskId, record::Record, task::TaskStatus};
 use runtime::{
     journal::decode,
+    redact::redact_within,
     store::{self, StreamRow},
 };
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,7 @@ pub(in super::super) fn views(record: &Record) -> Result<Vec<EventView>, store::
                 seq,
                 at: record.at,
                 actor: record.actor.clone(),
-                event,
+                event: redact_within(event),
             }
         })
         .collect())

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use protocol::{
     access::{Caller, Role},
     api::{LifeEvent, LifeQuery, Page},
+    entity::Sight,
     id::NodeId,
     time::Timestamp,
 };
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     Rejection,
-    orchestrator::tree::{LifeFilter, News},
+    orchestrator::tree::{LifeFilter, News, hush},
 };
 
 /// Turns that are given when the query names no number, and at most.
@@ -76,8 +77,10 @@ impl UseCase for ReadLife {
         };
         let store = at.own()?.journal.store();
         let mut reading = at.0.readings.begin().await?;
-        let filter = Arc::new(filter);
-        let life = chronicle::life(store, &span, filter, &mut reading.bounds).await?;
+        let sight = Sight::of(&caller.tenant);
+        let filter = Arc::new(filter.seen_by(&caller.tenant));
+        let mut life = chronicle::life(store, &span, filter, &mut reading.bounds).await?;
+        life.events.iter_mut().for_each(|turn| hush(turn, sight));
         Ok(Page {
             total: life.more.is_none().then_some(life.events.len() as u64),
             next_cursor: life.more.map(|more| more.to_string()),
@@ -134,11 +137,15 @@ impl UseCase for TellNews {
         };
         let until = Instant::now() + self.wait.min(LONGEST_WAIT);
         loop {
-            let news = News::below(changes.take(), &self.path);
-            let news = match self.wanted {
-                Wanted::Rows => news,
-                Wanted::Life => news.of_life(),
+            let delta = match self.wanted {
+                Wanted::Rows => changes.take(),
+                Wanted::Life => changes.take_life(),
             };
+            let mut news = News::below(delta, &self.path);
+            if self.wanted == Wanted::Life {
+                news = news.of_life();
+            }
+            news.veil(tree, Sight::of(&caller.tenant));
             if news.is_worth() || Instant::now() >= until {
                 // Until the next question the log must not forget what comes after it.
                 at.0.followed.keep(tree, news.since(self.after));

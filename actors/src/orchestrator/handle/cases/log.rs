@@ -7,7 +7,7 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least};
+use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least, runs_the_cluster};
 use crate::Rejection;
 
 /// Reads the level of one node, or sets it.
@@ -40,6 +40,7 @@ impl UseCase for TurnLog {
         };
         if let Some(level) = self.level {
             at_least(caller, Role::Admin)?;
+            runs_the_cluster(caller)?;
             let before = dial.level();
             let note = || {
                 tracing::info!(target: "audit", by = %caller, from = before, to = level, "the log level was changed");

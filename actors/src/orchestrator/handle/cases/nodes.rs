@@ -12,7 +12,7 @@ use runtime::{membership::Roster, store::MemberRow};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least};
+use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least, runs_the_cluster};
 use crate::{
     Rejection,
     cluster::Roll,
@@ -128,6 +128,7 @@ impl UseCase for TurnNode {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<MemberView> {
         at_least(caller, Role::Operator)?;
+        runs_the_cluster(caller)?;
         let roll = at.roll()?;
         let roster = roll.look().await;
         let row = members::named(&roster, &self.name)?;
@@ -166,6 +167,7 @@ impl UseCase for RemoveNode {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<()> {
         at_least(caller, Role::Admin)?;
+        runs_the_cluster(caller)?;
         let (roll, store) = (at.roll()?, at.own()?.journal.store());
         let roster = roll.look().await;
         let row = members::named(&roster, &self.name);

@@ -9,7 +9,7 @@ use runtime::{cluster::join::Token, store::JoinToken};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least};
+use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least, runs_the_cluster};
 use crate::{Rejection, cluster::Gatekeeper, orchestrator::tokens};
 
 /// Makes a token.
@@ -29,6 +29,7 @@ impl UseCase for CreateToken {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<NewToken> {
         at_least(caller, Role::Admin)?;
+        runs_the_cluster(caller)?;
         let gate = at.gatekeeper()?;
         let (roles, life) = tokens::terms(&self.request, &gate.roles)?;
         let own = at.own()?;
@@ -74,6 +75,7 @@ impl UseCase for ListTokens {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Vec<TokenView>> {
         at_least(caller, Role::Admin)?;
+        runs_the_cluster(caller)?;
         let own = at.own()?;
         let (store, now) = (own.journal.store(), own.services.clock.now());
         let mut views = Vec::new();
@@ -108,6 +110,7 @@ impl UseCase for RevokeToken {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<()> {
         at_least(caller, Role::Admin)?;
+        runs_the_cluster(caller)?;
         let own = at.own()?;
         let (store, now) = (own.journal.store(), own.services.clock.now());
         let missing = || tokens::no_token(&self.id);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use protocol::{
     access::{Caller, Role},
     api::{TreeDiff, TreeQuery, TreeView},
+    entity::Sight,
     id::NodeId,
     time::Timestamp,
 };
@@ -41,7 +42,7 @@ impl UseCase for ShowTree {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TreeView> {
         at_least(caller, Role::Viewer)?;
-        Ok(at.0.tree.view(&self.query))
+        Ok(at.0.tree.view_for(&self.query, Sight::of(&caller.tenant)))
     }
 }
 
@@ -82,7 +83,7 @@ impl UseCase for ShowForest {
         let below = below.unwrap_or("/");
         let past = chronicle::past(store, moment, node, below, &mut reading.bounds);
         let past = past.await.map_err(|why| untold(why, "at"))?;
-        Ok(past.view(&query))
+        Ok(past.view_for(&query, Sight::of(&caller.tenant)))
     }
 }
 
@@ -125,7 +126,15 @@ impl UseCase for CompareTrees {
         let (moments, node) = ((self.from, to), self.node.as_deref());
         let below = self.path.as_deref().unwrap_or("/");
         let diff = chronicle::changes(store, moments, node, below, &mut reading.bounds);
-        diff.await.map_err(|why| untold(why, "from"))
+        let mut diff = diff.await.map_err(|why| untold(why, "from"))?;
+        let sight = Sight::of(&caller.tenant);
+        diff.changes.retain(|it| sight.sees(&it.path));
+        for change in &mut diff.changes {
+            if !sight.sees_all_of(&change.path) {
+                change.reason = None;
+            }
+        }
+        Ok(diff)
     }
 }
 

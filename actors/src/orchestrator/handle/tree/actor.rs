@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use protocol::{
     access::{Caller, Role},
     api::{ActionView, ActorAction, ActorView, EntityPart, LifeEvent, LifeQuery, Page},
-    entity::{EntityId, EntityKind},
+    entity::{EntityId, EntityKind, Sight, meant_by, name_in},
 };
 use runtime::{
     chronicle::{self, LifeAt, Span},
@@ -18,7 +18,7 @@ use super::super::{
     Answer, Orchestrator,
     cases::{ActOn, FindActor, ReadLife, ShowActor, TOLD_WITHIN, at_least, before, is_path, views},
 };
-use crate::Rejection;
+use crate::{Rejection, orchestrator::tree::hush};
 
 /// Turns of a life that are shown, and events of an entity.
 const TURNS: usize = 20;
@@ -43,7 +43,7 @@ impl Orchestrator {
         at_least(caller, Role::Viewer)?;
         is_path(Some(path))?;
         let case = FindActor {
-            path: path.to_owned(),
+            path: meant_by(path, &caller.tenant),
             node: node.map(str::to_owned),
         };
         self.carry_out(caller, case).await
@@ -66,7 +66,7 @@ impl Orchestrator {
         at_least(caller, Role::Operator)?;
         is_path(Some(path))?;
         let case = ActOn {
-            path: path.to_owned(),
+            path: meant_by(path, &caller.tenant),
             node: node.map(str::to_owned),
             action,
             reason,
@@ -81,7 +81,8 @@ impl Orchestrator {
     /// `Forbidden` below the role viewer, `Invalid` for a pattern that is none, `Unavailable` when no
     /// control node can be reached.
     pub async fn life(&self, caller: &Caller, query: &LifeQuery) -> Answer<Page<LifeEvent>> {
-        let query = query.clone();
+        let mut query = query.clone();
+        query.path = query.path.map(|path| meant_by(&path, &caller.tenant));
         self.carry_out(caller, ReadLife { query }).await
     }
 
@@ -144,6 +145,9 @@ impl Orchestrator {
             "holds" => EntityKind::Hold,
             _ => return Ok(None),
         };
+        let Some(name) = name_in(name, &caller.tenant) else {
+            return Ok(None);
+        };
         let id = match (name.parse::<EntityId>(), kind) {
             (Ok(id), _) => Some(id),
             (Err(_), EntityKind::Agent) => self.agent_id(caller, name).await?.map(EntityId::from),
@@ -188,7 +192,11 @@ impl Orchestrator {
 
     /// Adds what is kept of an actor's life to what its node remembers, of an entity also what it was on
     /// the node where it was before. Others who read the past come first.
-    pub(in super::super) async fn complete_life(&self, actor: &mut ActorView) -> Answer<()> {
+    pub(in super::super) async fn complete_life(
+        &self,
+        caller: &Caller,
+        actor: &mut ActorView,
+    ) -> Answer<()> {
         let Some(mut reading) = self.0.readings.begin_at_once() else {
             return Ok(());
         };
@@ -202,7 +210,8 @@ impl Orchestrator {
         };
         let (store, path) = (self.own()?.journal.store(), actor.row.path.clone());
         let kept = chronicle::life(store, &span, Arc::new(LifeAt(path)), &mut reading.bounds);
-        for event in kept.await?.events {
+        for mut event in kept.await?.events {
+            hush(&mut event, Sight::of(&caller.tenant));
             if !actor.life.contains(&event) {
                 actor.life.push(event);
             }

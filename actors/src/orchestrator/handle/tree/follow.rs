@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt, future::ready, stream};
 use protocol::{
     access::{Caller, Role},
     api::{Life, LifeEvent, LifeQuery, TreeDelta},
+    entity::meant_by,
     id::NodeId,
     member::MemberState,
     time::Timestamp,
@@ -125,8 +126,8 @@ impl Orchestrator {
     ) -> Answer<Feed<TreeDelta>> {
         at_least(caller, Role::Viewer)?;
         is_path(path)?;
-        let path = path.unwrap_or("/");
-        Ok(self.follow(caller, path, Wanted::Rows, cursor, deltas))
+        let path = meant_by(path.unwrap_or("/"), &caller.tenant);
+        Ok(self.follow(caller, &path, Wanted::Rows, cursor, deltas))
     }
 
     /// What becomes of actors from now on, or after a cursor; with a moment or a number in the query,
@@ -142,7 +143,9 @@ impl Orchestrator {
         cursor: Option<&str>,
     ) -> Answer<Feed<LifeFrame>> {
         at_least(caller, Role::Viewer)?;
-        let filter = LifeFilter::new(query.path.as_deref(), query.kind.as_deref())?;
+        let path = query.path.as_deref();
+        let path = path.map(|path| meant_by(path, &caller.tenant));
+        let filter = LifeFilter::new(path.as_deref(), query.kind.as_deref())?;
         let mut last = Instant::now();
         let told = move |heard, position: &mut Position| {
             let mut told = lives(heard, position);

@@ -23,3 +23,6 @@ CREATE TABLE segment (
     PRIMARY KEY (node, number)
 );
 CREATE INDEX segment_chapter ON segment (node, chapter, number);
+
+-- What is out of service is shown after each start and takeover.
+CREATE INDEX stream_parked ON stream (stream) WHERE parked IS NOT NULL;

@@ -156,6 +156,20 @@ fn a_reader_that_is_too_far_behind_gets_all_rows() {
 }
 
 #[test]
+fn who_follows_lives_alone_is_given_no_rows() {
+    let (tree, _) = tree();
+    let _first = tree.enter("/a", "task");
+    let mut changes = tree.changes();
+    let told = changes.take_life();
+    assert_eq!((told.reset, told.rows.len()), (true, 0));
+    let _second = tree.enter("/b", "task");
+    let told = changes.take_life();
+    assert_eq!((told.reset, told.rows.len()), (false, 0));
+    assert_eq!(life(&told), [("/b", Life::Started)]);
+    assert_eq!(changes.take().life, []);
+}
+
+#[test]
 fn what_is_left_beyond_bounds_is_made_good_by_all_rows() {
     let (tree, _) = tree();
     let mut changes = tree.changes();

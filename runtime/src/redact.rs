@@ -1,6 +1,8 @@
-//! Takes secrets out of a line, however they got there.
+//! Takes secrets out of what is shown or written down, however they got there.
 
 use std::borrow::Cow;
+
+use serde_json::Value;
 
 /// What stands in a secret's place.
 const HIDDEN: &str = "[redacted]";
@@ -22,8 +24,34 @@ const FIELDS: [&str; 7] = [
     "authorization",
 ];
 
+/// The same of every text in `value`, and without what stands under the name of a secret.
+#[must_use]
+pub fn redact_within(value: Value) -> Value {
+    match value {
+        Value::String(text) => match redact(&text) {
+            Cow::Borrowed(_) => Value::String(text),
+            Cow::Owned(clean) => Value::String(clean),
+        },
+        Value::Array(items) => items.into_iter().map(redact_within).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| {
+                let lower = name.to_ascii_lowercase();
+                let is_secret = FIELDS.iter().any(|field| lower.ends_with(field));
+                let value = match value {
+                    Value::String(text) if is_secret && !text.is_empty() => HIDDEN.into(),
+                    other => redact_within(other),
+                };
+                (name, value)
+            });
+            Value::Object(fields.collect())
+        }
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
+    }
+}
+
 /// The line without secrets.
-pub(super) fn redact(line: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn redact(line: &str) -> Cow<'_, str> {
     let mut secrets = Vec::new();
     for prefix in OURS {
         all(
@@ -175,10 +203,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_value_keeps_its_shape_and_loses_its_secrets() {
+        let value = serde_json::json!({
+            "message": "password=hunter2 failed",
+            "config": {"db_password": "hunter2", "port": 1, "secret": ""},
+            "list": ["a", "Bearer hunter2hunter2"],
+        });
+        let clean = serde_json::json!({
+            "message": "password=[redacted] failed",
+            "config": {"db_password": "[redacted]", "port": 1, "secret": ""},
+            "list": ["a", "Bearer [redacted]"],
+        });
+        assert_eq!(redact_within(value), clean);
+    }
+
     proptest::proptest! {
         #[test]
         fn no_line_makes_it_fail(line in "(troupe_admin_|Bearer |://|:|@|password|\"|=|\\\\|é|a| ){0,12}") {
-            redact(&line);
+            let _ = redact(&line);
         }
     }
 }
