@@ -128,7 +128,7 @@ async fn an_agents_log_ends_with_its_newest_lines_and_goes_on_after_any_of_them(
     };
     let lines = read(None).await;
     assert_eq!(lines.len(), 200);
-    assert!(lines[199].message.contains("active"), "{:?}", lines[199]);
+    assert!(lines[199].message.contains("started"), "{:?}", lines[199]);
     assert_eq!(read(Some(lines[199].cursor.clone())).await, []);
     let rest = read(Some(lines[150].cursor.clone())).await;
     assert_eq!(rest, lines[151..]);
