@@ -170,7 +170,7 @@ impl Actor for HostsActor {
             return Ok(());
         };
         match error {
-            Some(error) => self.failed(&myself, state, id, error),
+            Some(error) => self.failed(&myself, state, id, &error),
             None if self.hosts.hosted(id).post().is_some() => {
                 // It was moved away and back before its end was seen.
                 myself.cast(Message::Start(id))?;
@@ -211,7 +211,7 @@ impl HostsActor {
                     state.names.insert(cell.get_id(), id);
                 }
             }
-            Err(error) => self.failed(myself, state, id, error.to_string()),
+            Err(error) => self.failed(myself, state, id, &error.to_string()),
         }
     }
 
@@ -225,10 +225,10 @@ impl HostsActor {
     }
 
     /// Brings a failed proxy back after a while.
-    fn failed(&self, myself: &ActorRef<Message>, state: &mut State, id: AgentId, error: String) {
+    fn failed(&self, myself: &ActorRef<Message>, state: &mut State, id: AgentId, error: &str) {
         tracing::error!(agent = %id, error, "an agent-proxy failed");
         if let Some(place) = state.places.get(&id) {
-            place.failed(&error);
+            place.failed(error);
             place.set_status(Status::BackingOff);
             place.restart();
         }

@@ -6,7 +6,7 @@ use protocol::{
 };
 use serde_json::json;
 
-use crate::support::{System, until};
+use crate::support::{System, task, until, user};
 
 #[tokio::test]
 async fn starting_a_started_agent_changes_nothing() {
@@ -115,4 +115,56 @@ async fn why_names_the_first_filter_in_the_way_and_the_step_runs_when_it_is_gone
     let task = system.completed(id).await;
     let waited = task.started_at.unwrap().since(resumed.updated_at);
     assert!(waited.as_millis() < 1000, "{waited:?}");
+}
+
+#[tokio::test]
+async fn an_agents_log_ends_with_its_newest_lines_and_goes_on_after_any_of_them() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 5).await;
+    for _ in 0..105 {
+        system.pause_agent(&system.admin, "one").await.unwrap();
+        system.resume_agent(&system.admin, "one").await.unwrap();
+    }
+    let read = async |since: Option<String>| {
+        let lines = system.agent_logs(&system.admin, "one", since.as_deref());
+        lines.await.unwrap()
+    };
+    let lines = read(None).await;
+    assert_eq!(lines.len(), 200);
+    assert!(lines[199].message.contains("started"), "{:?}", lines[199]);
+    assert_eq!(read(Some(lines[199].cursor.clone())).await, []);
+    let rest = read(Some(lines[150].cursor.clone())).await;
+    assert_eq!(rest, lines[151..]);
+    system.tool("one").release(1);
+    let id = system.work("count to ten").await;
+    system.completed(id).await;
+    let rest = read(Some(lines[199].cursor.clone())).await;
+    let events: Vec<&str> = rest.iter().map(|line| line.event.as_str()).collect();
+    assert_eq!(events, ["attempt_started", "attempt_succeeded"]);
+    let wrong = system.agent_logs(&system.admin, "one", Some("x,y")).await;
+    assert_eq!(wrong.unwrap_err().code(), "invalid");
+}
+
+#[tokio::test]
+async fn a_user_reads_in_an_agents_log_what_others_tasks_did_but_not_what_they_are() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 5).await;
+    system.tool("one").release(1);
+    let spec = task(json!({
+        "description": "sell the house", "steps": [{ "id": "a", "agent": "one" }],
+    }));
+    let (ann, bob) = (user("ann"), user("bob"));
+    let made = system.submit(&ann, spec, None, None).await.unwrap();
+    system.completed(made.task.id).await;
+    for (caller, is_told) in [(&ann, true), (&bob, false), (&system.admin, true)] {
+        let lines = system.agent_logs(caller, "one", None).await.unwrap();
+        let text = format!("{lines:?}");
+        assert!(text.contains("attempt_succeeded"), "{text}");
+        assert_eq!(text.contains("sell the house"), is_told, "{caller} {text}");
+        assert_eq!(
+            text.contains(&made.task.id.to_string()),
+            is_told,
+            "{caller}"
+        );
+    }
 }

@@ -75,7 +75,7 @@ pub enum Verdict {
 impl Failures {
     /// Counts a failure and says what follows. One that is not the entity's own never parks it: what
     /// was acknowledged goes on when the store is back.
-    pub fn add(&mut self, now: Timestamp, error: String, blame: Blame) -> Verdict {
+    pub fn add(&mut self, now: Timestamp, error: &str, blame: Blame) -> Verdict {
         if blame == Blame::Surroundings {
             self.outages = self.outages.saturating_add(1);
             return Verdict::Again(wait(self.outages).min(LONGEST));
@@ -83,7 +83,7 @@ impl Failures {
         self.outages = 0;
         self.own.retain(|(at, _)| now.since(*at) < WITHIN);
         // What parks it is written down and shown.
-        self.own.push((now, redact(&error).into_owned()));
+        self.own.push((now, redact(error).into_owned()));
         if self.own.len() >= LIMIT {
             let errors: Vec<_> = self
                 .own
@@ -137,11 +137,11 @@ mod tests {
         let mut failures = Failures::default();
         for second in 0..4 {
             assert!(matches!(
-                failures.add(at(second), "e".into(), Blame::Entity),
+                failures.add(at(second), "e", Blame::Entity),
                 Verdict::Again(_)
             ));
         }
-        let Verdict::Park(errors) = failures.add(at(4), "last".into(), Blame::Entity) else {
+        let Verdict::Park(errors) = failures.add(at(4), "last", Blame::Entity) else {
             panic!("not parked");
         };
         assert!(
@@ -157,7 +157,7 @@ mod tests {
         let mut parked = None;
         for second in 1..=5 {
             let error = format!("e{second}\nand why");
-            if let Verdict::Park(errors) = failures.add(at(second), error, Blame::Entity) {
+            if let Verdict::Park(errors) = failures.add(at(second), &error, Blame::Entity) {
                 parked = Some(errors);
             }
         }
@@ -174,12 +174,12 @@ mod tests {
         let mut failures = Failures::default();
         for minute in 0..20 {
             assert_eq!(
-                failures.add(at(minute * 61), "e".into(), Blame::Entity),
+                failures.add(at(minute * 61), "e", Blame::Entity),
                 Verdict::Again(Duration::from_millis(50))
             );
         }
         assert_eq!(
-            failures.add(at(19 * 61 + 1), "e".into(), Blame::Entity),
+            failures.add(at(19 * 61 + 1), "e", Blame::Entity),
             Verdict::Again(Duration::from_millis(100))
         );
     }
@@ -190,7 +190,7 @@ mod tests {
         let error = journal::Error::Store(store::Error::Full);
         assert_eq!(Blame::of(&error), Blame::Surroundings);
         let waits: Vec<_> = (0..20)
-            .map(|second| failures.add(at(second), "full".into(), Blame::of(&error)))
+            .map(|second| failures.add(at(second), "full", Blame::of(&error)))
             .collect();
         assert_eq!(waits[0], Verdict::Again(Duration::from_millis(50)));
         assert_eq!(waits[19], Verdict::Again(LONGEST));

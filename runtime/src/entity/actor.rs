@@ -233,10 +233,10 @@ impl<E: Entity> Actor for HostActor<E> {
                 let text = error.to_string();
                 match error {
                     TellError::Activation { id, blame, .. } => {
-                        self.failed(&myself, failures, id, text, blame);
+                        self.failed(&myself, failures, id, &text, blame);
                     }
                     TellError::Unreachable(id) => {
-                        self.failed(&myself, failures, id, text, Blame::Surroundings);
+                        self.failed(&myself, failures, id, &text, Blame::Surroundings);
                     }
                     // It is shown as such from when that was found.
                     TellError::Parked { id, .. } => drop(failures.remove(&id)),
@@ -275,7 +275,7 @@ impl<E: Entity> Actor for HostActor<E> {
                 self.inner.left_place(id);
                 self.inner.gone(id);
             }
-            Some((error, blame)) => self.failed(&myself, failures, id, error, blame),
+            Some((error, blame)) => self.failed(&myself, failures, id, &error, blame),
         }
         Ok(())
     }
@@ -288,7 +288,7 @@ impl<E: Entity> HostActor<E> {
         myself: &ActorRef<HostMessage>,
         failures: &mut HashMap<EntityId, Failures>,
         id: EntityId,
-        error: String,
+        error: &str,
         blame: Blame,
     ) {
         if self.inner.journal.holdings().activates(id).is_none() {
@@ -299,7 +299,7 @@ impl<E: Entity> HostActor<E> {
             return;
         }
         tracing::error!(entity = %id, error, "entity failed");
-        self.inner.show_failure(id, &error);
+        self.inner.show_failure(id, error);
         let now = self.inner.journal.clock().now();
         match failures.entry(id).or_default().add(now, error, blame) {
             Verdict::Again(after) => {

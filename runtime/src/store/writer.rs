@@ -95,7 +95,6 @@ impl Writer {
 
     /// Tells whether the store keeps its callers waiting, so that nobody is to blame who waits for it;
     /// keeps no handle.
-    #[must_use]
     pub fn is_held_up(&self) -> impl Fn() -> bool + Send + Sync + use<> {
         let course = Arc::clone(&self.course);
         move || {

@@ -2,7 +2,7 @@
 
 /// Tokens and cost, as far as any are known.
 pub(super) fn spend(tokens: u64, cost_micros: u64) -> String {
-    let tokens = (tokens > 0).then(|| format!("{} tokens", short(tokens)));
+    let tokens = (tokens > 0).then(|| format!("{} tok", short(tokens)));
     // In whatever currency the agents report.
     let cost = (cost_micros > 0).then(|| format!("cost {}", cost(cost_micros)));
     match (tokens, cost) {
@@ -42,10 +42,10 @@ mod tests {
     fn spend_is_told_as_far_as_it_is_known() {
         for (tokens, cost, expected) in [
             (0, 0, "no spend told"),
-            (999, 0, "999 tokens"),
+            (999, 0, "999 tok"),
             (0, 1_239_999, "cost 1.23"),
-            (1_250, 40, "1.2k tokens, cost 0.000040"),
-            (123_456_789, 12_000_000, "123M tokens, cost 12.00"),
+            (1_250, 40, "1.2k tok, cost 0.000040"),
+            (123_456_789, 12_000_000, "123M tok, cost 12.00"),
         ] {
             assert_eq!(spend(tokens, cost), expected);
         }

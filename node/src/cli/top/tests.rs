@@ -164,7 +164,7 @@ fn what_agents_took_stands_above_the_nodes() {
         cost_micros: 1_230_000,
         ..AgentStats::default()
     }));
-    assert!(shows(&top, "nodes: 12.3k tokens, cost 1.23"));
+    assert!(shows(&top, "nodes: 12.3k tok, cost 1.23"));
 }
 
 #[test]
