@@ -213,11 +213,14 @@ impl<E: Entity> Actor for HostActor<E> {
             HostMessage::Failed(error) => {
                 let text = error.to_string();
                 match error {
-                    TellError::Activation { id, blame, .. } => {
-                        self.failed(&myself, failures, id, text, blame);
+                    TellError::Activation {
+                        id, name, blame, ..
+                    } => {
+                        self.failed(&myself, failures, (id, name), text, blame);
                     }
                     TellError::Unreachable(id) => {
-                        self.failed(&myself, failures, id, text, Blame::Surroundings);
+                        let blame = Blame::Surroundings;
+                        self.failed(&myself, failures, (id, None), text, blame);
                     }
                     TellError::NoSuchEntity(id)
                     | TellError::Parked { id, .. }
@@ -256,19 +259,20 @@ impl<E: Entity> Actor for HostActor<E> {
                 self.inner.left_place(id);
                 self.inner.gone(id);
             }
-            Some((error, blame)) => self.failed(&myself, failures, id, error, blame),
+            Some((error, blame)) => self.failed(&myself, failures, (id, None), error, blame),
         }
         Ok(())
     }
 }
 
 impl<E: Entity> HostActor<E> {
-    /// Brings a failed entity back after a while, or takes it out of service.
+    /// Brings a failed entity back after a while, or takes it out of service. Its name is known here
+    /// when it has no row yet.
     fn failed(
         &self,
         myself: &ActorRef<HostMessage>,
         failures: &mut HashMap<EntityId, Failures>,
-        id: EntityId,
+        (id, name): (EntityId, Option<Box<str>>),
         error: String,
         blame: Blame,
     ) {
@@ -280,7 +284,7 @@ impl<E: Entity> HostActor<E> {
             return;
         }
         tracing::error!(entity = %id, error, "entity failed");
-        self.inner.show_failure(id, &error);
+        self.inner.show_failure(id, name.as_deref(), &error);
         let now = self.inner.journal.clock().now();
         match failures.entry(id).or_default().add(now, error, blame) {
             Verdict::Again(after) => {

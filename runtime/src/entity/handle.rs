@@ -55,6 +55,8 @@ pub enum TellError {
     Activation {
         /// Which one.
         id: EntityId,
+        /// By which name the supervision tree shows it, if it has one and that was known.
+        name: Option<Box<str>>,
         /// Why.
         cause: String,
         /// Whether another try can help.
@@ -323,9 +325,10 @@ impl<E: Entity> Inner<E> {
     }
 
     /// The entity failed: its row says so until it is back.
-    pub(super) fn show_failure(&self, id: EntityId, error: &str) {
+    pub(super) fn show_failure(&self, id: EntityId, name: Option<&str>, error: &str) {
         let place = self.places.entry(id).or_insert_with(|| {
-            let path = path(E::FOLDER, &id.to_string());
+            let name = name.map_or_else(|| id.to_string(), str::to_owned);
+            let path = path(E::FOLDER, &name);
             Arc::new(self.tree.enter(path, E::KIND.as_str()))
         });
         place.failed(error);

@@ -142,6 +142,7 @@ impl<E: Entity> Host<E> {
         loading.await.unwrap_or_else(|error| {
             Err(TellError::Activation {
                 id,
+                name: None,
                 cause: error.to_string(),
                 blame: Blame::Entity,
             })
@@ -157,6 +158,7 @@ impl<E: Entity> Host<E> {
                 .await
                 .map_err(|error| TellError::Activation {
                     id,
+                    name: None,
                     cause: error.to_string(),
                     blame: Blame::of(&error),
                 })?;
@@ -192,6 +194,7 @@ impl<E: Entity> Host<E> {
             Ok(_) => Err(TellError::Elsewhere(id)),
             Err(error) => Err(TellError::Activation {
                 id,
+                name: None,
                 cause: error.to_string(),
                 blame: Blame::of(&error),
             }),
@@ -205,7 +208,12 @@ impl<E: Entity> Host<E> {
         seed: Option<Seed>,
         origin: Option<&str>,
     ) -> Result<Address<E::Message>, TellError> {
-        let activation = |cause: String, blame| TellError::Activation { id, cause, blame };
+        let activation = |cause: String, blame| TellError::Activation {
+            id,
+            name: name.map(Box::from),
+            cause,
+            blame,
+        };
         let supervisor = self.0.supervisor().ok_or_else(|| {
             let cause = "the node is starting or stopping".to_owned();
             activation(cause, Blame::Surroundings)
