@@ -210,26 +210,27 @@ impl<E: Entity> Actor for HostActor<E> {
                 let host = Host::from(self.inner.clone());
                 tokio::spawn(async move { host.revive(id).await });
             }
-            HostMessage::Failed(error) => {
-                let text = error.to_string();
-                match error {
-                    TellError::Activation {
-                        id, name, blame, ..
-                    } => {
-                        self.failed(&myself, failures, (id, name), text, blame);
-                    }
-                    TellError::Unreachable(id) => {
-                        let blame = Blame::Surroundings;
-                        self.failed(&myself, failures, (id, None), text, blame);
-                    }
-                    TellError::NoSuchEntity(id)
-                    | TellError::Parked { id, .. }
-                    | TellError::Elsewhere(id) => {
-                        failures.remove(&id);
-                        self.inner.left_place(id);
-                    }
+            HostMessage::Failed(error) => match error {
+                // Its row says which entity it is, and that it is not active.
+                TellError::Activation {
+                    id,
+                    name,
+                    cause,
+                    blame,
+                } => {
+                    self.failed(&myself, failures, (id, name), cause, blame);
                 }
-            }
+                TellError::Unreachable(id) => {
+                    let (text, blame) = (error.to_string(), Blame::Surroundings);
+                    self.failed(&myself, failures, (id, None), text, blame);
+                }
+                TellError::NoSuchEntity(id)
+                | TellError::Parked { id, .. }
+                | TellError::Elsewhere(id) => {
+                    failures.remove(&id);
+                    self.inner.left_place(id);
+                }
+            },
         }
         Ok(())
     }

@@ -234,7 +234,7 @@ impl<E: Entity> Host<E> {
                 self.0.left_place(id);
             }
             let blame = Blame::of(&*error.source);
-            activation(format!("{error}: {}", error.source), blame)
+            activation(error.source.to_string(), blame)
         })?;
         Ok(address)
     }
