@@ -25,7 +25,7 @@ pub(crate) async fn holds_of(cluster: &Cluster) {
     assert!(drawn.is_superset(&without_store), "{without_store:?}");
     for (node, expected) in [("c1", &drawn), ("w1", &without_store)] {
         until("its tree is as it is drawn", PATIENCE, async || {
-            let stands = standing(cluster, node).await;
+            let stands = standing(cluster, node).await?;
             let is_fine = match node {
                 "c1" => stands == *expected,
                 // The supervisors above what is named are not.
@@ -50,13 +50,13 @@ pub(crate) async fn holds_of(cluster: &Cluster) {
 }
 
 /// Paths of a node's tree, but for those that work puts there.
-async fn standing(cluster: &Cluster, node: &str) -> BTreeSet<String> {
+async fn standing(cluster: &Cluster, node: &str) -> Option<BTreeSet<String>> {
     let (_, client) = cluster.clients().remove(0);
-    let tree = tree(&client, &format!("&node={node}")).await.unwrap();
+    // It may not be told of a node that has just joined.
+    let tree = tree(&client, &format!("&node={node}")).await?;
     let paths = tree.nodes.into_iter().map(|row| row.path);
-    paths
-        .filter(|path| !FILLED_BY_WORK.iter().any(|work| path.starts_with(work)))
-        .collect()
+    let of_nodes = paths.filter(|path| !FILLED_BY_WORK.iter().any(|work| path.starts_with(work)));
+    Some(of_nodes.collect())
 }
 
 /// Paths of a tree that is drawn with lines.

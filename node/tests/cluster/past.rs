@@ -33,6 +33,9 @@ const LOST: &str = "the node was lost";
 /// four seconds here and six as nodes come.
 const ELSEWHERE: Duration = Duration::from_secs(10);
 
+/// Between two looks at all that there is.
+const LOOKS: Duration = Duration::from_millis(500);
+
 /// Between what nodes do and what their past tells.
 const WRITTEN: Duration = Duration::from_secs(2);
 
@@ -57,7 +60,8 @@ async fn ten_seconds_after_a_kill_the_tree_tells_where_each_durable_actor_went_a
         "all that was durable there goes on elsewhere",
         ELSEWHERE,
         async || {
-            pause(Duration::from_millis(100)).await;
+            // Who asks for all of it again and again keeps those busy that are to go on.
+            pause(LOOKS).await;
             let tree = tree(&client, "").await?;
             went_on(&tree, &stood).then_some(())
         },
