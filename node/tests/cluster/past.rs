@@ -85,6 +85,7 @@ async fn ten_seconds_after_a_kill_the_tree_tells_where_each_durable_actor_went_a
     .await;
     difference_names_each(&cluster, before, after, &stood).await;
     lives_tell_of_it(&cluster, &stood).await;
+    recovery_is_measured(&cluster).await;
 
     let operator = Terminal::at(&cluster.machines[2], Login::Admin);
     let stopped = operator.json(&["stop", "cluster", "--reason", "the proof is over"]);
@@ -302,5 +303,16 @@ async fn lives_tell_of_it(cluster: &Cluster, stood: &BTreeSet<String>) {
         let from = moved.and_then(|event| event.restored_from.as_deref());
         assert_eq!(from, Some(VICTIM), "{}: {actor:#}", machine.name);
         assert!(actor["entity"]["epoch"].is_number(), "{actor:#}");
+    }
+}
+
+/// What dashboards draw of it.
+async fn recovery_is_measured(cluster: &Cluster) {
+    for (name, client) in cluster.clients() {
+        let metrics = client.get("/metrics").await.unwrap().body;
+        let mut lines = metrics.as_str().unwrap().lines();
+        let count = lines.find_map(|line| line.strip_prefix("troupe_recovery_seconds_count "));
+        let count: u64 = count.unwrap_or("0").parse().unwrap();
+        assert!(count > 0, "{name}");
     }
 }
