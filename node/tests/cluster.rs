@@ -12,6 +12,8 @@
 
 #[path = "cluster/agents.rs"]
 mod agents;
+#[path = "cluster/dependencies.rs"]
+mod dependencies;
 #[path = "cluster/faults.rs"]
 mod faults;
 #[path = "support/ledger.rs"]
@@ -22,12 +24,18 @@ mod load;
 mod machine;
 #[path = "cluster/machines.rs"]
 mod machines;
+#[path = "cluster/map.rs"]
+mod map;
 #[path = "cluster/nets.rs"]
 mod nets;
+#[path = "cluster/operators.rs"]
+mod operators;
 #[path = "support/orders.rs"]
 mod orders;
 #[path = "cluster/partitions.rs"]
 mod partitions;
+#[path = "cluster/past.rs"]
+mod past;
 #[path = "cluster/pipes.rs"]
 mod pipes;
 #[path = "support/process.rs"]
@@ -36,5 +44,9 @@ mod process;
 mod regions;
 #[path = "cluster/strangers.rs"]
 mod strangers;
+#[path = "cluster/terminal.rs"]
+mod terminal;
+#[path = "cluster/trouble.rs"]
+mod trouble;
 #[path = "cluster/wires.rs"]
 mod wires;

@@ -45,6 +45,21 @@ const DOORS: &[(&str, &[&str])] = &[
     ("ractor::", &["runtime/src", "actors/src"]),
 ];
 
+/// The one file that starts actors by ractor's own means: what starts there stands in the tree.
+const SPAWNER: &str = "runtime/src/supervision/handle/spawner.rs";
+
+/// Those means, as code would say them.
+const SPAWNS: &[&str] = &[
+    "Actor::spawn",
+    "Actor>::spawn",
+    "ActorRuntime::spawn",
+    "ractor::spawn",
+    "::spawn_linked(",
+    "::spawn_instant",
+    "::spawn(None",
+    "::spawn(Some(",
+];
+
 /// Files and folders that may wait: an actor's wiring, an async handle, a door.
 const SHELLS: &[&str] = &["actor", "handle", "store", "cluster", "adapter", "testkit"];
 
@@ -140,6 +155,13 @@ fn runtime_knows_no_domain() {
 #[test]
 fn only_doors_talk_to_the_world() {
     assert_none(&rules::doors_left_open(&sources()));
+}
+
+#[test]
+fn every_actor_is_started_by_the_spawner() {
+    let sources = sources();
+    assert_none(&rules::bare_spawns(&sources));
+    assert!(sources.iter().any(|file| file.path == SPAWNER));
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub enum Error {
     #[error("the store is corrupt: {0}")]
     Corrupt(String),
     /// The store was written by a newer build, or the directory is in use by another process.
-    #[error("the store cannot be opened: {0}")]
+    #[error("the store cannot be used: {0}")]
     Unusable(String),
 }
 

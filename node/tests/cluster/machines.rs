@@ -12,7 +12,7 @@ use protocol::{
     entity::{EntityId, EntityKind},
     id::{NodeId, TaskId},
     member::{NodeRole, Roles},
-    record::ChainHash,
+    record::{ChainHash, Record},
     shard::Shard,
 };
 use runtime::{
@@ -41,7 +41,9 @@ pub(crate) struct Cluster {
     pub(crate) machines: Vec<Machine>,
     store: store::Shared,
     folder: tempfile::TempDir,
+    /// What the first node is told, and what all others are.
     config: String,
+    common: String,
     authority: Option<Fingerprint>,
     pub(crate) nets: Option<Arc<Mutex<Nets>>>,
     /// What is between nodes, by the name of the one that is reached through it, and between all
@@ -64,6 +66,11 @@ impl Pipes {
 impl Cluster {
     /// An empty database, and nobody yet.
     pub(crate) async fn new(nets: Option<Nets>) -> Self {
+        Self::with(nets, "").await
+    }
+
+    /// The same with more settings for every node.
+    pub(crate) async fn with(nets: Option<Nets>, settings: &str) -> Self {
         let postgres = PrivatePostgres::start().unwrap();
         let url = match &nets {
             None => postgres.url(),
@@ -82,7 +89,8 @@ impl Cluster {
             machines: Vec::new(),
             store,
             folder: tempfile::tempdir().unwrap(),
-            config: format!("{CONFIG}[store]\nurl = \"{url}\"\n"),
+            config: format!("{CONFIG}{settings}[store]\nurl = \"{url}\"\n"),
+            common: format!("{CONFIG}{settings}"),
             authority: None,
             nets: nets.map(|nets| Arc::new(Mutex::new(nets))),
             pipes: None,
@@ -161,7 +169,8 @@ impl Cluster {
         };
         let host = host.mesh().to_owned();
         // Where the store is, a control node is told when it joins.
-        let machine = self.machine_of(name, roles, CONFIG);
+        let config = self.common.clone();
+        let machine = self.machine_of(name, roles, &config);
         self.join(machine, &host).await
     }
 
@@ -232,6 +241,11 @@ impl Cluster {
         clients
             .filter_map(|machine| Some((machine.name.clone(), machine.client()?)))
             .collect()
+    }
+
+    /// The records of a stream, the oldest first.
+    pub(crate) async fn records(&self, stream: EntityId) -> Vec<Record> {
+        self.store.read(stream, 0, 100).await.unwrap()
     }
 
     /// Members and shards as the database has them.

@@ -81,6 +81,33 @@ fn a_door_beside_the_door_is_found() {
 }
 
 #[test]
+fn an_actor_that_is_started_past_the_spawner_is_found() {
+    let rule = rules::bare_spawns;
+    for line in [
+        "let (actor, _) = Actor::spawn(None, Counter, ()).await?;",
+        "ractor::Actor::spawn_linked(None, Counter, (), parent).await?;",
+        "<Counter as Actor>::spawn(Some(name), Counter, ()).await?;",
+        "Counter::spawn(None, Counter, ()).await?;",
+        "ractor::spawn_named::<Counter>(name, ()).await?;",
+        "Counter::spawn_instant_linked(None, Counter, (), parent)?;",
+    ] {
+        finds(rule, 1, "actors/src/task/actor.rs", line);
+        finds(rule, 1, "node/src/node.rs", line);
+        finds(rule, 0, "runtime/src/supervision/handle/spawner.rs", line);
+        finds(rule, 0, "benches/mailbox.rs", line);
+        finds(rule, 0, "runtime/tests/mesh/links.rs", line);
+    }
+    for line in [
+        "supervision::spawn(&tree, path, \"task\", actor, args, parent).await?;",
+        "let child = tokio::spawn(async move { actor.await });",
+        "let child = command.spawn()?;",
+        "// Actor::spawn would show it nowhere.",
+    ] {
+        finds(rule, 0, "actors/src/task/actor.rs", line);
+    }
+}
+
+#[test]
 fn rules_that_wait_or_look_at_the_clock_are_found() {
     let rule = rules::impure_rules;
     for line in [

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     DOORS, DRAWERS, IMPURE, LEFT_BY_RUNS, LONGEST_FILE, MACHINERY, MACHINERY_BODIES, OTHER_SHELLS,
-    POLLING_TESTS, SHELLS, SLEEPS, TOP_LEVEL, UNSAID,
+    POLLING_TESTS, SHELLS, SLEEPS, SPAWNER, SPAWNS, TOP_LEVEL, UNSAID,
     source::{Finding, Source},
 };
 
@@ -49,6 +49,25 @@ fn names(code: &str, library: &str) -> bool {
         let before = code[..at].chars().next_back();
         !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
     })
+}
+
+pub(crate) fn bare_spawns(sources: &[Source]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let others = sources.iter().filter(|file| file.path != SPAWNER);
+    for file in others.filter(|file| is_production(file)) {
+        for (line, code) in file.code() {
+            // Chains are broken where they are long.
+            let code: String = code.split_whitespace().collect();
+            if let Some(spawn) = SPAWNS.iter().find(|spawn| code.contains(**spawn)) {
+                let what = format!(
+                    "says `{spawn}`: what starts so is in no tree; use `supervision::spawn`, or a \
+                     child of a supervisor"
+                );
+                findings.push(file.found(line, what));
+            }
+        }
+    }
+    findings
 }
 
 pub(crate) fn impure_rules(sources: &[Source]) -> Vec<Finding> {

@@ -229,23 +229,22 @@ impl<E: Entity> Actor for HostActor<E> {
                 let host = Host::from(self.inner.clone());
                 tokio::spawn(async move { host.revive(id).await });
             }
-            HostMessage::Failed(error) => {
-                let text = error.to_string();
-                match error {
-                    TellError::Activation { id, blame, .. } => {
-                        self.failed(&myself, failures, id, &text, blame);
-                    }
-                    TellError::Unreachable(id) => {
-                        self.failed(&myself, failures, id, &text, Blame::Surroundings);
-                    }
-                    // It is shown as such from when that was found.
-                    TellError::Parked { id, .. } => drop(failures.remove(&id)),
-                    TellError::NoSuchEntity(id) | TellError::Elsewhere(id) => {
-                        failures.remove(&id);
-                        self.inner.left_place(id);
-                    }
+            HostMessage::Failed(error) => match error {
+                // Its row says which entity it is, and that it is not active.
+                TellError::Activation { id, cause, blame } => {
+                    self.failed(&myself, failures, id, &cause, blame);
                 }
-            }
+                TellError::Unreachable(id) => {
+                    let text = error.to_string();
+                    self.failed(&myself, failures, id, &text, Blame::Surroundings);
+                }
+                // It is shown as such from when that was found.
+                TellError::Parked { id, .. } => drop(failures.remove(&id)),
+                TellError::NoSuchEntity(id) | TellError::Elsewhere(id) => {
+                    failures.remove(&id);
+                    self.inner.left_place(id);
+                }
+            },
         }
         Ok(())
     }

@@ -175,6 +175,31 @@ async fn a_stream_that_cannot_be_replayed_is_parked_and_its_neighbours_live() {
     assert!(errors.contains("hash does not follow"), "{errors}");
 }
 
+#[tokio::test]
+async fn an_entity_that_an_operator_restarts_in_vain_is_tried_again_and_parked_under_its_name() {
+    let store = memory();
+    let process = Process::start(&store).await;
+    process.make(id(1), 7).await;
+    let mut damaged: Append = conformance::append(id(1), 2);
+    damaged.record.hash = ChainHash([9; 32]);
+    damaged.record.epoch = process.journal.holdings().appends(id(1)).unwrap();
+    damaged.summary.name = Some("counter".to_owned());
+    conformance::alone(&store, damaged).await.unwrap().unwrap();
+    let back = process.host.restart(id(1), Evict::Politely).await;
+    assert!(
+        matches!(back, Err(TellError::Activation { .. })),
+        "{back:?}"
+    );
+    until(async || store.stream(id(1)).await.unwrap().unwrap().parked).await;
+    let row = process.tree.actor("/counters/counter").unwrap();
+    assert_eq!(
+        (row.row.state.as_str(), row.failures.len()),
+        ("parked", 3),
+        "{row:?}"
+    );
+    assert_eq!(process.tree.actor(&format!("/counters/{}", id(1))), None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_a_newer_build_wrote_waits_for_such_a_node() {
     let store = memory();

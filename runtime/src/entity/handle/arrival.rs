@@ -236,8 +236,7 @@ impl<E: Entity> Host<E> {
                 self.0.left_place(id);
             }
             let blame = Blame::of(&*error.source);
-            let cause = format!("{error}: {}", error.source);
-            activation(redact(&cause).into_owned(), blame)
+            activation(redact(&error.source.to_string()).into_owned(), blame)
         })?;
         Ok(address)
     }

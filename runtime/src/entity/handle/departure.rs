@@ -5,7 +5,11 @@ use std::time::Duration;
 use protocol::entity::EntityId;
 
 use super::{Host, Inner, SOON, Slot, TellError};
-use crate::{entity::Entity, placement::Evict, store};
+use crate::{
+    entity::{Entity, actor::HostMessage},
+    placement::Evict,
+    store,
+};
 
 /// How long an entity may take to finish what it does when it has to leave.
 const POLITE: Duration = Duration::from_secs(2);
@@ -26,14 +30,22 @@ impl<E: Entity> Host<E> {
         self.0.forget_parked(scope);
     }
 
-    /// Takes one entity out of memory and brings it back from its stream.
+    /// Takes one entity out of memory and brings it back from its stream. When that fails, its
+    /// supervisor tries again, as after any failure.
     ///
     /// # Errors
     ///
     /// As [`tell`](Self::tell).
     pub async fn restart(&self, id: EntityId, how: Evict) -> Result<(), TellError> {
         self.0.put_away(id, how).await;
-        self.activate(id).await.map(drop)
+        let back = self.activate(id).await.map(drop);
+        if back.is_err()
+            && let Some(supervisor) = self.0.supervisor()
+        {
+            // Its next life recovers all streams anew.
+            let _ = supervisor.send_message(HostMessage::Activate(id));
+        }
+        back
     }
 }
 
