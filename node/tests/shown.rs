@@ -14,10 +14,12 @@
 #[path = "support/process.rs"]
 mod process;
 
+use std::{sync::Arc, time::Duration};
+
 use process::{Node, Place};
 use protocol::entity::EntityId;
 use runtime::{
-    chronicle,
+    chronicle::{self, Bounds, Everything, Span},
     store::{Address, Shared, open},
 };
 use serde_json::{Value, json};
@@ -158,8 +160,16 @@ async fn a_secret_in_an_error_a_message_and_a_log_line_is_shown_by_no_route_and_
     let shared = store(&place).await;
     let (early, late) = (i64::MIN, i64::MAX);
     let [early, late] = [early, late].map(protocol::time::Timestamp::from_micros);
-    let life = chronicle::life(&shared, early, late, None).await.unwrap();
-    assert!(!format!("{life:?}").contains(CANARY));
+    let span = Span {
+        from: early,
+        to: late,
+        nodes: None,
+        limit: usize::MAX,
+    };
+    let mut bounds = Bounds::new(u64::MAX, Duration::from_secs(60));
+    let life = chronicle::life(&shared, &span, Arc::new(Everything), &mut bounds);
+    let life = life.await.unwrap();
+    assert!(!life.events.is_empty() && !format!("{life:?}").contains(CANARY));
     for chapter in shared.chapters(early, late).await.unwrap() {
         for segment in shared
             .segments(chapter.node, chapter.chapter, late)

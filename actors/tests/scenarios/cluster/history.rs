@@ -112,7 +112,7 @@ async fn the_past_of_a_node_with_more_actors_than_a_message_holds_is_kept_as_wel
     let error = "no luck ".repeat(100);
     let crowd = (0..4_000).map(|number| {
         let guard = tree.enter(format!("/x/{number:05}"), "task");
-        guard.failed(&format!("{number}: {error}"));
+        guard.failed(format!("{number}: {error}"));
         guard
     });
     let crowd: Vec<_> = crowd.collect();
