@@ -10,12 +10,10 @@ use std::{
 
 use futures_util::{Stream, StreamExt};
 use protocol::{
-    agent::{AgentSpec, AgentStatus, AgentType, StopMode},
     api::{
-        AgentChange, AgentQuery, AgentStats, AgentUpdate, AgentView, Assignment, AttemptView,
-        CancelRequest, CancelView, EventView, HealthReport, HealthView, LogRequest, LogView,
-        NodeView, Page, Problem, ResultView, StopRequest, StoreView, TaskPatch, TaskQuery,
-        TaskSummary, TaskView, TreeQuery, TreeView, WhyView,
+        Assignment, AttemptView, CancelRequest, CancelView, HealthView, LogRequest, LogView,
+        NodeView, Page, Problem, ResultView, StoreView, TaskPatch, TaskQuery, TaskSummary,
+        TaskView, TreeQuery, TreeView, WhyView,
     },
     id::TaskId,
     task::{TaskSpec, TaskStatus},
@@ -26,6 +24,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::node::{TOKEN_FILE, URL_FILE};
 
+mod agents;
 mod cluster;
 mod events;
 mod follow;
@@ -316,84 +315,6 @@ impl Client {
         }))
     }
 
-    /// Registers an agent.
-    pub async fn register_agent(&self, spec: &AgentSpec) -> Answer<AgentView> {
-        // `verify` is never stored, and so never written by the type itself.
-        let mut body = serde_json::json!(spec);
-        if spec.verify {
-            body["verify"] = true.into();
-        }
-        let route = Route::to(["agents", "register"]);
-        self.send(Method::POST, route, &body).await
-    }
-
-    /// A page of agents by name.
-    pub async fn agents(&self, query: &AgentQuery) -> Answer<Page<AgentView>> {
-        let mut route = Route::to(["agents"])
-            .with("status", query.status.map(AgentStatus::as_str))
-            .with("capability", query.capability.as_deref())
-            .with("type", query.agent_type.map(AgentType::as_str))
-            .with("limit", query.limit)
-            .with("cursor", query.cursor.as_deref());
-        for (key, value) in &query.meta {
-            route = route.with(&format!("meta.{key}"), Some(value));
-        }
-        self.get(route).await
-    }
-
-    /// One agent, by id or name, as all the methods below take it.
-    pub async fn agent(&self, name: &str) -> Answer<AgentView> {
-        self.get(agent(name, [])).await
-    }
-
-    /// Changes an agent.
-    pub async fn update_agent(&self, name: &str, update: &AgentUpdate) -> Answer<AgentView> {
-        self.send(Method::PUT, agent(name, []), update).await
-    }
-
-    /// Removes an agent.
-    pub async fn delete_agent(&self, name: &str) -> Answer<()> {
-        self.delete(agent(name, [])).await
-    }
-
-    /// Starts an agent.
-    pub async fn start_agent(&self, name: &str) -> Answer<AgentView> {
-        self.post(agent(name, ["start"])).await
-    }
-
-    /// Stops an agent.
-    pub async fn stop_agent(&self, name: &str, mode: StopMode) -> Answer<AgentChange> {
-        let body = StopRequest { mode };
-        self.send(Method::POST, agent(name, ["stop"]), &body).await
-    }
-
-    /// Lets an agent take nothing new.
-    pub async fn pause_agent(&self, name: &str) -> Answer<AgentView> {
-        self.post(agent(name, ["pause"])).await
-    }
-
-    /// Lets an agent go on.
-    pub async fn resume_agent(&self, name: &str) -> Answer<AgentView> {
-        self.post(agent(name, ["resume"])).await
-    }
-
-    /// Checks an agent's health now.
-    pub async fn check_agent(&self, name: &str) -> Answer<HealthReport> {
-        self.post(agent(name, ["health"])).await
-    }
-
-    /// Totals over all agents.
-    pub async fn agent_stats(&self) -> Answer<AgentStats> {
-        self.get(Route::to(["agents", "stats"])).await
-    }
-
-    /// The agent's events after position `after`.
-    pub async fn agent_events(&self, name: &str, after: u64) -> Answer<Vec<EventView>> {
-        let route = agent(name, ["events"]);
-        self.get(route.with("since", Some(after)).with("limit", Some(200)))
-            .await
-    }
-
     /// The supervision tree.
     pub async fn tree(&self, query: &TreeQuery) -> Answer<TreeView> {
         let route = Route::to(["tree"])
@@ -522,10 +443,6 @@ pub enum Unsettled {
 fn task<const N: usize>(id: TaskId, rest: [&str; N]) -> Route {
     let id = id.to_string();
     Route::to(["tasks", &id].into_iter().chain(rest))
-}
-
-fn agent<const N: usize>(name: &str, rest: [&str; N]) -> Route {
-    Route::to(["agents", name].into_iter().chain(rest))
 }
 
 /// A file's text without the blanks around it, if it is there.

@@ -48,6 +48,9 @@ const DOORS: &[(&str, &[&str])] = &[
 /// The one file that starts actors by ractor's own means: what starts there stands in the tree.
 const SPAWNER: &str = "runtime/src/supervision/handle/spawner.rs";
 
+/// The list of what other nodes may ask for.
+const SERVED: &str = "actors/src/orchestrator/handle/serve.rs";
+
 /// Those means, as code would say them.
 const SPAWNS: &[&str] = &[
     "Actor::spawn",
@@ -162,6 +165,25 @@ fn every_actor_is_started_by_the_spawner() {
     let sources = sources();
     assert_none(&rules::bare_spawns(&sources));
     assert!(sources.iter().any(|file| file.path == SPAWNER));
+}
+
+/// What another node asks for has to be in the list of what this one answers.
+#[test]
+fn every_use_case_is_answered_to_other_nodes() {
+    let sources = sources();
+    let served = sources.iter().find(|file| file.path == SERVED).unwrap();
+    let cases = sources
+        .iter()
+        .filter(|file| file.is_below("actors/src"))
+        .flat_map(|file| file.text.split("impl UseCase for ").skip(1));
+    let cases: Vec<&str> = cases
+        .filter_map(|rest| rest.split_whitespace().next())
+        .collect();
+    assert!(cases.len() > 50, "{cases:?}");
+    for case in cases {
+        let entry = format!("entry::<{case}>()");
+        assert!(served.text.contains(&entry), "{case} is not in {SERVED}");
+    }
 }
 
 #[test]

@@ -136,9 +136,12 @@ async fn a_part_that_came_too_late_does_not_start_after_a_crash_either() {
     });
     gate.is_reached().await;
     system.ends(root).await.unwrap();
-    // The part is on disk when its own look at the root begins.
-    let second = system.life.keep(Asked::Row, root);
+    // It looks before it is written, and again when it is on disk.
+    let first = system.life.keep(Asked::Row, root);
     gate.open();
+    first.is_reached().await;
+    let second = system.life.keep(Asked::Row, root);
+    first.open();
     second.is_reached().await;
     let system = system.crash(|tool| tool.release(9)).await;
     let tree = system.task_tree(&system.admin, root).await.unwrap();

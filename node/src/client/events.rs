@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn events_are_cut_out_however_the_bytes_arrive() {
-        let stream = "retry: 500\n\nid: 1\nevent: a\ndata: {\"ä\":\ndata: 1}\n\n: ping\n\ndata:x\r\n\r\ndata: half";
+        let stream = "retry: 500\n\nid: 1\nevent: a\ndata: {\"ä\":\ndata: 1}\n\n: ping\n\ndata:x\r\n\r\nid: 2\n\ndata: half";
         let mut at_once = Frames::default();
         let frame = |id: Option<&str>, event: &str, data: &str| Frame {
             id: id.map(str::to_owned),

@@ -5,8 +5,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::Arc,
 };
 
 use protocol::entity::EntityId;
@@ -24,12 +23,6 @@ const WAITING: usize = 1024;
 /// Appends that one transaction takes at most.
 const BATCH: usize = 256;
 
-/// From then on a commit takes long enough for others to be excused that wait for it.
-const LONG: Duration = Duration::from_secs(1);
-
-/// For so long after a commit that the store refused, others are excused that wait for it.
-const RECENT: Duration = Duration::from_secs(10);
-
 /// Why an append was not made, or is not known to have been.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
@@ -46,16 +39,6 @@ pub enum AppendError {
 #[derive(Debug, Clone)]
 pub struct Writer {
     requests: mpsc::Sender<Request>,
-    course: Arc<Mutex<Course>>,
-}
-
-/// How commits go.
-#[derive(Debug, Default)]
-struct Course {
-    /// When the one under way began.
-    begun: Option<Instant>,
-    /// When the store failed last, unless it has committed something since.
-    failed: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -81,27 +64,14 @@ impl Writer {
     /// Starts the task over anything that keeps events.
     fn over<L: EventLog + ?Sized + 'static>(store: Arc<L>) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING);
-        let course = Arc::new(Mutex::new(Course::default()));
         let task = Task {
             store,
             requests: waiting,
             held: VecDeque::new(),
             flushes: Vec::new(),
-            course: Arc::clone(&course),
         };
         tokio::spawn(task.run());
-        Self { requests, course }
-    }
-
-    /// Tells whether the store keeps its callers waiting, so that nobody is to blame who waits for it;
-    /// keeps no handle.
-    pub fn is_held_up(&self) -> impl Fn() -> bool + Send + Sync + use<> {
-        let course = Arc::clone(&self.course);
-        move || {
-            let Course { begun, failed } = &*lock(&course);
-            let is_slow = begun.is_some_and(|begun| begun.elapsed() > LONG);
-            is_slow || failed.is_some_and(|failed| failed.elapsed() < RECENT)
-        }
+        Self { requests }
     }
 
     /// Commits one append together with others that wait; answers when it is durable.
@@ -139,7 +109,6 @@ struct Task<L: ?Sized> {
     /// Taken from the channel, but a batch already had an append to the same stream.
     held: VecDeque<Box<Waiting>>,
     flushes: Vec<oneshot::Sender<()>>,
-    course: Arc<Mutex<Course>>,
 }
 
 impl<L: EventLog + ?Sized> Task<L> {
@@ -195,16 +164,7 @@ impl<L: EventLog + ?Sized> Task<L> {
             .into_iter()
             .map(|waiting| (waiting.append, (waiting.since, waiting.reply)))
             .unzip();
-        lock(&self.course).begun = Some(Instant::now());
-        let answer = self.store.append(&appends).await;
-        {
-            let mut course = lock(&self.course);
-            course.begun = None;
-            // What contradicts the tables is the append's fault.
-            let is_away = !matches!(answer, Ok(_) | Err(Error::Corrupt(_)));
-            course.failed = is_away.then(Instant::now);
-        }
-        let verdicts = match answer {
+        let verdicts = match self.store.append(&appends).await {
             Ok(verdicts) => verdicts
                 .into_iter()
                 .map(|verdict| verdict.map_err(AppendError::from))
@@ -245,10 +205,6 @@ impl<L: EventLog + ?Sized> Task<L> {
         }
         verdicts
     }
-}
-
-fn lock(course: &Mutex<Course>) -> MutexGuard<'_, Course> {
-    course.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The same failure for another caller.

@@ -16,10 +16,10 @@ use super::{
         CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, DeleteTask,
         EventsAfter, FindActor, FindArtifact, Interrupt, KillActor, LiftHold, ListAgents,
         ListHolds, ListNodes, ListTasks, ListTokens, PauseTask, PlaceHold, ReadDiary, ReadLife,
-        RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken, ShowActor, ShowAgent,
-        ShowAllocation, ShowForest, ShowNode, ShowResult, ShowTask, ShowTaskTree, ShowTree,
-        ShowVitals, ShowWhy, StopAgent, StoreStatus, SubmitTask, TellNews, TendEntity, TotalAgents,
-        TurnLog, TurnNode, TurnPart, TurnScope, UpdateAgent, UseCase,
+        ReadRecord, RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken, SeenTasks,
+        ShowActor, ShowAgent, ShowAllocation, ShowForest, ShowNode, ShowResult, ShowTask,
+        ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StopAgent, StoreStatus, SubmitTask, TellNews,
+        TendEntity, TotalAgents, TurnLog, TurnNode, TurnPart, TurnScope, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -38,7 +38,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 56] = [
+const TABLE: [Entry; 58] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -68,11 +68,13 @@ const TABLE: [Entry; 56] = [
     entry::<PlaceHold>(),
     entry::<ReadDiary>(),
     entry::<ReadLife>(),
+    entry::<ReadRecord>(),
     entry::<RegisterAgent>(),
     entry::<RelayNews>(),
     entry::<RemoveNode>(),
     entry::<ResumeTask>(),
     entry::<RevokeToken>(),
+    entry::<SeenTasks>(),
     entry::<ShowActor>(),
     entry::<ShowAgent>(),
     entry::<ShowAllocation>(),

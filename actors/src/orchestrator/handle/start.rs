@@ -138,7 +138,6 @@ impl Orchestrator {
         );
         let tree = Tree::new(&*name, clock.clone());
         setup.config.supervision.apply(&tree);
-        tree.excuse(writer.is_held_up());
         let open = open_tasks(&setup.store).await?;
         adapter::command::sweep(&setup.data_dir);
         let data_dir = setup.data_dir.clone();

@@ -132,9 +132,16 @@ impl Bustle {
 
     async fn submit(&mut self, name: String, parent: Option<TaskId>, steps: &Value) -> TaskId {
         let at = *self.draws.one(&self.alive);
-        let spec = task(spec(&name, parent, steps));
-        let made = self.town[at].submit(&self.admin, spec, None, None).await;
-        let task = made.unwrap().task;
+        let made = async |parent| {
+            let spec = task(spec(&name, parent, steps));
+            self.town[at].submit(&self.admin, spec, None, None).await
+        };
+        let task = match made(parent).await {
+            // What is over takes no parts: it is a task by itself then.
+            Err(Rejection::Invalid { .. }) if parent.is_some() => made(None).await,
+            other => other,
+        };
+        let task = task.unwrap().task;
         self.made.insert(name, task.id);
         task.id
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dashmap::Entry;
+use futures_util::{StreamExt, stream};
 use protocol::{entity::EntityId, epoch::Epoch};
 use tokio::sync::watch;
 
@@ -20,8 +21,11 @@ use crate::{
     supervision::{self, Address, SpawnError},
 };
 
-/// Streams activated at once at start.
+/// Streams listed and claimed together.
 const BATCH: u32 = 200;
+
+/// Of these, how many are loaded at the same time: each waits for the store twice.
+const AT_ONCE: usize = 8;
 
 /// Whether an entity was this node's already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,15 +66,19 @@ impl<E: Entity> Host<E> {
             for (epoch, of) in self.by_epoch(&ids) {
                 store.claim(&of, epoch, journal.owner()).await?;
             }
-            for id in ids {
-                self.revive(id).await;
-                self.0.arriving.remove(&id);
-                if let Arrival::Taken { since: Some(since) } = arrival {
-                    let span = journal.clock().boot().saturating_sub(since);
-                    ::metrics::histogram!(metrics::RECOVERY_SECONDS).record(span);
-                }
-                count += 1;
-            }
+            count += ids.len() as u64;
+            stream::iter(ids)
+                .for_each_concurrent(AT_ONCE, |id| self.bring_back(id, arrival))
+                .await;
+        }
+    }
+
+    async fn bring_back(&self, id: EntityId, arrival: Arrival) {
+        self.revive(id).await;
+        self.0.arriving.remove(&id);
+        if let Arrival::Taken { since: Some(since) } = arrival {
+            let span = self.0.journal.clock().boot().saturating_sub(since);
+            ::metrics::histogram!(metrics::RECOVERY_SECONDS).record(span);
         }
     }
 

@@ -165,25 +165,6 @@ async fn a_failure_of_the_store_reaches_everyone_in_the_batch_and_passes() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn who_waits_for_a_store_that_fails_is_excused_until_it_commits_again() {
-    let log = Scripted::new();
-    let writer = Writer::over(Arc::clone(&log));
-    let is_held_up = writer.is_held_up();
-    together(&writer, 1..=1).await;
-    assert!(!is_held_up());
-    *log.failing.lock().unwrap() = Some(|_| Some(Error::Full));
-    together(&writer, 2..=2).await;
-    assert!(is_held_up());
-    tokio::time::advance(RECENT).await;
-    assert!(!is_held_up(), "nobody has asked it since");
-    together(&writer, 2..=2).await;
-    assert!(is_held_up());
-    *log.failing.lock().unwrap() = None;
-    together(&writer, 2..=2).await;
-    assert!(!is_held_up());
-}
-
 #[tokio::test]
 async fn an_append_that_the_tables_contradict_does_not_hurt_its_neighbours() {
     let log = Scripted::new();

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -23,19 +23,13 @@ const SHORTEST: Duration = Duration::from_secs(1);
 pub(super) struct Vigil {
     limits: RwLock<Limits>,
     marks: Mutex<Marks>,
-    /// Says whether everybody may have to wait, and nobody is to blame.
-    excuse: OnceLock<Excuse>,
 }
-
-type Excuse = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// How long handlers may take, by kind; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     of_most: Duration,
     of_kinds: Arc<HashMap<Box<str>, Duration>>,
-    /// None counts.
-    is_excused: bool,
 }
 
 impl Default for Limits {
@@ -43,7 +37,6 @@ impl Default for Limits {
         Self {
             of_most: LIMIT,
             of_kinds: Arc::default(),
-            is_excused: false,
         }
     }
 }
@@ -56,7 +49,7 @@ impl Limits {
 
     /// Whether an actor of `kind` has had a message in hand for too long.
     pub(super) fn are_exceeded(&self, kind: &str, spent: Duration) -> bool {
-        !self.is_excused && spent > self.of(kind)
+        spent > self.of(kind)
     }
 }
 
@@ -89,12 +82,8 @@ impl Marks {
 
 impl Vigil {
     pub(super) fn limits(&self) -> Limits {
-        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
-        let is_excused = self.excuse.get().is_some_and(|excuse| excuse());
-        Limits {
-            is_excused,
-            ..limits.clone()
-        }
+        let limits = self.limits.read();
+        limits.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn marks(&self) -> Marks {
@@ -116,14 +105,7 @@ impl Tree {
         *limits.unwrap_or_else(PoisonError::into_inner) = Limits {
             of_most: most,
             of_kinds: Arc::new(of_kinds),
-            is_excused: false,
         };
-    }
-
-    /// Nobody counts as stuck while `excuse` says so, such as when a store that all wait for does not
-    /// answer. Only the first one counts.
-    pub fn excuse(&self, excuse: impl Fn() -> bool + Send + Sync + 'static) {
-        let _ = self.0.vigil.excuse.set(Box::new(excuse));
     }
 
     /// Looks over all rows: reports who has got stuck since the last time, and marks what rates are
@@ -176,8 +158,6 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use protocol::{api::Life, time::Timestamp};
 
     use super::*;
@@ -227,25 +207,6 @@ mod tests {
         tree.inspect();
         assert_eq!(state(&tree), "running");
         assert_eq!(changes.take().rows[0].state, "running");
-    }
-
-    #[test]
-    fn nobody_counts_as_stuck_while_there_is_an_excuse() {
-        let hands = TestClock::at(Timestamp::default());
-        let tree = Tree::new("one", hands.clock());
-        let is_away = Arc::new(AtomicBool::new(true));
-        let excuse = Arc::clone(&is_away);
-        tree.excuse(move || excuse.load(Ordering::Relaxed));
-        tree.set_limits(second(1), []);
-        let _guard = tree.enter("/a", "task");
-        tree.row("/a").unwrap().take("Go", tree.0.clock.micros());
-        hands.advance(second(3));
-        tree.inspect();
-        assert_eq!(state(&tree), "running");
-        assert_eq!(tree.actor("/a").unwrap().life.len(), 1);
-        is_away.store(false, Ordering::Relaxed);
-        tree.inspect();
-        assert_eq!(state(&tree), "stuck");
     }
 
     #[test]

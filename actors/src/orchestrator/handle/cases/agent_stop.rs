@@ -89,7 +89,9 @@ impl Orchestrator {
         let last = self
             .carry_out(caller, look(Fate::Ends, GONE_WITHIN))
             .await?;
-        let ended = reach.ended + last.ended;
+        // What was gone before this last look is not in it; what ran before is, when nothing is left.
+        let is_all = last.running == 0 && last.unconfirmed.is_empty();
+        let ended = reach.ended + if is_all { reach.running } else { last.ended };
         Ok((found, Reach { ended, ..last }))
     }
 }

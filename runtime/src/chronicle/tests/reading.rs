@@ -1,0 +1,249 @@
+//! What is told of the past when it is long, in pieces, or not kept any more.
+
+use super::*;
+
+/// A node of many actors that wrote everything down, and what it wrote.
+fn crowd(actors: usize) -> (Stage, Vec<crate::store::Segment>) {
+    let mut stage = Stage::new(1 << 30);
+    let tree = stage.trees[0].clone();
+    let guards = (0..actors).map(|number| tree.enter(format!("/x/{number:06}"), "task"));
+    let guards: Vec<_> = guards.collect();
+    stage.hands.advance(SECOND);
+    let segments = stage.pens[0].note(stage.hands.clock().now());
+    drop(guards);
+    (stage, segments)
+}
+
+#[test]
+fn a_base_of_many_actors_comes_in_pieces_and_counts_when_all_are_there() {
+    let (stage, segments) = crowd(20_000);
+    let (last, pieces) = segments.split_last().unwrap();
+    assert!(pieces.len() > 3, "{}", pieces.len());
+    for piece in &segments {
+        assert!(piece.data.len() < 256 << 10, "{}", piece.data.len());
+        assert_eq!(piece.chapter, segments[0].number);
+    }
+    for piece in pieces {
+        ready(stage.store.inscribe(piece)).unwrap();
+    }
+    let now = stage.hands.clock().now();
+    assert!(matches!(
+        ready(past_at(&stage.store, now)),
+        Err(Untold::Forgotten { .. })
+    ));
+    ready(stage.store.inscribe(last)).unwrap();
+    assert_eq!(stage.past(now).len(), 20_000);
+}
+
+#[test]
+fn a_node_that_was_counted_as_lost_for_a_moment_is_there_all_the_time() {
+    let mut stage = Stage::new(1 << 30);
+    stage.act(Step::Begin(0, 4));
+    stage.look();
+    let lost = stage.hands.clock().now().plus(SECOND / 2);
+    ready(node_lost(&stage.store, node(0), lost, "the node was lost")).unwrap();
+    let between = lost.plus(SECOND / 10);
+    assert!(stage.past(between).is_empty());
+    let chapter = ready(stage.store.last_chapter(node(0))).unwrap().unwrap();
+    // Two find out that it lives, and it is quiet.
+    for now in [SECOND, 2 * SECOND] {
+        ready(node_returned(&stage.store, chapter.clone(), lost.plus(now))).unwrap();
+    }
+    let later = lost.plus(4 * SECOND);
+    for moment in [between, later] {
+        assert_eq!(stage.past(moment).len(), 1, "{moment}");
+    }
+    assert!(
+        ready(differ(&stage.store, between, later))
+            .unwrap()
+            .changes
+            .is_empty()
+    );
+    assert_eq!(
+        ready(life_of(&stage.store, at(0), later)),
+        [],
+        "it was not lost"
+    );
+
+    stage.hands.advance(9 * SECOND);
+    stage.act(Step::Begin(0, 2));
+    stage.look();
+    assert_eq!(stage.past(at(999)).len(), 2);
+    let lost = stage.hands.clock().now().plus(SECOND);
+    ready(node_lost(&stage.store, node(0), lost, "the node was lost")).unwrap();
+    assert!(stage.past(at(999)).is_empty(), "the next loss counts again");
+    let told = ready(life_of(&stage.store, at(0), at(999)));
+    let told: Vec<Life> = told.iter().map(|it| it.what).collect();
+    assert_eq!(told, [Life::Started, Life::NodeLost]);
+}
+
+#[test]
+fn what_a_node_tells_itself_after_its_end_voids_that_too() {
+    let mut stage = Stage::new(1 << 30);
+    stage.act(Step::Begin(0, 4));
+    stage.look();
+    let lost = stage.hands.clock().now().plus(SECOND / 2);
+    ready(node_lost(&stage.store, node(0), lost, "the node was lost")).unwrap();
+    stage.hands.advance(SECOND);
+    stage.act(Step::Fail(0, 4));
+    stage.look();
+    assert_eq!(stage.past(at(999)).len(), 1);
+    let told = ready(life_of(&stage.store, at(0), at(999)));
+    let told: Vec<Life> = told.iter().map(|it| it.what).collect();
+    assert_eq!(told, [Life::Failed, Life::Restarted]);
+}
+
+#[test]
+fn a_moment_before_what_is_kept_is_refused_with_the_first_that_is() {
+    let mut stage = Stage::new(400);
+    assert!(matches!(
+        ready(past_at(&stage.store, at(500))),
+        Err(Untold::Forgotten { from: None })
+    ));
+    stage.act(Step::Begin(0, 4));
+    for _ in 0..6 {
+        for number in 0..20 {
+            stage.act(Step::Fail(0, 4));
+            stage.act(Step::Begin(1, number % 5));
+        }
+        stage.look();
+    }
+    let chapters = || ready(stage.store.chapters(at(0), at(999))).unwrap();
+    let first = chapters()[0].clone();
+    let next = chapters().into_iter();
+    let mut next = next.filter(|it| it.node == first.node && it.since > first.since);
+    let next = next.next().unwrap();
+    ready(stage.store.forget(&[(first.node, first.chapter)])).unwrap();
+    let before = Timestamp::from_micros(next.since.as_micros() - 1);
+    for refused in [
+        ready(past_at(&stage.store, before)).map(drop),
+        ready(differ(&stage.store, before, next.since)).map(drop),
+    ] {
+        let why = refused.unwrap_err();
+        assert!(
+            matches!(why, Untold::Forgotten { from } if from == Some(next.since)),
+            "{why}"
+        );
+    }
+    assert!(!stage.past(next.since).is_empty());
+}
+
+#[test]
+fn of_lives_only_the_last_are_read_and_those_before_them_from_there() {
+    let mut stage = Stage::new(1 << 30);
+    stage.act(Step::Begin(0, 4));
+    stage.act(Step::Begin(1, 4));
+    for _ in 0..100 {
+        stage.act(Step::Fail(0, 4));
+        stage.act(Step::Fail(1, 4));
+        stage.look();
+    }
+    let all = ready(life_of(&stage.store, at(0), at(999)));
+    let (mut to, mut pages) = (at(999), Vec::new());
+    loop {
+        let span = Span {
+            limit: 30,
+            ..between(at(0), to)
+        };
+        let mut page = ready(told(&stage.store, &span, &mut unbounded()));
+        assert!(page.events.len() <= 30);
+        // Those of that moment come again.
+        page.events.retain(|event| Some(event.at) != page.more);
+        pages.splice(0..0, page.events);
+        let Some(more) = page.more else { break };
+        to = more;
+    }
+    assert_eq!(pages, all);
+    let span = Span {
+        limit: 3,
+        ..between(at(0), at(999))
+    };
+    let mut little = Bounds::new(40 << 10, 60 * SECOND);
+    let last = ready(told(&stage.store, &span, &mut little)).events;
+    assert_eq!(last, all[all.len() - 3..], "the rest is not read");
+
+    let mut little = Bounds::new(8 << 10, 60 * SECOND);
+    let some = ready(told(&stage.store, &between(at(0), at(999)), &mut little));
+    let more = some.more.expect("the bound is reached");
+    let rest: Vec<_> = all.iter().filter(|it| it.at > more).cloned().collect();
+    assert_eq!(some.events, rest);
+    assert!(!rest.is_empty() && rest.len() < all.len());
+}
+
+#[test]
+fn a_past_that_is_more_than_may_be_read_is_refused() {
+    let (stage, segments) = crowd(5_000);
+    for segment in &segments {
+        ready(stage.store.inscribe(segment)).unwrap();
+    }
+    let now = stage.hands.clock().now();
+    for (bytes, within) in [(10_000, 60 * SECOND), (u64::MAX, Duration::ZERO)] {
+        let mut bounds = Bounds::new(bytes, within);
+        let refused = ready(past(&stage.store, now, None, "/", &mut bounds));
+        assert!(matches!(refused, Err(Untold::TooMuch)));
+    }
+    let below = ready(past(&stage.store, now, None, "/x/000007", &mut unbounded())).unwrap();
+    assert_eq!(below.len(), 1);
+}
+
+/// Takes nothing of more than a few bytes in.
+#[derive(Debug)]
+struct Narrow {
+    store: Shared,
+    refused: std::sync::atomic::AtomicUsize,
+}
+
+impl Archive for Narrow {
+    fn keep<'a>(&'a self, segment: &'a crate::store::Segment) -> Keeping<'a> {
+        Box::pin(async move {
+            if segment.data.len() > 2_000 {
+                self.refused
+                    .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                return Err(Unkept::Refused("it is too large".to_owned()));
+            }
+            Ok(self.store.inscribe(segment).await?)
+        })
+    }
+
+    fn tidy(&self, _: Timestamp) -> crate::store::Answer<'_, Tidied> {
+        Box::pin(async { Ok(Tidied::All) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_is_refused_is_given_up_and_what_follows_is_written() {
+    let hands = TestClock::at(at(100));
+    let tree = Tree::new("one", hands.clock());
+    let store: Shared = Arc::new(Memory::new());
+    let narrow = Arc::new(Narrow {
+        store: store.clone(),
+        refused: 0.into(),
+    });
+    let setup = Setup {
+        tree: tree.clone(),
+        node: node(0),
+        name: "one".to_owned(),
+        archive: narrow.clone(),
+        retention: Retention::default(),
+    };
+    let spec = Spec::infrastructure(Supervise::OneForOne);
+    let _root = Supervisor::start(&tree, "/", spec, vec![chronicle(setup)], None)
+        .await
+        .unwrap();
+    let crowd = (0..300).map(|number| tree.enter(format!("/x/{number}"), "task"));
+    let crowd: Vec<_> = crowd.collect();
+    let tick = async || {
+        hands.advance(SECOND);
+        tokio::time::advance(SECOND).await;
+        tokio::task::yield_now().await;
+    };
+    let refused = || narrow.refused.load(std::sync::atomic::Ordering::SeqCst);
+    while refused() == 0 {
+        tick().await;
+    }
+    drop(crowd);
+    while store.last_chapter(node(0)).await.unwrap().is_none() {
+        tick().await;
+    }
+    assert!(refused() < 5, "{}", refused());
+}
