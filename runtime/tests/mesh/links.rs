@@ -142,6 +142,8 @@ async fn closing_the_link_to_a_frozen_node_frees_its_socket_and_its_tasks() {
     let (sockets_before, tasks_before) = (sockets(), alive());
     other.knows(me, &running.address).await.unwrap();
     let link = opened(&mut tape).await;
+    // Or it never hears of the end of what it did not hear of.
+    assert_eq!(other.says("opened ").await.unwrap(), "c1");
     signal(&other, Signal::STOP);
     // More than sockets buffer, so that the writer is stuck when the link is closed.
     for _ in 0..64 {
