@@ -91,6 +91,7 @@ fn no_op() -> TaskSpec {
             id: "only".to_owned(),
             agent: None,
             capability: Some("echo".to_owned()),
+            description: None,
             input: serde_json::json!({"n": 1}),
             needs: Vec::new(),
             effect: Effect::default(),

@@ -7,7 +7,9 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::Uuid;
 
-use crate::id::{self, AgentId, HoldId, InvalidId, TaskId};
+use crate::id::{
+        self, AgentId, HoldId, InvalidId, QuestionId, ScheduleId, TaskId, TriggerId, WorkflowId,
+    };
 
 pub use path::{Sight, is_nobodys, meant_by, name_in, path};
 
@@ -20,11 +22,27 @@ pub enum EntityKind {
     Task,
     /// What operators keep from starting.
     Hold,
+    /// A workflow: a definition with its versions.
+    Workflow,
+    /// A question to a person.
+    Question,
+    /// What starts something at given times.
+    Schedule,
+    /// What starts something when something else happens.
+    Trigger,
 }
 
 impl EntityKind {
     /// Every kind that this build knows.
-    pub const ALL: [Self; 3] = [Self::Agent, Self::Task, Self::Hold];
+    pub const ALL: [Self; 7] = [
+        Self::Agent,
+        Self::Task,
+        Self::Hold,
+        Self::Workflow,
+        Self::Question,
+        Self::Schedule,
+        Self::Trigger,
+    ];
 
     /// The word in front of an address, `task` in `task_0198…`.
     #[must_use]
@@ -33,6 +51,10 @@ impl EntityKind {
             Self::Agent => AgentId::PREFIX,
             Self::Task => TaskId::PREFIX,
             Self::Hold => HoldId::PREFIX,
+            Self::Workflow => WorkflowId::PREFIX,
+            Self::Question => QuestionId::PREFIX,
+            Self::Schedule => ScheduleId::PREFIX,
+            Self::Trigger => TriggerId::PREFIX,
         }
     }
 }
@@ -70,23 +92,25 @@ impl EntityId {
     }
 }
 
-impl From<TaskId> for EntityId {
-    fn from(id: TaskId) -> Self {
-        Self::new(EntityKind::Task, id.uuid())
-    }
+macro_rules! addresses {
+    ($($kind:ident: $id:ident),*) => {$(
+        impl From<$id> for EntityId {
+            fn from(id: $id) -> Self {
+                Self::new(EntityKind::$kind, id.uuid())
+            }
+        }
+    )*};
 }
 
-impl From<AgentId> for EntityId {
-    fn from(id: AgentId) -> Self {
-        Self::new(EntityKind::Agent, id.uuid())
-    }
-}
-
-impl From<HoldId> for EntityId {
-    fn from(id: HoldId) -> Self {
-        Self::new(EntityKind::Hold, id.uuid())
-    }
-}
+addresses!(
+    Agent: AgentId,
+    Task: TaskId,
+    Hold: HoldId,
+    Workflow: WorkflowId,
+    Question: QuestionId,
+    Schedule: ScheduleId,
+    Trigger: TriggerId
+);
 
 impl fmt::Display for EntityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +134,7 @@ impl FromStr for EntityId {
         match kind {
             Some(kind) => id::parse(kind.as_str(), text).map(|key| Self { kind, key }),
             None => Err(InvalidId {
-                prefix: "agent|task|hold",
+                prefix: "agent|task|hold|workflow|question|schedule|trigger",
                 text: text.chars().take(80).collect(),
             }),
         }

@@ -119,6 +119,26 @@ typed_id!(
     "hold"
 );
 typed_id!(
+    /// A workflow: a definition with its versions.
+    WorkflowId,
+    "workflow"
+);
+typed_id!(
+    /// A question to a person.
+    QuestionId,
+    "question"
+);
+typed_id!(
+    /// What starts something at given times.
+    ScheduleId,
+    "schedule"
+);
+typed_id!(
+    /// What starts something when something else happens.
+    TriggerId,
+    "trigger"
+);
+typed_id!(
     /// One request from outside; the append that it causes carries it, so a repeat is recognised.
     CommandId,
     "cmd"

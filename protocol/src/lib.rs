@@ -3,6 +3,7 @@
 //! - [`id`], [`entity`], [`epoch`], [`time`]: the words that every contract shares.
 //! - [`record`]: what the journal keeps, with the hash chain over it.
 //! - [`task`], [`plan`], [`agent`], [`allocation`], [`hold`]: the domain's specifications and events.
+//! - [`workflow`]: definitions of workflows, and what their runs record.
 //! - [`member`], [`shard`]: who is in the cluster, and what is shared out among them.
 //! - [`wire`]: what nodes send each other.
 //! - [`access`]: who is calling.
@@ -27,3 +28,4 @@ pub mod shard;
 pub mod task;
 pub mod time;
 pub mod wire;
+pub mod workflow;

@@ -54,6 +54,9 @@ pub struct StepSpec {
     /// What the agent must be able to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capability: Option<String>,
+    /// What is to be done, in words, where the task's own description does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// Handed to the agent as it is.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub input: Value,
@@ -80,6 +83,8 @@ pub enum PlanSource {
     Explicit,
     /// Rules over capabilities made them.
     Rules,
+    /// The definition of a workflow makes them as it goes.
+    Workflow,
 }
 
 /// Reviewed steps, in an order in which they could run one after another.

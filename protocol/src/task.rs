@@ -10,6 +10,7 @@ use crate::{
     plan::{Plan, StepSpec},
     time::{Span, Timestamp},
     wire::Trace,
+    workflow::{RunEvent, RunSpec},
 };
 
 /// Version of [`Event`] that this build writes.
@@ -121,6 +122,9 @@ pub struct TaskSpec {
     /// The task that it is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<TaskId>,
+    /// The workflow that it is a run of: its steps are made as that says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Box<RunSpec>>,
     /// Free JSON, returned unchanged.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
@@ -477,6 +481,12 @@ pub enum Event {
         number: u32,
         /// Why.
         reason: String,
+    },
+    /// Something of a run of a workflow.
+    Run {
+        /// What.
+        #[serde(flatten)]
+        event: RunEvent,
     },
     /// It reached its end; nothing but late results follows.
     Settled {

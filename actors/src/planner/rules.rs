@@ -158,6 +158,7 @@ pub fn optimize_execution_order(parts: &[Part]) -> Vec<StepSpec> {
                 id,
                 agent: None,
                 capability: Some(part.capability.clone()),
+                description: None,
                 input: input(part),
                 needs: before.clone(),
                 effect: Effect::default(),

@@ -511,6 +511,7 @@ impl EventSourced for Task {
                     attempt.interrupted = true;
                 }
             }
+            Event::Run { .. } => {}
             Event::Settled {
                 status,
                 result,

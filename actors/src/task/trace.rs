@@ -63,6 +63,7 @@ pub fn ended(node: NodeId, id: TaskId, task: &Task, event: &Event) -> Option<Spa
         | Event::Paused { .. }
         | Event::Resumed { .. }
         | Event::AttemptInterrupted { .. }
+        | Event::Run { .. }
         | Event::Deleted { .. } => None,
     }
 }

@@ -100,6 +100,7 @@ fn steps(chance: &mut Chance) -> Vec<StepSpec> {
                 id: format!("s{at}"),
                 agent: None,
                 capability: None,
+                description: None,
                 input: serde_json::Value::Null,
                 needs: needs.iter().map(|need| format!("s{need}")).collect(),
                 effect: effects[chance.below(4)],

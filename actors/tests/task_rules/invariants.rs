@@ -81,6 +81,7 @@ impl Watcher {
                 assert_eq!((task.running(), task.unsettled()), (0, 0));
             }
             Event::Submitted { .. }
+            | Event::Run { .. }
             | Event::Planned { .. }
             | Event::ResultCameLate { .. }
             | Event::Amended { .. }

@@ -14,6 +14,7 @@ pub(crate) fn step(id: &str, effect: Effect, needs: &[&str]) -> StepSpec {
         id: id.to_owned(),
         agent: None,
         capability: None,
+        description: None,
         input: serde_json::Value::Null,
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
         effect,

@@ -262,6 +262,7 @@ impl Create {
                     id: "main".to_owned(),
                     agent: self.agent,
                     capability: self.capability,
+                    description: None,
                     input,
                     needs: Vec::new(),
                     effect: protocol::plan::Effect::default(),

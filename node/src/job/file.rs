@@ -155,6 +155,7 @@ impl Step {
             id: self.id.value,
             agent: self.agent.map(|agent| agent.value),
             capability: self.capability.map(|capability| capability.value),
+            description: None,
             input: self.input,
             needs: self.needs.into_iter().map(|need| need.value).collect(),
             effect: self.effect,

@@ -13,6 +13,10 @@ pub(super) const fn code(kind: EntityKind) -> u8 {
         EntityKind::Agent => 1,
         EntityKind::Task => 2,
         EntityKind::Hold => 3,
+        EntityKind::Workflow => 4,
+        EntityKind::Question => 5,
+        EntityKind::Schedule => 6,
+        EntityKind::Trigger => 7,
     }
 }
 

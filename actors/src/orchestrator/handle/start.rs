@@ -479,7 +479,10 @@ fn wake(services: &Services) -> Wake {
                     }
                 },
                 // Neither sets reminders: drop it rather than repeat it for ever.
-                EntityKind::Agent | EntityKind::Hold => true,
+                EntityKind::Agent | EntityKind::Hold | EntityKind::Workflow => true,
+                EntityKind::Question => true,
+                EntityKind::Schedule => true,
+                EntityKind::Trigger => true,
             }
         })
     })

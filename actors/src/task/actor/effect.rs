@@ -85,6 +85,7 @@ impl Measure {
             | Event::Paused { .. }
             | Event::Resumed { .. }
             | Event::AttemptInterrupted { .. }
+            | Event::Run { .. }
             | Event::Deleted { .. } => None,
         }
     }

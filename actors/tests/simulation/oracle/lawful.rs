@@ -101,6 +101,7 @@ impl Oracle {
             | Event::Paused { .. }
             | Event::Resumed { .. }
             | Event::AttemptInterrupted { .. }
+            | Event::Run { .. }
             | Event::Deleted { .. } => {}
         }
         let twice = shadow.successes.iter().find(|(_, times)| **times > 1);

@@ -119,6 +119,8 @@ impl Progress {
             Event::AttemptInterrupted { step, number, .. } => {
                 vec![format!("step {step}: attempt {number} is interrupted")]
             }
+            // Jobs have no workflow.
+            Event::Run { .. } => Vec::new(),
             Event::Settled { status, error, .. } => {
                 vec![format!("task {}{}", status.as_str(), why(error.as_ref()))]
             }

@@ -263,6 +263,10 @@ impl Orchestrator {
             EntityKind::Task => services.tasks.unpark(id).await,
             EntityKind::Agent => services.agents.unpark(id).await,
             EntityKind::Hold => services.held.unpark(id).await,
+            EntityKind::Workflow => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Question => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
         }
         .map_err(Rejection::from)
     }
@@ -276,6 +280,10 @@ impl Orchestrator {
             EntityKind::Task => services.tasks.restart(id, how).await,
             EntityKind::Agent => services.agents.restart(id, how).await,
             EntityKind::Hold => services.held.restart(id, how).await,
+            EntityKind::Workflow => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Question => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
         }
     }
 
@@ -339,6 +347,16 @@ impl Orchestrator {
                     "a hold",
                     &format!("lift it with `DELETE /api/v1/holds/{id}`"),
                 ));
+            }
+            (
+                ActorAction::Stop | ActorAction::Pause | ActorAction::Resume,
+                EntityKind::Workflow
+                | EntityKind::Question
+                | EntityKind::Schedule
+                | EntityKind::Trigger,
+            ) => {
+                let what = format!("a {}", id.kind());
+                return Err(senseless(action, &what, "it has routes of its own"));
             }
             (ActorAction::Release, _) => Tending::Release,
             (ActorAction::Restart, _) => Tending::Restart,

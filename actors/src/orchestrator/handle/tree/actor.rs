@@ -143,6 +143,10 @@ impl Orchestrator {
             "tasks" => EntityKind::Task,
             "agents" => EntityKind::Agent,
             "holds" => EntityKind::Hold,
+            "workflows" => EntityKind::Workflow,
+            "questions" => EntityKind::Question,
+            "schedules" => EntityKind::Schedule,
+            "triggers" => EntityKind::Trigger,
             _ => return Ok(None),
         };
         let Some(name) = name_in(name, &caller.tenant) else {
@@ -151,7 +155,15 @@ impl Orchestrator {
         let id = match (name.parse::<EntityId>(), kind) {
             (Ok(id), _) => Some(id),
             (Err(_), EntityKind::Agent) => self.agent_id(caller, name).await?.map(EntityId::from),
-            (Err(_), EntityKind::Task | EntityKind::Hold) => None,
+            (
+                Err(_),
+                EntityKind::Task
+                | EntityKind::Hold
+                | EntityKind::Workflow
+                | EntityKind::Question
+                | EntityKind::Schedule
+                | EntityKind::Trigger,
+            ) => None,
         };
         let Some(id) = id.filter(|id| id.kind() == kind) else {
             return Ok(None);
