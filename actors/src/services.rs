@@ -18,6 +18,7 @@ use crate::{
     orchestrator::admission::Admission,
     registry::{Directory, Registry},
     task::actor::TaskEntity,
+    workflow::library::Library,
 };
 
 /// Handles to the parts of one node. Cheap to clone.
@@ -40,6 +41,7 @@ pub(crate) struct Parts {
     pub(crate) doors: Doors,
     pub(crate) tasks: Host<TaskEntity>,
     pub(crate) agents: Host<AgentEntity>,
+    pub(crate) library: Library,
     pub(crate) holds: Holds,
     pub(crate) held: Host<HoldEntity>,
 }

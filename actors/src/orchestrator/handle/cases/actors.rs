@@ -263,10 +263,10 @@ impl Orchestrator {
             EntityKind::Task => services.tasks.unpark(id).await,
             EntityKind::Agent => services.agents.unpark(id).await,
             EntityKind::Hold => services.held.unpark(id).await,
-            EntityKind::Workflow => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Question => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Workflow => Ok(()),
+            EntityKind::Question => Ok(()),
+            EntityKind::Schedule => Ok(()),
+            EntityKind::Trigger => Ok(()),
         }
         .map_err(Rejection::from)
     }
