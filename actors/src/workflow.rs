@@ -1,7 +1,7 @@
-//! Workflows: what clients write down, and how runs follow it.
+//! Workflows: graphs of nodes that a client writes down and that run as tasks.
 //!
-//! A definition is compiled into a [`graph`]; [`run`] holds the rules by which a task that is a run of it
-//! goes on.
+//! [`expression`], [`template`] and [`condition`] are the language of definitions. A definition is compiled
+//! into a [`graph`]; [`run`] holds the rules by which a task that is a run of it goes on.
 
 pub mod condition;
 pub mod expression;

@@ -8,6 +8,7 @@ use super::{
     lexer::{Lexer, Token},
     number::Arithmetic,
     order::Order,
+    print::Rank,
     term::{Access, Relation, Term},
 };
 
@@ -108,7 +109,7 @@ impl<'t> Parser<'t> {
 
     fn expression(&mut self) -> Result<Term, Syntax> {
         self.deeper(|it| {
-            let test = it.side_by_side(&["??"], Self::any, Term::FirstKnown)?;
+            let test = it.climb(Rank::FirstKnown)?;
             if !it.skip("?")? {
                 return Ok(test);
             }
@@ -119,90 +120,51 @@ impl<'t> Parser<'t> {
         })
     }
 
-    fn any(&mut self) -> Result<Term, Syntax> {
-        self.side_by_side(&["||", "or"], Self::all, Term::Any)
-    }
-
-    fn all(&mut self) -> Result<Term, Syntax> {
-        self.side_by_side(&["&&", "and"], Self::negation, Term::All)
-    }
-
-    fn side_by_side(
-        &mut self,
-        marks: &[&str],
-        one: impl Fn(&mut Self) -> Result<Term, Syntax>,
-        all: impl FnOnce(Vec<Term>) -> Term,
-    ) -> Result<Term, Syntax> {
-        let first = one(self)?;
-        if !marks.iter().any(|mark| self.is(mark)) {
-            return Ok(first);
-        }
-        let mut terms = vec![first];
-        while marks.iter().any(|mark| self.is(mark)) {
-            self.advance()?;
-            terms.push(one(self)?);
-        }
-        Ok(all(terms))
-    }
-
-    fn negation(&mut self) -> Result<Term, Syntax> {
-        if self.skip("not")? {
-            let term = self.deeper(Self::negation)?;
-            return Ok(Term::Not(Box::new(term)));
-        }
-        let left = self.sum()?;
-        let Some(relation) = self.relation() else {
-            return Ok(left);
+    /// A term with all operators after it that hold at least so tightly.
+    fn climb(&mut self, least: Rank) -> Result<Term, Syntax> {
+        let mut left = if least <= Rank::Not && self.skip("not")? {
+            let term = self.deeper(|it| it.climb(Rank::Not))?;
+            Term::Not(Box::new(term))
+        } else {
+            self.unary()?
         };
-        self.advance()?;
-        let right = self.sum()?;
-        if self.relation().is_some() {
-            return Err(Syntax::new(
-                self.at,
-                "comparisons do not follow each other; join them by `and`",
-            ));
-        }
-        Ok(Term::Compare(Box::new(left), relation, Box::new(right)))
-    }
-
-    fn relation(&self) -> Option<Relation> {
-        Some(match self.next {
-            Token::Mark("==") => Relation::Same,
-            Token::Mark("!=") => Relation::Other,
-            Token::Mark("<") => Relation::Ordered(Order::Before),
-            Token::Mark("<=") => Relation::Ordered(Order::NotAfter),
-            Token::Mark(">") => Relation::Ordered(Order::After),
-            Token::Mark(">=") => Relation::Ordered(Order::NotBefore),
-            Token::Word("in") => Relation::In,
-            _ => return None,
-        })
-    }
-
-    fn sum(&mut self) -> Result<Term, Syntax> {
-        let signs = [Arithmetic::Plus, Arithmetic::Minus];
-        self.chain(&signs, Self::product, Term::Sum)
-    }
-
-    fn product(&mut self) -> Result<Term, Syntax> {
-        let signs = [Arithmetic::Times, Arithmetic::By, Arithmetic::Rest];
-        self.chain(&signs, Self::unary, Term::Product)
-    }
-
-    fn chain(
-        &mut self,
-        signs: &[Arithmetic],
-        one: impl Fn(&mut Self) -> Result<Term, Syntax>,
-        all: impl FnOnce(Box<Term>, Vec<(Arithmetic, Term)>) -> Term,
-    ) -> Result<Term, Syntax> {
-        let first = one(self)?;
-        let mut rest = Vec::new();
-        while let Some(&sign) = signs.iter().find(|sign| self.is(sign.sign())) {
+        // What stands between parentheses keeps to itself.
+        let mut joined = None;
+        while let Some(joint) = self.joint().filter(|joint| joint.rank() >= least) {
+            let rank = joint.rank();
+            if joined == Some(Rank::Compare) && rank == Rank::Compare {
+                return Err(Syntax::new(
+                    self.at,
+                    "comparisons do not follow each other; join them by `and`",
+                ));
+            }
             self.advance()?;
-            rest.push((sign, one(self)?));
+            let right = self.deeper(|it| it.climb(rank.tighter()))?;
+            left = joint.join(left, right, joined);
+            joined = Some(rank);
         }
-        Ok(match rest.is_empty() {
-            true => first,
-            false => all(Box::new(first), rest),
+        Ok(left)
+    }
+
+    /// The operator that comes next.
+    fn joint(&self) -> Option<Joint> {
+        Some(match self.next {
+            Token::Mark("??") => Joint::Else,
+            Token::Mark("||") | Token::Word("or") => Joint::Or,
+            Token::Mark("&&") | Token::Word("and") => Joint::And,
+            Token::Mark("==") => Joint::Compare(Relation::Same),
+            Token::Mark("!=") => Joint::Compare(Relation::Other),
+            Token::Mark("<") => Joint::Compare(Relation::Ordered(Order::Before)),
+            Token::Mark("<=") => Joint::Compare(Relation::Ordered(Order::NotAfter)),
+            Token::Mark(">") => Joint::Compare(Relation::Ordered(Order::After)),
+            Token::Mark(">=") => Joint::Compare(Relation::Ordered(Order::NotBefore)),
+            Token::Word("in") => Joint::Compare(Relation::In),
+            Token::Mark("+") => Joint::Sum(Arithmetic::Plus),
+            Token::Mark("-") => Joint::Sum(Arithmetic::Minus),
+            Token::Mark("*") => Joint::Product(Arithmetic::Times),
+            Token::Mark("/") => Joint::Product(Arithmetic::By),
+            Token::Mark("%") => Joint::Product(Arithmetic::Rest),
+            _ => return None,
         })
     }
 
@@ -261,7 +223,7 @@ impl<'t> Parser<'t> {
         Ok(match value {
             Token::Number(number) => Term::Literal(Value::Number(number)),
             Token::Text(text) => Term::Literal(Value::String(text)),
-            Token::Query(text) => Term::Query(Query::parse(text, at)?),
+            Token::Query(text) => Term::Query(Box::new(Query::parse(text, at)?)),
             Token::Word("true") => Term::Literal(Value::Bool(true)),
             Token::Word("false") => Term::Literal(Value::Bool(false)),
             Token::Word("null") => Term::Literal(Value::Null),
@@ -313,6 +275,61 @@ impl<'t> Parser<'t> {
             Some(message) => Err(Syntax::new(at, message)),
         }
     }
+}
+
+/// What stands between two terms.
+#[derive(Debug, Clone, Copy)]
+enum Joint {
+    Else,
+    Or,
+    And,
+    Compare(Relation),
+    Sum(Arithmetic),
+    Product(Arithmetic),
+}
+
+impl Joint {
+    const fn rank(self) -> Rank {
+        match self {
+            Self::Else => Rank::FirstKnown,
+            Self::Or => Rank::Any,
+            Self::And => Rank::All,
+            Self::Compare(_) => Rank::Compare,
+            Self::Sum(_) => Rank::Sum,
+            Self::Product(_) => Rank::Product,
+        }
+    }
+
+    /// One term of two: the left one goes on if it was joined by the same rank.
+    fn join(self, left: Term, right: Term, joined: Option<Rank>) -> Term {
+        let goes_on = joined == Some(self.rank());
+        match (self, left) {
+            (Self::Else, Term::FirstKnown(terms)) if goes_on => {
+                Term::FirstKnown(more(terms, right))
+            }
+            (Self::Or, Term::Any(terms)) if goes_on => Term::Any(more(terms, right)),
+            (Self::And, Term::All(terms)) if goes_on => Term::All(more(terms, right)),
+            (Self::Sum(sign), Term::Sum(first, rest)) if goes_on => {
+                Term::Sum(first, more(rest, (sign, right)))
+            }
+            (Self::Product(sign), Term::Product(first, rest)) if goes_on => {
+                Term::Product(first, more(rest, (sign, right)))
+            }
+            (Self::Else, left) => Term::FirstKnown(vec![left, right]),
+            (Self::Or, left) => Term::Any(vec![left, right]),
+            (Self::And, left) => Term::All(vec![left, right]),
+            (Self::Compare(relation), left) => {
+                Term::Compare(Box::new(left), relation, Box::new(right))
+            }
+            (Self::Sum(sign), left) => Term::Sum(Box::new(left), vec![(sign, right)]),
+            (Self::Product(sign), left) => Term::Product(Box::new(left), vec![(sign, right)]),
+        }
+    }
+}
+
+fn more<T>(mut all: Vec<T>, one: T) -> Vec<T> {
+    all.push(one);
+    all
 }
 
 fn into(whole: Term, mut further: Vec<Access>) -> Term {

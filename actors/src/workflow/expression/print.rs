@@ -12,7 +12,7 @@ use super::{
 
 /// How tightly a term holds together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+pub(super) enum Rank {
     Choice,
     FirstKnown,
     Any,
@@ -25,6 +25,22 @@ enum Rank {
     /// Further steps may follow, but belong to it.
     Inside,
     Whole,
+}
+
+impl Rank {
+    /// The next rank among those of operators.
+    pub(super) const fn tighter(self) -> Self {
+        match self {
+            Self::Choice => Self::FirstKnown,
+            Self::FirstKnown => Self::Any,
+            Self::Any => Self::All,
+            Self::All => Self::Not,
+            Self::Not => Self::Compare,
+            Self::Compare => Self::Sum,
+            Self::Sum => Self::Product,
+            Self::Product | Self::Unary | Self::Inside | Self::Whole => Self::Unary,
+        }
+    }
 }
 
 impl Term {

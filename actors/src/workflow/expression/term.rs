@@ -20,7 +20,7 @@ pub(super) enum Term {
     Literal(Value),
     List(Vec<Self>),
     Object(Vec<(String, Self)>),
-    Query(Query),
+    Query(Box<Query>),
     Name(String),
     Inside { of: Box<Self>, steps: Vec<Access> },
     Call(Function, Vec<Self>),
