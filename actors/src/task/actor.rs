@@ -204,6 +204,9 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
         pausing::ended(cx, &event);
         if matches!(event, Event::Settled { .. }) {
             cx.volatile.effects.push(Effect::Leave);
+            if cx.state.run.is_some() && cx.state.spec.parent_id.is_some() {
+                cx.volatile.effects.push(Effect::TellAbove);
+            }
         }
         let measured = Measure::of(&cx.state, &event).map(Effect::Measure);
         cx.volatile.effects.extend(measured);

@@ -39,6 +39,8 @@ pub(super) enum Effect {
     Tell(mpsc::UnboundedSender<News>, News),
     /// Make what a node waits for, unless it is there.
     Ask(Box<Ask>),
+    /// The run that waits for this one is told how it ended.
+    TellAbove,
     /// Nobody waits for it any more.
     Withdraw(EntityId),
     /// Tell the sender of a result that it may forget it.
@@ -124,6 +126,7 @@ impl std::fmt::Debug for Effect {
             Self::Reply(..) => "Reply",
             Self::Tell(..) => "Tell",
             Self::Ask(_) => "Ask",
+            Self::TellAbove => "TellAbove",
             Self::Withdraw(_) => "Withdraw",
             Self::Acknowledge(_) => "Acknowledge",
         })
@@ -144,6 +147,7 @@ pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
             Effect::Tell(sender, news) => drop(sender.send(news)),
             Effect::Ask(ask) => super::others::ask(cx, *ask),
+            Effect::TellAbove => super::others::tell_above(cx),
             Effect::Withdraw(entity) => super::others::withdraw(cx, entity),
             Effect::Acknowledge(sender) => drop(sender.send(())),
         }
