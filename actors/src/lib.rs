@@ -18,6 +18,7 @@ pub mod registry;
 pub mod rejection;
 mod services;
 pub mod task;
+pub mod workflow;
 
 pub use config::Config;
 pub use orchestrator::Orchestrator;

@@ -18,6 +18,7 @@ use crate::{
     orchestrator::admission::Admission,
     registry::{Directory, Registry},
     task::actor::TaskEntity,
+    workflow::{actor::WorkflowEntity, library::Library},
 };
 
 /// Handles to the parts of one node. Cheap to clone.
@@ -42,6 +43,8 @@ pub(crate) struct Parts {
     pub(crate) agents: Host<AgentEntity>,
     pub(crate) holds: Holds,
     pub(crate) held: Host<HoldEntity>,
+    pub(crate) library: Library,
+    pub(crate) workflows: Host<WorkflowEntity>,
 }
 
 impl Services {
