@@ -4,10 +4,11 @@
 //! when, [`pause`] what keeps it from going on. A `TaskEntity` runs one while it is open; [`view`] is what clients see.
 
 pub(crate) mod actor;
-mod handle;
+pub(crate) mod handle;
 pub mod pause;
 pub mod retry;
 pub mod rules;
+mod running;
 pub mod state;
 pub mod trace;
 pub mod view;

@@ -6,12 +6,14 @@
 
 mod attempts;
 mod effect;
+mod flow;
 mod lineage;
 mod message;
+mod others;
 mod pausing;
 mod step;
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use protocol::{
     api::TaskView,
@@ -37,7 +39,7 @@ use super::{
     rules::{Moment, Received},
     trace, view,
 };
-use crate::{Rejection, agent::token_hash, services::Services};
+use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::Graph};
 
 /// A task that only waits leaves memory when the wait is longer than this.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,6 +58,8 @@ pub(crate) struct TaskEntity {
     effects: Vec<Effect>,
     /// Told of each interrupted attempt that is gone.
     interrupting: Vec<pausing::Watch>,
+    /// What its workflow says, if it is a run of one.
+    graph: Option<Arc<Graph>>,
     /// Answered when the task is settled.
     waiters: Vec<oneshot::Sender<Box<TaskView>>>,
     /// The client's key, until the first commit.
@@ -96,6 +100,7 @@ impl Entity for TaskEntity {
             step::stop_all(cx);
         }
         pausing::stop_interrupted(cx);
+        flow::ask_again(cx);
         pausing::catch_up(cx)?;
         let events = pausing::recall(cx).await?;
         stage(cx, events)?;
@@ -142,6 +147,12 @@ impl Entity for TaskEntity {
                     .state
                     .probed(&step, number, finding, moment(&cx.services));
                 stage(cx, events)?;
+            }
+            Message::Told { by, told, recorded } => {
+                let event = flow::told(&cx.state, by, told);
+                "operator".clone_into(&mut cx.volatile.actor);
+                stage(cx, event)?;
+                cx.volatile.effects.push(Effect::Acknowledge(recorded));
             }
             Message::NodesChanged => {
                 let events = attempts::lose_gone(cx);
@@ -191,6 +202,9 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
     for event in events {
         cx.state.stage(&event)?;
         pausing::ended(cx, &event);
+        if matches!(event, Event::Settled { .. }) {
+            cx.volatile.effects.push(Effect::Leave);
+        }
         let measured = Measure::of(&cx.state, &event).map(Effect::Measure);
         cx.volatile.effects.extend(measured);
         if let Some(span) = trace::ended(cx.services.hosts.me(), task_id(cx), &cx.state, &event) {
@@ -217,19 +231,15 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     if cx.state.is_overdue(now) {
         step::stop_all(cx);
     }
+    flow::go_on(cx, now).await?;
     step::allocate(cx, now)?;
     loop {
         let events = cx.state.conclude();
         if events.is_empty() {
             break;
         }
-        if events
-            .iter()
-            .any(|event| matches!(event, Event::Settled { .. }))
-        {
-            cx.volatile.effects.push(Effect::Leave);
-        }
         stage(cx, events)?;
+        flow::go_on(cx, now).await?;
     }
     let idle_until = idle_until(cx, now);
     commit(cx, idle_until).await?;
@@ -338,6 +348,7 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
     let now = cx.services.clock.now();
     let written = match is_part {
         false => {
+            flow::go_on(cx, now).await?;
             step::allocate(cx, now)?;
             commit(cx, None).await
         }

@@ -9,7 +9,7 @@ use protocol::{
 };
 use serde_json::{Value, json};
 
-use super::input::Input;
+use super::{graph::Graph, input::Input};
 use crate::Rejection;
 
 /// Nodes that one workflow may have.
@@ -47,7 +47,11 @@ impl Draft {
             };
         };
         let definition = definition(text, given)?;
-        let faults = faults(&definition);
+        let mut faults = faults(&definition);
+        if faults.is_empty() {
+            let fault = Graph::compile(&definition).err();
+            faults.extend(fault.map(|fault| FieldError::new(fault.path, fault.message)));
+        }
         if faults.is_empty() {
             return Ok(Some(Self {
                 source: text.to_owned(),

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use ::metrics::{counter, histogram};
 use protocol::{
+    entity::EntityId,
     id::{AgentId, NodeId},
     task::{Event, TokenHash},
 };
 use runtime::{journal, trace::Span};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Cx};
+use super::{Answer, Cx, flow::Ask};
 use crate::{
     Rejection,
     hold::News,
@@ -36,6 +37,10 @@ pub(super) enum Effect {
     Reply(Answer, Result<(), Rejection>),
     /// Tell an operator what was done.
     Tell(mpsc::UnboundedSender<News>, News),
+    /// Make what a node waits for, unless it is there.
+    Ask(Box<Ask>),
+    /// Nobody waits for it any more.
+    Withdraw(EntityId),
     /// Tell the sender of a result that it may forget it.
     Acknowledge(oneshot::Sender<()>),
 }
@@ -118,6 +123,8 @@ impl std::fmt::Debug for Effect {
             Self::Measure(_) => "Measure",
             Self::Reply(..) => "Reply",
             Self::Tell(..) => "Tell",
+            Self::Ask(_) => "Ask",
+            Self::Withdraw(_) => "Withdraw",
             Self::Acknowledge(_) => "Acknowledge",
         })
     }
@@ -136,6 +143,8 @@ pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
             // Nobody waits any more: no answer is needed.
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
             Effect::Tell(sender, news) => drop(sender.send(news)),
+            Effect::Ask(ask) => super::others::ask(cx, *ask),
+            Effect::Withdraw(entity) => super::others::withdraw(cx, entity),
             Effect::Acknowledge(sender) => drop(sender.send(())),
         }
     }

@@ -19,7 +19,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Edition;
-use crate::{Rejection, workflow::state::Workflow};
+use crate::{
+    Rejection,
+    workflow::{graph::Graph, state::Workflow},
+};
 
 /// Versions that are kept; when there are more, those that nobody uses are forgotten.
 const KEPT: usize = 1_000;
@@ -156,33 +159,48 @@ impl Library {
         }
         let workflow = self.0.journal.load::<Workflow>(id.into()).await?;
         let found = workflow.as_ref().and_then(|it| it.version(version));
-        Ok(found.map(|found| self.learn(id, version, found.definition.clone())))
+        found
+            .map(|found| self.learn(id, version, found.definition.clone()))
+            .transpose()
     }
 
-    /// What a version says.
+    /// What a version says, compiled.
     ///
     /// # Errors
     ///
-    /// As [`edition`](Self::edition).
-    pub(crate) async fn definition(
+    /// When the store fails, or holds no such version.
+    pub(crate) async fn graph(
         &self,
         id: WorkflowId,
         version: u32,
-    ) -> Result<Option<Arc<Definition>>, store::Error> {
-        let edition = self.edition(id, version).await?;
-        Ok(edition.map(|edition| edition.definition.clone()))
+    ) -> Result<Arc<Graph>, store::Error> {
+        match self.edition(id, version).await? {
+            Some(edition) => Ok(edition.graph.clone()),
+            None => Err(store::Error::Corrupt(format!(
+                "{id} has no version {version}"
+            ))),
+        }
     }
 
-    fn learn(&self, id: WorkflowId, version: u32, definition: Arc<Definition>) -> Arc<Edition> {
-        let edition = Arc::new(Edition::new(definition));
+    fn learn(
+        &self,
+        id: WorkflowId,
+        version: u32,
+        definition: Arc<Definition>,
+    ) -> Result<Arc<Edition>, store::Error> {
+        // It was compiled before it was published: this build knows less than the one that did.
+        let edition = Edition::new(definition).map_err(|fault| {
+            store::Error::Unusable(format!("{id} version {version} cannot be run: {fault}"))
+        })?;
+        let edition = Arc::new(edition);
         let mut known = self.known();
         if known.len() >= KEPT {
-            known.retain(|_, edition| Arc::strong_count(edition) > 1);
+            known.retain(|_, edition| Arc::strong_count(&edition.graph) > 1);
         }
         if known.len() < KEPT {
             known.insert((id, version), edition.clone());
         }
-        edition
+        Ok(edition)
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<(String, String), WorkflowId>> {

@@ -161,6 +161,7 @@ impl Orchestrator {
             id: workflow.id,
             name: workflow.name,
             version,
+            nodes: u32::try_from(edition.graph.nodes.len()).unwrap_or(u32::MAX),
             origin: run.origin.clone(),
         };
         Ok(task_of(run, spec, &edition.definition))
@@ -323,7 +324,8 @@ impl UseCase for ShowRun {
         let library = &at.own()?.services.library;
         let edition = library.edition(of.id, of.version).await?;
         let edition = edition.ok_or_else(|| no_run(id))?;
-        Ok(execution(id, head, &task, of, &edition.definition))
+        let of = (of, &*edition.definition, &*edition.graph);
+        Ok(execution(id, head, &task, of))
     }
 }
 
