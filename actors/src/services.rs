@@ -18,7 +18,7 @@ use crate::{
     orchestrator::admission::Admission,
     registry::{Directory, Registry},
     task::actor::TaskEntity,
-    workflow::library::Library,
+    workflow::{actor::WorkflowEntity, library::Library},
 };
 
 /// Handles to the parts of one node. Cheap to clone.
@@ -41,9 +41,10 @@ pub(crate) struct Parts {
     pub(crate) doors: Doors,
     pub(crate) tasks: Host<TaskEntity>,
     pub(crate) agents: Host<AgentEntity>,
-    pub(crate) library: Library,
     pub(crate) holds: Holds,
     pub(crate) held: Host<HoldEntity>,
+    pub(crate) library: Library,
+    pub(crate) workflows: Host<WorkflowEntity>,
 }
 
 impl Services {

@@ -31,6 +31,7 @@ mod follow;
 mod hold;
 mod route;
 mod tree;
+mod workflow;
 
 pub use events::Events;
 use events::Piece;

@@ -11,6 +11,7 @@ mod problem;
 mod system;
 mod task;
 mod tree;
+mod workflow;
 
 pub use agent::{
     AgentLogLine, AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats,
@@ -35,4 +36,10 @@ pub use tree::{
     ActionRequest, ActionView, ActorAction, ActorView, Change, DiffQuery, EntityPart, FailureView,
     Life, LifeEvent, LifeGap, LifeQuery, TreeChange, TreeDelta, TreeDiff, TreeNode, TreeQuery,
     TreeView,
+};
+pub use workflow::{
+    ContextPatch, ContextView, EdgeView, ExecuteRequest, ExecutionChange, ExecutionQuery,
+    ExecutionStatus, ExecutionSummary, ExecutionView, NodeRunView, RunOf, VersionView, WaitView,
+    WorkflowChange, WorkflowDraft, WorkflowNode, WorkflowQuery, WorkflowReach, WorkflowSummary,
+    WorkflowView,
 };

@@ -20,6 +20,7 @@ mod submission;
 mod system;
 mod tasks;
 mod tree;
+mod workflows;
 
 use std::{
     collections::HashMap,
@@ -43,7 +44,7 @@ use runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use cases::Cancel;
+pub use cases::{Begun, Cancel};
 pub use cluster::Duty;
 pub use diary::AgentLog;
 pub use files::{Artifact, Pieces};

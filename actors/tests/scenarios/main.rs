@@ -20,3 +20,4 @@ mod support;
 mod tasks;
 mod tool;
 mod waiting;
+mod workflows;

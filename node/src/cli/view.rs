@@ -16,6 +16,7 @@ mod hold;
 mod life;
 mod task;
 mod tree;
+mod workflow;
 
 pub(super) use life::line as life_line;
 pub(super) use tree::drawing;

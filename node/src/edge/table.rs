@@ -11,6 +11,7 @@ mod matching;
 mod system;
 mod tasks;
 mod tree;
+mod workflows;
 
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -24,6 +25,7 @@ pub(crate) use matching::{Found, find};
 pub(crate) use system::SystemOp;
 pub(crate) use tasks::{Consistency, TaskOp};
 pub(crate) use tree::TreeOp;
+pub(crate) use workflows::WorkflowOp;
 
 /// What a route does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +36,7 @@ pub(crate) enum Operation {
     Cluster(ClusterOp),
     Hold(HoldOp),
     Tree(TreeOp),
+    Workflow(WorkflowOp),
 }
 
 /// The methods that routes have.
@@ -111,6 +114,7 @@ impl Route {
             Operation::Cluster(_) => "cluster",
             Operation::Hold(_) => "holds",
             Operation::Tree(_) => "tree",
+            Operation::Workflow(_) => "workflows",
         }
     }
 
@@ -191,6 +195,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(cluster::ROUTES)
         .chain(holds::ROUTES)
         .chain(tree::ROUTES)
+        .chain(workflows::ROUTES)
 }
 
 /// How many there are.
@@ -199,7 +204,8 @@ pub(crate) const COUNT: usize = system::ROUTES.len()
     + tasks::ROUTES.len()
     + cluster::ROUTES.len()
     + holds::ROUTES.len()
-    + tree::ROUTES.len();
+    + tree::ROUTES.len()
+    + workflows::ROUTES.len();
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::HoldView;
+use super::{HoldView, RunOf};
 use crate::{
     allocation::ScoreCard,
     id::TaskId,
@@ -53,6 +53,9 @@ pub struct TaskSummary {
     pub session_id: Option<String>,
     /// The task that it is a part of.
     pub parent_id: Option<TaskId>,
+    /// The workflow that it is a run of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<RunOf>,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// When it was settled.
@@ -75,7 +78,7 @@ pub struct TaskView {
     pub user_id: String,
     /// The worker that it is bound to.
     pub worker_id: Option<String>,
-    /// The workflow that it is a part of.
+    /// The workflow that it is a run of.
     pub workflow_id: Option<String>,
     /// The task that it is a part of.
     pub parent_id: Option<TaskId>,

@@ -13,6 +13,7 @@ mod life;
 mod log;
 mod nodes;
 mod pausing;
+mod runs;
 mod scopes;
 mod submission;
 mod system;
@@ -20,6 +21,7 @@ mod task_change;
 mod tasks;
 mod tokens;
 mod tree;
+mod workflows;
 
 use std::time::Duration;
 
@@ -46,6 +48,8 @@ pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
+pub use runs::Begun;
+pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
 pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
 pub(super) use system::StoreStatus;
@@ -56,6 +60,10 @@ pub(super) use tasks::{
 };
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
 pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
+pub(super) use workflows::{
+    CreateWorkflow, DeleteWorkflow, FindWorkflow, ListWorkflows, ShowWorkflow, UpdateWorkflow,
+    WorkflowVersions,
+};
 
 use super::{Answer, Orchestrator};
 use crate::Rejection;

@@ -13,13 +13,15 @@ use super::{
     Orchestrator,
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, DeleteTask,
-        EventsAfter, FindActor, FindArtifact, Interrupt, KillActor, LiftHold, ListAgents,
-        ListHolds, ListNodes, ListTasks, ListTokens, PauseTask, PlaceHold, ReadDiary, ReadLife,
-        ReadRecord, RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken, SeenTasks,
-        ShowActor, ShowAgent, ShowAllocation, ShowForest, ShowNode, ShowResult, ShowTask,
-        ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StopAgent, StoreStatus, SubmitTask, TellNews,
-        TendEntity, TotalAgents, TurnLog, TurnNode, TurnPart, TurnScope, UpdateAgent, UseCase,
+        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, CreateWorkflow,
+        DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow, Interrupt,
+        KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListRuns, ListTasks, ListTokens,
+        ListWorkflows, PauseTask, PlaceHold, ReadDiary, ReadLife, ReadRecord, RegisterAgent,
+        RelayNews, RemoveNode, ResumeTask, RevokeToken, SeenTasks, ShowActor, ShowAgent,
+        ShowAllocation, ShowForest, ShowNode, ShowResult, ShowRun, ShowTask, ShowTaskTree,
+        ShowTree, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask,
+        TellNews, TendEntity, TotalAgents, TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope,
+        UpdateAgent, UpdateWorkflow, UseCase, WorkflowVersions,
     },
 };
 use crate::{
@@ -38,7 +40,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 58] = [
+const TABLE: [Entry; 69] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -97,6 +99,17 @@ const TABLE: [Entry; 58] = [
     entry::<TurnPart>(),
     entry::<TurnScope>(),
     entry::<UpdateAgent>(),
+    entry::<CreateWorkflow>(),
+    entry::<DeleteWorkflow>(),
+    entry::<FindWorkflow>(),
+    entry::<ListRuns>(),
+    entry::<ListWorkflows>(),
+    entry::<ShowWorkflow>(),
+    entry::<ShowRun>(),
+    entry::<StartRun>(),
+    entry::<TurnRuns>(),
+    entry::<UpdateWorkflow>(),
+    entry::<WorkflowVersions>(),
 ];
 
 const fn entry<U: UseCase>() -> Entry {

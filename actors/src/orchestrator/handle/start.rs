@@ -183,6 +183,7 @@ impl Orchestrator {
             readings: Readings::default(),
         }));
         orchestrator.serve();
+        orchestrator.begin_runs();
         Ok(orchestrator)
     }
 
@@ -270,6 +271,8 @@ impl Own {
         let agents = self.services.agents.recover(&scope, Arrival::Own).await?;
         let tasks = self.services.tasks.recover(&scope, Arrival::Own).await?;
         self.services.held.show_parked(&scope, Arrival::Own).await?;
+        let workflows = &self.services.workflows;
+        workflows.show_parked(&scope, Arrival::Own).await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
@@ -327,6 +330,7 @@ fn services(
     let tasks = Host::new(tree.clone(), journal.clone());
     let agents = Host::new(tree.clone(), journal.clone());
     let held = Host::new(tree.clone(), journal.clone());
+    let workflows = Host::new(tree.clone(), journal.clone());
     let holds = Holds::new(journal.store().clone());
     let doors = Doors::fenced(
         &setup.config,
@@ -357,13 +361,15 @@ fn services(
         hosts: hosts.clone(),
         tasks: tasks.clone(),
         agents: agents.clone(),
-        library: Library::default(),
         holds: holds.clone(),
         held: held.clone(),
+        library: Library::new(journal.clone()),
+        workflows: workflows.clone(),
     });
     tasks.provide(services.clone());
     agents.provide(services.clone());
     held.provide(services.clone());
+    workflows.provide(services.clone());
     allocator.provide(tasks.clone(), hosts.clone(), holds);
     hosts.provide(host::Local {
         registry,
@@ -429,6 +435,7 @@ fn children(
         host::actor::hosts(&services.hosts, "hosts"),
         services.agents.supervisor(),
         services.held.supervisor(),
+        services.workflows.supervisor(),
         services.tasks.supervisor(),
     ]
 }
@@ -445,6 +452,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
                     services.agents.recover(&scope, arrival).await.map(drop),
                     services.tasks.recover(&scope, arrival).await.map(drop),
                     services.held.show_parked(&scope, arrival).await,
+                    services.workflows.show_parked(&scope, arrival).await,
                 ] {
                     if let Err(error) = recovered {
                         tracing::error!(%error, "unfinished work was not recovered yet");
@@ -460,6 +468,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
                 services.tasks.evict(&scope, how).await;
                 services.agents.evict(&scope, how).await;
                 services.held.evict(&scope, how).await;
+                services.workflows.evict(&scope, how).await;
             })
         }),
         announce: Arc::new(move || membership::announce(&mesh)),

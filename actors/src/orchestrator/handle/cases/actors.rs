@@ -230,6 +230,7 @@ impl Orchestrator {
         let (parent, kind) = match path.split('/').nth(1) {
             Some("agents") => ("/agents", EntityKind::Agent),
             Some("holds") => ("/holds", EntityKind::Hold),
+            Some("workflows") => ("/workflows", EntityKind::Workflow),
             Some(_) | None => ("/tasks", EntityKind::Task),
         };
         ActorView {
@@ -263,7 +264,7 @@ impl Orchestrator {
             EntityKind::Task => services.tasks.unpark(id).await,
             EntityKind::Agent => services.agents.unpark(id).await,
             EntityKind::Hold => services.held.unpark(id).await,
-            EntityKind::Workflow => Ok(()),
+            EntityKind::Workflow => services.workflows.unpark(id).await,
             EntityKind::Question => Ok(()),
             EntityKind::Schedule => Ok(()),
             EntityKind::Trigger => Ok(()),
@@ -280,7 +281,7 @@ impl Orchestrator {
             EntityKind::Task => services.tasks.restart(id, how).await,
             EntityKind::Agent => services.agents.restart(id, how).await,
             EntityKind::Hold => services.held.restart(id, how).await,
-            EntityKind::Workflow => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Workflow => services.workflows.restart(id, how).await,
             EntityKind::Question => Err(TellError::NoSuchEntity(id)),
             EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
             EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),

@@ -155,11 +155,14 @@ impl Orchestrator {
         let id = match (name.parse::<EntityId>(), kind) {
             (Ok(id), _) => Some(id),
             (Err(_), EntityKind::Agent) => self.agent_id(caller, name).await?.map(EntityId::from),
+            (Err(_), EntityKind::Workflow) => {
+                let row = self.workflow_named(caller, name).await?;
+                row.map(|row| row.stream)
+            }
             (
                 Err(_),
                 EntityKind::Task
                 | EntityKind::Hold
-                | EntityKind::Workflow
                 | EntityKind::Question
                 | EntityKind::Schedule
                 | EntityKind::Trigger,
