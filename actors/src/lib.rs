@@ -14,8 +14,10 @@ pub mod host;
 pub mod metrics;
 pub mod orchestrator;
 pub mod planner;
+pub mod question;
 pub mod registry;
 pub mod rejection;
+pub mod schema;
 mod services;
 pub mod task;
 

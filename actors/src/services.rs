@@ -16,6 +16,7 @@ use crate::{
     hold::{HoldEntity, Holds},
     host::Hosts,
     orchestrator::admission::Admission,
+    question::Questions,
     registry::{Directory, Registry},
     task::actor::TaskEntity,
 };
@@ -42,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) agents: Host<AgentEntity>,
     pub(crate) holds: Holds,
     pub(crate) held: Host<HoldEntity>,
+    pub(crate) questions: Questions,
 }
 
 impl Services {

@@ -13,13 +13,14 @@ use super::{
     Orchestrator,
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, DeleteTask,
+        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, DealWith, DeleteTask,
         EventsAfter, FindActor, FindArtifact, Interrupt, KillActor, LiftHold, ListAgents,
-        ListHolds, ListNodes, ListTasks, ListTokens, PauseTask, PlaceHold, ReadDiary, ReadLife,
-        ReadRecord, RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken, SeenTasks,
-        ShowActor, ShowAgent, ShowAllocation, ShowForest, ShowNode, ShowResult, ShowTask,
-        ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StopAgent, StoreStatus, SubmitTask, TellNews,
-        TendEntity, TotalAgents, TurnLog, TurnNode, TurnPart, TurnScope, UpdateAgent, UseCase,
+        ListHolds, ListNodes, ListQuestions, ListTasks, ListTokens, PauseTask, PlaceHold,
+        PutQuestion, ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode,
+        ResumeTask, RevokeToken, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowForest,
+        ShowNode, ShowQuestion, ShowResult, ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy,
+        StopAgent, StoreStatus, SubmitTask, TakeQuestionBack, TellNews, TendEntity, TotalAgents,
+        TurnLog, TurnNode, TurnPart, TurnScope, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -38,7 +39,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 58] = [
+const TABLE: [Entry; 63] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -52,6 +53,7 @@ const TABLE: [Entry; 58] = [
     entry::<CompareTrees>(),
     entry::<CountAgents>(),
     entry::<CreateToken>(),
+    entry::<DealWith>(),
     entry::<DeleteTask>(),
     entry::<EventsAfter>(),
     entry::<FindActor>(),
@@ -62,10 +64,12 @@ const TABLE: [Entry; 58] = [
     entry::<LiftHold>(),
     entry::<ListHolds>(),
     entry::<ListNodes>(),
+    entry::<ListQuestions>(),
     entry::<ListTasks>(),
     entry::<ListTokens>(),
     entry::<PauseTask>(),
     entry::<PlaceHold>(),
+    entry::<PutQuestion>(),
     entry::<ReadDiary>(),
     entry::<ReadLife>(),
     entry::<ReadRecord>(),
@@ -80,6 +84,7 @@ const TABLE: [Entry; 58] = [
     entry::<ShowAllocation>(),
     entry::<ShowForest>(),
     entry::<ShowNode>(),
+    entry::<ShowQuestion>(),
     entry::<ShowResult>(),
     entry::<ShowTask>(),
     entry::<ShowTaskTree>(),
@@ -89,6 +94,7 @@ const TABLE: [Entry; 58] = [
     entry::<StopAgent>(),
     entry::<StoreStatus>(),
     entry::<SubmitTask>(),
+    entry::<TakeQuestionBack>(),
     entry::<TellNews>(),
     entry::<TendEntity>(),
     entry::<TotalAgents>(),

@@ -230,6 +230,7 @@ impl Orchestrator {
         let (parent, kind) = match path.split('/').nth(1) {
             Some("agents") => ("/agents", EntityKind::Agent),
             Some("holds") => ("/holds", EntityKind::Hold),
+            Some("questions") => ("/questions", EntityKind::Question),
             Some(_) | None => ("/tasks", EntityKind::Task),
         };
         ActorView {
@@ -263,10 +264,10 @@ impl Orchestrator {
             EntityKind::Task => services.tasks.unpark(id).await,
             EntityKind::Agent => services.agents.unpark(id).await,
             EntityKind::Hold => services.held.unpark(id).await,
-            EntityKind::Workflow => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Question => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Question => services.questions.host().unpark(id).await,
+            EntityKind::Workflow | EntityKind::Schedule | EntityKind::Trigger => {
+                return Err(unreachable(TellError::NoSuchEntity(id)));
+            }
         }
         .map_err(Rejection::from)
     }
@@ -281,7 +282,7 @@ impl Orchestrator {
             EntityKind::Agent => services.agents.restart(id, how).await,
             EntityKind::Hold => services.held.restart(id, how).await,
             EntityKind::Workflow => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Question => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Question => services.questions.host().restart(id, how).await,
             EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
             EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
         }
