@@ -9,6 +9,7 @@ pub mod pause;
 pub mod retry;
 pub mod rules;
 pub mod state;
+pub mod suspend;
 pub mod trace;
 pub mod view;
 pub mod why;

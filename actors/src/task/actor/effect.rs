@@ -65,6 +65,7 @@ impl Measure {
                     Ending::Lost(_) => "lost",
                     Ending::Cancelled => "cancelled",
                     Ending::Interrupted => "interrupted",
+                    Ending::Suspended => "suspended",
                 };
                 Some(Self::Attempted(outcome, at.since(attempt.started_at)))
             }
@@ -85,6 +86,7 @@ impl Measure {
             | Event::Paused { .. }
             | Event::Resumed { .. }
             | Event::AttemptInterrupted { .. }
+            | Event::Replied { .. }
             | Event::Run { .. }
             | Event::Deleted { .. } => None,
         }
