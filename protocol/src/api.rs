@@ -8,6 +8,7 @@ mod hold;
 mod live;
 mod page;
 mod problem;
+mod question;
 mod system;
 mod task;
 mod tree;
@@ -24,6 +25,7 @@ pub use hold::{
 pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};
+pub use question::{AnswerRequest, DelegateRequest, QuestionQuery, QuestionSummary, QuestionView};
 pub use system::{
     Check, HealthView, LogRequest, LogView, MemberStatus, MemberView, NewToken, NodeView,
     StoreView, TokenRequest, TokenState, TokenView,

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 use crate::{
     agent::Resources,
     allocation::ScoreCard,
-    id::{AgentId, HoldId, NodeId, TaskId},
+    id::{AgentId, HoldId, NodeId, QuestionId, TaskId},
     plan::{Plan, StepSpec},
+    question::{Reply, Wanted},
     time::{Span, Timestamp},
     wire::Trace,
     workflow::{RunEvent, RunSpec},
@@ -308,6 +309,12 @@ pub enum Outcome {
     },
     /// It was stopped on request.
     Cancelled,
+    /// It gave the step back to wait for people. When all of them replied, the step is tried again as if
+    /// this one had not been.
+    Waits {
+        /// What they are asked.
+        questions: Vec<Wanted>,
+    },
 }
 
 /// What a probe found.
@@ -481,6 +488,16 @@ pub enum Event {
         number: u32,
         /// Why.
         reason: String,
+    },
+    /// What came of a question for which a step waits.
+    Replied {
+        /// The step.
+        step: String,
+        /// The question.
+        question: QuestionId,
+        /// What came of it.
+        #[serde(flatten)]
+        reply: Reply,
     },
     /// Something of a run of a workflow.
     Run {

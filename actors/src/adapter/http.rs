@@ -260,6 +260,7 @@ fn in_words(error: CallError) -> String {
     match error {
         CallError::Failed { failure, .. } | CallError::Lost { failure, .. } => failure.message,
         CallError::Cancelled => "cancelled".to_owned(),
+        CallError::Waits(_) => "it asks people".to_owned(),
     }
 }
 

@@ -38,7 +38,7 @@ impl Totals {
                 self.durations.add(took);
             }
             Outcome::Lost { .. } => self.lost += 1,
-            Outcome::Cancelled => {}
+            Outcome::Cancelled | Outcome::Waits { .. } => {}
         }
     }
 

@@ -217,6 +217,7 @@ mod tests {
             idempotency_key: "key".to_owned(),
             description: "describe".into(),
             task_input: Value::Null.into(),
+            replies: crate::adapter::Replies::new(),
             input: Value::Null,
             needs: serde_json::Map::new(),
             timeout: std::time::Duration::from_secs(1),

@@ -299,7 +299,8 @@ impl Task {
             None
         } else {
             match outcome {
-                Outcome::Succeeded { .. } => None,
+                // It waits in no queue until people replied.
+                Outcome::Succeeded { .. } | Outcome::Waits { .. } => None,
                 Outcome::Failed { error, retryable } => {
                     Some(self.after_failure(step, error, *retryable, ending, moment))
                 }

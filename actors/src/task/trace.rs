@@ -63,6 +63,7 @@ pub fn ended(node: NodeId, id: TaskId, task: &Task, event: &Event) -> Option<Spa
         | Event::Paused { .. }
         | Event::Resumed { .. }
         | Event::AttemptInterrupted { .. }
+        | Event::Replied { .. }
         | Event::Run { .. }
         | Event::Deleted { .. } => None,
     }
@@ -145,7 +146,9 @@ fn trouble(task: &Task) -> Vec<Note> {
         let (name, failure) = match ending {
             Ending::Failed(failure) => ("attempt_failed", failure),
             Ending::Lost(failure) => ("attempt_lost", failure),
-            Ending::Succeeded | Ending::Cancelled | Ending::Interrupted => return None,
+            Ending::Succeeded | Ending::Cancelled | Ending::Interrupted | Ending::Suspended => {
+                return None;
+            }
         };
         Some(Note {
             name,
@@ -185,7 +188,7 @@ fn attempt_span(
     }
     let error = match ending {
         Ending::Failed(failure) | Ending::Lost(failure) => Some(failure),
-        Ending::Succeeded | Ending::Cancelled | Ending::Interrupted => None,
+        Ending::Succeeded | Ending::Cancelled | Ending::Interrupted | Ending::Suspended => None,
     };
     if let Some(Failure { code, .. }) = error {
         attributes.push(("error.type", code.clone().into()));

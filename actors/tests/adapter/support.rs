@@ -42,6 +42,7 @@ pub(crate) fn call(input: Value) -> Call {
         idempotency_key: "key-1".to_owned(),
         description: "describe".into(),
         task_input: Value::Null.into(),
+        replies: actors::adapter::Replies::new(),
         input,
         needs: Map::new(),
         timeout: Duration::from_secs(30),

@@ -13,6 +13,7 @@ mod life;
 mod log;
 mod nodes;
 mod pausing;
+mod questions;
 mod runs;
 mod scopes;
 mod submission;
@@ -48,6 +49,9 @@ pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
+pub(super) use questions::{
+    Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
+};
 pub use runs::Begun;
 pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
 pub(super) use scopes::{Deed, TurnScope};

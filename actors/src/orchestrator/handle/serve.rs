@@ -14,14 +14,15 @@ use super::{
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
         CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, CreateWorkflow,
-        DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow, Interrupt,
-        KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListRuns, ListTasks, ListTokens,
-        ListWorkflows, PauseTask, PlaceHold, ReadDiary, ReadLife, ReadRecord, RegisterAgent,
-        RelayNews, RemoveNode, ResumeTask, RevokeToken, SeenTasks, ShowActor, ShowAgent,
-        ShowAllocation, ShowForest, ShowNode, ShowResult, ShowRun, ShowTask, ShowTaskTree,
-        ShowTree, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask,
-        TellNews, TendEntity, TotalAgents, TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope,
-        UpdateAgent, UpdateWorkflow, UseCase, WorkflowVersions,
+        DealWith, DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow,
+        Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns,
+        ListTasks, ListTokens, ListWorkflows, PauseTask, PlaceHold, PutQuestion, ReadDiary,
+        ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken,
+        SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowForest, ShowNode, ShowQuestion,
+        ShowResult, ShowRun, ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy, ShowWorkflow,
+        StartRun, StopAgent, StoreStatus, SubmitTask, TakeQuestionBack, TellNews, TendEntity,
+        TotalAgents, TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope, UpdateAgent, UpdateWorkflow,
+        UseCase, WorkflowVersions,
     },
 };
 use crate::{
@@ -40,7 +41,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 69] = [
+const TABLE: [Entry; 74] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -54,6 +55,7 @@ const TABLE: [Entry; 69] = [
     entry::<CompareTrees>(),
     entry::<CountAgents>(),
     entry::<CreateToken>(),
+    entry::<DealWith>(),
     entry::<DeleteTask>(),
     entry::<EventsAfter>(),
     entry::<FindActor>(),
@@ -64,10 +66,12 @@ const TABLE: [Entry; 69] = [
     entry::<LiftHold>(),
     entry::<ListHolds>(),
     entry::<ListNodes>(),
+    entry::<ListQuestions>(),
     entry::<ListTasks>(),
     entry::<ListTokens>(),
     entry::<PauseTask>(),
     entry::<PlaceHold>(),
+    entry::<PutQuestion>(),
     entry::<ReadDiary>(),
     entry::<ReadLife>(),
     entry::<ReadRecord>(),
@@ -82,6 +86,7 @@ const TABLE: [Entry; 69] = [
     entry::<ShowAllocation>(),
     entry::<ShowForest>(),
     entry::<ShowNode>(),
+    entry::<ShowQuestion>(),
     entry::<ShowResult>(),
     entry::<ShowTask>(),
     entry::<ShowTaskTree>(),
@@ -91,6 +96,7 @@ const TABLE: [Entry; 69] = [
     entry::<StopAgent>(),
     entry::<StoreStatus>(),
     entry::<SubmitTask>(),
+    entry::<TakeQuestionBack>(),
     entry::<TellNews>(),
     entry::<TendEntity>(),
     entry::<TotalAgents>(),

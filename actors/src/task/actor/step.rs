@@ -162,6 +162,7 @@ fn call(cx: &Cx, step: &Step, attempt: &Attempt, of_agent: Option<Duration>) -> 
         task_input: Arc::new(cx.state.spec.input.clone()),
         input: step.spec.input.clone(),
         needs: cx.state.needs(step),
+        replies: step.asks.replies(),
         timeout,
         trace: cx
             .state

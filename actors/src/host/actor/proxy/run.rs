@@ -169,6 +169,12 @@ impl Attempt {
                 tracing::info!(code, error, "an attempt failed");
             }
             Err(CallError::Cancelled) => tracing::info!("an attempt was stopped"),
+            Err(CallError::Waits(wanted)) => {
+                tracing::info!(
+                    questions = wanted.len(),
+                    "an attempt gave its step back to ask people"
+                );
+            }
         }
         hosted
             .diary()
@@ -194,7 +200,7 @@ fn clean(mut error: CallError) -> CallError {
         CallError::Failed { failure, .. } | CallError::Lost { failure, .. } => {
             failure.message = redact(&failure.message).into_owned();
         }
-        CallError::Cancelled => {}
+        CallError::Cancelled | CallError::Waits(_) => {}
     }
     error
 }
@@ -216,6 +222,11 @@ fn after(
             ("warn", "attempt_lost", said)
         }
         Err(CallError::Cancelled) => ("info", "attempt_cancelled", String::new()),
+        Err(CallError::Waits(wanted)) => {
+            let texts = wanted.iter().map(|it| &*it.asking.text);
+            let asked = texts.collect::<Vec<_>>().join("; ");
+            ("info", "attempt_asked", asked.chars().take(200).collect())
+        }
     };
     let took = now.since(begun.at).as_millis();
     AgentLogLine {
@@ -257,6 +268,7 @@ fn tool_span(
             Some(failure.code.clone())
         }
         Err(CallError::Cancelled) => Some("cancelled".to_owned()),
+        Err(CallError::Waits(_)) => None,
     };
     if let Some(code) = &error {
         attributes.push(("error.type", code.clone().into()));
@@ -332,5 +344,6 @@ fn outcome(effect: Effect, result: Result<serde_json::Value, CallError>) -> (Out
             may_have_happened: true,
         }) => (timed_out(effect, failure), CallEnd::Failed),
         Err(CallError::Cancelled) => (Outcome::Cancelled, CallEnd::Stopped),
+        Err(CallError::Waits(questions)) => (Outcome::Waits { questions }, CallEnd::Stopped),
     }
 }

@@ -231,6 +231,7 @@ impl Orchestrator {
             Some("agents") => ("/agents", EntityKind::Agent),
             Some("holds") => ("/holds", EntityKind::Hold),
             Some("workflows") => ("/workflows", EntityKind::Workflow),
+            Some("questions") => ("/questions", EntityKind::Question),
             Some(_) | None => ("/tasks", EntityKind::Task),
         };
         ActorView {
@@ -265,7 +266,7 @@ impl Orchestrator {
             EntityKind::Agent => services.agents.unpark(id).await,
             EntityKind::Hold => services.held.unpark(id).await,
             EntityKind::Workflow => services.workflows.unpark(id).await,
-            EntityKind::Question => Ok(()),
+            EntityKind::Question => services.questions.host().unpark(id).await,
             EntityKind::Schedule => Ok(()),
             EntityKind::Trigger => Ok(()),
         }
@@ -282,7 +283,7 @@ impl Orchestrator {
             EntityKind::Agent => services.agents.restart(id, how).await,
             EntityKind::Hold => services.held.restart(id, how).await,
             EntityKind::Workflow => services.workflows.restart(id, how).await,
-            EntityKind::Question => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Question => services.questions.host().restart(id, how).await,
             EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
             EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
         }

@@ -173,9 +173,16 @@ impl Orchestrator {
         };
         let row = self.own()?.journal.store().stream(id).await?;
         let is_seen = |row: &StreamRow| {
-            let is_own = kind != EntityKind::Task
-                || caller.sees_all_users()
-                || row.summary.user == caller.user;
+            let is_own = match kind {
+                EntityKind::Task => caller.sees_all_users() || row.summary.user == caller.user,
+                // Whoever is asked finds it in the inbox, whoever asks in the task.
+                EntityKind::Question => caller.sees_all_users(),
+                EntityKind::Agent
+                | EntityKind::Hold
+                | EntityKind::Workflow
+                | EntityKind::Schedule
+                | EntityKind::Trigger => true,
+            };
             row.tenant == caller.tenant && is_own && !row.summary.hidden
         };
         Ok(row.filter(is_seen))
