@@ -11,6 +11,7 @@ mod doors;
 pub mod egress;
 mod factory;
 pub mod http;
+mod usage;
 mod verify;
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ pub use colleagues::{AskError, Colleagues};
 pub use doors::Doors;
 pub use factory::for_agent;
 pub(crate) use factory::native_name;
+pub use usage::Spent;
 pub use verify::{Stage, verify};
 
 /// What every adapter method answers.
@@ -53,6 +55,8 @@ pub struct Call {
     pub timeout: Duration,
     /// The trace that what the tool does belongs to.
     pub trace: Option<Trace>,
+    /// What the tool reports to have taken of models.
+    pub spent: Spent,
 }
 
 impl Call {
@@ -197,6 +201,7 @@ mod tests {
             input,
             needs: Map::new(),
             trace: None,
+            spent: Spent::default(),
             timeout: Duration::from_secs(10),
         }
     }

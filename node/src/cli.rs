@@ -23,6 +23,7 @@ mod exit;
 mod hold;
 mod output;
 mod run;
+mod spend;
 mod start;
 mod system;
 mod task;

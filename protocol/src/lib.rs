@@ -26,4 +26,5 @@ pub mod record;
 pub mod shard;
 pub mod task;
 pub mod time;
+pub mod usage;
 pub mod wire;

@@ -33,7 +33,7 @@ use super::{
     rules,
 };
 use crate::{
-    adapter::{AskError, Asker, Call, Question},
+    adapter::{AskError, Asker, Call, Question, Spent},
     agent::token_hash,
     allocator::Circuit,
     cluster::Owner,
@@ -341,6 +341,7 @@ fn call(question: &Question, step: &str, path: &[String], until: Instant) -> Cal
         needs: Map::new(),
         timeout: until.saturating_duration_since(Instant::now()),
         trace: None,
+        spent: Spent::default(),
     }
 }
 

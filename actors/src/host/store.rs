@@ -86,6 +86,7 @@ impl Ledger {
             token: *token,
             agent: "proxy".to_owned(),
             outcome: Outcome::Lost { error },
+            usage: None,
             load: None,
         };
         self.write(Entry::Accepted(ended)).await
@@ -221,6 +222,7 @@ mod tests {
             needs: serde_json::Map::new(),
             timeout: std::time::Duration::from_secs(1),
             trace: None,
+            spent: crate::adapter::Spent::default(),
         }
     }
 
@@ -232,6 +234,7 @@ mod tests {
             token,
             agent: "one".to_owned(),
             outcome: Outcome::Succeeded { output: json!(7) },
+            usage: None,
             load: None,
         }
     }

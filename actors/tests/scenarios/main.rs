@@ -16,6 +16,7 @@ mod life;
 mod parts;
 mod pausing;
 mod recovery;
+mod spend;
 mod support;
 mod tasks;
 mod tool;

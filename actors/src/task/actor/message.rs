@@ -6,6 +6,7 @@ use protocol::{
     id::CommandId,
     plan::Plan,
     task::{Finding, Outcome, TaskSpec, TokenHash},
+    usage::Usage,
     wire::Trace,
 };
 use runtime::{journal, store::Idempotency};
@@ -115,6 +116,7 @@ pub(crate) struct Ended {
     pub(crate) token: [u8; 16],
     pub(crate) agent: String,
     pub(crate) outcome: Outcome,
+    pub(crate) usage: Option<Usage>,
     /// Answered once the result is on disk: until then the sender keeps it.
     pub(crate) recorded: oneshot::Sender<()>,
 }

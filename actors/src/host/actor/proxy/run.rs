@@ -25,7 +25,7 @@ use crate::{
         token_hash,
     },
     cluster::Owner,
-    host::{Hosted, Hosts, Post, Report},
+    host::{End, Hosted, Hosts, Post, Report},
     registry::Slot,
     task::rules::timed_out,
 };
@@ -62,7 +62,7 @@ pub(super) fn start(state: &mut State, run: Run) {
             error,
             retryable: false,
         };
-        tokio::spawn(run.report.send("proxy", outcome, None));
+        tokio::spawn(run.report.send("proxy", outcome.into(), None));
         return;
     }
     let cancel = CancellationToken::new();
@@ -182,7 +182,9 @@ impl Attempt {
             Owner::There(_) => Some(hosted.figures()),
             Owner::Here | Owner::Nobody => None,
         };
-        report.send(&post.order.spec.name, outcome, figures).await;
+        let usage = call.spent.get();
+        let end = End { outcome, usage };
+        report.send(&post.order.spec.name, end, figures).await;
         // Until here a task that comes back after a failure finds its attempt running.
         hosted.ends(&token);
     }
