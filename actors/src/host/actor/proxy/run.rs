@@ -25,6 +25,7 @@ use crate::{
         token_hash,
     },
     cluster::Owner,
+    config::ATTEMPT,
     host::{End, Hosted, Hosts, Post, Report},
     registry::Slot,
     task::rules::timed_out,
@@ -129,7 +130,11 @@ impl Attempt {
             slot,
             report,
         } = run;
-        let entry = hosts.tree.enter(path, "tool");
+        let entry = hosts.tree.enter(path, ATTEMPT);
+        let own_limit = post.adapter.as_ref().and_then(|adapter| adapter.timeout());
+        let limit = call.timeout.min(own_limit.unwrap_or(Duration::MAX));
+        let what = format!("step {}, attempt {}", call.step, call.attempt);
+        entry.works_on(what, hosts.config.supervision.patience(limit));
         let (asked, started) = (call.trace, hosts.clock.now());
         call.trace = asked.map(trace::below);
         let begun = AgentLogLine {
