@@ -10,6 +10,7 @@ mod allocation;
 mod cluster;
 mod control;
 mod feed;
+mod hanging;
 mod holding;
 mod intake;
 mod life;

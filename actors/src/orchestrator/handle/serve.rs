@@ -17,7 +17,7 @@ use super::{
         EventsAfter, FindActor, FindArtifact, Interrupt, KillActor, LiftHold, ListAgents,
         ListHolds, ListNodes, ListTasks, ListTokens, PauseTask, PlaceHold, ReadDiary, ReadLife,
         ReadRecord, RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken, SeenTasks,
-        ShowActor, ShowAgent, ShowAllocation, ShowForest, ShowNode, ShowResult, ShowTask,
+        ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowForest, ShowNode, ShowResult, ShowTask,
         ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StopAgent, StoreStatus, SubmitTask, TellNews,
         TendEntity, TotalAgents, TurnLog, TurnNode, TurnPart, TurnScope, UpdateAgent, UseCase,
     },
@@ -38,7 +38,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 58] = [
+const TABLE: [Entry; 59] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -76,6 +76,7 @@ const TABLE: [Entry; 58] = [
     entry::<RevokeToken>(),
     entry::<SeenTasks>(),
     entry::<ShowActor>(),
+    entry::<ShowAsks>(),
     entry::<ShowAgent>(),
     entry::<ShowAllocation>(),
     entry::<ShowForest>(),

@@ -76,6 +76,8 @@ impl Tree {
             failures: failures.into_iter().map(FailureView::from).collect(),
             life: self.life(&row),
             entity: None,
+            links: Vec::new(),
+            budget: None,
         };
         veil(&mut actor.row, sight);
         if !sight.sees_all_of(path) {

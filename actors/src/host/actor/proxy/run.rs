@@ -28,7 +28,7 @@ use crate::{
     config::ATTEMPT,
     host::{End, Hosted, Hosts, Post, Report},
     registry::Slot,
-    task::rules::timed_out,
+    task::{links::Errand, rules::timed_out},
 };
 
 /// How much longer than its time an adapter may take to end a call.
@@ -78,13 +78,7 @@ pub(super) fn start(state: &mut State, run: Run) {
     let pass = state.breaker.enter(now).unwrap_or(Pass::Ordinary);
     let attempt = Attempt {
         hosted: state.hosted.clone(),
-        path: format!(
-            "{}/{}:{}:{}",
-            path_of_agent(&post.order),
-            run.call.task,
-            run.call.step,
-            run.call.attempt
-        ),
+        path: errand(&run.call).below(&path_of_agent(&post.order)),
         post,
         run,
         token,
@@ -100,6 +94,14 @@ pub(super) fn start(state: &mut State, run: Run) {
         actor = attempt.path,
     );
     tokio::spawn(attempt.go(state.hosts.clone()).instrument(span));
+}
+
+fn errand(call: &Call) -> Errand {
+    Errand {
+        task: call.task,
+        step: call.step.clone(),
+        attempt: call.attempt,
+    }
 }
 
 /// An attempt on its way.
