@@ -24,6 +24,7 @@ mod hold;
 mod inbox;
 mod output;
 mod run;
+mod spend;
 mod start;
 mod system;
 mod task;

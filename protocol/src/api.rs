@@ -5,6 +5,7 @@
 
 mod agent;
 mod hold;
+mod link;
 mod live;
 mod page;
 mod problem;
@@ -22,6 +23,7 @@ pub use hold::{
     AgentChange, CancelView, HoldChange, HoldRequest, HoldView, PauseRequest, Reach, ScopeRequest,
     ScopeView, TaskChange, Unconfirmed,
 };
+pub use link::{ActorLink, BudgetLeft, Relation};
 pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};

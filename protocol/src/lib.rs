@@ -29,5 +29,6 @@ pub mod record;
 pub mod shard;
 pub mod task;
 pub mod time;
+pub mod usage;
 pub mod wire;
 pub mod workflow;

@@ -36,7 +36,7 @@ pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
 use super::{
     Task,
-    rules::{Moment, Received},
+    rules::{Moment, Received, at_cost},
     trace, view,
 };
 use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::Graph};
@@ -418,7 +418,7 @@ fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
     match received {
         Received::Counts(events) => {
             ended.agent.clone_into(&mut cx.volatile.actor);
-            stage(cx, events)?;
+            stage(cx, at_cost(events, ended.usage))?;
         }
         Received::Repeated => {}
         Received::Foreign => {

@@ -10,6 +10,7 @@ use protocol::{
     record::Summary,
     task::{EVENT_VERSION, Event, Failure, Finding, Outcome, StepStatus, TaskSpec, TaskStatus},
     time::Timestamp,
+    usage::Usage,
     wire::Trace,
 };
 use runtime::journal::EventSourced;
@@ -140,6 +141,9 @@ pub struct Attempt {
     /// Whether it was told to end by a pause.
     #[serde(default)]
     pub interrupted: bool,
+    /// What it took of models, as far as its agent reported that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// How an attempt ended.
@@ -531,6 +535,7 @@ impl EventSourced for Task {
                         ended: None,
                         late: false,
                         interrupted: false,
+                        usage: None,
                     };
                     self.start(index, attempt);
                 }
@@ -539,10 +544,14 @@ impl EventSourced for Task {
                 step,
                 number,
                 outcome,
+                usage,
                 ..
             } => {
                 if let Some(index) = place(step) {
                     self.end(index, *number, outcome, at);
+                }
+                if let Some(attempt) = self.attempt_mut(step, *number) {
+                    attempt.usage = *usage;
                 }
             }
             Event::Probed { step, finding, .. } => {
@@ -565,9 +574,15 @@ impl EventSourced for Task {
                     self.settle_step(index, *status, error.clone(), at);
                 }
             }
-            Event::ResultCameLate { step, number, .. } => {
+            Event::ResultCameLate {
+                step,
+                number,
+                usage,
+                ..
+            } => {
                 if let Some(attempt) = self.attempt_mut(step, *number) {
                     attempt.late = true;
+                    attempt.usage = usage.or(attempt.usage);
                 }
             }
             Event::Amended {

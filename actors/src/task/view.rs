@@ -128,6 +128,7 @@ fn attempt(step: &Step, attempt: &Attempt) -> AttemptView {
         started_at: attempt.started_at,
         ended_at: attempt.ended.as_ref().map(|(at, _)| *at),
         error: error.cloned(),
+        usage: attempt.usage,
     }
 }
 

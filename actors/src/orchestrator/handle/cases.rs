@@ -34,7 +34,7 @@ use protocol::{
 use runtime::entity::TellError;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, TendEntity};
+pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, ShowAsks, TendEntity};
 pub(super) use agent_change::{Action, ChangeAgent, RegisterAgent, UpdateAgent};
 pub(super) use agent_stop::StopAgent;
 pub(super) use agents::{

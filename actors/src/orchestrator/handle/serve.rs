@@ -13,16 +13,7 @@ use super::{
     Orchestrator,
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, CreateWorkflow,
-        DealWith, DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow,
-        Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns,
-        ListTasks, ListTokens, ListWorkflows, PauseTask, PlaceHold, PutQuestion, ReadDiary,
-        ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken,
-        SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowForest, ShowNode, ShowQuestion,
-        ShowResult, ShowRun, ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy, ShowWorkflow,
-        StartRun, StopAgent, StoreStatus, SubmitTask, TakeQuestionBack, TellNews, TendEntity,
-        TotalAgents, TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope, UpdateAgent, UpdateWorkflow,
-        UseCase, WorkflowVersions,
+        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, CreateWorkflow, DealWith, DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow, Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns, ListTasks, ListTokens, ListWorkflows, PauseTask, PlaceHold, PutQuestion, ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowForest, ShowNode, ShowQuestion, ShowResult, ShowRun, ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask, TakeQuestionBack, TellNews, TendEntity, TotalAgents, TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope, UpdateAgent, UpdateWorkflow, UseCase, WorkflowVersions,
     },
 };
 use crate::{
@@ -41,7 +32,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 74] = [
+const TABLE: [Entry; 75] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -82,6 +73,7 @@ const TABLE: [Entry; 74] = [
     entry::<RevokeToken>(),
     entry::<SeenTasks>(),
     entry::<ShowActor>(),
+    entry::<ShowAsks>(),
     entry::<ShowAgent>(),
     entry::<ShowAllocation>(),
     entry::<ShowForest>(),

@@ -8,6 +8,7 @@ use protocol::{
     plan::Plan,
     question::Reply,
     task::{Finding, Outcome, TaskSpec, TokenHash},
+    usage::Usage,
     wire::Trace,
 };
 use runtime::{journal, store::Idempotency};
@@ -124,6 +125,7 @@ pub(crate) struct Ended {
     pub(crate) token: [u8; 16],
     pub(crate) agent: String,
     pub(crate) outcome: Outcome,
+    pub(crate) usage: Option<Usage>,
     /// Answered once the result is on disk: until then the sender keeps it.
     pub(crate) recorded: oneshot::Sender<()>,
 }
