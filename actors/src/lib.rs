@@ -8,6 +8,7 @@ pub mod allocator;
 pub mod ask;
 pub mod cluster;
 pub mod config;
+pub mod firing;
 mod history;
 pub mod hold;
 pub mod host;
@@ -16,6 +17,7 @@ pub mod orchestrator;
 pub mod planner;
 pub mod registry;
 pub mod rejection;
+pub mod schedule;
 mod services;
 pub mod task;
 

@@ -17,6 +17,7 @@ use crate::{
     host::Hosts,
     orchestrator::admission::Admission,
     registry::{Directory, Registry},
+    schedule::ScheduleEntity,
     task::actor::TaskEntity,
 };
 
@@ -42,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) agents: Host<AgentEntity>,
     pub(crate) holds: Holds,
     pub(crate) held: Host<HoldEntity>,
+    pub(crate) schedules: Host<ScheduleEntity>,
 }
 
 impl Services {

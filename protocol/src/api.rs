@@ -8,9 +8,11 @@ mod hold;
 mod live;
 mod page;
 mod problem;
+mod schedule;
 mod system;
 mod task;
 mod tree;
+mod trigger;
 
 pub use agent::{
     AgentLogLine, AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats,
@@ -23,6 +25,7 @@ pub use hold::{
 pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};
+pub use schedule::{FiringState, FiringView, PauseReason, ScheduleQuery, ScheduleView};
 pub use system::{
     Check, HealthView, LogRequest, LogView, MemberStatus, MemberView, NewToken, NodeView,
     StoreView, TokenRequest, TokenState, TokenView,
@@ -36,3 +39,4 @@ pub use tree::{
     Life, LifeEvent, LifeGap, LifeQuery, TreeChange, TreeDelta, TreeDiff, TreeNode, TreeQuery,
     TreeView,
 };
+pub use trigger::{HookView, TriggerView};

@@ -4,6 +4,7 @@
 //! - [`record`]: what the journal keeps, with the hash chain over it.
 //! - [`task`], [`plan`], [`agent`], [`allocation`], [`hold`]: the domain's specifications and events.
 //! - [`workflow`]: definitions of workflows, and what their runs record.
+//! - [`schedule`], [`trigger`]: what starts tasks and workflows by itself.
 //! - [`member`], [`shard`]: who is in the cluster, and what is shared out among them.
 //! - [`wire`]: what nodes send each other.
 //! - [`access`]: who is calling.
@@ -24,8 +25,10 @@ pub mod id;
 pub mod member;
 pub mod plan;
 pub mod record;
+pub mod schedule;
 pub mod shard;
 pub mod task;
 pub mod time;
+pub mod trigger;
 pub mod wire;
 pub mod workflow;

@@ -14,6 +14,7 @@ mod past;
 mod peers;
 mod rebuild;
 mod route;
+mod schedules;
 mod serve;
 mod start;
 mod submission;

@@ -13,6 +13,7 @@ mod life;
 mod log;
 mod nodes;
 mod pausing;
+mod schedules;
 mod scopes;
 mod submission;
 mod system;
@@ -46,6 +47,9 @@ pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
+pub(super) use schedules::{
+    CreateSchedule, ListSchedules, ScheduleFirings, ShowSchedule, TurnSchedule, Turned,
+};
 pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
 pub(super) use system::StoreStatus;

@@ -107,7 +107,7 @@ async fn summary(store: &store::Shared, stream: EntityId) -> Result<Option<Summa
         EntityKind::Hold => of::<crate::hold::Hold>(store, stream).await,
         EntityKind::Workflow => Ok(None),
         EntityKind::Question => Ok(None),
-        EntityKind::Schedule => Ok(None),
+        EntityKind::Schedule => of::<crate::schedule::Schedule>(store, stream).await,
         EntityKind::Trigger => Ok(None),
     }
 }

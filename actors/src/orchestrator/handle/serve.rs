@@ -13,13 +13,14 @@ use super::{
     Orchestrator,
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, DeleteTask,
-        EventsAfter, FindActor, FindArtifact, Interrupt, KillActor, LiftHold, ListAgents,
-        ListHolds, ListNodes, ListTasks, ListTokens, PauseTask, PlaceHold, ReadDiary, ReadLife,
-        ReadRecord, RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken, SeenTasks,
-        ShowActor, ShowAgent, ShowAllocation, ShowForest, ShowNode, ShowResult, ShowTask,
-        ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StopAgent, StoreStatus, SubmitTask, TellNews,
-        TendEntity, TotalAgents, TurnLog, TurnNode, TurnPart, TurnScope, UpdateAgent, UseCase,
+        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateSchedule, CreateToken,
+        DeleteTask, EventsAfter, FindActor, FindArtifact, Interrupt, KillActor, LiftHold,
+        ListAgents, ListHolds, ListNodes, ListSchedules, ListTasks, ListTokens, PauseTask,
+        PlaceHold, ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode,
+        ResumeTask, RevokeToken, ScheduleFirings, SeenTasks, ShowActor, ShowAgent, ShowAllocation,
+        ShowForest, ShowNode, ShowResult, ShowSchedule, ShowTask, ShowTaskTree, ShowTree,
+        ShowVitals, ShowWhy, StopAgent, StoreStatus, SubmitTask, TellNews, TendEntity, TotalAgents,
+        TurnLog, TurnNode, TurnPart, TurnSchedule, TurnScope, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -38,7 +39,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 58] = [
+const TABLE: [Entry; 63] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -51,6 +52,7 @@ const TABLE: [Entry; 58] = [
     entry::<CheckpointTask>(),
     entry::<CompareTrees>(),
     entry::<CountAgents>(),
+    entry::<CreateSchedule>(),
     entry::<CreateToken>(),
     entry::<DeleteTask>(),
     entry::<EventsAfter>(),
@@ -62,6 +64,7 @@ const TABLE: [Entry; 58] = [
     entry::<LiftHold>(),
     entry::<ListHolds>(),
     entry::<ListNodes>(),
+    entry::<ListSchedules>(),
     entry::<ListTasks>(),
     entry::<ListTokens>(),
     entry::<PauseTask>(),
@@ -74,6 +77,7 @@ const TABLE: [Entry; 58] = [
     entry::<RemoveNode>(),
     entry::<ResumeTask>(),
     entry::<RevokeToken>(),
+    entry::<ScheduleFirings>(),
     entry::<SeenTasks>(),
     entry::<ShowActor>(),
     entry::<ShowAgent>(),
@@ -81,6 +85,7 @@ const TABLE: [Entry; 58] = [
     entry::<ShowForest>(),
     entry::<ShowNode>(),
     entry::<ShowResult>(),
+    entry::<ShowSchedule>(),
     entry::<ShowTask>(),
     entry::<ShowTaskTree>(),
     entry::<ShowTree>(),
@@ -95,6 +100,7 @@ const TABLE: [Entry; 58] = [
     entry::<TurnLog>(),
     entry::<TurnNode>(),
     entry::<TurnPart>(),
+    entry::<TurnSchedule>(),
     entry::<TurnScope>(),
     entry::<UpdateAgent>(),
 ];

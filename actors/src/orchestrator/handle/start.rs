@@ -31,6 +31,7 @@ use crate::{
     host::{self, Hosts, Worker},
     orchestrator::{admission::Admission, tracker::task_tracker},
     registry::{self, Directory, Registry},
+    schedule,
     services::{Parts, Services},
     task::{self, actor::Message},
 };
@@ -269,6 +270,10 @@ impl Own {
         let agents = self.services.agents.recover(&scope, Arrival::Own).await?;
         let tasks = self.services.tasks.recover(&scope, Arrival::Own).await?;
         self.services.held.show_parked(&scope, Arrival::Own).await?;
+        self.services
+            .schedules
+            .recover(&scope, Arrival::Own)
+            .await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
@@ -326,6 +331,7 @@ fn services(
     let tasks = Host::new(tree.clone(), journal.clone());
     let agents = Host::new(tree.clone(), journal.clone());
     let held = Host::new(tree.clone(), journal.clone());
+    let schedules = Host::new(tree.clone(), journal.clone());
     let holds = Holds::new(journal.store().clone());
     let doors = Doors::fenced(
         &setup.config,
@@ -358,10 +364,12 @@ fn services(
         agents: agents.clone(),
         holds: holds.clone(),
         held: held.clone(),
+        schedules: schedules.clone(),
     });
     tasks.provide(services.clone());
     agents.provide(services.clone());
     held.provide(services.clone());
+    schedules.provide(services.clone());
     allocator.provide(tasks.clone(), hosts.clone(), holds);
     hosts.provide(host::Local {
         registry,
@@ -427,6 +435,7 @@ fn children(
         host::actor::hosts(&services.hosts, "hosts"),
         services.agents.supervisor(),
         services.held.supervisor(),
+        services.schedules.supervisor(),
         services.tasks.supervisor(),
     ]
 }
@@ -443,6 +452,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
                     services.agents.recover(&scope, arrival).await.map(drop),
                     services.tasks.recover(&scope, arrival).await.map(drop),
                     services.held.show_parked(&scope, arrival).await,
+                    services.schedules.recover(&scope, arrival).await.map(drop),
                 ] {
                     if let Err(error) = recovered {
                         tracing::error!(%error, "unfinished work was not recovered yet");
@@ -455,6 +465,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
         evict: Arc::new(move |scope, how| {
             let services = going.clone();
             Box::pin(async move {
+                services.schedules.evict(&scope, how).await;
                 services.tasks.evict(&scope, how).await;
                 services.agents.evict(&scope, how).await;
                 services.held.evict(&scope, how).await;
@@ -466,23 +477,24 @@ fn moves(services: &Services, part: &Part) -> Moves {
 }
 
 fn wake(services: &Services) -> Wake {
-    let tasks = services.tasks.clone();
+    let (tasks, schedules) = (services.tasks.clone(), services.schedules.clone());
     Arc::new(move |stream, _| {
-        let tasks = tasks.clone();
+        let (tasks, schedules) = (tasks.clone(), schedules.clone());
         Box::pin(async move {
-            match stream.kind() {
-                EntityKind::Task => match tasks.tell(stream, Message::Wake).await {
-                    Ok(()) => true,
-                    Err(error) => {
-                        tracing::warn!(%stream, %error, "a reminder could not be delivered yet");
-                        false
-                    }
-                },
+            let told = match stream.kind() {
+                EntityKind::Task => tasks.tell(stream, Message::Wake).await,
+                EntityKind::Schedule => schedules.tell(stream, schedule::Message::Wake).await,
                 // Neither sets reminders: drop it rather than repeat it for ever.
-                EntityKind::Agent | EntityKind::Hold | EntityKind::Workflow => true,
-                EntityKind::Question => true,
-                EntityKind::Schedule => true,
-                EntityKind::Trigger => true,
+                EntityKind::Agent | EntityKind::Hold | EntityKind::Workflow => return true,
+                EntityKind::Question => return true,
+                EntityKind::Trigger => return true,
+            };
+            match told {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(%stream, %error, "a reminder could not be delivered yet");
+                    false
+                }
             }
         })
     })

@@ -230,6 +230,8 @@ impl Orchestrator {
         let (parent, kind) = match path.split('/').nth(1) {
             Some("agents") => ("/agents", EntityKind::Agent),
             Some("holds") => ("/holds", EntityKind::Hold),
+            Some("schedules") => ("/schedules", EntityKind::Schedule),
+            Some("triggers") => ("/triggers", EntityKind::Trigger),
             Some(_) | None => ("/tasks", EntityKind::Task),
         };
         ActorView {
@@ -263,10 +265,10 @@ impl Orchestrator {
             EntityKind::Task => services.tasks.unpark(id).await,
             EntityKind::Agent => services.agents.unpark(id).await,
             EntityKind::Hold => services.held.unpark(id).await,
-            EntityKind::Workflow => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Question => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Workflow => Ok(()),
+            EntityKind::Question => Ok(()),
+            EntityKind::Schedule => services.schedules.unpark(id).await,
+            EntityKind::Trigger => Ok(()),
         }
         .map_err(Rejection::from)
     }
@@ -282,7 +284,7 @@ impl Orchestrator {
             EntityKind::Hold => services.held.restart(id, how).await,
             EntityKind::Workflow => Err(TellError::NoSuchEntity(id)),
             EntityKind::Question => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Schedule => services.schedules.restart(id, how).await,
             EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
         }
     }
