@@ -20,6 +20,7 @@ pub mod rejection;
 pub mod schedule;
 mod services;
 pub mod task;
+pub mod trigger;
 pub mod workflow;
 
 pub use config::Config;

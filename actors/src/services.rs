@@ -19,6 +19,7 @@ use crate::{
     registry::{Directory, Registry},
     schedule::ScheduleEntity,
     task::actor::TaskEntity,
+    trigger::{TriggerEntity, Watching},
 };
 
 /// Handles to the parts of one node. Cheap to clone.
@@ -44,6 +45,8 @@ pub(crate) struct Parts {
     pub(crate) holds: Holds,
     pub(crate) held: Host<HoldEntity>,
     pub(crate) schedules: Host<ScheduleEntity>,
+    pub(crate) triggers: Host<TriggerEntity>,
+    pub(crate) watching: Watching,
 }
 
 impl Services {

@@ -11,10 +11,10 @@ use protocol::{
 use runtime::{
     entity::Seed,
     journal,
-    store::{self, Shared},
+    store::{self, Idempotency, Shared},
 };
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{Aim, aim};
@@ -39,6 +39,20 @@ pub(crate) struct Order {
     pub(crate) about: (&'static str, Value),
     /// A run that is cancelled before.
     pub(crate) cancels: Option<TaskId>,
+    /// What makes this run the only one for ever, where its id does not.
+    pub(crate) key: Option<Idempotency>,
+}
+
+/// What a run is made with, whatever it is a run of.
+#[derive(Debug)]
+pub(crate) struct Start<'a> {
+    /// Its id: who starts it again finds it.
+    pub(crate) run: TaskId,
+    pub(crate) tenant: &'a str,
+    pub(crate) user: &'a str,
+    /// For its metadata.
+    pub(crate) about: (&'static str, Value),
+    pub(crate) key: Option<Idempotency>,
 }
 
 /// Sees to it that a run is there, beside the mailbox of whoever orders it, and tells what came of it.
@@ -70,29 +84,22 @@ async fn make(services: &Services, store: &Shared, order: Order) -> Result<(), R
     if store.stream(order.run.into()).await?.is_some() {
         return Ok(());
     }
-    let Order {
-        run,
-        tenant,
-        user,
-        target,
-        about: (key, value),
-        ..
-    } = order;
+    let target = order.target;
+    let start = Start {
+        run: order.run,
+        tenant: &order.tenant,
+        user: &order.user,
+        about: order.about,
+        key: order.key,
+    };
     let wrong = |error: protocol::api::FieldError| Rejection::field(error.field, error.message);
     match aim(&target).map_err(wrong)? {
         Aim::Workflow {
             name,
             version,
             input,
-        } => {
-            let about = Map::from_iter([(key.to_owned(), value)]);
-            start_run(services, &tenant, &user, name, version, input, about, run).await
-        }
-        Aim::Task(spec) => {
-            let mut spec = spec.clone();
-            spec.metadata.insert(key.to_owned(), value);
-            start_task(services, &tenant, &user, spec, run).await
-        }
+        } => start_run(services, start, name, version, input).await,
+        Aim::Task(spec) => start_task(services, start, spec.clone()).await,
     }
 }
 
@@ -100,22 +107,15 @@ async fn make(services: &Services, store: &Shared, order: Order) -> Result<(), R
 ///
 /// Workflows are not kept yet: this is the one place that has to know of them.
 #[expect(
-    clippy::too_many_arguments,
-    reason = "the signature that workflows are to give it"
-)]
-#[expect(
     clippy::unused_async,
     reason = "looking a workflow up waits for the store"
 )]
 async fn start_run(
     _: &Services,
-    _: &str,
-    _: &str,
+    _: Start<'_>,
     workflow: &str,
     _: Option<u32>,
     _: &Value,
-    _: Map<String, Value>,
-    _: TaskId,
 ) -> Result<(), Rejection> {
     Err(Rejection::not_found(format!("workflow {workflow}")))
 }
@@ -123,11 +123,12 @@ async fn start_run(
 /// Starts a task under this id.
 async fn start_task(
     services: &Services,
-    tenant: &str,
-    user: &str,
-    spec: TaskSpec,
-    run: TaskId,
+    start: Start<'_>,
+    mut spec: TaskSpec,
 ) -> Result<(), Rejection> {
+    let (about, value) = start.about;
+    spec.metadata.insert(about.to_owned(), value);
+    let (run, tenant) = (start.run, start.tenant);
     let roster = &services.registry.tenant(tenant).roster;
     let plan = planner::create_execution_plan(&spec, roster, &services.config.tasks)?;
     services.admission.enter()?;
@@ -135,10 +136,10 @@ async fn start_task(
     let submit = Submit {
         spec,
         plan,
-        user: user.to_owned(),
+        user: start.user.to_owned(),
         trace: runtime::trace::current_trace(),
         command: CommandId::from_uuid(services.dice.uuid_v7(services.clock.now())),
-        key: None,
+        key: start.key,
         accepted,
         settled: None,
     };

@@ -21,6 +21,7 @@ mod submission;
 mod system;
 mod tasks;
 mod tree;
+mod triggers;
 
 use std::{
     collections::HashMap,

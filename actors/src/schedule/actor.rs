@@ -433,6 +433,7 @@ fn make(cx: &mut Cx, now: Timestamp) {
             target: cx.state.spec.target.clone(),
             about: ("schedule", json!({ "id": cx.id(), "slot": entry.slot })),
             cancels: entry.cancels,
+            key: None,
         };
         let (host, id) = (cx.host().clone(), cx.id());
         let store = cx.journal().store().clone();

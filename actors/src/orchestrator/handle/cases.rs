@@ -21,6 +21,7 @@ mod task_change;
 mod tasks;
 mod tokens;
 mod tree;
+mod triggers;
 
 use std::time::Duration;
 
@@ -59,6 +60,10 @@ pub(super) use tasks::{
     AwaitTask, ListTasks, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,
 };
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
+pub(super) use triggers::{
+    CreateTrigger, DeliverHook, ListTriggers, ShowTrigger, TriggerFirings, TriggerTurned,
+    TurnTrigger,
+};
 pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
 
 use super::{Answer, Orchestrator};

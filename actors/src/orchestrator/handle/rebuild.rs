@@ -108,6 +108,6 @@ async fn summary(store: &store::Shared, stream: EntityId) -> Result<Option<Summa
         EntityKind::Workflow => Ok(None),
         EntityKind::Question => Ok(None),
         EntityKind::Schedule => of::<crate::schedule::Schedule>(store, stream).await,
-        EntityKind::Trigger => Ok(None),
+        EntityKind::Trigger => of::<crate::trigger::Trigger>(store, stream).await,
     }
 }

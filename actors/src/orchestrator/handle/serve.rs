@@ -20,7 +20,7 @@ use super::{
         ResumeTask, RevokeToken, ScheduleFirings, SeenTasks, ShowActor, ShowAgent, ShowAllocation,
         ShowForest, ShowNode, ShowResult, ShowSchedule, ShowTask, ShowTaskTree, ShowTree,
         ShowVitals, ShowWhy, StopAgent, StoreStatus, SubmitTask, TellNews, TendEntity, TotalAgents,
-        TurnLog, TurnNode, TurnPart, TurnSchedule, TurnScope, UpdateAgent, UseCase,
+        TurnLog, TurnNode, TurnPart, TurnSchedule, TurnScope, CreateTrigger, DeliverHook, ListTriggers, ShowTrigger, TriggerFirings, TurnTrigger, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -39,7 +39,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 63] = [
+const TABLE: [Entry; 69] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -102,6 +102,12 @@ const TABLE: [Entry; 63] = [
     entry::<TurnPart>(),
     entry::<TurnSchedule>(),
     entry::<TurnScope>(),
+    entry::<CreateTrigger>(),
+    entry::<DeliverHook>(),
+    entry::<ListTriggers>(),
+    entry::<ShowTrigger>(),
+    entry::<TriggerFirings>(),
+    entry::<TurnTrigger>(),
     entry::<UpdateAgent>(),
 ];
 

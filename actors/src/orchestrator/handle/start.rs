@@ -34,6 +34,7 @@ use crate::{
     schedule,
     services::{Parts, Services},
     task::{self, actor::Message},
+    trigger,
 };
 
 /// Where a node stands when it starts.
@@ -42,6 +43,7 @@ struct Footing {
     holdings: Holdings,
     cluster: Option<Cluster>,
     part: Option<Part>,
+    clock: Clock,
 }
 
 /// How long attempts that are stopped may take to end.
@@ -70,6 +72,7 @@ impl Orchestrator {
             holdings: part.holdings.clone(),
             cluster: Some(part.cluster()),
             part: Some(part),
+            clock: Clock::system(),
         };
         Self::begin(setup, footing).await
     }
@@ -80,12 +83,26 @@ impl Orchestrator {
     ///
     /// When the store cannot be read.
     pub async fn start_among(setup: Setup, around: Surroundings) -> Result<Self, store::Error> {
+        Self::start_by(setup, around, Clock::system()).await
+    }
+
+    /// The same by another clock, such as one that follows a test's time.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn start_by(
+        setup: Setup,
+        around: Surroundings,
+        clock: Clock,
+    ) -> Result<Self, store::Error> {
         let epoch = setup.store.begin(around.me.node, &setup.node).await?;
         let footing = Footing {
             around,
             holdings: Holdings::everything(epoch),
             cluster: None,
             part: None,
+            clock,
         };
         Self::begin(setup, footing).await
     }
@@ -106,6 +123,7 @@ impl Orchestrator {
             holdings: Holdings::everything(epoch),
             cluster: Some(cluster),
             part: None,
+            clock: Clock::system(),
         };
         Self::begin(setup, footing).await
     }
@@ -121,12 +139,13 @@ impl Orchestrator {
     }
 
     async fn begin(setup: Setup, footing: Footing) -> Result<Self, store::Error> {
-        let (clock, dice) = (Clock::system(), Dice::system());
+        let dice = Dice::system();
         let Footing {
             around,
             holdings,
             cluster,
             part,
+            clock,
         } = footing;
         let (id, name) = (around.me.node, around.me.name.clone());
         let writer = Writer::start(setup.store.clone());
@@ -274,6 +293,7 @@ impl Own {
             .schedules
             .recover(&scope, Arrival::Own)
             .await?;
+        self.services.triggers.recover(&scope, Arrival::Own).await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
@@ -332,6 +352,7 @@ fn services(
     let agents = Host::new(tree.clone(), journal.clone());
     let held = Host::new(tree.clone(), journal.clone());
     let schedules = Host::new(tree.clone(), journal.clone());
+    let triggers = Host::new(tree.clone(), journal.clone());
     let holds = Holds::new(journal.store().clone());
     let doors = Doors::fenced(
         &setup.config,
@@ -365,11 +386,14 @@ fn services(
         holds: holds.clone(),
         held: held.clone(),
         schedules: schedules.clone(),
+        triggers: triggers.clone(),
+        watching: trigger::Watching::default(),
     });
     tasks.provide(services.clone());
     agents.provide(services.clone());
     held.provide(services.clone());
     schedules.provide(services.clone());
+    triggers.provide(services.clone());
     allocator.provide(tasks.clone(), hosts.clone(), holds);
     hosts.provide(host::Local {
         registry,
@@ -428,6 +452,7 @@ fn children(
         registry::actor::agent_manager(services.clone()),
         task_tracker(services.clone(), journal.clone()),
         hold::keeper(services.clone()),
+        trigger::follower(services.clone(), journal.clone()),
     ]);
     let (system, _) = branch("system", Spec::infrastructure(Strategy::OneForOne), system);
     vec![
@@ -436,6 +461,7 @@ fn children(
         services.agents.supervisor(),
         services.held.supervisor(),
         services.schedules.supervisor(),
+        services.triggers.supervisor(),
         services.tasks.supervisor(),
     ]
 }
@@ -453,6 +479,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
                     services.tasks.recover(&scope, arrival).await.map(drop),
                     services.held.show_parked(&scope, arrival).await,
                     services.schedules.recover(&scope, arrival).await.map(drop),
+                    services.triggers.recover(&scope, arrival).await.map(drop),
                 ] {
                     if let Err(error) = recovered {
                         tracing::error!(%error, "unfinished work was not recovered yet");
@@ -465,6 +492,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
         evict: Arc::new(move |scope, how| {
             let services = going.clone();
             Box::pin(async move {
+                services.triggers.evict(&scope, how).await;
                 services.schedules.evict(&scope, how).await;
                 services.tasks.evict(&scope, how).await;
                 services.agents.evict(&scope, how).await;

@@ -268,7 +268,7 @@ impl Orchestrator {
             EntityKind::Workflow => Ok(()),
             EntityKind::Question => Ok(()),
             EntityKind::Schedule => services.schedules.unpark(id).await,
-            EntityKind::Trigger => Ok(()),
+            EntityKind::Trigger => services.triggers.unpark(id).await,
         }
         .map_err(Rejection::from)
     }
@@ -285,7 +285,7 @@ impl Orchestrator {
             EntityKind::Workflow => Err(TellError::NoSuchEntity(id)),
             EntityKind::Question => Err(TellError::NoSuchEntity(id)),
             EntityKind::Schedule => services.schedules.restart(id, how).await,
-            EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Trigger => services.triggers.restart(id, how).await,
         }
     }
 
