@@ -15,6 +15,7 @@ mod nodes;
 mod pausing;
 mod questions;
 mod runs;
+mod schedules;
 mod scopes;
 mod submission;
 mod system;
@@ -22,6 +23,7 @@ mod task_change;
 mod tasks;
 mod tokens;
 mod tree;
+mod triggers;
 mod workflows;
 
 use std::time::Duration;
@@ -54,6 +56,9 @@ pub(super) use questions::{
 };
 pub use runs::Begun;
 pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
+pub(super) use schedules::{
+    CreateSchedule, ListSchedules, ScheduleFirings, ShowSchedule, TurnSchedule, Turned,
+};
 pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
 pub(super) use system::StoreStatus;
@@ -64,6 +69,10 @@ pub(super) use tasks::{
 };
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
 pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
+pub(super) use triggers::{
+    CreateTrigger, DeliverHook, ListTriggers, ShowTrigger, TriggerFirings, TriggerTurned,
+    TurnTrigger,
+};
 pub(super) use workflows::{
     CreateWorkflow, DeleteWorkflow, FindWorkflow, ListWorkflows, ShowWorkflow, UpdateWorkflow,
     WorkflowVersions,
