@@ -10,6 +10,7 @@ pub mod retry;
 pub mod rules;
 mod running;
 pub mod state;
+mod steering;
 pub mod trace;
 pub mod view;
 pub mod why;

@@ -30,7 +30,12 @@ pub fn execution(
     let sight = Sight { id, task, run };
     let nodes = graph.nodes.iter();
     let edges = graph.edges.iter().enumerate();
-    let written = |at: usize| definition.edges.get(at).and_then(|edge| edge.condition.as_ref());
+    let written = |at: usize| {
+        definition
+            .edges
+            .get(at)
+            .and_then(|edge| edge.condition.as_ref())
+    };
     ExecutionView {
         id,
         execution_id: id,
@@ -124,7 +129,11 @@ fn with_turn(sight: Sight<'_>, turn: &Turn, shown: WorkflowNode) -> WorkflowNode
         detail: turn.detail.clone(),
         inherited: turn.inherited,
         compensated: undone.is_some_and(|step| step.status == StepStatus::Completed),
-        runs: turn.past.iter().map(|past| earlier(sight.task, past)).collect(),
+        runs: turn
+            .past
+            .iter()
+            .map(|past| earlier(sight.task, past))
+            .collect(),
         started_at: turn.started_at,
         completed_at: turn.settled_at,
         ..shown
@@ -146,7 +155,9 @@ fn handed(turn: &Turn, steps: &[&Step]) -> Value {
 
 /// Attempts beyond the first.
 fn retries(steps: &[&Step]) -> u32 {
-    let beyond = steps.iter().map(|step| step.attempts.len().saturating_sub(1));
+    let beyond = steps
+        .iter()
+        .map(|step| step.attempts.len().saturating_sub(1));
     count(beyond.sum())
 }
 

@@ -14,14 +14,15 @@ use super::{
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
         CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, CreateWorkflow,
-        DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow, Interrupt,
-        KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListRuns, ListTasks, ListTokens,
-        ListWorkflows, PauseTask, PlaceHold, ReadDiary, ReadLife, ReadRecord, RegisterAgent,
-        RelayNews, RemoveNode, ResumeTask, RevokeToken, SeenTasks, ShowActor, ShowAgent,
-        ShowAllocation, ShowForest, ShowNode, ShowResult, ShowRun, ShowTask, ShowTaskTree,
-        ShowTree, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask,
-        TellNews, TendEntity, TotalAgents, TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope,
-        UpdateAgent, UpdateWorkflow, UseCase, WorkflowVersions,
+        DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow, ForkRun,
+        Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListRuns, ListTasks,
+        ListTokens, ListWorkflows, PauseTask, PlaceHold, ReadDiary, ReadLife, ReadRecord,
+        RegisterAgent, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, SeenTasks,
+        ShowActor, ShowAgent, ShowAllocation, ShowContext, ShowForest, ShowNode, ShowResult,
+        ShowRun, ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy, ShowWorkflow, StartRun,
+        StopAgent, StoreStatus, SubmitTask, TellNews, TendEntity, TerminateRun, TotalAgents,
+        TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope, UpdateAgent, UpdateWorkflow, UseCase,
+        WorkflowVersions, WriteContext,
     },
 };
 use crate::{
@@ -40,7 +41,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 69] = [
+const TABLE: [Entry; 74] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -109,6 +110,11 @@ const TABLE: [Entry; 69] = [
     entry::<StartRun>(),
     entry::<TurnRuns>(),
     entry::<UpdateWorkflow>(),
+    entry::<ForkRun>(),
+    entry::<ReplayRun>(),
+    entry::<ShowContext>(),
+    entry::<TerminateRun>(),
+    entry::<WriteContext>(),
     entry::<WorkflowVersions>(),
 ];
 
