@@ -16,6 +16,7 @@ use crate::{
     hold::{HoldEntity, Holds},
     host::Hosts,
     orchestrator::admission::Admission,
+    question::Questions,
     registry::{Directory, Registry},
     task::actor::TaskEntity,
     workflow::{actor::WorkflowEntity, library::Library},
@@ -45,6 +46,7 @@ pub(crate) struct Parts {
     pub(crate) held: Host<HoldEntity>,
     pub(crate) library: Library,
     pub(crate) workflows: Host<WorkflowEntity>,
+    pub(crate) questions: Questions,
 }
 
 impl Services {

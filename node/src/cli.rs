@@ -21,8 +21,10 @@ mod demo;
 mod events;
 mod exit;
 mod hold;
+mod inbox;
 mod output;
 mod run;
+mod spend;
 mod start;
 mod system;
 mod task;
@@ -155,6 +157,9 @@ enum Command {
     /// Dependencies that steps wait for: hold, list, let go
     #[command(subcommand, visible_alias = "holds")]
     Hold(hold::Hold),
+    /// Questions that wait for a person: list, claim, answer, delegate
+    #[command(subcommand)]
+    Inbox(inbox::Inbox),
     /// Show every actor of the cluster: as it is, as it was, what changed
     Tree(tree::Tree),
     /// Show one actor in full: failures, current message, what became of it
@@ -224,6 +229,7 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
             remote(&global, async |client| resume.run(&client, output).await)
         }
         Command::Hold(hold) => remote(&global, async |client| hold.run(&client, output).await),
+        Command::Inbox(inbox) => remote(&global, async |client| inbox.run(&client, output).await),
         Command::Tree(tree) => remote(&global, async |client| tree.run(&client, output).await),
         Command::Inspect(inspect) => {
             remote(&global, async |client| inspect.run(&client, output).await)

@@ -29,6 +29,7 @@ mod cluster;
 mod events;
 mod follow;
 mod hold;
+mod question;
 mod route;
 mod tree;
 mod workflow;

@@ -24,6 +24,7 @@ mod metrics;
 pub mod openapi;
 mod problem;
 mod query;
+mod questions;
 mod replay;
 mod request;
 mod shared;

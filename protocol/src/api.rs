@@ -5,9 +5,11 @@
 
 mod agent;
 mod hold;
+mod link;
 mod live;
 mod page;
 mod problem;
+mod question;
 mod system;
 mod task;
 mod tree;
@@ -21,9 +23,11 @@ pub use hold::{
     AgentChange, CancelView, HoldChange, HoldRequest, HoldView, PauseRequest, Reach, ScopeRequest,
     ScopeView, TaskChange, Unconfirmed,
 };
+pub use link::{ActorLink, BudgetLeft, Relation};
 pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};
+pub use question::{AnswerRequest, DelegateRequest, QuestionQuery, QuestionSummary, QuestionView};
 pub use system::{
     Check, HealthView, LogRequest, LogView, MemberStatus, MemberView, NewToken, NodeView,
     StoreView, TokenRequest, TokenState, TokenView,

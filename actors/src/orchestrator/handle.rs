@@ -12,6 +12,7 @@ mod lookup;
 mod measure;
 mod past;
 mod peers;
+mod questions;
 mod rebuild;
 mod route;
 mod serve;

@@ -36,7 +36,7 @@ pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
 use super::{
     Task,
-    rules::{Moment, Received},
+    rules::{Moment, Received, at_cost},
     trace, view,
 };
 use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::Graph};
@@ -101,6 +101,7 @@ impl Entity for TaskEntity {
         }
         pausing::stop_interrupted(cx);
         flow::ask_again(cx);
+        others::ask_people_again(cx);
         pausing::catch_up(cx)?;
         let events = pausing::recall(cx).await?;
         stage(cx, events)?;
@@ -149,7 +150,7 @@ impl Entity for TaskEntity {
                 stage(cx, events)?;
             }
             Message::Told { by, told, recorded } => {
-                let event = flow::told(&cx.state, by, told);
+                let event = others::told(&cx.state, by, told);
                 "operator".clone_into(&mut cx.volatile.actor);
                 stage(cx, event)?;
                 cx.volatile.effects.push(Effect::Acknowledge(recorded));
@@ -202,8 +203,12 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
     for event in events {
         cx.state.stage(&event)?;
         pausing::ended(cx, &event);
+        others::follow(cx, &event);
         if matches!(event, Event::Settled { .. }) {
             cx.volatile.effects.push(Effect::Leave);
+            if cx.state.run.is_some() && cx.state.spec.parent_id.is_some() {
+                cx.volatile.effects.push(Effect::TellAbove);
+            }
         }
         let measured = Measure::of(&cx.state, &event).map(Effect::Measure);
         cx.volatile.effects.extend(measured);
@@ -415,7 +420,7 @@ fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
     match received {
         Received::Counts(events) => {
             ended.agent.clone_into(&mut cx.volatile.actor);
-            stage(cx, events)?;
+            stage(cx, at_cost(events, ended.usage))?;
         }
         Received::Repeated => {}
         Received::Foreign => {

@@ -4,11 +4,13 @@ use std::{collections::HashMap, time::Duration};
 
 use protocol::{
     allocation::ScoreCard,
-    id::{AgentId, NodeId},
+    id::{AgentId, NodeId, QuestionId},
     plan::{Effect, Plan, PlanSource, RetryPolicy, StepSpec},
+    question::Reply,
     record::Summary,
     task::{EVENT_VERSION, Event, Failure, Finding, Outcome, StepStatus, TaskSpec, TaskStatus},
     time::Timestamp,
+    usage::Usage,
     wire::Trace,
 };
 use runtime::journal::EventSourced;
@@ -18,6 +20,7 @@ use serde_json::{Map, Value};
 use super::{
     pause::{self, Cause, Pause},
     running::Of,
+    suspend::Asks,
     view,
 };
 use crate::workflow::run::Run;
@@ -104,6 +107,9 @@ pub struct Step {
     /// For which node of a workflow it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<Of>,
+    /// What it asked people.
+    #[serde(default, skip_serializing_if = "Asks::is_empty")]
+    pub asks: Asks,
     unmet: usize,
     dependants: Vec<usize>,
 }
@@ -135,6 +141,9 @@ pub struct Attempt {
     /// Whether it was told to end by a pause.
     #[serde(default)]
     pub interrupted: bool,
+    /// What it took of models, as far as its agent reported that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// How an attempt ended.
@@ -151,6 +160,8 @@ pub enum Ending {
     Cancelled,
     /// It was stopped by a pause: its step is tried again as if this one had not been.
     Interrupted,
+    /// It gave its step back to wait for people: the same.
+    Suspended,
 }
 
 impl Step {
@@ -391,14 +402,34 @@ impl Task {
             Outcome::Failed { error, .. } => Ending::Failed(error.clone()),
             Outcome::Lost { error } => Ending::Lost(error.clone()),
             Outcome::Cancelled => Ending::Cancelled,
+            Outcome::Waits { questions } => {
+                self.attempts -= 1;
+                step.asks.add(questions);
+                Ending::Suspended
+            }
         };
         attempt.ended = Some((at, ending));
         self.running -= 1;
         step.status = StepStatus::Queued;
         step.ready_at = Some(at);
-        self.frontier.push(index);
+        if !step.asks.waits() {
+            self.frontier.push(index);
+        }
         if let Outcome::Succeeded { output } = outcome {
             self.complete(index, output.clone(), at);
+        }
+    }
+
+    /// People replied: with the last reply the step may be tried again.
+    fn replied(&mut self, index: usize, question: QuestionId, reply: &Reply, at: Timestamp) {
+        let step = &mut self.steps[index];
+        if step.status.is_settled() || !step.asks.awaits(question) {
+            return;
+        }
+        step.asks.told(question, reply);
+        if !step.asks.waits() {
+            step.ready_at = Some(at);
+            self.frontier.push(index);
         }
     }
 
@@ -458,6 +489,7 @@ impl Step {
             assigned: None,
             ready_at: None,
             of: None,
+            asks: Asks::none(),
             unmet: 0,
             dependants: Vec::new(),
         }
@@ -503,6 +535,7 @@ impl EventSourced for Task {
                         ended: None,
                         late: false,
                         interrupted: false,
+                        usage: None,
                     };
                     self.start(index, attempt);
                 }
@@ -511,10 +544,14 @@ impl EventSourced for Task {
                 step,
                 number,
                 outcome,
+                usage,
                 ..
             } => {
                 if let Some(index) = place(step) {
                     self.end(index, *number, outcome, at);
+                }
+                if let Some(attempt) = self.attempt_mut(step, *number) {
+                    attempt.usage = *usage;
                 }
             }
             Event::Probed { step, finding, .. } => {
@@ -537,9 +574,15 @@ impl EventSourced for Task {
                     self.settle_step(index, *status, error.clone(), at);
                 }
             }
-            Event::ResultCameLate { step, number, .. } => {
+            Event::ResultCameLate {
+                step,
+                number,
+                usage,
+                ..
+            } => {
                 if let Some(attempt) = self.attempt_mut(step, *number) {
                     attempt.late = true;
+                    attempt.usage = usage.or(attempt.usage);
                 }
             }
             Event::Amended {
@@ -574,6 +617,15 @@ impl EventSourced for Task {
                 since: at,
             }),
             Event::Resumed { hold, above, .. } => self.resumed(Cause::new(*hold, *above), at),
+            Event::Replied {
+                step,
+                question,
+                reply,
+            } => {
+                if let Some(index) = place(step) {
+                    self.replied(index, *question, reply, at);
+                }
+            }
             Event::AttemptInterrupted { step, number, .. } => {
                 if let Some(attempt) = self.attempt_mut(step, *number) {
                     attempt.interrupted = true;

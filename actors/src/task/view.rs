@@ -115,7 +115,9 @@ fn attempt(step: &Step, attempt: &Attempt) -> AttemptView {
         Some((_, Ending::Succeeded)) => (AttemptStatus::Succeeded, None),
         Some((_, Ending::Failed(error))) => (AttemptStatus::Failed, Some(error)),
         Some((_, Ending::Lost(error))) => (AttemptStatus::Lost, Some(error)),
-        Some((_, Ending::Cancelled | Ending::Interrupted)) => (AttemptStatus::Cancelled, None),
+        Some((_, Ending::Cancelled | Ending::Interrupted | Ending::Suspended)) => {
+            (AttemptStatus::Cancelled, None)
+        }
     };
     AttemptView {
         step: step.spec.id.clone(),
@@ -126,6 +128,7 @@ fn attempt(step: &Step, attempt: &Attempt) -> AttemptView {
         started_at: attempt.started_at,
         ended_at: attempt.ended.as_ref().map(|(at, _)| *at),
         error: error.cloned(),
+        usage: attempt.usage,
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     answer::Answer,
     body, cluster, holds,
     problem::Refused,
+    questions,
     replay::Begun,
     request::Call,
     shared::Shared,
@@ -175,6 +176,7 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::Task(operation) => tasks::handle(operation, shared, call, bytes).await,
         Operation::Cluster(operation) => cluster::handle(operation, shared, call, bytes).await,
         Operation::Hold(operation) => holds::handle(operation, shared, call, bytes).await,
+        Operation::Question(operation) => questions::handle(operation, shared, call, bytes).await,
         Operation::Tree(operation) => tree::handle(operation, shared, call, bytes).await,
         Operation::Workflow(operation) => workflows::handle(operation, shared, call, bytes).await,
     }

@@ -8,6 +8,7 @@ mod agents;
 mod cluster;
 mod holds;
 mod matching;
+mod questions;
 mod system;
 mod tasks;
 mod tree;
@@ -22,6 +23,7 @@ pub(crate) use agents::AgentOp;
 pub(crate) use cluster::ClusterOp;
 pub(crate) use holds::HoldOp;
 pub(crate) use matching::{Found, find};
+pub(crate) use questions::QuestionOp;
 pub(crate) use system::SystemOp;
 pub(crate) use tasks::{Consistency, TaskOp};
 pub(crate) use tree::TreeOp;
@@ -35,6 +37,7 @@ pub(crate) enum Operation {
     Task(TaskOp),
     Cluster(ClusterOp),
     Hold(HoldOp),
+    Question(QuestionOp),
     Tree(TreeOp),
     Workflow(WorkflowOp),
 }
@@ -113,6 +116,7 @@ impl Route {
             Operation::Task(_) => "tasks",
             Operation::Cluster(_) => "cluster",
             Operation::Hold(_) => "holds",
+            Operation::Question(_) => "questions",
             Operation::Tree(_) => "tree",
             Operation::Workflow(_) => "workflows",
         }
@@ -194,6 +198,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(tasks::ROUTES)
         .chain(cluster::ROUTES)
         .chain(holds::ROUTES)
+        .chain(questions::ROUTES)
         .chain(tree::ROUTES)
         .chain(workflows::ROUTES)
 }
@@ -204,6 +209,7 @@ pub(crate) const COUNT: usize = system::ROUTES.len()
     + tasks::ROUTES.len()
     + cluster::ROUTES.len()
     + holds::ROUTES.len()
+    + questions::ROUTES.len()
     + tree::ROUTES.len()
     + workflows::ROUTES.len();
 

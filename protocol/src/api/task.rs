@@ -10,6 +10,7 @@ use crate::{
     plan::{Effect, PlanSource},
     task::{AttemptStatus, Failure, Priority, StepStatus, TaskStatus},
     time::Timestamp,
+    usage::Usage,
 };
 
 /// Which tasks a list holds, newest first.
@@ -168,6 +169,9 @@ pub struct AttemptView {
     pub ended_at: Option<Timestamp>,
     /// Why it did not succeed.
     pub error: Option<Failure>,
+    /// What it took of models, as far as its agent reported that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// `GET /tasks/{id}/allocation`: the score card of each attempt.

@@ -14,6 +14,7 @@ mod log;
 mod nodes;
 mod pausing;
 mod run_change;
+mod questions;
 mod runs;
 mod scopes;
 mod submission;
@@ -34,7 +35,7 @@ use protocol::{
 use runtime::entity::TellError;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, TendEntity};
+pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, ShowAsks, TendEntity};
 pub(super) use agent_change::{Action, ChangeAgent, RegisterAgent, UpdateAgent};
 pub(super) use agent_stop::StopAgent;
 pub(super) use agents::{
@@ -50,6 +51,9 @@ pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
 pub(super) use run_change::{ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
+pub(super) use questions::{
+    Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
+};
 pub use runs::Begun;
 pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
 pub(super) use scopes::{Deed, TurnScope};

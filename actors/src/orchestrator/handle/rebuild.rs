@@ -106,7 +106,7 @@ async fn summary(store: &store::Shared, stream: EntityId) -> Result<Option<Summa
         EntityKind::Task => of::<Task>(store, stream).await,
         EntityKind::Hold => of::<crate::hold::Hold>(store, stream).await,
         EntityKind::Workflow => of::<crate::workflow::state::Workflow>(store, stream).await,
-        EntityKind::Question => Ok(None),
+        EntityKind::Question => of::<crate::question::Question>(store, stream).await,
         EntityKind::Schedule => Ok(None),
         EntityKind::Trigger => Ok(None),
     }

@@ -13,16 +13,7 @@ use super::{
     Orchestrator,
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, CreateWorkflow,
-        DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow, ForkRun,
-        Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListRuns, ListTasks,
-        ListTokens, ListWorkflows, PauseTask, PlaceHold, ReadDiary, ReadLife, ReadRecord,
-        RegisterAgent, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, SeenTasks,
-        ShowActor, ShowAgent, ShowAllocation, ShowContext, ShowForest, ShowNode, ShowResult,
-        ShowRun, ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy, ShowWorkflow, StartRun,
-        StopAgent, StoreStatus, SubmitTask, TellNews, TendEntity, TerminateRun, TotalAgents,
-        TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope, UpdateAgent, UpdateWorkflow, UseCase,
-        WorkflowVersions, WriteContext,
+        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, CreateWorkflow, DealWith, DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow, ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns, ListTasks, ListTokens, ListWorkflows, PauseTask, PlaceHold, PutQuestion, ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest, ShowNode, ShowQuestion, ShowResult, ShowRun, ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask, TakeQuestionBack, TellNews, TendEntity, TerminateRun, TotalAgents, TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope, UpdateAgent, UpdateWorkflow, UseCase, WorkflowVersions, WriteContext,
     },
 };
 use crate::{
@@ -41,7 +32,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 74] = [
+const TABLE: [Entry; 80] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -55,6 +46,7 @@ const TABLE: [Entry; 74] = [
     entry::<CompareTrees>(),
     entry::<CountAgents>(),
     entry::<CreateToken>(),
+    entry::<DealWith>(),
     entry::<DeleteTask>(),
     entry::<EventsAfter>(),
     entry::<FindActor>(),
@@ -65,10 +57,12 @@ const TABLE: [Entry; 74] = [
     entry::<LiftHold>(),
     entry::<ListHolds>(),
     entry::<ListNodes>(),
+    entry::<ListQuestions>(),
     entry::<ListTasks>(),
     entry::<ListTokens>(),
     entry::<PauseTask>(),
     entry::<PlaceHold>(),
+    entry::<PutQuestion>(),
     entry::<ReadDiary>(),
     entry::<ReadLife>(),
     entry::<ReadRecord>(),
@@ -79,10 +73,12 @@ const TABLE: [Entry; 74] = [
     entry::<RevokeToken>(),
     entry::<SeenTasks>(),
     entry::<ShowActor>(),
+    entry::<ShowAsks>(),
     entry::<ShowAgent>(),
     entry::<ShowAllocation>(),
     entry::<ShowForest>(),
     entry::<ShowNode>(),
+    entry::<ShowQuestion>(),
     entry::<ShowResult>(),
     entry::<ShowTask>(),
     entry::<ShowTaskTree>(),
@@ -92,6 +88,7 @@ const TABLE: [Entry; 74] = [
     entry::<StopAgent>(),
     entry::<StoreStatus>(),
     entry::<SubmitTask>(),
+    entry::<TakeQuestionBack>(),
     entry::<TellNews>(),
     entry::<TendEntity>(),
     entry::<TotalAgents>(),

@@ -30,6 +30,7 @@ use crate::{
     hold::{self, Holds},
     host::{self, Hosts, Worker},
     orchestrator::{admission::Admission, tracker::task_tracker},
+    question::{self, Questions},
     registry::{self, Directory, Registry},
     services::{Parts, Services},
     task::{self, actor::Message},
@@ -262,6 +263,7 @@ fn serve(services: &Services) {
     services.directory.serve();
     task::serve(services);
     hold::serve(services);
+    question::serve(services);
 }
 
 impl Own {
@@ -273,6 +275,9 @@ impl Own {
         self.services.held.show_parked(&scope, Arrival::Own).await?;
         let workflows = &self.services.workflows;
         workflows.show_parked(&scope, Arrival::Own).await?;
+        // Last: those that were answered tell their tasks.
+        let questions = self.services.questions.host();
+        questions.recover(&scope, Arrival::Own).await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
@@ -338,6 +343,8 @@ fn services(
         setup.natives,
         around.fence.clone(),
     );
+    let askers = Arc::new(question::Tasks::default());
+    let questions = Questions::new(tree, journal, dice.clone(), &around, askers.clone());
     let hosts = Hosts::new(host::Parts {
         config: setup.config.clone(),
         clock: clock.clone(),
@@ -365,7 +372,9 @@ fn services(
         held: held.clone(),
         library: Library::new(journal.clone()),
         workflows: workflows.clone(),
+        questions,
     });
+    askers.provide(&services);
     tasks.provide(services.clone());
     agents.provide(services.clone());
     held.provide(services.clone());
@@ -436,6 +445,7 @@ fn children(
         services.agents.supervisor(),
         services.held.supervisor(),
         services.workflows.supervisor(),
+        services.questions.host().supervisor(),
         services.tasks.supervisor(),
     ]
 }
@@ -453,6 +463,12 @@ fn moves(services: &Services, part: &Part) -> Moves {
                     services.tasks.recover(&scope, arrival).await.map(drop),
                     services.held.show_parked(&scope, arrival).await,
                     services.workflows.show_parked(&scope, arrival).await,
+                    services
+                        .questions
+                        .host()
+                        .recover(&scope, arrival)
+                        .await
+                        .map(drop),
                 ] {
                     if let Err(error) = recovered {
                         tracing::error!(%error, "unfinished work was not recovered yet");
@@ -465,6 +481,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
         evict: Arc::new(move |scope, how| {
             let services = going.clone();
             Box::pin(async move {
+                services.questions.host().evict(&scope, how).await;
                 services.tasks.evict(&scope, how).await;
                 services.agents.evict(&scope, how).await;
                 services.held.evict(&scope, how).await;
@@ -477,9 +494,9 @@ fn moves(services: &Services, part: &Part) -> Moves {
 }
 
 fn wake(services: &Services) -> Wake {
-    let tasks = services.tasks.clone();
+    let (tasks, questions) = (services.tasks.clone(), services.questions.clone());
     Arc::new(move |stream, _| {
-        let tasks = tasks.clone();
+        let (tasks, questions) = (tasks.clone(), questions.clone());
         Box::pin(async move {
             match stream.kind() {
                 EntityKind::Task => match tasks.tell(stream, Message::Wake).await {
@@ -491,7 +508,7 @@ fn wake(services: &Services) -> Wake {
                 },
                 // Neither sets reminders: drop it rather than repeat it for ever.
                 EntityKind::Agent | EntityKind::Hold | EntityKind::Workflow => true,
-                EntityKind::Question => true,
+                EntityKind::Question => questions.wake(stream).await,
                 EntityKind::Schedule => true,
                 EntityKind::Trigger => true,
             }

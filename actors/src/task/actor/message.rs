@@ -6,7 +6,9 @@ use protocol::{
     entity::EntityId,
     id::CommandId,
     plan::Plan,
+    question::Reply,
     task::{Finding, Outcome, TaskSpec, TokenHash},
+    usage::Usage,
     wire::Trace,
     workflow::RunEvent,
 };
@@ -18,7 +20,7 @@ use crate::{
     Rejection,
     allocator::Grant,
     hold::{Act, News},
-    task::{Task, handle::Told, pause::Cause},
+    task::{Task, pause::Cause},
 };
 
 /// Answers a command once it is on disk.
@@ -54,7 +56,7 @@ pub(crate) enum Message {
     /// What a question or a run of another workflow says for which a node waits.
     Told {
         by: EntityId,
-        told: Told,
+        told: Reply,
         /// Answered once that is on disk.
         recorded: oneshot::Sender<()>,
     },
@@ -136,6 +138,7 @@ pub(crate) struct Ended {
     pub(crate) token: [u8; 16],
     pub(crate) agent: String,
     pub(crate) outcome: Outcome,
+    pub(crate) usage: Option<Usage>,
     /// Answered once the result is on disk: until then the sender keeps it.
     pub(crate) recorded: oneshot::Sender<()>,
 }

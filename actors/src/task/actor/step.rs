@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Rejection,
-    adapter::Call,
+    adapter::{Call, Spent},
     agent::token_hash,
     allocator::{Ask, Grant, Pin, Requirement},
     host::{Report, Run},
@@ -162,11 +162,13 @@ fn call(cx: &Cx, step: &Step, attempt: &Attempt, of_agent: Option<Duration>) -> 
         task_input: Arc::new(cx.state.spec.input.clone()),
         input: step.spec.input.clone(),
         needs: cx.state.needs(step),
+        replies: step.asks.replies(),
         timeout,
         trace: cx
             .state
             .trace
             .map(|asked| trace::attempt_place(task_id(cx), asked, attempt)),
+        spent: Spent::default(),
     }
 }
 

@@ -102,6 +102,7 @@ fn is_decision(task: &Task, event: &Event) -> bool {
         | Event::Paused { .. }
         | Event::Resumed { .. }
         | Event::AttemptInterrupted { .. }
+        | Event::Replied { .. }
         | Event::Deleted { .. } => false,
     }
 }
