@@ -12,6 +12,7 @@ pub mod retry;
 pub mod rules;
 mod running;
 pub mod state;
+mod steering;
 pub mod suspend;
 pub mod trace;
 pub mod view;

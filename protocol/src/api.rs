@@ -45,9 +45,9 @@ pub use tree::{
     TreeView,
 };
 pub use workflow::{
-    ContextPatch, ContextView, EdgeView, ExecuteRequest, ExecutionChange, ExecutionQuery,
-    ExecutionStatus, ExecutionSummary, ExecutionView, NodeRunView, RunOf, VersionView, WaitView,
-    WorkflowChange, WorkflowDraft, WorkflowNode, WorkflowQuery, WorkflowReach, WorkflowSummary,
-    WorkflowView,
+    ContextPatch, ContextView, DivergenceView, EdgeView, ExecuteRequest, ExecutionChange,
+    ExecutionQuery, ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest, NodeRunView,
+    ReplayRequest, ReplayView, RunOf, VersionView, WaitView, WorkflowChange, WorkflowDraft,
+    WorkflowNode, WorkflowQuery, WorkflowReach, WorkflowSummary, WorkflowView,
 };
 pub use trigger::{HookView, TriggerView};

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use protocol::{
+    access::{Caller, Role},
     api::FiringView,
     id::{CommandId, TaskId},
     schedule::Target,
@@ -14,7 +15,7 @@ use runtime::{
     store::{self, Idempotency, Shared},
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::{Aim, aim};
@@ -22,6 +23,7 @@ use crate::{
     Rejection, planner,
     services::Services,
     task::actor::{self as task, Submit},
+    workflow::library::NewRun,
 };
 
 /// How long it may take until a run is on disk.
@@ -104,20 +106,28 @@ async fn make(services: &Services, store: &Shared, order: Order) -> Result<(), R
 }
 
 /// Starts a run of a workflow under this id; who starts it again finds it.
-///
-/// Workflows are not kept yet: this is the one place that has to know of them.
-#[expect(
-    clippy::unused_async,
-    reason = "looking a workflow up waits for the store"
-)]
 async fn start_run(
-    _: &Services,
-    _: Start<'_>,
+    services: &Services,
+    start: Start<'_>,
     workflow: &str,
-    _: Option<u32>,
-    _: &Value,
+    version: Option<u32>,
+    input: &Value,
 ) -> Result<(), Rejection> {
-    Err(Rejection::not_found(format!("workflow {workflow}")))
+    let (about, value) = start.about;
+    let caller = Caller {
+        tenant: start.tenant.to_owned(),
+        user: start.user.to_owned(),
+        role: Role::Developer,
+    };
+    let run = NewRun {
+        id: Some(start.run),
+        workflow: workflow.to_owned(),
+        version,
+        input: input.clone(),
+        metadata: Map::from_iter([(about.to_owned(), value)]),
+        ..NewRun::default()
+    };
+    services.library.start(caller, run).await.map(drop)
 }
 
 /// Starts a task under this id.
@@ -141,6 +151,7 @@ async fn start_task(
         command: CommandId::from_uuid(services.dice.uuid_v7(services.clock.now())),
         key: start.key,
         accepted,
+        forked: None,
         settled: None,
     };
     let seed = Seed {

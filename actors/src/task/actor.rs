@@ -347,6 +347,8 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
         trace: submit.trace,
     };
     stage(cx, [submitted, Event::Planned { plan: submit.plan }])?;
+    let forked = submit.forked.map(|event| Event::Run { event });
+    stage(cx, forked)?;
     let held = pausing::reconcile(cx);
     stage(cx, held)?;
     let is_part = cx.state.spec.parent_id.is_some();
@@ -468,6 +470,22 @@ fn command(
             }
             None => Err(open()),
         },
+        Command::Terminate { reason } => {
+            let events = cx.state.terminate(user, &reason);
+            if !events.is_empty() {
+                step::stop_all(cx);
+            }
+            let is_over = cx.state.status.is_terminal();
+            let is_cancelled = cx.state.status == TaskStatus::Cancelled;
+            match is_over && !is_cancelled {
+                true => Err(open()),
+                false => Ok(events),
+            }
+        }
+        Command::Write { version, values } => {
+            let written = cx.state.write_context(version, values);
+            written.map(|event| vec![event])
+        }
         Command::Pause {
             by,
             reason,

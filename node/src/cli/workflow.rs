@@ -1,11 +1,13 @@
 //! `troupe workflow`: what is written down once, and its runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::{
     agent::StopMode,
-    api::{ExecutionQuery, ExecutionStatus, WorkflowDraft, WorkflowQuery},
+    api::{
+        ExecutionQuery, ExecutionStatus, ForkRequest, ReplayRequest, WorkflowDraft, WorkflowQuery,
+    },
     id::TaskId,
     time::Span,
     workflow::Status,
@@ -96,6 +98,9 @@ pub(super) enum Workflow {
         /// The runs
         #[arg(required = true, value_name = "RUN")]
         runs: Vec<TaskId>,
+        /// Take nothing back
+        #[arg(long)]
+        terminate: bool,
         /// Why
         #[arg(long, default_value = "")]
         reason: String,
@@ -107,6 +112,35 @@ pub(super) enum Workflow {
     Watch {
         /// The run
         run: TaskId,
+    },
+    /// Begin a run with what another one had before a node: none of it is done again
+    Fork {
+        /// The run
+        run: TaskId,
+        /// The node from which on everything is done anew
+        #[arg(long, value_name = "NODE")]
+        from: String,
+        /// What that node is handed: JSON, or @FILE with JSON or YAML
+        #[arg(long, value_name = "JSON|@FILE")]
+        input: Option<String>,
+        /// Follow the new run until it is settled; its end decides the exit code
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Decide recorded runs anew, with nothing done; the exit code tells whether any went another way
+    Replay {
+        /// The runs
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<TaskId>,
+        /// With this version of their workflow
+        #[arg(long, conflicts_with = "file")]
+        version: Option<u32>,
+        /// With the definition in this file, which need not be published
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// That nothing is done, which is always so
+        #[arg(long)]
+        dry: bool,
     },
     /// List runs, the newest first; with an id show one
     Runs(Runs),
@@ -218,15 +252,45 @@ impl Workflow {
             }
             Self::Pause { what, reason, now } => pause(client, output, what, &reason, now).await,
             Self::Resume { what } => resume(client, output, what).await,
-            Self::Cancel { runs, reason, wait } => {
+            Self::Cancel {
+                runs,
+                terminate,
+                reason,
+                wait,
+            } => {
                 let wait = wait.map(|Span(wait)| wait);
                 each(runs, output, async |run| {
-                    let change = client.cancel_execution(run, &reason, wait).await?;
+                    let change = match terminate {
+                        true => client.terminate_execution(run, &reason, wait).await?,
+                        false => client.cancel_execution(run, &reason, wait).await?,
+                    };
                     output.show(&change)?;
                     confirmed(&change.reach)
                 })
                 .await
             }
+            Self::Fork {
+                run,
+                from,
+                input,
+                watch,
+            } => {
+                let request = ForkRequest {
+                    from_node: from,
+                    input: input.as_deref().map(run::input).transpose()?,
+                };
+                let forked = client.fork_execution(run, &request).await?;
+                match watch {
+                    true => watch::watch(client, forked.id, output).await,
+                    false => output.show(&forked),
+                }
+            }
+            Self::Replay {
+                runs,
+                version,
+                file,
+                dry: _,
+            } => replay(client, output, runs, version, file.as_deref()).await,
             Self::Watch { run } => watch::watch(client, run, output).await,
             Self::Runs(runs) => runs.run(client, output).await,
         }
@@ -257,6 +321,28 @@ async fn pause(
         }
     })
     .await
+}
+
+async fn replay(
+    client: &Client,
+    output: &Output,
+    runs: Vec<TaskId>,
+    version: Option<u32>,
+    file: Option<&Path>,
+) -> Outcome {
+    let request = ReplayRequest {
+        version,
+        dag_definition: None,
+        source: file.map(read_text).transpose()?,
+    };
+    let mut diverged = false;
+    let replayed = each(runs, output, async |run| {
+        let view = client.replay_execution(run, &request).await?;
+        diverged |= view.divergence.is_some();
+        output.show(&view)
+    });
+    let exit = replayed.await?;
+    Ok(if diverged { Exit::Failed } else { exit })
 }
 
 async fn resume(client: &Client, output: &Output, what: Vec<String>) -> Outcome {

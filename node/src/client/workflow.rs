@@ -6,8 +6,9 @@ use protocol::{
     agent::StopMode,
     api::{
         CancelRequest, EventView, ExecuteRequest, ExecutionChange, ExecutionQuery, ExecutionStatus,
-        ExecutionSummary, ExecutionView, Page, PauseRequest, VersionView, WorkflowChange,
-        WorkflowDraft, WorkflowQuery, WorkflowReach, WorkflowSummary, WorkflowView,
+        ExecutionSummary, ExecutionView, ForkRequest, Page, PauseRequest, ReplayRequest,
+        ReplayView, VersionView, WorkflowChange, WorkflowDraft, WorkflowQuery, WorkflowReach,
+        WorkflowSummary, WorkflowView,
     },
     id::TaskId,
     time::Span,
@@ -134,13 +135,53 @@ impl Client {
         reason: &str,
         wait: Option<Duration>,
     ) -> Answer<ExecutionChange> {
+        self.end_execution("cancel", id, reason, wait).await
+    }
+
+    /// Stops a run at once: what it did is not taken back.
+    pub async fn terminate_execution(
+        &self,
+        id: TaskId,
+        reason: &str,
+        wait: Option<Duration>,
+    ) -> Answer<ExecutionChange> {
+        self.end_execution("terminate", id, reason, wait).await
+    }
+
+    async fn end_execution(
+        &self,
+        how: &str,
+        id: TaskId,
+        reason: &str,
+        wait: Option<Duration>,
+    ) -> Answer<ExecutionChange> {
         let body = CancelRequest {
             reason: reason.to_owned(),
         };
-        let route = execution(id, ["cancel"]).with("wait", wait.map(Span));
+        let route = execution(id, [how]).with("wait", wait.map(Span));
         let call = self.call(Method::POST, &route).json(&body);
         self.read(call.timeout(ANSWER + wait.unwrap_or_default()))
             .await
+    }
+
+    /// Begins a run with what another one had before a node.
+    pub async fn fork_execution(
+        &self,
+        id: TaskId,
+        request: &ForkRequest,
+    ) -> Answer<ExecutionSummary> {
+        self.send(Method::POST, execution(id, ["fork"]), request)
+            .await
+    }
+
+    /// Decides a recorded run anew; nothing is done.
+    pub async fn replay_execution(
+        &self,
+        id: TaskId,
+        request: &ReplayRequest,
+    ) -> Answer<ReplayView> {
+        let route = execution(id, ["replay"]).with("dry", Some(true));
+        self.send(Method::POST, route, request).await
     }
 
     /// What happens in a run after a position. When it is settled and told, nothing follows any more.

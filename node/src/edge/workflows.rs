@@ -114,6 +114,34 @@ pub(super) async fn handle(
             let cancelled = orchestrator.cancel_execution(caller, run, reason, wait);
             Answer::with_status(StatusCode::ACCEPTED, &cancelled.await?)
         }
+        WorkflowOp::TerminateRun => {
+            let CancelRequest { reason } = body::parse_or_default(bytes)?;
+            let (run, wait) = (run_id(call, 0)?, call.wait()?);
+            let ended = orchestrator.terminate_execution(caller, run, reason, wait);
+            Answer::with_status(StatusCode::ACCEPTED, &ended.await?)
+        }
+        WorkflowOp::Context => {
+            let context = orchestrator.context(caller, run_id(call, 0)?).await?;
+            Answer::json(&context)
+        }
+        WorkflowOp::WriteContext => {
+            let (run, patch) = (run_id(call, 0)?, body::parse(bytes)?);
+            Answer::json(&orchestrator.write_context(caller, run, patch).await?)
+        }
+        WorkflowOp::Fork => {
+            let (run, request) = (run_id(call, 0)?, body::parse(bytes)?);
+            let forked = orchestrator.fork_execution(caller, run, request).await?;
+            let location = format!("/api/v1/executions/{}", forked.run.id);
+            Ok(Answer::with_status(StatusCode::CREATED, &forked.run)?.at(&location))
+        }
+        WorkflowOp::Replay => {
+            if call.query.text("dry") == Some("false") {
+                let remedy = "a replay never does anything; `fork` does it anew";
+                return Err(Refused::bad("dry", remedy));
+            }
+            let (run, request) = (run_id(call, 0)?, body::parse_or_default(bytes)?);
+            Answer::json(&orchestrator.replay_execution(caller, run, request).await?)
+        }
         WorkflowOp::Events => live::run_events(shared, call, run_id(call, 0)?).await,
     }
 }

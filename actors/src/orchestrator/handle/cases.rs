@@ -14,6 +14,7 @@ mod log;
 mod nodes;
 mod pausing;
 mod questions;
+mod run_change;
 mod runs;
 mod schedules;
 mod scopes;
@@ -54,6 +55,7 @@ pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
 pub(super) use questions::{
     Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
 };
+pub(super) use run_change::{ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
 pub use runs::Begun;
 pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
 pub(super) use schedules::{

@@ -15,16 +15,17 @@ use super::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
         CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateSchedule, CreateToken,
         CreateTrigger, CreateWorkflow, DealWith, DeleteTask, DeleteWorkflow, DeliverHook,
-        EventsAfter, FindActor, FindArtifact, FindWorkflow, Interrupt, KillActor, LiftHold,
-        ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns, ListSchedules, ListTasks,
-        ListTokens, ListTriggers, ListWorkflows, PauseTask, PlaceHold, PutQuestion, ReadDiary,
-        ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken,
-        ScheduleFirings, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowForest,
-        ShowNode, ShowQuestion, ShowResult, ShowRun, ShowSchedule, ShowTask, ShowTaskTree,
-        ShowTree, ShowTrigger, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus,
-        SubmitTask, TakeQuestionBack, TellNews, TendEntity, TotalAgents, TriggerFirings, TurnLog,
-        TurnNode, TurnPart, TurnRuns, TurnSchedule, TurnScope, TurnTrigger, UpdateAgent,
-        UpdateWorkflow, UseCase, WorkflowVersions,
+        EventsAfter, FindActor, FindArtifact, FindWorkflow, ForkRun, Interrupt, KillActor,
+        LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns, ListSchedules,
+        ListTasks, ListTokens, ListTriggers, ListWorkflows, PauseTask, PlaceHold, PutQuestion,
+        ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode, ReplayRun,
+        ResumeTask, RevokeToken, ScheduleFirings, SeenTasks, ShowActor, ShowAgent, ShowAllocation,
+        ShowAsks, ShowContext, ShowForest, ShowNode, ShowQuestion, ShowResult, ShowRun,
+        ShowSchedule, ShowTask, ShowTaskTree, ShowTree, ShowTrigger, ShowVitals, ShowWhy,
+        ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask, TakeQuestionBack, TellNews,
+        TendEntity, TerminateRun, TotalAgents, TriggerFirings, TurnLog, TurnNode, TurnPart,
+        TurnRuns, TurnSchedule, TurnScope, TurnTrigger, UpdateAgent, UpdateWorkflow, UseCase,
+        WorkflowVersions, WriteContext,
     },
 };
 use crate::{
@@ -43,7 +44,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 86] = [
+const TABLE: [Entry; 91] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -129,6 +130,11 @@ const TABLE: [Entry; 86] = [
     entry::<StartRun>(),
     entry::<TurnRuns>(),
     entry::<UpdateWorkflow>(),
+    entry::<ForkRun>(),
+    entry::<ReplayRun>(),
+    entry::<ShowContext>(),
+    entry::<TerminateRun>(),
+    entry::<WriteContext>(),
     entry::<WorkflowVersions>(),
 ];
 

@@ -9,9 +9,9 @@ use protocol::{
     access::Caller,
     agent::StopMode,
     api::{
-        ExecuteRequest, ExecutionChange, ExecutionQuery, ExecutionSummary, ExecutionView, Page,
-        VersionView, WorkflowChange, WorkflowDraft, WorkflowQuery, WorkflowReach, WorkflowSummary,
-        WorkflowView,
+        ContextPatch, ContextView, ExecuteRequest, ExecutionChange, ExecutionQuery,
+        ExecutionSummary, ExecutionView, ForkRequest, Page, ReplayRequest, ReplayView, VersionView,
+        WorkflowChange, WorkflowDraft, WorkflowQuery, WorkflowReach, WorkflowSummary, WorkflowView,
     },
     id::{TaskId, WorkflowId},
 };
@@ -19,8 +19,9 @@ use protocol::{
 use super::{
     Answer, Begun, Inner, Orchestrator,
     cases::{
-        CreateWorkflow, DeleteWorkflow, FindWorkflow, ListRuns, ListWorkflows, RunTurn, ShowRun,
-        ShowWorkflow, StartRun, TurnRuns, UpdateWorkflow, WorkflowVersions,
+        CreateWorkflow, DeleteWorkflow, ENDING, FindWorkflow, ForkRun, ListRuns, ListWorkflows,
+        ReplayRun, RunTurn, ShowContext, ShowRun, ShowWorkflow, StartRun, TerminateRun, TurnRuns,
+        UpdateWorkflow, WorkflowVersions, WriteContext,
     },
 };
 use crate::{
@@ -210,6 +211,77 @@ impl Orchestrator {
         let reach = self.end_task(caller, id, reason, wait).await?.reach;
         let execution = self.execution(caller, id).await?;
         Ok(ExecutionChange { execution, reach })
+    }
+
+    /// Stops a run and its parts at once: what it did is not taken back.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when it was settled otherwise.
+    pub async fn terminate_execution(
+        &self,
+        caller: &Caller,
+        id: TaskId,
+        reason: String,
+        wait: Option<Duration>,
+    ) -> Answer<ExecutionChange> {
+        let wait = wait.unwrap_or(ENDING);
+        let case = TerminateRun { id, reason, wait };
+        let reach = self.carry_out(caller, case).await?.reach;
+        let execution = self.execution(caller, id).await?;
+        Ok(ExecutionChange { execution, reach })
+    }
+
+    /// What the nodes of a run share.
+    ///
+    /// # Errors
+    ///
+    /// As [`execution`](Self::execution).
+    pub async fn context(&self, caller: &Caller, id: TaskId) -> Answer<ContextView> {
+        self.carry_out(caller, ShowContext { id }).await
+    }
+
+    /// Gives what the nodes of a run share new values.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when it was written since the version that the patch was made from.
+    pub async fn write_context(
+        &self,
+        caller: &Caller,
+        id: TaskId,
+        patch: ContextPatch,
+    ) -> Answer<ContextView> {
+        self.carry_out(caller, WriteContext { id, patch }).await
+    }
+
+    /// Begins a run with what another one had before a node: that is not done again.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` without such a node, `Conflict` when something before it is not over.
+    pub async fn fork_execution(
+        &self,
+        caller: &Caller,
+        id: TaskId,
+        request: ForkRequest,
+    ) -> Answer<Begun> {
+        self.carry_out(caller, ForkRun { id, request }).await
+    }
+
+    /// Decides a recorded run anew, with another definition say, and names the first decision that is
+    /// another one. Nothing is done.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` without such a version, or with a definition that is none.
+    pub async fn replay_execution(
+        &self,
+        caller: &Caller,
+        id: TaskId,
+        request: ReplayRequest,
+    ) -> Answer<ReplayView> {
+        self.carry_out(caller, ReplayRun { id, request }).await
     }
 
     /// Pauses all runs of a workflow that the caller may see. Those that begin later are not paused.

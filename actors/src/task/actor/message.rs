@@ -10,8 +10,10 @@ use protocol::{
     task::{Finding, Outcome, TaskSpec, TokenHash},
     usage::Usage,
     wire::Trace,
+    workflow::RunEvent,
 };
 use runtime::{journal, store::Idempotency};
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -83,6 +85,8 @@ pub(crate) enum Message {
 pub(crate) struct Submit {
     pub(crate) spec: TaskSpec,
     pub(crate) plan: Plan,
+    /// What a fork takes over.
+    pub(crate) forked: Option<RunEvent>,
     pub(crate) user: String,
     pub(crate) trace: Option<Trace>,
     pub(crate) command: CommandId,
@@ -98,6 +102,15 @@ pub(crate) struct Submit {
 pub(crate) enum Command {
     Cancel {
         reason: String,
+    },
+    /// The same of a run, but that nothing is taken back.
+    Terminate {
+        reason: String,
+    },
+    /// New values for what the nodes of a run share, made from this version of it.
+    Write {
+        version: u64,
+        values: Map<String, Value>,
     },
     /// `news` hears what that did, and of the end of what it interrupted.
     Pause {

@@ -1,8 +1,8 @@
 //! What tables show of workflows and of their runs.
 
 use protocol::api::{
-    ExecutionChange, ExecutionSummary, ExecutionView, Page, VersionView, WorkflowChange,
-    WorkflowReach, WorkflowSummary, WorkflowView,
+    ExecutionChange, ExecutionSummary, ExecutionView, Page, ReplayView, VersionView,
+    WorkflowChange, WorkflowReach, WorkflowSummary, WorkflowView,
 };
 
 use super::{Block, View, cut, moment, or_dash, with_more};
@@ -225,6 +225,36 @@ impl View for WorkflowReach {
             ("runs", self.executions.len().to_string()),
         ];
         fields.extend(super::hold::reached(&self.reach));
+        vec![Block::Fields(fields)]
+    }
+}
+
+impl View for ReplayView {
+    fn ids(&self) -> Vec<String> {
+        vec![self.execution_id.to_string()]
+    }
+
+    fn blocks(&self, _: Detail) -> Vec<Block> {
+        let mut fields = vec![
+            ("run", self.execution_id.to_string()),
+            ("events", self.events.to_string()),
+            ("same", format!("{} decisions", self.same)),
+        ];
+        match &self.divergence {
+            None => fields.push(("other", "none".to_owned())),
+            Some(found) => fields.extend([
+                ("other", format!("the decision at {}", found.seq)),
+                ("node", or_dash(found.node.as_ref())),
+                ("recorded", found.recorded.to_string()),
+                (
+                    "now",
+                    match found.decided.is_empty() {
+                        true => "nothing is left to be decided".to_owned(),
+                        false => serde_json::to_string(&found.decided).unwrap_or_default(),
+                    },
+                ),
+            ]),
+        }
         vec![Block::Fields(fields)]
     }
 }

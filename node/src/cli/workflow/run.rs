@@ -111,7 +111,7 @@ async fn publish(client: &Client, file: &Path) -> Result<String, Failure> {
     }
 }
 
-fn input(given: &str) -> Result<Value, Failure> {
+pub(super) fn input(given: &str) -> Result<Value, Failure> {
     let unreadable = |cause: String| {
         Failure::new(Exit::Usage, "the input is not JSON")
             .because(cause)

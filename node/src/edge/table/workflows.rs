@@ -3,9 +3,10 @@
 use protocol::{
     access::Role,
     api::{
-        CancelRequest, EventView, ExecuteRequest, ExecutionChange, ExecutionStatus,
-        ExecutionSummary, ExecutionView, Page, PauseRequest, VersionView, WorkflowChange,
-        WorkflowDraft, WorkflowReach, WorkflowSummary, WorkflowView,
+        CancelRequest, ContextPatch, ContextView, EventView, ExecuteRequest, ExecutionChange,
+        ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest, Page, PauseRequest,
+        ReplayRequest, ReplayView, VersionView, WorkflowChange, WorkflowDraft, WorkflowReach,
+        WorkflowSummary, WorkflowView,
     },
     time::Span,
     workflow::Status,
@@ -37,6 +38,11 @@ pub(crate) enum WorkflowOp {
     PauseRun,
     ResumeRun,
     CancelRun,
+    TerminateRun,
+    Context,
+    WriteContext,
+    Fork,
+    Replay,
     Events,
 }
 
@@ -86,6 +92,20 @@ const REACH: &[Answers] = &[ok(
     Content::Json(form::<WorkflowReach>),
     "The runs, and how far that got.",
 )];
+
+const ENDED: &[Answers] = &[Answers {
+    status: 202,
+    when: "The run, and what of it is gone.",
+    content: Content::Json(form::<ExecutionChange>),
+}];
+
+const CONTEXT: &[Answers] = &[ok(Content::Json(form::<ContextView>), "The context.")];
+
+const ENDING: Parameter = Parameter {
+    name: "wait",
+    description: "Wait this long at most for all of it to be gone, 5m at most; `10s` when absent.",
+    schema: form::<Span>,
+};
 
 const RUN_STATUS: Parameter = Parameter {
     name: "status",
@@ -341,23 +361,90 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Cancel a run",
         description: "Nothing more of it and of its parts starts, what runs is ended, and what its definition takes back is taken back.",
-        query: &[Parameter {
-            name: "wait",
-            description: "Wait this long at most for all of it to be gone, 5m at most; `10s` when absent.",
-            schema: form::<Span>,
-        }],
+        query: &[ENDING],
         body: Body::Optional(form::<CancelRequest>, SMALL),
-        answers: &[Answers {
-            status: 202,
-            when: "The run, and what of it is gone.",
-            content: Content::Json(form::<ExecutionChange>),
-        }],
+        answers: ENDED,
         problems: &[404, 409],
         ..route(
             Verb::Post,
             "/api/v1/executions/{execution}/cancel",
             "cancelExecution",
             WorkflowOp::CancelRun,
+        )
+    },
+    Route {
+        summary: "Terminate a run",
+        description: "As `cancel`, but nothing is taken back.",
+        query: &[ENDING],
+        body: Body::Optional(form::<CancelRequest>, SMALL),
+        answers: ENDED,
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/executions/{execution}/terminate",
+            "terminateExecution",
+            WorkflowOp::TerminateRun,
+        )
+    },
+    Route {
+        summary: "What the nodes of a run share",
+        description: "With its version, which `PUT` names.",
+        answers: CONTEXT,
+        ..route(
+            Verb::Get,
+            "/api/v1/executions/{execution}/context",
+            "getContext",
+            WorkflowOp::Context,
+        )
+    },
+    Route {
+        summary: "Write what the nodes of a run share",
+        description: "Keys with new values; `null` removes one, what is absent stays. A conflict when it was written since the version that this was made from.",
+        body: Body::Required(form::<ContextPatch>, SMALL),
+        answers: CONTEXT,
+        problems: &[404, 409],
+        ..route(
+            Verb::Put,
+            "/api/v1/executions/{execution}/context",
+            "writeContext",
+            WorkflowOp::WriteContext,
+        )
+    },
+    Route {
+        summary: "Fork a run at a node",
+        description: "A new run takes over what was done before the node, with its receipts: none of it is called again. The node and what comes after it are done anew, with another input if one is given.",
+        body: Body::Required(form::<ForkRequest>, LARGE),
+        answers: &[Answers {
+            status: 201,
+            when: "The new run, at the address in `Location`.",
+            content: Content::Json(form::<ExecutionSummary>),
+        }],
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/executions/{execution}/fork",
+            "forkExecution",
+            WorkflowOp::Fork,
+        )
+    },
+    Route {
+        summary: "Replay a run",
+        description: "Decides the recorded run anew, with its own definition, another version or one that is not published, against what was recorded. Nothing is done. The first decision that is another one is named.",
+        query: &[Parameter {
+            name: "dry",
+            description: "That nothing is done, which is always so.",
+            schema: form::<bool>,
+        }],
+        body: Body::Optional(form::<ReplayRequest>, LARGE),
+        answers: &[ok(
+            Content::Json(form::<ReplayView>),
+            "How far the decisions are the same.",
+        )],
+        ..route(
+            Verb::Post,
+            "/api/v1/executions/{execution}/replay",
+            "replayExecution",
+            WorkflowOp::Replay,
         )
     },
     Route {

@@ -1,7 +1,7 @@
 //! Runs of workflows over HTTP.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     api::Reach,
@@ -371,4 +371,64 @@ pub struct ExecutionChange {
     /// Its parts among them.
     #[serde(default)]
     pub reach: Reach,
+}
+
+/// `POST /executions/{id}/fork`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ForkRequest {
+    /// The node from which on everything is done anew; what comes before it is taken over.
+    pub from_node: String,
+    /// What that node is handed in place of what its definition says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
+}
+
+/// `POST /executions/{id}/replay?dry`: with which definition; the run's own when all are absent.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplayRequest {
+    /// Another version of its workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Or a definition that is not published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::workflow::Definition>")
+    )]
+    pub dag_definition: Option<Box<RawValue>>,
+    /// The same as a text, JSON or YAML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// What deciding a recorded run anew came to; nothing was done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ReplayView {
+    /// The run.
+    pub execution_id: TaskId,
+    /// Events that were looked at.
+    pub events: u64,
+    /// Decisions among them that were taken the same way.
+    pub same: u64,
+    /// The first that was not; absent when all were.
+    pub divergence: Option<DivergenceView>,
+}
+
+/// Where a run would have gone another way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DivergenceView {
+    /// Position of the event.
+    pub seq: u64,
+    /// About which node, if it is about one.
+    pub node: Option<String>,
+    /// What was recorded.
+    pub recorded: Value,
+    /// What is decided now in its place; nothing when no decision is left.
+    pub decided: Vec<Value>,
 }

@@ -113,11 +113,15 @@ pub struct Begun {
     pub fresh: bool,
 }
 
-fn no_run(id: TaskId) -> Rejection {
+pub(super) fn no_run(id: TaskId) -> Rejection {
     Rejection::not_found(format!("execution {id}"))
 }
 
-fn admitted(id: TaskId, spec: TaskSpec, key: Option<runtime::store::Idempotency>) -> Admitted {
+pub(super) fn admitted(
+    id: TaskId,
+    spec: TaskSpec,
+    key: Option<runtime::store::Idempotency>,
+) -> Admitted {
     let plan = Plan {
         source: PlanSource::Workflow,
         steps: Vec::new(),
@@ -127,12 +131,13 @@ fn admitted(id: TaskId, spec: TaskSpec, key: Option<runtime::store::Idempotency>
         spec,
         plan,
         key,
+        forked: None,
     }
 }
 
 impl Orchestrator {
     /// A run that was begun, as lists show it: also one that an earlier request made.
-    async fn begun(&self, made: Submission) -> Answer<Begun> {
+    pub(super) async fn begun(&self, made: Submission) -> Answer<Begun> {
         let TaskView { id, .. } = made.task;
         let run = self
             .read(id, move |task, _| view::summary(id, task))

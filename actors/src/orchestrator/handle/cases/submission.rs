@@ -10,6 +10,7 @@ use protocol::{
     plan::Plan,
     record::ChainHash,
     task::TaskSpec,
+    workflow::RunEvent,
 };
 use runtime::{
     entity::Seed,
@@ -85,6 +86,7 @@ impl UseCase for SubmitTask {
                 spec,
                 plan,
                 key,
+                forked: None,
             },
             wait,
         )
@@ -107,6 +109,8 @@ pub(super) struct Admitted {
     pub(super) spec: TaskSpec,
     pub(super) plan: Plan,
     pub(super) key: Option<Idempotency>,
+    /// What a fork takes over.
+    pub(super) forked: Option<RunEvent>,
 }
 
 /// How long word of an agent may take from the node where it was registered.
@@ -128,6 +132,7 @@ impl Orchestrator {
             spec,
             plan,
             key,
+            forked,
         } = admitted;
         let services = &self.own()?.services;
         let now = services.clock.now();
@@ -136,6 +141,7 @@ impl Orchestrator {
         let submit = Submit {
             spec,
             plan,
+            forked,
             user: caller.user.clone(),
             trace: runtime::trace::current_trace(),
             command: CommandId::from_uuid(services.dice.uuid_v7(now)),
