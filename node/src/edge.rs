@@ -26,6 +26,7 @@ mod problem;
 mod query;
 mod replay;
 mod request;
+pub mod scrape;
 mod shared;
 mod system;
 pub mod table;
@@ -111,6 +112,18 @@ pub enum EdgeError {
         holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default()
     )]
     InUse {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Who does, if the system tells.
+        holder: Option<String>,
+    },
+    /// Somebody else listens where measurements were to be served.
+    #[error(
+        "{address}, where measurements were to be served, is in use{}: stop that program, or choose \
+         another address with `--metrics-addr` (port 0 picks a free one)",
+        holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default()
+    )]
+    MetricsInUse {
         /// Where it was to listen.
         address: SocketAddr,
         /// Who does, if the system tells.
