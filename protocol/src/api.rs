@@ -33,6 +33,6 @@ pub use task::{
 };
 pub use tree::{
     ActionRequest, ActionView, ActorAction, ActorView, Change, DiffQuery, EntityPart, FailureView,
-    Life, LifeEvent, LifeGap, LifeQuery, TreeChange, TreeDelta, TreeDiff, TreeNode, TreeQuery,
-    TreeView,
+    Life, LifeEvent, LifeGap, LifeQuery, Stale, TreeChange, TreeDelta, TreeDiff, TreeNode,
+    TreeQuery, TreeView,
 };

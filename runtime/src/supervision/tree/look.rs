@@ -158,6 +158,7 @@ impl Tree {
                 .flatten(),
             nodes,
             silent: Vec::new(),
+            stale: Vec::new(),
         }
     }
 
