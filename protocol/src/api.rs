@@ -21,7 +21,7 @@ pub use hold::{
     ScopeView, TaskChange, Unconfirmed,
 };
 pub use live::EventView;
-pub use page::Page;
+pub use page::{Consistency, Page};
 pub use problem::{FieldError, Problem};
 pub use system::{
     Check, HealthView, LogRequest, LogView, MemberStatus, MemberView, NewToken, NodeView,

@@ -16,6 +16,7 @@ mod rebuild;
 mod route;
 mod serve;
 mod start;
+mod strong;
 mod submission;
 mod system;
 mod tasks;

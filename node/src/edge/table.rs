@@ -15,6 +15,8 @@ mod tree;
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use protocol::api::Consistency;
+
 use super::access::Access;
 
 pub(crate) use agents::AgentOp;
@@ -22,7 +24,7 @@ pub(crate) use cluster::ClusterOp;
 pub(crate) use holds::HoldOp;
 pub(crate) use matching::{Found, find};
 pub(crate) use system::SystemOp;
-pub(crate) use tasks::{Consistency, TaskOp};
+pub(crate) use tasks::TaskOp;
 pub(crate) use tree::TreeOp;
 
 /// What a route does.
@@ -131,6 +133,13 @@ pub struct Parameter {
     /// Its form.
     pub schema: Form,
 }
+
+/// How fresh an answer is to be.
+pub(crate) const CONSISTENCY: Parameter = Parameter {
+    name: "consistency",
+    description: "`strong` answers with all that the cluster had committed when it was asked, or with 503 when that cannot be had within three seconds. Tasks are always answered so.",
+    schema: form::<Consistency>,
+};
 
 /// Writes a type's schema into the document.
 pub type Form = fn(&mut SchemaGenerator) -> Schema;

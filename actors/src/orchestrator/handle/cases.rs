@@ -14,6 +14,7 @@ mod log;
 mod nodes;
 mod pausing;
 mod scopes;
+mod strong;
 mod submission;
 mod system;
 mod task_change;
@@ -47,6 +48,9 @@ pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
 pub(super) use scopes::{Deed, TurnScope};
+pub(super) use strong::{
+    AGAIN, CAUGHT_UP_WITHIN, CatchUp, CommittedAgents, SyncAgent, SyncAgents, behind,
+};
 pub(super) use submission::SubmitTask;
 pub(super) use system::StoreStatus;
 pub use task_change::Cancel;

@@ -12,14 +12,15 @@ use serde_json::value::RawValue;
 use super::{
     Orchestrator,
     cases::{
-        ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, DeleteTask,
-        EventsAfter, FindActor, FindArtifact, Interrupt, KillActor, LiftHold, ListAgents,
-        ListHolds, ListNodes, ListTasks, ListTokens, PauseTask, PlaceHold, ReadDiary, ReadLife,
-        ReadRecord, RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken, SeenTasks,
-        ShowActor, ShowAgent, ShowAllocation, ShowForest, ShowNode, ShowResult, ShowTask,
-        ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StopAgent, StoreStatus, SubmitTask, TellNews,
-        TendEntity, TotalAgents, TurnLog, TurnNode, TurnPart, TurnScope, UpdateAgent, UseCase,
+        ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, CatchUp,
+        ChangeAgent, CheckAgent, CheckpointTask, CommittedAgents, CompareTrees, CountAgents,
+        CreateToken, DeleteTask, EventsAfter, FindActor, FindArtifact, Interrupt, KillActor,
+        LiftHold, ListAgents, ListHolds, ListNodes, ListTasks, ListTokens, PauseTask, PlaceHold,
+        ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode,
+        ResumeTask, RevokeToken, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowForest,
+        ShowNode, ShowResult, ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StopAgent,
+        StoreStatus, SubmitTask, SyncAgent, SyncAgents, TellNews, TendEntity, TotalAgents, TurnLog,
+        TurnNode, TurnPart, TurnScope, UpdateAgent, UseCase,
     },
 };
 use crate::{
@@ -38,7 +39,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 58] = [
+const TABLE: [Entry; 62] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -46,9 +47,11 @@ const TABLE: [Entry; 58] = [
     entry::<AssignTask>(),
     entry::<AwaitTask>(),
     entry::<CancelTask>(),
+    entry::<CatchUp>(),
     entry::<ChangeAgent>(),
     entry::<CheckAgent>(),
     entry::<CheckpointTask>(),
+    entry::<CommittedAgents>(),
     entry::<CompareTrees>(),
     entry::<CountAgents>(),
     entry::<CreateToken>(),
@@ -89,6 +92,8 @@ const TABLE: [Entry; 58] = [
     entry::<StopAgent>(),
     entry::<StoreStatus>(),
     entry::<SubmitTask>(),
+    entry::<SyncAgent>(),
+    entry::<SyncAgents>(),
     entry::<TellNews>(),
     entry::<TendEntity>(),
     entry::<TotalAgents>(),
