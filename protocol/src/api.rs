@@ -20,7 +20,9 @@ pub use hold::{
     AgentChange, CancelView, HoldChange, HoldRequest, HoldView, PauseRequest, Reach, ScopeRequest,
     ScopeView, TaskChange, Unconfirmed,
 };
-pub use live::EventView;
+pub use live::{
+    EventView, EventsQuery, Happening, SocketFilter, SocketFrame, WorkerChange, WorkerStatus,
+};
 pub use page::{Consistency, Page};
 pub use problem::{FieldError, Problem};
 pub use system::{

@@ -6,6 +6,7 @@
 
 mod agents;
 mod cluster;
+mod events;
 mod holds;
 mod matching;
 mod system;
@@ -21,6 +22,7 @@ use super::access::Access;
 
 pub(crate) use agents::AgentOp;
 pub(crate) use cluster::ClusterOp;
+pub(crate) use events::EventOp;
 pub(crate) use holds::HoldOp;
 pub(crate) use matching::{Found, find};
 pub(crate) use system::SystemOp;
@@ -36,6 +38,7 @@ pub(crate) enum Operation {
     Cluster(ClusterOp),
     Hold(HoldOp),
     Tree(TreeOp),
+    Event(EventOp),
 }
 
 /// The methods that routes have.
@@ -113,6 +116,7 @@ impl Route {
             Operation::Cluster(_) => "cluster",
             Operation::Hold(_) => "holds",
             Operation::Tree(_) => "tree",
+            Operation::Event(_) => "events",
         }
     }
 
@@ -187,6 +191,8 @@ pub enum Content {
     Events(Form),
     /// Server-sent events, each with such data.
     Feed(Form),
+    /// A WebSocket, with such messages.
+    Socket(Form),
     /// Something else, of this media type.
     Other(&'static str),
 }
@@ -200,6 +206,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(cluster::ROUTES)
         .chain(holds::ROUTES)
         .chain(tree::ROUTES)
+        .chain(events::ROUTES)
 }
 
 /// How many there are.
@@ -208,7 +215,8 @@ pub(crate) const COUNT: usize = system::ROUTES.len()
     + tasks::ROUTES.len()
     + cluster::ROUTES.len()
     + holds::ROUTES.len()
-    + tree::ROUTES.len();
+    + tree::ROUTES.len()
+    + events::ROUTES.len();
 
 #[cfg(test)]
 mod tests {

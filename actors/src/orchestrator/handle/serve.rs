@@ -16,7 +16,7 @@ use super::{
         ChangeAgent, CheckAgent, CheckpointTask, CommittedAgents, CompareTrees, CountAgents,
         CreateToken, DeleteTask, EventsAfter, FindActor, FindArtifact, Interrupt, KillActor,
         LiftHold, ListAgents, ListHolds, ListNodes, ListTasks, ListTokens, PauseTask, PlaceHold,
-        ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode,
+        ReadDiary, ReadJournal, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode,
         ResumeTask, RevokeToken, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowForest,
         ShowNode, ShowResult, ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy, StopAgent,
         StoreStatus, SubmitTask, SyncAgent, SyncAgents, TellNews, TendEntity, TotalAgents, TurnLog,
@@ -39,7 +39,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 62] = [
+const TABLE: [Entry; 63] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -70,6 +70,7 @@ const TABLE: [Entry; 62] = [
     entry::<PauseTask>(),
     entry::<PlaceHold>(),
     entry::<ReadDiary>(),
+    entry::<ReadJournal>(),
     entry::<ReadLife>(),
     entry::<ReadRecord>(),
     entry::<RegisterAgent>(),

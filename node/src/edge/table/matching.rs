@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Route, Verb, agents, cluster, holds, system, tasks, tree};
+use super::{Route, Verb, agents, cluster, events, holds, system, tasks, tree};
 use crate::edge::query::segment;
 
 /// What a request is for.
@@ -78,6 +78,13 @@ impl<'a> Group<'a> {
         const CLUSTER: usize = TASKS + tasks::ROUTES.len();
         const HOLDS: usize = CLUSTER + cluster::ROUTES.len();
         const TREE: usize = HOLDS + holds::ROUTES.len();
+        const EVENTS: usize = TREE + tree::ROUTES.len();
+        let events = |prefix, tail| Self {
+            routes: events::ROUTES,
+            first: EVENTS,
+            prefix,
+            tail,
+        };
         let system = |prefix, tail| Self {
             routes: system::ROUTES,
             first: 0,
@@ -88,7 +95,10 @@ impl<'a> Group<'a> {
             .strip_prefix("/api/v1/")
             .or_else(|| path.strip_prefix("/api/"))
         else {
-            return system("", path);
+            return match path.starts_with("/ws/") {
+                true => events("", path),
+                false => system("", path),
+            };
         };
         let (first, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         match first {
@@ -122,6 +132,7 @@ impl<'a> Group<'a> {
                 prefix: "/api/v1/",
                 tail: rest,
             },
+            "events" | "ws" => events("/api/v1/", rest),
             _ => system("/api/v1/", rest),
         }
     }
