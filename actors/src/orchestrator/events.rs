@@ -1,11 +1,11 @@
 //! Events of the whole cluster: which are wanted, how far they are told, and what is new of nodes. Pure.
 
 mod cursor;
-mod types;
+mod name;
 mod workers;
 
 pub(super) use cursor::Cursor;
-pub use types::EventTypes;
+pub use name::EventTypes;
 pub(super) use workers::Workers;
 
 use protocol::api::{EventView, WorkerStatus};

@@ -67,7 +67,7 @@ async fn what_is_parked_is_shown_after_a_restart_and_released_from_there() {
             "/agents/one" => {
                 let one = system.agent_view("one").await;
                 let all = system.agents(&system.admin, &AgentQuery::default()).await;
-                assert_eq!(all.unwrap().items, [one.clone()]);
+                assert_eq!(all.unwrap().items, std::slice::from_ref(&one));
                 assert_eq!((one.id, one.capacity), (agent, 0));
                 one.parked
             }

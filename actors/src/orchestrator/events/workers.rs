@@ -136,7 +136,7 @@ mod tests {
         let mut workers = Workers::default();
         let a = node(1, "a", Up);
         assert_eq!(
-            told(&workers.learn(&[a.clone()], at(0))),
+            told(&workers.learn(std::slice::from_ref(&a), at(0))),
             [("a", Known, Up)]
         );
         let mut now = 0;
