@@ -21,7 +21,7 @@ use std::{
 
 use futures_util::StreamExt;
 use pair::{joined, run};
-use process::{Node, PATIENCE, Place, until};
+use process::{Node, PATIENCE, Place, pause, until};
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
@@ -32,7 +32,9 @@ use tokio_tungstenite::{
 /// A change is seen so soon after it was made, on a machine that has nothing else to do.
 const SOON: Duration = Duration::from_secs(1);
 /// What a busy one may take beside.
-const SLACK: Duration = Duration::from_secs(4);
+const SLACK: Duration = Duration::from_secs(1);
+/// For so long a node that has no link yet may be about to open one.
+const OPENING: Duration = Duration::from_secs(5);
 
 /// A client that follows how nodes are.
 struct Follower(WebSocketStream<TcpStream>);
@@ -84,6 +86,7 @@ async fn a_client_sees_within_a_second_that_a_node_joins_drains_is_lost_and_leav
     let mut follower = Follower::of(&first).await;
     assert_eq!(follower.sees("a", "up").await["change"], "known");
 
+    let begun = Instant::now();
     let second = joined(&places[1], &first).await;
     let since = Instant::now();
     assert_eq!(follower.sees("b", "up").await["change"], "joined");
@@ -108,6 +111,7 @@ async fn a_client_sees_within_a_second_that_a_node_joins_drains_is_lost_and_leav
         in_time(since, state);
     }
 
+    pause((begun + 2 * OPENING).duration_since(Instant::now())).await;
     second.kill();
     let since = Instant::now();
     assert_eq!(follower.sees("b", "suspect").await["was"], "up");
