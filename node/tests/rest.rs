@@ -10,6 +10,8 @@ mod access;
 mod agents;
 #[path = "rest/connections.rs"]
 mod connections;
+#[path = "rest/events.rs"]
+mod events;
 #[path = "rest/requests.rs"]
 mod requests;
 #[path = "rest/tasks.rs"]

@@ -9,6 +9,7 @@ mod agents;
 mod allocation;
 mod cluster;
 mod control;
+mod events;
 mod feed;
 mod hanging;
 mod holding;

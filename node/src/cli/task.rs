@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use protocol::{
-    api::{Assignment, TaskPatch, TaskQuery, TaskView},
+    api::{Assignment, Consistency, TaskPatch, TaskQuery, TaskView},
     id::TaskId,
     plan::StepSpec,
     task::{Priority, TaskSpec, TaskStatus},
@@ -147,6 +147,9 @@ pub(super) struct List {
     /// Only tasks whose description contains this
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
+    /// With all that the cluster had committed when it is asked, or not at all
+    #[arg(long, value_name = "eventual|strong", value_parser = word::<Consistency>)]
+    consistency: Option<Consistency>,
     /// How many, at most 200
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
@@ -218,6 +221,7 @@ impl List {
             q: self.search,
             limit: self.limit,
             cursor: self.cursor,
+            consistency: self.consistency.unwrap_or_default(),
         }
     }
 }

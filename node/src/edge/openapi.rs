@@ -59,6 +59,7 @@ pub fn document() -> Value {
             {"name": "cluster", "description": "The nodes, and the tokens with which others join."},
             {"name": "workflows", "description": "What is to be done, written down once, and its runs."},
             {"name": "tree", "description": "Every actor of the cluster, now and then."},
+            {"name": "events", "description": "What happens in the cluster, as it happens."},
         ],
         "paths": paths,
         "components": {
@@ -260,6 +261,10 @@ fn good(answer: &Answers, generator: &mut SchemaGenerator) -> Value {
             response["content"] = json!({
                 "text/event-stream": {"schema": {"type": "string", "contentMediaType": "application/json", "contentSchema": data}},
             });
+        }
+        Content::Socket(form) => {
+            // OpenAPI has no word for the messages of a WebSocket.
+            response["x-messages"] = form(generator).to_value();
         }
         Content::Other(media) => {
             response["content"] = json!({media: {"schema": {"type": "string"}}});

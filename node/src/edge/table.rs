@@ -6,6 +6,7 @@
 
 mod agents;
 mod cluster;
+mod events;
 mod holds;
 mod matching;
 mod questions;
@@ -17,15 +18,18 @@ mod workflows;
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use protocol::api::Consistency;
+
 use super::access::Access;
 
 pub(crate) use agents::AgentOp;
 pub(crate) use cluster::ClusterOp;
+pub(crate) use events::EventOp;
 pub(crate) use holds::HoldOp;
 pub(crate) use matching::{Found, find};
 pub(crate) use questions::QuestionOp;
 pub(crate) use system::SystemOp;
-pub(crate) use tasks::{Consistency, TaskOp};
+pub(crate) use tasks::TaskOp;
 pub(crate) use tree::TreeOp;
 pub(crate) use workflows::WorkflowOp;
 
@@ -40,6 +44,7 @@ pub(crate) enum Operation {
     Question(QuestionOp),
     Tree(TreeOp),
     Workflow(WorkflowOp),
+    Event(EventOp),
 }
 
 /// The methods that routes have.
@@ -119,6 +124,7 @@ impl Route {
             Operation::Question(_) => "questions",
             Operation::Tree(_) => "tree",
             Operation::Workflow(_) => "workflows",
+            Operation::Event(_) => "events",
         }
     }
 
@@ -139,6 +145,13 @@ pub struct Parameter {
     /// Its form.
     pub schema: Form,
 }
+
+/// How fresh an answer is to be.
+pub(crate) const CONSISTENCY: Parameter = Parameter {
+    name: "consistency",
+    description: "`strong` answers with all that the cluster had committed when it was asked, or with 503 when that cannot be had within three seconds. Tasks are always answered so.",
+    schema: form::<Consistency>,
+};
 
 /// Writes a type's schema into the document.
 pub type Form = fn(&mut SchemaGenerator) -> Schema;
@@ -186,6 +199,8 @@ pub enum Content {
     Events(Form),
     /// Server-sent events, each with such data.
     Feed(Form),
+    /// A WebSocket, with such messages.
+    Socket(Form),
     /// Something else, of this media type.
     Other(&'static str),
 }
@@ -201,6 +216,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(questions::ROUTES)
         .chain(tree::ROUTES)
         .chain(workflows::ROUTES)
+        .chain(events::ROUTES)
 }
 
 /// How many there are.
@@ -211,7 +227,8 @@ pub(crate) const COUNT: usize = system::ROUTES.len()
     + holds::ROUTES.len()
     + questions::ROUTES.len()
     + tree::ROUTES.len()
-    + workflows::ROUTES.len();
+    + workflows::ROUTES.len()
+    + events::ROUTES.len();
 
 #[cfg(test)]
 mod tests {

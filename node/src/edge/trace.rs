@@ -111,6 +111,7 @@ const fn is_looked_at_only(route: &Route) -> bool {
         | Operation::Task(_)
         | Operation::Cluster(_)
         | Operation::Hold(_)
-        | Operation::Tree(_) => false,
+        | Operation::Tree(_)
+        | Operation::Event(_) => false,
     }
 }
