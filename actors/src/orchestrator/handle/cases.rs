@@ -13,8 +13,8 @@ mod life;
 mod log;
 mod nodes;
 mod pausing;
-mod run_change;
 mod questions;
+mod run_change;
 mod runs;
 mod scopes;
 mod submission;
@@ -50,10 +50,10 @@ pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
-pub(super) use run_change::{ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
 pub(super) use questions::{
     Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
 };
+pub(super) use run_change::{ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
 pub use runs::Begun;
 pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
 pub(super) use scopes::{Deed, TurnScope};

@@ -13,7 +13,17 @@ use super::{
     Orchestrator,
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, CreateWorkflow, DealWith, DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow, ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns, ListTasks, ListTokens, ListWorkflows, PauseTask, PlaceHold, PutQuestion, ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest, ShowNode, ShowQuestion, ShowResult, ShowRun, ShowTask, ShowTaskTree, ShowTree, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask, TakeQuestionBack, TellNews, TendEntity, TerminateRun, TotalAgents, TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope, UpdateAgent, UpdateWorkflow, UseCase, WorkflowVersions, WriteContext,
+        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, CreateWorkflow,
+        DealWith, DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow,
+        ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions,
+        ListRuns, ListTasks, ListTokens, ListWorkflows, PauseTask, PlaceHold, PutQuestion,
+        ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode, ReplayRun,
+        ResumeTask, RevokeToken, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks,
+        ShowContext, ShowForest, ShowNode, ShowQuestion, ShowResult, ShowRun, ShowTask,
+        ShowTaskTree, ShowTree, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent,
+        StoreStatus, SubmitTask, TakeQuestionBack, TellNews, TendEntity, TerminateRun, TotalAgents,
+        TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope, UpdateAgent, UpdateWorkflow, UseCase,
+        WorkflowVersions, WriteContext,
     },
 };
 use crate::{

@@ -58,7 +58,7 @@ impl UseCase for WriteContext {
         let ContextPatch { version, values } = patch;
         at.command(caller, id, Command::Write { version, values })
             .await?;
-        at.context(id).await
+        at.shared(id).await
     }
 }
 
@@ -79,7 +79,7 @@ impl UseCase for ShowContext {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ContextView> {
         visible(at, caller, self.id).await?;
-        at.context(self.id).await
+        at.shared(self.id).await
     }
 }
 
@@ -244,7 +244,7 @@ impl UseCase for ReplayRun {
 }
 
 impl Orchestrator {
-    async fn context(&self, id: TaskId) -> Answer<ContextView> {
+    async fn shared(&self, id: TaskId) -> Answer<ContextView> {
         let context = self.read(id, |task, _| {
             let run = task.run.as_deref()?;
             Some(ContextView {
