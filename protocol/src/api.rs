@@ -10,9 +10,11 @@ mod live;
 mod page;
 mod problem;
 mod question;
+mod schedule;
 mod system;
 mod task;
 mod tree;
+mod trigger;
 mod workflow;
 
 pub use agent::{
@@ -28,6 +30,7 @@ pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};
 pub use question::{AnswerRequest, DelegateRequest, QuestionQuery, QuestionSummary, QuestionView};
+pub use schedule::{FiringState, FiringView, PauseReason, ScheduleQuery, ScheduleView};
 pub use system::{
     Check, HealthView, LogRequest, LogView, MemberStatus, MemberView, NewToken, NodeView,
     StoreView, TokenRequest, TokenState, TokenView,
@@ -47,3 +50,4 @@ pub use workflow::{
     ReplayRequest, ReplayView, RunOf, VersionView, WaitView, WorkflowChange, WorkflowDraft,
     WorkflowNode, WorkflowQuery, WorkflowReach, WorkflowSummary, WorkflowView,
 };
+pub use trigger::{HookView, TriggerView};

@@ -124,6 +124,9 @@ pub struct TaskSpec {
     /// The task that it is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<TaskId>,
+    /// No step starts before this moment, also after a restart; its `wall_time` counts from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Timestamp>,
     /// The workflow that it is a run of: its steps are made as that says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<Box<RunSpec>>,

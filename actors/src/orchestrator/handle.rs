@@ -15,12 +15,14 @@ mod peers;
 mod questions;
 mod rebuild;
 mod route;
+mod schedules;
 mod serve;
 mod start;
 mod submission;
 mod system;
 mod tasks;
 mod tree;
+mod triggers;
 mod workflows;
 
 use std::{

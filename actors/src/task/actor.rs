@@ -353,11 +353,14 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
     stage(cx, held)?;
     let is_part = cx.state.spec.parent_id.is_some();
     let now = cx.services.clock.now();
+    // One that is to start later waits for that on disk.
+    let mut idle = None;
     let written = match is_part {
         false => {
             flow::go_on(cx, now).await?;
             step::allocate(cx, now)?;
-            commit(cx, None).await
+            idle = idle_until(cx, now);
+            commit(cx, idle).await
         }
         true => match lineage::above(cx.journal(), cx.state.spec.parent_id).await {
             Ok(above) => {
@@ -383,7 +386,10 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
             let shown = cx.volatile.waiters.is_empty().then(|| Box::new(shown(cx)));
             let _ = submit.accepted.send(Ok(shown));
             effect::carry_out(cx)?;
-            set_timer(cx, now);
+            match idle {
+                Some(_) => cx.passivate(),
+                None => set_timer(cx, now),
+            }
             retire(cx)
         }
         Err(error) => {

@@ -16,6 +16,7 @@ mod pausing;
 mod questions;
 mod run_change;
 mod runs;
+mod schedules;
 mod scopes;
 mod submission;
 mod system;
@@ -23,6 +24,7 @@ mod task_change;
 mod tasks;
 mod tokens;
 mod tree;
+mod triggers;
 mod workflows;
 
 use std::time::Duration;
@@ -56,6 +58,9 @@ pub(super) use questions::{
 pub(super) use run_change::{ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
 pub use runs::Begun;
 pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
+pub(super) use schedules::{
+    CreateSchedule, ListSchedules, ScheduleFirings, ShowSchedule, TurnSchedule, Turned,
+};
 pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
 pub(super) use system::StoreStatus;
@@ -66,6 +71,10 @@ pub(super) use tasks::{
 };
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
 pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
+pub(super) use triggers::{
+    CreateTrigger, DeliverHook, ListTriggers, ShowTrigger, TriggerFirings, TriggerTurned,
+    TurnTrigger,
+};
 pub(super) use workflows::{
     CreateWorkflow, DeleteWorkflow, FindWorkflow, ListWorkflows, ShowWorkflow, UpdateWorkflow,
     WorkflowVersions,

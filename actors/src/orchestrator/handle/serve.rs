@@ -13,16 +13,7 @@ use super::{
     Orchestrator,
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
-        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateToken, CreateWorkflow,
-        DealWith, DeleteTask, DeleteWorkflow, EventsAfter, FindActor, FindArtifact, FindWorkflow,
-        ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions,
-        ListRuns, ListTasks, ListTokens, ListWorkflows, PauseTask, PlaceHold, PutQuestion,
-        ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode, ReplayRun,
-        ResumeTask, RevokeToken, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks,
-        ShowContext, ShowForest, ShowNode, ShowQuestion, ShowResult, ShowRun, ShowTask,
-        ShowTaskTree, ShowTree, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent,
-        StoreStatus, SubmitTask, TakeQuestionBack, TellNews, TendEntity, TerminateRun, TotalAgents,
-        TurnLog, TurnNode, TurnPart, TurnRuns, TurnScope, UpdateAgent, UpdateWorkflow, UseCase,
+        CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateSchedule, CreateToken, CreateTrigger, CreateWorkflow, DealWith, DeleteTask, DeleteWorkflow, DeliverHook, EventsAfter, FindActor, FindArtifact, FindWorkflow, ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns, ListSchedules, ListTasks, ListTokens, ListTriggers, ListWorkflows, PauseTask, PlaceHold, PutQuestion, ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, ScheduleFirings, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest, ShowNode, ShowQuestion, ShowResult, ShowRun, ShowSchedule, ShowTask, ShowTaskTree, ShowTree, ShowTrigger, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask, TakeQuestionBack, TellNews, TendEntity, TerminateRun, TotalAgents, TriggerFirings, TurnLog, TurnNode, TurnPart, TurnRuns, TurnSchedule, TurnScope, TurnTrigger, UpdateAgent, UpdateWorkflow, UseCase,
         WorkflowVersions, WriteContext,
     },
 };
@@ -42,7 +33,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 80] = [
+const TABLE: [Entry; 91] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -55,6 +46,7 @@ const TABLE: [Entry; 80] = [
     entry::<CheckpointTask>(),
     entry::<CompareTrees>(),
     entry::<CountAgents>(),
+    entry::<CreateSchedule>(),
     entry::<CreateToken>(),
     entry::<DealWith>(),
     entry::<DeleteTask>(),
@@ -68,6 +60,7 @@ const TABLE: [Entry; 80] = [
     entry::<ListHolds>(),
     entry::<ListNodes>(),
     entry::<ListQuestions>(),
+    entry::<ListSchedules>(),
     entry::<ListTasks>(),
     entry::<ListTokens>(),
     entry::<PauseTask>(),
@@ -81,6 +74,7 @@ const TABLE: [Entry; 80] = [
     entry::<RemoveNode>(),
     entry::<ResumeTask>(),
     entry::<RevokeToken>(),
+    entry::<ScheduleFirings>(),
     entry::<SeenTasks>(),
     entry::<ShowActor>(),
     entry::<ShowAsks>(),
@@ -90,6 +84,7 @@ const TABLE: [Entry; 80] = [
     entry::<ShowNode>(),
     entry::<ShowQuestion>(),
     entry::<ShowResult>(),
+    entry::<ShowSchedule>(),
     entry::<ShowTask>(),
     entry::<ShowTaskTree>(),
     entry::<ShowTree>(),
@@ -105,7 +100,14 @@ const TABLE: [Entry; 80] = [
     entry::<TurnLog>(),
     entry::<TurnNode>(),
     entry::<TurnPart>(),
+    entry::<TurnSchedule>(),
     entry::<TurnScope>(),
+    entry::<CreateTrigger>(),
+    entry::<DeliverHook>(),
+    entry::<ListTriggers>(),
+    entry::<ShowTrigger>(),
+    entry::<TriggerFirings>(),
+    entry::<TurnTrigger>(),
     entry::<UpdateAgent>(),
     entry::<CreateWorkflow>(),
     entry::<DeleteWorkflow>(),
