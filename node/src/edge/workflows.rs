@@ -67,8 +67,9 @@ pub(super) async fn handle(
         WorkflowOp::Execute => execute(shared, call, bytes).await,
         WorkflowOp::Executions => {
             let workflow = call.part(0)?.to_owned();
-            let page = orchestrator.executions(caller, &runs(call, Some(workflow))?);
-            Answer::json(&page.await.map_err(in_query)?)
+            let query = runs(call, Some(workflow))?;
+            let page = orchestrator.executions(caller, &query).await;
+            Answer::json(&page.map_err(in_query)?)
         }
         WorkflowOp::Execution => {
             let (workflow, run) = (call.part(0)?, run_id(call, 1)?);
