@@ -23,6 +23,7 @@ mod exit;
 mod hold;
 mod output;
 mod run;
+mod schedule;
 mod start;
 mod system;
 mod task;
@@ -151,6 +152,12 @@ enum Command {
     /// Dependencies that steps wait for: hold, list, let go
     #[command(subcommand, visible_alias = "holds")]
     Hold(hold::Hold),
+    /// Schedules: create, list, get, pause, resume, fire, runs, delete
+    #[command(subcommand, visible_alias = "schedules")]
+    Schedule(schedule::Schedule),
+    /// Triggers: create, list, get, pause, resume, runs, delete
+    #[command(subcommand, visible_alias = "triggers")]
+    Trigger(schedule::Trigger),
     /// Show every actor of the cluster: as it is, as it was, what changed
     Tree(tree::Tree),
     /// Show one actor in full: failures, current message, what became of it
@@ -217,6 +224,12 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
             remote(&global, async |client| resume.run(&client, output).await)
         }
         Command::Hold(hold) => remote(&global, async |client| hold.run(&client, output).await),
+        Command::Schedule(schedule) => {
+            remote(&global, async |client| schedule.run(&client, output).await)
+        }
+        Command::Trigger(trigger) => {
+            remote(&global, async |client| trigger.run(&client, output).await)
+        }
         Command::Tree(tree) => remote(&global, async |client| tree.run(&client, output).await),
         Command::Inspect(inspect) => {
             remote(&global, async |client| inspect.run(&client, output).await)

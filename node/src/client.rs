@@ -30,6 +30,7 @@ mod events;
 mod follow;
 mod hold;
 mod route;
+mod schedule;
 mod tree;
 
 pub use events::Events;

@@ -26,6 +26,7 @@ mod problem;
 mod query;
 mod replay;
 mod request;
+mod schedules;
 mod shared;
 mod system;
 pub mod table;

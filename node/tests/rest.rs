@@ -12,6 +12,8 @@ mod agents;
 mod connections;
 #[path = "rest/requests.rs"]
 mod requests;
+#[path = "rest/schedules.rs"]
+mod schedules;
 #[path = "rest/tasks.rs"]
 mod tasks;
 #[path = "rest/tree.rs"]

@@ -14,6 +14,7 @@ use super::output::Detail;
 mod cluster;
 mod hold;
 mod life;
+mod schedule;
 mod task;
 mod tree;
 

@@ -18,9 +18,10 @@ use super::{
     problem::Refused,
     replay::Begun,
     request::Call,
+    schedules,
     shared::Shared,
     system,
-    table::{Body, Operation, TaskOp, Verb},
+    table::{Body, Operation, TaskOp, TriggerOp, Verb},
     tasks, tree,
 };
 
@@ -113,8 +114,13 @@ fn late() -> Refused {
 /// Does a command, once for each idempotency key.
 async fn once(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refused> {
     let key = match call.route.method {
-        // The orchestrator keeps these itself, in the store.
-        Verb::Post if call.route.operation != Operation::Task(TaskOp::Submit) => {
+        // The orchestrator keeps these itself, in the store; a webhook has an id of its own.
+        Verb::Post
+            if !matches!(
+                call.route.operation,
+                Operation::Task(TaskOp::Submit) | Operation::Trigger(TriggerOp::Hook)
+            ) =>
+        {
             call.idempotency_key()?
         }
         Verb::Post | Verb::Get | Verb::Put | Verb::Delete => None,
@@ -172,6 +178,12 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::Cluster(operation) => cluster::handle(operation, shared, call, bytes).await,
         Operation::Hold(operation) => holds::handle(operation, shared, call, bytes).await,
         Operation::Tree(operation) => tree::handle(operation, shared, call, bytes).await,
+        Operation::Schedule(operation) => {
+            schedules::handle(operation, shared, call, bytes).await
+        }
+        Operation::Trigger(operation) => {
+            schedules::handle_trigger(operation, shared, call, bytes).await
+        }
     }
 }
 

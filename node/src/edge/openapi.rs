@@ -58,6 +58,8 @@ pub fn document() -> Value {
             {"name": "tasks", "description": "The work."},
             {"name": "cluster", "description": "The nodes, and the tokens with which others join."},
             {"name": "tree", "description": "Every actor of the cluster, now and then."},
+            {"name": "schedules", "description": "What starts by the clock."},
+            {"name": "triggers", "description": "What starts when something happens."},
         ],
         "paths": paths,
         "components": {
@@ -156,6 +158,8 @@ fn path_part(name: &str) -> &'static str {
         "agent" => "The agent's id or name.",
         "task" => "The task's id.",
         "node" => "The node's name.",
+        "schedule" => "The schedule's id.",
+        "trigger" => "The trigger's id.",
         "token" => "The token's id, such as `token_0198…`; not the secret.",
         "step" => "The step's id within its task.",
         "path" => {

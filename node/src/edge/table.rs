@@ -8,6 +8,7 @@ mod agents;
 mod cluster;
 mod holds;
 mod matching;
+mod schedules;
 mod system;
 mod tasks;
 mod tree;
@@ -21,6 +22,7 @@ pub(crate) use agents::AgentOp;
 pub(crate) use cluster::ClusterOp;
 pub(crate) use holds::HoldOp;
 pub(crate) use matching::{Found, find};
+pub(crate) use schedules::{ScheduleOp, TriggerOp};
 pub(crate) use system::SystemOp;
 pub(crate) use tasks::{Consistency, TaskOp};
 pub(crate) use tree::TreeOp;
@@ -34,6 +36,8 @@ pub(crate) enum Operation {
     Cluster(ClusterOp),
     Hold(HoldOp),
     Tree(TreeOp),
+    Schedule(ScheduleOp),
+    Trigger(TriggerOp),
 }
 
 /// The methods that routes have.
@@ -111,6 +115,8 @@ impl Route {
             Operation::Cluster(_) => "cluster",
             Operation::Hold(_) => "holds",
             Operation::Tree(_) => "tree",
+            Operation::Schedule(_) => "schedules",
+            Operation::Trigger(_) => "triggers",
         }
     }
 
@@ -191,6 +197,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(cluster::ROUTES)
         .chain(holds::ROUTES)
         .chain(tree::ROUTES)
+        .chain(schedules::ROUTES)
 }
 
 /// How many there are.
@@ -199,7 +206,8 @@ pub(crate) const COUNT: usize = system::ROUTES.len()
     + tasks::ROUTES.len()
     + cluster::ROUTES.len()
     + holds::ROUTES.len()
-    + tree::ROUTES.len();
+    + tree::ROUTES.len()
+    + schedules::ROUTES.len();
 
 #[cfg(test)]
 mod tests {
@@ -221,11 +229,16 @@ mod tests {
     }
 
     #[test]
-    fn only_health_is_open() {
+    fn only_health_and_what_is_signed_is_open() {
         let open: Vec<_> = routes()
             .filter(|route| route.access == Access::Open)
             .map(|route| route.path)
             .collect();
-        assert_eq!(open, ["/health", "/health/live", "/health/ready"]);
+        assert_eq!(open, [
+                "/health",
+                "/health/live",
+                "/health/ready",
+                "/api/v1/hooks/{trigger}"
+            ]);
     }
 }
