@@ -31,6 +31,7 @@ mod follow;
 mod hold;
 mod question;
 mod route;
+mod schedule;
 mod tree;
 mod workflow;
 

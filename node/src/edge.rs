@@ -29,6 +29,7 @@ mod query;
 mod questions;
 mod replay;
 mod request;
+mod schedules;
 pub mod scrape;
 mod shared;
 mod system;

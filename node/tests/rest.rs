@@ -14,6 +14,8 @@ mod connections;
 mod events;
 #[path = "rest/requests.rs"]
 mod requests;
+#[path = "rest/schedules.rs"]
+mod schedules;
 #[path = "rest/tasks.rs"]
 mod tasks;
 #[path = "rest/tree.rs"]

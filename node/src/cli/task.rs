@@ -8,7 +8,7 @@ use protocol::{
     id::TaskId,
     plan::StepSpec,
     task::{Priority, TaskSpec, TaskStatus},
-    time::Span,
+    time::{Span, Timestamp},
 };
 use serde::de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer};
 use serde_json::{Map, Value};
@@ -125,6 +125,9 @@ pub(super) struct Create {
     /// Free JSON, returned unchanged
     #[arg(long, value_name = "JSON", value_parser = json::<Map<String, Value>>)]
     metadata: Option<Map<String, Value>>,
+    /// Start it at this moment, as 2030-01-01T08:00:00Z, and not before
+    #[arg(long, value_name = "MOMENT")]
+    start_at: Option<Timestamp>,
     /// Makes a repeat of this command harmless: the same key makes one task
     #[arg(long)]
     key: Option<String>,
@@ -247,6 +250,7 @@ impl Create {
             description: self.description,
             priority: self.priority.unwrap_or_default(),
             metadata: self.metadata.unwrap_or_default(),
+            start_at: self.start_at,
             ..TaskSpec::default()
         };
         let input = self.input.unwrap_or_default();

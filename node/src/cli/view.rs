@@ -15,6 +15,7 @@ mod cluster;
 mod hold;
 mod life;
 mod question;
+mod schedule;
 mod task;
 mod tree;
 mod workflow;

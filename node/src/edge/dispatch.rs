@@ -21,9 +21,10 @@ use super::{
     questions,
     replay::Begun,
     request::Call,
+    schedules,
     shared::Shared,
     system,
-    table::{Body, EventOp, Operation, TaskOp, Verb, WorkflowOp},
+    table::{Body, EventOp, Operation, TaskOp, TriggerOp, Verb, WorkflowOp},
     tasks, tree, workflows,
 };
 
@@ -141,7 +142,7 @@ fn late() -> Refused {
 /// Does a command, once for each idempotency key.
 async fn once(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refused> {
     let key = match call.route.method {
-        // The orchestrator keeps these itself, in the store.
+        // The orchestrator keeps these itself, in the store; a webhook has an id of its own.
         Verb::Post if !keeps_keys(call.route.operation) => call.idempotency_key()?,
         Verb::Post | Verb::Get | Verb::Put | Verb::Delete => None,
     };
@@ -180,6 +181,7 @@ async fn once(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refu
 fn keeps_keys(operation: Operation) -> bool {
     operation == Operation::Task(TaskOp::Submit)
         || operation == Operation::Workflow(WorkflowOp::Execute)
+        || operation == Operation::Trigger(TriggerOp::Hook)
 }
 
 fn slot(call: &Call, key: &str) -> Result<[u8; 32], Refused> {
@@ -207,6 +209,12 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::Tree(operation) => tree::handle(operation, shared, call, bytes).await,
         Operation::Workflow(operation) => workflows::handle(operation, shared, call, bytes).await,
         Operation::Event(operation) => events::handle(operation, shared, call).await,
+        Operation::Schedule(operation) => {
+            schedules::handle(operation, shared, call, bytes).await
+        }
+        Operation::Trigger(operation) => {
+            schedules::handle_trigger(operation, shared, call, bytes).await
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod events;
 mod holds;
 mod matching;
 mod questions;
+mod schedules;
 mod system;
 mod tasks;
 mod tree;
@@ -28,6 +29,7 @@ pub(crate) use events::EventOp;
 pub(crate) use holds::HoldOp;
 pub(crate) use matching::{Found, find};
 pub(crate) use questions::QuestionOp;
+pub(crate) use schedules::{ScheduleOp, TriggerOp};
 pub(crate) use system::SystemOp;
 pub(crate) use tasks::TaskOp;
 pub(crate) use tree::TreeOp;
@@ -45,6 +47,8 @@ pub(crate) enum Operation {
     Tree(TreeOp),
     Workflow(WorkflowOp),
     Event(EventOp),
+    Schedule(ScheduleOp),
+    Trigger(TriggerOp),
 }
 
 /// The methods that routes have.
@@ -125,6 +129,8 @@ impl Route {
             Operation::Tree(_) => "tree",
             Operation::Workflow(_) => "workflows",
             Operation::Event(_) => "events",
+            Operation::Schedule(_) => "schedules",
+            Operation::Trigger(_) => "triggers",
         }
     }
 
@@ -217,6 +223,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(tree::ROUTES)
         .chain(workflows::ROUTES)
         .chain(events::ROUTES)
+        .chain(schedules::ROUTES)
 }
 
 /// How many there are.
@@ -228,7 +235,8 @@ pub(crate) const COUNT: usize = system::ROUTES.len()
     + questions::ROUTES.len()
     + tree::ROUTES.len()
     + workflows::ROUTES.len()
-    + events::ROUTES.len();
+    + events::ROUTES.len()
+    + schedules::ROUTES.len();
 
 #[cfg(test)]
 mod tests {
@@ -250,11 +258,16 @@ mod tests {
     }
 
     #[test]
-    fn only_health_is_open() {
+    fn only_health_and_what_is_signed_is_open() {
         let open: Vec<_> = routes()
             .filter(|route| route.access == Access::Open)
             .map(|route| route.path)
             .collect();
-        assert_eq!(open, ["/health", "/health/live", "/health/ready"]);
+        assert_eq!(open, [
+                "/health",
+                "/health/live",
+                "/health/ready",
+                "/api/v1/hooks/{trigger}"
+            ]);
     }
 }

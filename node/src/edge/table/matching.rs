@@ -3,7 +3,8 @@
 use http::Method;
 
 use super::{
-    Route, Verb, agents, cluster, events, holds, questions, system, tasks, tree, workflows,
+    Route, Verb, agents, cluster, events, holds, questions, schedules, system, tasks, tree,
+    workflows,
 };
 use crate::edge::query::segment;
 
@@ -83,6 +84,7 @@ impl<'a> Group<'a> {
         const TREE: usize = QUESTIONS + questions::ROUTES.len();
         const WORKFLOWS: usize = TREE + tree::ROUTES.len();
         const EVENTS: usize = WORKFLOWS + workflows::ROUTES.len();
+        const SCHEDULES: usize = EVENTS + events::ROUTES.len();
         let events = |prefix, tail| Self {
             routes: events::ROUTES,
             first: EVENTS,
@@ -145,6 +147,12 @@ impl<'a> Group<'a> {
             "workflows" | "executions" => Self {
                 routes: workflows::ROUTES,
                 first: WORKFLOWS,
+                prefix: "/api/v1/",
+                tail: rest,
+            },
+            "schedules" | "triggers" | "hooks" => Self {
+                routes: schedules::ROUTES,
+                first: SCHEDULES,
                 prefix: "/api/v1/",
                 tail: rest,
             },
