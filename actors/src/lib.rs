@@ -20,6 +20,7 @@ pub mod rejection;
 pub mod schema;
 mod services;
 pub mod task;
+pub mod workflow;
 
 pub use config::Config;
 pub use orchestrator::Orchestrator;

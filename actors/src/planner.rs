@@ -16,3 +16,4 @@ pub use roster::{Member, Roster};
 pub use rules::{
     Part, create_execution_plan, decompose_task, match_agents_to_steps, optimize_execution_order,
 };
+pub(crate) use words::nearest;

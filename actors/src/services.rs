@@ -19,6 +19,7 @@ use crate::{
     question::Questions,
     registry::{Directory, Registry},
     task::actor::TaskEntity,
+    workflow::library::Library,
 };
 
 /// Handles to the parts of one node. Cheap to clone.
@@ -41,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) doors: Doors,
     pub(crate) tasks: Host<TaskEntity>,
     pub(crate) agents: Host<AgentEntity>,
+    pub(crate) library: Library,
     pub(crate) holds: Holds,
     pub(crate) held: Host<HoldEntity>,
     pub(crate) questions: Questions,

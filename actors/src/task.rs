@@ -4,15 +4,16 @@
 //! when, [`pause`] what keeps it from going on. A `TaskEntity` runs one while it is open; [`view`] is what clients see.
 
 pub(crate) mod actor;
-mod handle;
+pub(crate) mod handle;
 pub mod pause;
 pub mod retry;
 pub mod rules;
+mod running;
 pub mod state;
 pub mod suspend;
 pub mod trace;
 pub mod view;
 pub mod why;
 
-pub(crate) use handle::serve;
+pub(crate) use handle::{Word, serve};
 pub use state::{Attempt, Step, Task};

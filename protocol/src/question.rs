@@ -121,6 +121,9 @@ pub struct Escalation {
 pub struct Asking {
     /// In words.
     pub text: String,
+    /// What it is about, for whoever is to answer.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub about: Value,
     /// JSON Schema of the answer; any JSON without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,

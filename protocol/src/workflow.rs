@@ -22,7 +22,8 @@ use crate::{
 /// JSON in which strings may refer to what a run knows.
 ///
 /// A string that begins with `$` is a JSONPath (RFC 9535) into the run's scope and gives what it finds:
-/// nothing is `null`, one thing is itself, several are an array. `${…}` within a string is an expression;
+/// nothing is `null`, one thing is itself. A path that can find several (`*`, `..`, `?`, `,`, `:`) always
+/// gives an array, also of one or none. `${…}` within a string is an expression;
 /// a string that is one such expression alone gives its value as it is, others are put together as
 /// text. `$$` stands for a dollar sign. Objects and arrays are gone through; all else stands for itself.
 ///

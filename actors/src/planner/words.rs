@@ -1,7 +1,7 @@
 //! Words as people write them: which are nearly the same, and which mean the same.
 
 /// The known name that a misspelt one most likely stands for.
-pub(super) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
     const LOOKED_AT: usize = 2_000;
     if given.len() > LONGEST {

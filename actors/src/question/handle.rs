@@ -18,7 +18,7 @@ use runtime::{
 };
 use tokio::{sync::oneshot, time::timeout};
 
-pub use self::telling::{Askers, Heard, Telling};
+pub use self::telling::{Askers, Telling};
 pub(crate) use self::{
     inbox::Undone,
     peers::serve,
@@ -85,6 +85,11 @@ impl Questions {
     /// Those that are in memory.
     pub(crate) fn host(&self) -> &Host<QuestionEntity> {
         &self.0.host
+    }
+
+    /// What brings words of any length to the nodes that ask and those that are asked.
+    pub(crate) fn carrier(&self) -> &Carrier {
+        &self.0.carrier
     }
 
     /// A reminder is due; answers whether what follows from it is on disk.

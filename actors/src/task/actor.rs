@@ -6,12 +6,15 @@
 
 mod attempts;
 mod effect;
+mod flow;
 mod lineage;
 mod message;
+mod others;
 mod pausing;
+mod people;
 mod step;
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use protocol::{
     api::TaskView,
@@ -37,7 +40,7 @@ use super::{
     rules::{Moment, Received},
     trace, view,
 };
-use crate::{Rejection, agent::token_hash, services::Services};
+use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::Graph};
 
 /// A task that only waits leaves memory when the wait is longer than this.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,6 +59,8 @@ pub(crate) struct TaskEntity {
     effects: Vec<Effect>,
     /// Told of each interrupted attempt that is gone.
     interrupting: Vec<pausing::Watch>,
+    /// What its workflow says, if it is a run of one.
+    graph: Option<Arc<Graph>>,
     /// Answered when the task is settled.
     waiters: Vec<oneshot::Sender<Box<TaskView>>>,
     /// The client's key, until the first commit.
@@ -63,6 +68,8 @@ pub(crate) struct TaskEntity {
     command: Option<CommandId>,
     actor: String,
     flushing: bool,
+    /// It was loaded, and has taken a message.
+    is_up: bool,
     /// The moment for which a timer runs.
     timer: Option<Timestamp>,
 }
@@ -96,6 +103,8 @@ impl Entity for TaskEntity {
             step::stop_all(cx);
         }
         pausing::stop_interrupted(cx);
+        flow::ask_again(cx);
+        people::ask_again(cx);
         pausing::catch_up(cx)?;
         let events = pausing::recall(cx).await?;
         stage(cx, events)?;
@@ -113,6 +122,7 @@ impl Entity for TaskEntity {
             // Its first commit was refused: there is no such task, whoever still speaks to it.
             return Ok(());
         }
+        cx.volatile.is_up = true;
         match message {
             Message::Submit(submit) => return self::submit(cx, *submit).await,
             Message::Flush => return flush(cx).await,
@@ -142,6 +152,12 @@ impl Entity for TaskEntity {
                     .state
                     .probed(&step, number, finding, moment(&cx.services));
                 stage(cx, events)?;
+            }
+            Message::Told { by, told, recorded } => {
+                let event = flow::told(&cx.state, by, told);
+                "operator".clone_into(&mut cx.volatile.actor);
+                stage(cx, event)?;
+                cx.volatile.effects.push(Effect::Acknowledge(recorded));
             }
             Message::NodesChanged => {
                 let events = attempts::lose_gone(cx);
@@ -191,6 +207,13 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
     for event in events {
         cx.state.stage(&event)?;
         pausing::ended(cx, &event);
+        people::note(cx, &event);
+        if matches!(event, Event::Settled { .. }) {
+            cx.volatile.effects.push(Effect::Leave);
+            if cx.state.run.is_some() && cx.state.spec.parent_id.is_some() {
+                cx.volatile.effects.push(Effect::TellAbove);
+            }
+        }
         let measured = Measure::of(&cx.state, &event).map(Effect::Measure);
         cx.volatile.effects.extend(measured);
         if let Some(span) = trace::ended(cx.services.hosts.me(), task_id(cx), &cx.state, &event) {
@@ -217,19 +240,15 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     if cx.state.is_overdue(now) {
         step::stop_all(cx);
     }
+    flow::go_on(cx, now).await?;
     step::allocate(cx, now)?;
     loop {
         let events = cx.state.conclude();
         if events.is_empty() {
             break;
         }
-        if events
-            .iter()
-            .any(|event| matches!(event, Event::Settled { .. }))
-        {
-            cx.volatile.effects.push(Effect::Leave);
-        }
         stage(cx, events)?;
+        flow::go_on(cx, now).await?;
     }
     let idle_until = idle_until(cx, now);
     commit(cx, idle_until).await?;
@@ -237,6 +256,7 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     effect::carry_out(cx)?;
     match idle_until {
         Some(_) => cx.passivate(),
+        None if rests(cx, now) => leave(cx),
         None => set_timer(cx, now),
     }
     retire(cx)
@@ -266,14 +286,37 @@ fn command_id(services: &Services) -> CommandId {
 
 /// When the task has nothing to do but wait, and long enough to leave memory: until when.
 fn idle_until(cx: &Cx, now: Timestamp) -> Option<Timestamp> {
-    let idle = cx.state.is_staged()
-        && cx.state.running() == 0
+    let idle = cx.state.is_staged() && is_idle(cx, now);
+    let due = cx.state.wake_at(now).filter(|_| idle)?;
+    (due > now.plus(PATIENCE)).then_some(due)
+}
+
+/// Whether nothing of it is under way, and nobody waits for its end.
+fn is_idle(cx: &Cx, now: Timestamp) -> bool {
+    cx.state.running() == 0
         && cx.volatile.requested.is_empty()
         && cx.volatile.waiters.is_empty()
         && cx.state.ready(now).next().is_none()
-        && cx.state.to_probe().next().is_none();
-    let due = cx.state.wake_at(now).filter(|_| idle)?;
-    (due > now.plus(PATIENCE)).then_some(due)
+        && cx.state.to_probe().next().is_none()
+}
+
+/// Whether it only waits for others, who bring it back.
+fn rests(cx: &Cx, now: Timestamp) -> bool {
+    let waits = cx.state.waits_for_people()
+        || cx
+            .state
+            .run
+            .as_ref()
+            .is_some_and(|run| run.waits().next().is_some());
+    waits && !cx.state.is_staged() && is_idle(cx, now) && cx.state.wake_at(now).is_none()
+}
+
+/// Leaves memory; what is being activated does so with its first message.
+fn leave(cx: &mut Cx) {
+    match cx.volatile.is_up {
+        true => cx.passivate(),
+        false => cx.tell_self(Message::Flush),
+    }
 }
 
 /// Comes back when something is due after `looked`, the moment at which all was looked at.
@@ -338,6 +381,7 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
     let now = cx.services.clock.now();
     let written = match is_part {
         false => {
+            flow::go_on(cx, now).await?;
             step::allocate(cx, now)?;
             commit(cx, None).await
         }
@@ -365,7 +409,10 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
             let shown = cx.volatile.waiters.is_empty().then(|| Box::new(shown(cx)));
             let _ = submit.accepted.send(Ok(shown));
             effect::carry_out(cx)?;
-            set_timer(cx, now);
+            match rests(cx, now) {
+                true => leave(cx),
+                false => set_timer(cx, now),
+            }
             retire(cx)
         }
         Err(error) => {

@@ -1,6 +1,6 @@
 //! What a task's events say.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use protocol::{
     allocation::ScoreCard,
@@ -18,9 +18,11 @@ use serde_json::{Map, Value};
 
 use super::{
     pause::{self, Cause, Pause},
+    running::Of,
     suspend::Asks,
     view,
 };
+use crate::workflow::run::Run;
 
 /// A task as its events say.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +40,12 @@ pub struct Task {
     pub source: Option<PlanSource>,
     /// Its steps, each after all that it needs.
     pub steps: Vec<Step>,
+    /// Where its nodes stand, when it is a run of a workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Box<Run>>,
+    /// Where each step stands among them; what is missing is looked for.
+    #[serde(skip)]
+    places: Places,
     /// What came of it.
     pub result: Value,
     /// Why it was not completed.
@@ -66,6 +74,16 @@ pub struct Task {
     pub(super) paused_for: Duration,
 }
 
+/// Where steps stand by their ids. What can be made anew does not make two states differ.
+#[derive(Debug, Clone, Default)]
+struct Places(HashMap<String, usize>);
+
+impl PartialEq for Places {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// A step as its task's events say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
@@ -88,6 +106,9 @@ pub struct Step {
     /// What it asked people.
     #[serde(default, skip_serializing_if = "Asks::is_empty")]
     pub asks: Asks,
+    /// For which node of a workflow it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Of>,
     unmet: usize,
     dependants: Vec<usize>,
 }
@@ -208,6 +229,12 @@ impl Task {
     /// Where a step stands in [`steps`](Self::steps).
     #[must_use]
     pub fn position(&self, step: &str) -> Option<usize> {
+        if let Some(index) = self.places.0.get(step) {
+            return Some(*index);
+        }
+        if self.places.0.len() == self.steps.len() {
+            return None;
+        }
         self.steps
             .iter()
             .position(|candidate| candidate.spec.id == step)
@@ -290,6 +317,11 @@ impl Task {
             .map(|spec| Step::planned(spec.clone()))
             .collect();
         self.unsettled = self.steps.len();
+        let named = plan.steps.iter().enumerate();
+        self.places = Places(named.map(|(at, step)| (step.id.clone(), at)).collect());
+        if plan.source == PlanSource::Workflow {
+            self.run = Some(Box::default());
+        }
         for (index, spec) in plan.steps.iter().enumerate() {
             for need in &spec.needs {
                 if let Some(needed) = places.get(need.as_str()) {
@@ -303,8 +335,35 @@ impl Task {
         }
     }
 
+    /// Puts in a step that was not planned from the beginning.
+    pub(super) fn add(&mut self, spec: StepSpec, of: Of) -> usize {
+        let index = self.steps.len();
+        self.index();
+        self.places.0.insert(spec.id.clone(), index);
+        self.steps.push(Step {
+            of: Some(of),
+            ..Step::planned(spec)
+        });
+        self.unsettled += 1;
+        index
+    }
+
+    /// After it was read from a snapshot.
+    fn index(&mut self) {
+        if self.places.0.len() != self.steps.len() {
+            let steps = self.steps.iter().enumerate();
+            self.places = Places(steps.map(|(at, step)| (step.spec.id.clone(), at)).collect());
+        }
+    }
+
+    /// A step that was settled is to be done after all.
+    pub(super) fn reopen(&mut self, index: usize, at: Timestamp) {
+        self.unsettled += 1;
+        self.advance(index, at);
+    }
+
     /// The step's needs are met.
-    fn advance(&mut self, index: usize, at: Timestamp) {
+    pub(super) fn advance(&mut self, index: usize, at: Timestamp) {
         self.steps[index].status = StepStatus::Queued;
         self.steps[index].ready_at = Some(at);
         self.frontier.push(index);
@@ -372,7 +431,7 @@ impl Task {
 
     fn complete(&mut self, index: usize, output: Value, at: Timestamp) {
         self.steps[index].output = output;
-        self.settle_step(index, StepStatus::Completed, None);
+        self.settle_step(index, StepStatus::Completed, None, at);
         for dependant in self.steps[index].dependants.clone() {
             self.steps[dependant].unmet -= 1;
             if self.steps[dependant].unmet == 0 && !self.steps[dependant].status.is_settled() {
@@ -381,19 +440,27 @@ impl Task {
         }
     }
 
-    fn settle_step(&mut self, index: usize, status: StepStatus, error: Option<Failure>) {
+    pub(super) fn settle_step(
+        &mut self,
+        index: usize,
+        status: StepStatus,
+        error: Option<Failure>,
+        at: Timestamp,
+    ) {
         if self.steps[index].status.is_settled() {
             return;
         }
         self.unsettled -= 1;
         self.frontier.retain(|other| *other != index);
-        if matches!(status, StepStatus::Failed | StepStatus::Unknown) {
+        // What a failure means to a run, its definition says.
+        if matches!(status, StepStatus::Failed | StepStatus::Unknown) && self.run.is_none() {
             self.broken.get_or_insert(index);
         }
         let step = &mut self.steps[index];
         step.status = status;
-        step.error = error;
+        step.error.clone_from(&error);
         step.retry_at = None;
+        self.node_hears(index, status, error, at);
     }
 
     fn settle(&mut self, status: TaskStatus, result: Value, error: Option<Failure>, at: Timestamp) {
@@ -418,6 +485,7 @@ impl Step {
             assigned: None,
             ready_at: None,
             asks: Asks::none(),
+            of: None,
             unmet: 0,
             dependants: Vec::new(),
         }
@@ -494,7 +562,7 @@ impl EventSourced for Task {
                 error,
             } => {
                 if let Some(index) = place(step) {
-                    self.settle_step(index, *status, error.clone());
+                    self.settle_step(index, *status, error.clone(), at);
                 }
             }
             Event::ResultCameLate { step, number, .. } => {
@@ -548,7 +616,7 @@ impl EventSourced for Task {
                     attempt.interrupted = true;
                 }
             }
-            Event::Run { .. } => {}
+            Event::Run { event } => self.goes_round(event, at),
             Event::Settled {
                 status,
                 result,

@@ -15,6 +15,7 @@ mod intake;
 mod life;
 mod parts;
 mod pausing;
+mod people;
 mod recovery;
 mod support;
 mod tasks;

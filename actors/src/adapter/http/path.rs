@@ -47,6 +47,12 @@ impl Path {
         Ok(Self { path, yields })
     }
 
+    /// Whether it may lead to several values.
+    #[must_use]
+    pub fn finds_many(&self) -> bool {
+        self.yields == Yields::Many
+    }
+
     /// What it leads to: one value, or for a path with `*`, `..`, `?`, `,` or `:` a list of all.
     #[must_use]
     pub fn find(&self, document: &Value) -> Option<Value> {

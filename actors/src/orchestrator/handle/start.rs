@@ -34,6 +34,7 @@ use crate::{
     registry::{self, Directory, Registry},
     services::{Parts, Services},
     task::{self, actor::Message},
+    workflow::library::Library,
 };
 
 /// Where a node stands when it starts.
@@ -363,6 +364,7 @@ fn services(
         hosts: hosts.clone(),
         tasks: tasks.clone(),
         agents: agents.clone(),
+        library: Library::default(),
         holds: holds.clone(),
         held: held.clone(),
         questions,

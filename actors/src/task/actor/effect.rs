@@ -4,13 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use ::metrics::{counter, histogram};
 use protocol::{
-    id::{AgentId, NodeId},
+    entity::EntityId,
+    id::{AgentId, NodeId, QuestionId},
+    question::Asking,
     task::{Event, TokenHash},
 };
 use runtime::{journal, trace::Span};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Cx};
+use super::{Answer, Cx, flow::Ask};
 use crate::{
     Rejection,
     hold::News,
@@ -36,6 +38,18 @@ pub(super) enum Effect {
     Reply(Answer, Result<(), Rejection>),
     /// Tell an operator what was done.
     Tell(mpsc::UnboundedSender<News>, News),
+    /// Make what a node waits for, unless it is there.
+    Ask(Box<Ask>),
+    /// The run that waits for this one is told how it ended.
+    TellAbove,
+    /// Put a question of a step, unless it was put.
+    AskPeople {
+        question: QuestionId,
+        node: String,
+        asking: Box<Asking>,
+    },
+    /// Nobody waits for it any more.
+    Withdraw(EntityId),
     /// Tell the sender of a result that it may forget it.
     Acknowledge(oneshot::Sender<()>),
 }
@@ -120,6 +134,10 @@ impl std::fmt::Debug for Effect {
             Self::Measure(_) => "Measure",
             Self::Reply(..) => "Reply",
             Self::Tell(..) => "Tell",
+            Self::Ask(_) => "Ask",
+            Self::TellAbove => "TellAbove",
+            Self::AskPeople { .. } => "AskPeople",
+            Self::Withdraw(_) => "Withdraw",
             Self::Acknowledge(_) => "Acknowledge",
         })
     }
@@ -138,6 +156,14 @@ pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
             // Nobody waits any more: no answer is needed.
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
             Effect::Tell(sender, news) => drop(sender.send(news)),
+            Effect::Ask(ask) => super::others::ask(cx, *ask),
+            Effect::TellAbove => super::others::tell_above(cx),
+            Effect::AskPeople {
+                question,
+                node,
+                asking,
+            } => super::others::ask_people(cx, question, node, *asking),
+            Effect::Withdraw(entity) => super::others::withdraw(cx, entity),
             Effect::Acknowledge(sender) => drop(sender.send(())),
         }
     }

@@ -3,6 +3,7 @@
 use protocol::{
     agent::StopMode,
     api::{TaskPatch, TaskView},
+    entity::EntityId,
     id::CommandId,
     plan::Plan,
     task::{Finding, Outcome, TaskSpec, TokenHash},
@@ -15,7 +16,7 @@ use crate::{
     Rejection,
     allocator::Grant,
     hold::{Act, News},
-    task::{Task, pause::Cause},
+    task::{Task, handle::Told, pause::Cause},
 };
 
 /// Answers a command once it is on disk.
@@ -47,6 +48,13 @@ pub(crate) enum Message {
         step: String,
         number: u32,
         finding: Finding,
+    },
+    /// What a question or a run of another workflow says for which a node waits.
+    Told {
+        by: EntityId,
+        told: Told,
+        /// Answered once that is on disk.
+        recorded: oneshot::Sender<()>,
     },
     /// Nodes came or went: what ran on those that are gone is lost.
     NodesChanged,
@@ -130,6 +138,7 @@ impl runtime::supervision::Message for Message {
             Self::Granted { .. } => "Granted",
             Self::Ended(_) => "Ended",
             Self::Probed { .. } => "Probed",
+            Self::Told { .. } => "Told",
             Self::NodesChanged => "NodesChanged",
             Self::Asked { .. } => "Asked",
             Self::Held { .. } => "Held",

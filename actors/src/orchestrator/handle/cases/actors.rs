@@ -264,10 +264,10 @@ impl Orchestrator {
             EntityKind::Task => services.tasks.unpark(id).await,
             EntityKind::Agent => services.agents.unpark(id).await,
             EntityKind::Hold => services.held.unpark(id).await,
+            EntityKind::Workflow => Ok(()),
             EntityKind::Question => services.questions.host().unpark(id).await,
-            EntityKind::Workflow | EntityKind::Schedule | EntityKind::Trigger => {
-                return Err(unreachable(TellError::NoSuchEntity(id)));
-            }
+            EntityKind::Schedule => Ok(()),
+            EntityKind::Trigger => Ok(()),
         }
         .map_err(Rejection::from)
     }

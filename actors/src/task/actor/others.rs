@@ -1,0 +1,155 @@
+//! What a task waits for: questions to people, and runs of other workflows.
+
+use protocol::{
+    entity::{EntityId, EntityKind},
+    id::QuestionId,
+    question::{Asking, Escalation, QuestionSpec},
+    task::Failure,
+    workflow::Human,
+};
+use serde_json::Value;
+
+use super::{Cx, flow::Ask, task_id};
+use crate::{
+    question::{LONGEST_ANSWER, NotPut},
+    task::handle::{Told, Word},
+};
+
+/// Makes what a node waits for, unless it is there.
+pub(super) fn ask(cx: &Cx, ask: Ask) {
+    let Ask { entity, of, input } = ask;
+    match entity.kind() {
+        EntityKind::Question => {
+            let question = QuestionId::from_uuid(entity.key());
+            match asking(input) {
+                Ok(asking) => ask_people(cx, question, of, asking),
+                Err(message) => refuse(cx, question, message),
+            }
+        }
+        EntityKind::Task
+        | EntityKind::Agent
+        | EntityKind::Hold
+        | EntityKind::Workflow
+        | EntityKind::Schedule
+        | EntityKind::Trigger => {
+            tracing::error!(%entity, of, task = %cx.id(), "it cannot be asked");
+        }
+    }
+}
+
+/// Puts a question to people, unless it was put. One that makes no sense is answered with that.
+pub(super) fn ask_people(cx: &Cx, question: QuestionId, node: String, asking: Asking) {
+    let spec = QuestionSpec {
+        task: task_id(cx),
+        node,
+        user: cx.state.user.clone(),
+        asking,
+    };
+    let (services, tenant) = (cx.services.clone(), cx.state.tenant().to_owned());
+    tokio::spawn(async move {
+        let task = spec.task;
+        match services.questions.ask(question, &tenant, spec).await {
+            Ok(()) => {}
+            Err(NotPut::Refused(wrong)) => {
+                let message = format!("{}: {}", wrong.field, wrong.message);
+                services
+                    .tell_task(no_question(task, question, message))
+                    .await;
+            }
+            // The next start asks again.
+            Err(error @ NotPut::Later(_)) => {
+                tracing::error!(%task, %question, %error, "a question could not be put");
+            }
+        }
+    });
+}
+
+fn refuse(cx: &Cx, question: QuestionId, message: String) {
+    let (services, word) = (
+        cx.services.clone(),
+        no_question(task_id(cx), question, message),
+    );
+    tokio::spawn(async move { services.tell_task(word).await });
+}
+
+fn no_question(task: protocol::id::TaskId, question: QuestionId, message: String) -> Word {
+    let error = Failure::new("invalid_question", message);
+    Word {
+        task,
+        by: question.into(),
+        told: Told::Failed { error },
+    }
+}
+
+/// What a `human` node asks, as it was recorded, with what it is about.
+fn asking(mut input: Value) -> Result<Asking, String> {
+    let about = input["about"].take();
+    let is_short = |about: &Value| about.to_string().len() <= LONGEST_ANSWER;
+    let human: Human = serde_json::from_value(input).map_err(|error| error.to_string())?;
+    let to = |who: &str| who.parse().map_err(|error| format!("role: {error}"));
+    let escalate = human.escalate.iter().map(|rung| {
+        Ok(Escalation {
+            to: to(&rung.role)?,
+            deadline: rung.deadline,
+        })
+    });
+    Ok(Asking {
+        text: human.question,
+        // Whoever answers finds what is longer in the task.
+        about: Some(about).filter(is_short).unwrap_or_default(),
+        schema: human.schema,
+        to: human
+            .role
+            .as_deref()
+            .map_or_else(|| Ok(Default::default()), to)?,
+        deadline: human.deadline,
+        escalate: escalate.collect::<Result<_, String>>()?,
+        default: human.default,
+    })
+}
+
+/// The run that waits for this one hears how it ended.
+pub(super) fn tell_above(cx: &Cx) {
+    tracing::error!(task = %cx.id(), "nobody can be told");
+}
+
+/// Nobody waits for it any more.
+pub(super) fn withdraw(cx: &Cx, entity: EntityId) {
+    if entity.kind() != EntityKind::Question {
+        tracing::error!(%entity, task = %cx.id(), "it cannot be withdrawn");
+        return;
+    }
+    let (services, task) = (cx.services.clone(), cx.id());
+    let question = QuestionId::from_uuid(entity.key());
+    tokio::spawn(async move {
+        let reason = "its task does not wait for it any more";
+        if let Err(error) = services.questions.withdraw(question, reason).await {
+            tracing::warn!(%task, %question, %error, "a question could not be taken back");
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_human_node_asks_what_its_definition_says() {
+        let input = json!({
+            "question": "Ship it?", "schema": { "type": "boolean" }, "role": "user:ann",
+            "deadline": "1h", "escalate": [{ "role": "admin", "deadline": "1d" }], "default": false,
+            "about": { "version": 7 },
+        });
+        let asking = asking(input).unwrap();
+        assert_eq!(asking.text, "Ship it?");
+        assert_eq!(asking.to.to_string(), "user:ann");
+        assert_eq!(asking.escalate[0].to.to_string(), "admin");
+        assert_eq!(asking.about, json!({ "version": 7 }));
+        assert_eq!(crate::question::review(&asking), Ok(()));
+        assert!(super::asking(json!({ "question": "?", "role": "finance" })).is_err());
+        let long = json!({ "question": "?", "about": "x".repeat(LONGEST_ANSWER) });
+        assert_eq!(super::asking(long).unwrap().about, Value::Null);
+    }
+}

@@ -1,0 +1,5 @@
+//! Compiled definitions, by workflow and version.
+
+mod handle;
+
+pub(crate) use handle::Library;
