@@ -152,6 +152,9 @@ impl Questions {
 
     /// Takes a question back that this node owns; one that is over stays as it is.
     async fn take_back(&self, id: QuestionId, reason: String) -> Result<(), NotPut> {
+        if self.0.making.contains(&id) {
+            return Err(NotPut::Later("it is just being put".to_owned()));
+        }
         let withdrawn = self
             .0
             .host

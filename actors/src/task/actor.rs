@@ -45,6 +45,9 @@ use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::G
 /// A task that only waits leaves memory when the wait is longer than this.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a task that only waits for others stays after it was loaded, if nobody speaks to it.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// The name of the reminder that brings a waiting task back.
 const WAKE: &str = "wake";
 
@@ -311,11 +314,11 @@ fn rests(cx: &Cx, now: Timestamp) -> bool {
     waits && !cx.state.is_staged() && is_idle(cx, now) && cx.state.wake_at(now).is_none()
 }
 
-/// Leaves memory; what is being activated does so with its first message.
+/// Leaves memory. What is just being loaded stays a moment: whoever brought it back has something to say.
 fn leave(cx: &mut Cx) {
     match cx.volatile.is_up {
         true => cx.passivate(),
-        false => cx.tell_self(Message::Flush),
+        false => cx.tell_self_after(MOMENT, Message::Wake),
     }
 }
 

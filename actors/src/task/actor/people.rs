@@ -12,7 +12,7 @@ pub(super) fn note(cx: &mut Cx, event: &Event) {
             step,
             outcome: Outcome::Waits { .. },
             ..
-        } => (step, Over::No),
+        } if !cx.state.cancelling => (step, Over::No),
         Event::StepSettled { step, .. } => (step, Over::Yes),
         Event::AttemptEnded { .. }
         | Event::Submitted { .. }
