@@ -151,7 +151,7 @@ impl UseCase for ForkRun {
         let task = own.journal.load::<Task>(run.into()).await?;
         let task = task.ok_or_else(|| no_run(run))?;
         let graph = own.services.library.graph(of.id, of.version).await?;
-        let recorded = at.recorded(run).await?;
+        let recorded = at.history(run).await?;
         let events = recorded.iter().map(|(event, _)| event);
         let forked = fork::inherited(&graph, (run, &task), &request.from_node, events)?;
         own.services.admission.enter()?;
@@ -227,7 +227,7 @@ impl UseCase for ReplayRun {
                 edition.graph.clone()
             }
         };
-        let recorded = at.recorded(id).await?;
+        let recorded = at.history(id).await?;
         let replayed = replay::replay(&graph, id, &recorded);
         Ok(ReplayView {
             execution_id: id,
@@ -263,7 +263,7 @@ impl Orchestrator {
     }
 
     /// All that was recorded of a task.
-    async fn recorded(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
+    async fn history(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
         let store = self.own()?.journal.store();
         let mut recorded = Vec::new();
         loop {
