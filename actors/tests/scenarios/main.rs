@@ -17,6 +17,7 @@ mod life;
 mod parts;
 mod pausing;
 mod recovery;
+mod runs;
 mod spend;
 mod support;
 mod tasks;

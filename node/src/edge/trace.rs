@@ -111,6 +111,8 @@ const fn is_looked_at_only(route: &Route) -> bool {
         | Operation::Task(_)
         | Operation::Cluster(_)
         | Operation::Hold(_)
-        | Operation::Tree(_) => false,
+        | Operation::Question(_)
+        | Operation::Tree(_)
+        | Operation::Workflow(_) => false,
     }
 }
