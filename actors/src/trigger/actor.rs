@@ -43,6 +43,8 @@ pub(crate) struct TriggerEntity {
     plan: Option<Plan>,
     /// Runs that are being made.
     making: HashSet<TaskId>,
+    /// Whether it has begun to take messages: before that it cannot leave.
+    awake: bool,
 }
 
 /// What clients may ask of a trigger. Where the journal ends then comes with what lets it look.
@@ -138,10 +140,12 @@ impl Entity for TriggerEntity {
     async fn recover(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
         // Whoever recorded that it fires may have gone down before the run was made.
         go_on(cx);
+        cx.tell_self(Message::Wake);
         Ok(())
     }
 
     async fn handle(cx: &mut Cx, message: Message) -> Result<(), ActorProcessingErr> {
+        cx.volatile.awake = true;
         match message {
             Message::Read(read) => read(&cx.state),
             Message::Command {
@@ -328,7 +332,7 @@ fn go_on(cx: &mut Cx) {
         }
         None => {
             cx.services.watching.forget(id);
-            if cx.state.ledger.pending().next().is_none() {
+            if cx.volatile.awake && cx.state.ledger.pending().next().is_none() {
                 cx.passivate();
             }
         }

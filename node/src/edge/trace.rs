@@ -114,5 +114,7 @@ const fn is_looked_at_only(route: &Route) -> bool {
         | Operation::Question(_)
         | Operation::Tree(_)
         | Operation::Workflow(_) => false,
+        | Operation::Tree(_)
+        | Operation::Event(_) => false,
     }
 }

@@ -9,6 +9,7 @@ mod cancel;
 mod diary;
 mod events;
 mod holds;
+mod journal;
 mod life;
 mod log;
 mod nodes;
@@ -18,6 +19,7 @@ mod run_change;
 mod runs;
 mod schedules;
 mod scopes;
+mod strong;
 mod submission;
 mod system;
 mod task_change;
@@ -48,6 +50,7 @@ pub(super) use cancel::{CancelTask, ENDING, Extent};
 pub(super) use diary::{ReadDiary, ReadRecord, SeenTasks};
 pub(super) use events::{EventsAfter, views, visible};
 pub(super) use holds::{Interrupt, LiftHold, ListHolds, PlaceHold, When};
+pub(super) use journal::ReadJournal;
 pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
@@ -62,6 +65,9 @@ pub(super) use schedules::{
     CreateSchedule, ListSchedules, ScheduleFirings, ShowSchedule, TurnSchedule, Turned,
 };
 pub(super) use scopes::{Deed, TurnScope};
+pub(super) use strong::{
+    AGAIN, CAUGHT_UP_WITHIN, CatchUp, CommittedAgents, SyncAgent, SyncAgents, behind,
+};
 pub(super) use submission::SubmitTask;
 pub(super) use system::StoreStatus;
 pub use task_change::Cancel;
