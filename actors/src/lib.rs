@@ -16,6 +16,7 @@ pub mod orchestrator;
 pub mod planner;
 pub mod registry;
 pub mod rejection;
+pub mod schema;
 mod services;
 pub mod task;
 pub mod workflow;

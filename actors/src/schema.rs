@@ -1,0 +1,152 @@
+//! JSON Schemas of what people and callers hand in, checked without ever leaving this process.
+
+use std::fmt;
+
+use jsonschema::{Draft, PatternOptions, Validator};
+use serde_json::Value;
+
+/// Bytes that a schema may have as JSON.
+pub const LONGEST: usize = 64 * 1024;
+
+/// Characters of a value that a message quotes.
+const QUOTED: usize = 300;
+
+/// A schema, ready to check values; draft 2020-12 unless it says otherwise.
+pub struct Schema(Validator);
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Schema")
+    }
+}
+
+/// Why something is no schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BadSchema {
+    /// Where in it, as a JSON Pointer; empty for all of it.
+    pub at: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Where a value is not as its schema wants it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Misfit {
+    /// The place in the value, as a JSON Pointer; empty for all of it.
+    pub at: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl Schema {
+    /// Reads a schema. What it refers to stands in itself: nothing is fetched.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none, or what it refers to is not in it.
+    pub fn compile(schema: &Value) -> Result<Self, BadSchema> {
+        let size = serde_json::to_vec(schema).map_or(usize::MAX, |bytes| bytes.len());
+        if size > LONGEST {
+            return Err(BadSchema {
+                at: String::new(),
+                message: format!("has {size} bytes; a schema may have {LONGEST}"),
+            });
+        }
+        let options = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            // Whatever the pattern, the time grows with the text alone.
+            .with_pattern_options(PatternOptions::regex());
+        match options.build(schema) {
+            Ok(validator) => Ok(Self(validator)),
+            Err(error) => Err(BadSchema {
+                at: error.instance_path().to_string(),
+                message: shortened(&error.to_string()),
+            }),
+        }
+    }
+
+    /// Checks a value.
+    ///
+    /// # Errors
+    ///
+    /// The first few places where it does not fit.
+    pub fn check(&self, value: &Value) -> Result<(), Vec<Misfit>> {
+        let misfits: Vec<_> = self
+            .0
+            .iter_errors(value)
+            .take(MISFITS)
+            .map(|error| Misfit {
+                at: error.instance_path().to_string(),
+                message: shortened(&error.to_string()),
+            })
+            .collect();
+        match misfits.is_empty() {
+            true => Ok(()),
+            false => Err(misfits),
+        }
+    }
+}
+
+/// Places that are told at once.
+const MISFITS: usize = 10;
+
+fn shortened(message: &str) -> String {
+    match message.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_misfit_names_its_place() {
+        let schema = json!({
+            "type": "object", "required": ["ok"],
+            "properties": { "ok": { "type": "boolean" }, "tags": { "items": { "type": "string" } } },
+        });
+        let schema = Schema::compile(&schema).unwrap();
+        assert_eq!(schema.check(&json!({ "ok": true, "tags": ["a"] })), Ok(()));
+        let wrong = schema.check(&json!({ "tags": ["a", 1] })).unwrap_err();
+        let places: Vec<_> = wrong.iter().map(|misfit| misfit.at.as_str()).collect();
+        assert_eq!(places.len(), 2, "{wrong:?}");
+        assert!(
+            places.contains(&"/tags/1") && places.contains(&""),
+            "{wrong:?}"
+        );
+    }
+
+    #[test]
+    fn a_schema_that_is_none_is_refused() {
+        for wrong in [
+            json!({ "type": "bool" }),
+            json!({ "pattern": "(" }),
+            json!(7),
+        ] {
+            assert!(Schema::compile(&wrong).is_err(), "{wrong}");
+        }
+        let long = json!({ "description": "x".repeat(LONGEST) });
+        assert!(Schema::compile(&long).is_err());
+    }
+
+    #[test]
+    fn nothing_is_fetched() {
+        for elsewhere in ["http://127.0.0.1:1/schema.json", "file:///etc/hostname"] {
+            let error = Schema::compile(&json!({ "$ref": elsewhere })).unwrap_err();
+            assert!(!error.message.is_empty(), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_cannot_take_for_ever() {
+        let schema = Schema::compile(&json!({ "pattern": "^(a+)+$" })).unwrap();
+        let text = "a".repeat(50_000) + "b";
+        assert!(schema.check(&json!(text)).is_err());
+    }
+}
