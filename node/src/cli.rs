@@ -29,6 +29,7 @@ mod task;
 mod top;
 mod tree;
 mod view;
+mod workflow;
 
 use exit::{Exit, Failure, Outcome};
 use output::{Format, Output};
@@ -134,6 +135,9 @@ enum Command {
     /// Agents: register, change, start, stop
     #[command(subcommand, visible_alias = "agents")]
     Agent(agent::Agent),
+    /// Workflows: check and draw their definitions
+    #[command(subcommand, visible_alias = "workflows")]
+    Workflow(workflow::Workflow),
     /// List the nodes of the cluster
     Nodes,
     /// Nodes: show, drain, remove
@@ -206,6 +210,7 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         Command::Run(run) => threads()?.block_on(run.run(&global, output)),
         Command::Task(task) => remote(&global, async |client| task.run(&client, output).await),
         Command::Agent(agent) => remote(&global, async |client| agent.run(&client, output).await),
+        Command::Workflow(workflow) => workflow.run(output),
         Command::Nodes => remote(&global, async |client| {
             cluster::nodes(&client, output).await
         }),

@@ -61,7 +61,9 @@ impl Words<'_, '_> {
             ..view
         };
         if let Some(when) = &node.when {
-            self.condition(&field(&path, "when"), when, view);
+            // Its `output` is what the node is handed.
+            let beside = &["output"];
+            self.condition(&field(&path, "when"), when, View { beside, ..view });
         }
         self.template(&field(&path, "input"), &node.input, view);
         let set = field(&path, "set");
