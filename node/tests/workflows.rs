@@ -1,161 +1,216 @@
-//! `troupe workflow`: from a file to a run that is followed, steered, forked and replayed.
-
+//! Definitions of workflows: the published schema, the examples, the guide, and the commands that need
+//! no node.
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod program;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
 
-use std::fs;
-
-use program::Program;
+use actors::{
+    schema::Schema,
+    workflow::{draw, expression::FUNCTIONS, read},
+};
 use serde_json::{Value, json};
 
-/// A node with an agent that gives back what it is handed.
-fn with_echo(troupe: &Program) -> program::Running {
-    let node = troupe.start();
-    troupe.ok(&["agent", "register", "echo", "--type", "echo"]);
-    node
+const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/workflow.schema.json");
+const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/workflows.md");
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/workflows");
+/// Set it to write the golden file again.
+const WRITE: &str = "TROUPE_WRITE_GOLDEN";
+
+fn examples() -> Vec<(PathBuf, String)> {
+    let files = fs::read_dir(EXAMPLES)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|it| it == "yaml"))
+        .collect();
+    files.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path, text)
+    };
+    files.into_iter().map(read).collect()
 }
 
-fn write(troupe: &Program, name: &str, definition: &Value) {
-    fs::write(troupe.folder().join(name), definition.to_string()).unwrap();
-}
-
-fn say(description: &str) -> Value {
-    json!({
-        "name": "say", "description": description, "type": "sequential",
-        "input": {"type": "object", "required": ["word"]},
-        "nodes": [
-            {"id": "first", "type": "agent", "agent": "echo", "input": "$.input.word"},
-            {"id": "second", "type": "agent", "agent": "echo"},
-        ],
-    })
+fn told(problems: &[actors::workflow::check::Problem]) -> String {
+    let lines = problems
+        .iter()
+        .map(|problem| format!("{:?}: {problem}\n", problem.line));
+    lines.collect()
 }
 
 #[test]
-fn a_file_becomes_a_workflow_and_its_run_is_followed_line_by_line() {
-    let troupe = Program::new();
-    let _node = with_echo(&troupe);
-    write(&troupe, "say.json", &say("d"));
-    let told = troupe.ok(&[
-        "workflow",
-        "run",
-        "say.json",
-        "--input",
-        r#"{"word": "hi"}"#,
-        "--watch",
-    ]);
-    for line in [
-        "first  started",
-        "first  completed",
-        "second  completed",
-        "the run  completed  \"hi\"",
-    ] {
-        assert!(told.contains(line), "{line}: {told}");
+fn the_published_schema_is_that_of_definitions() {
+    let schema = serde_json::to_string_pretty(&protocol::workflow::schema()).unwrap() + "\n";
+    if std::env::var_os(WRITE).is_some() {
+        fs::write(SCHEMA, &schema).unwrap();
     }
-    // The same file again is the same version; another one is the next.
-    fs::write(troupe.folder().join("word.yaml"), "word: ho\n").unwrap();
-    let run = troupe.json(&[
-        "workflow",
-        "run",
-        "say.json",
-        "--input",
-        "@word.yaml",
-        "--wait",
-        "30s",
-    ]);
-    assert_eq!(
-        (&run["version"], &run["status"], &run["result"]),
-        (&json!(1), &json!("completed"), &json!("ho"))
+    let golden = fs::read_to_string(SCHEMA).unwrap_or_default();
+    assert!(
+        schema == golden,
+        "{SCHEMA} is not that of definitions any more; if clients can live with the change, write it \
+         with `{WRITE}=1 cargo test -p troupe-node --test workflows`"
     );
-    write(&troupe, "say.json", &say("other"));
-    let run = troupe.json(&[
-        "workflow",
-        "run",
-        "say.json",
-        "--input",
-        "@word.yaml",
-        "--wait",
-        "30s",
-    ]);
-    assert_eq!(run["version"], 2);
-    let listed = troupe.json(&["workflow", "runs", "say"]);
-    assert_eq!(listed["items"].as_array().unwrap().len(), 3);
-    let watched = troupe.ok(&["workflow", "watch", run["id"].as_str().unwrap()]);
-    assert!(watched.contains("second"), "{watched}");
-    let source = troupe.ok(&["workflow", "get", "say", "--version", "1", "--source"]);
-    assert_eq!(source, say("d").to_string());
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place_and_the_exit_code_tells_how_a_run_ended() {
-    let troupe = Program::new();
-    let _node = with_echo(&troupe);
-    write(&troupe, "say.json", &say("d"));
-    troupe.ok(&["workflow", "create", "say.json"]);
-    troupe
-        .run(&["workflow", "create", "say.json"])
-        .fails(6, &["name `say` is taken"]);
-    troupe
-        .run(&["workflow", "run", "say"])
-        .fails(2, &["input", "word"]);
-    troupe
-        .run(&["workflow", "run", "nothing"])
-        .fails(3, &["nothing"]);
-    troupe
-        .run(&["workflow", "run", "say", "--input", "{"])
-        .fails(2, &["the input is not JSON", "help: "]);
-    let broken = json!({"name": "broken", "nodes": [{"id": "a", "type": "transform", "output": "${input.x.y + 1}"}]});
-    write(&troupe, "broken.json", &broken);
-    let ended = troupe.run(&["workflow", "run", "broken.json", "--watch"]);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    let cut = json!({"name": "cut", "nodes": [{"id": "a", "type": "parallel", "needs": ["z"]}]});
-    write(&troupe, "cut.json", &cut);
-    troupe
-        .run(&["workflow", "create", "cut.json"])
-        .fails(2, &["nodes[0].needs[0]", "z"]);
+fn the_fields_that_are_known_are_those_of_the_schema() {
+    let schema = protocol::workflow::schema();
+    let node = &schema["$defs"]["Node"];
+    let names = |it: &Value| -> BTreeSet<String> {
+        it["properties"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect()
+    };
+    let mut common = names(node);
+    common.insert("type".to_owned());
+    let known = read::COMMON.iter().map(|name| (*name).to_owned());
+    assert_eq!(common, known.collect());
+    for variant in node["oneOf"].as_array().unwrap() {
+        let name = variant["properties"]["type"]["const"].as_str().unwrap();
+        let kind = read::KINDS.iter().find(|kind| kind.name == name).unwrap();
+        let mut fields = names(variant);
+        if let Some(part) = variant["$ref"].as_str() {
+            let part = part.rsplit('/').next().unwrap();
+            fields.extend(names(&schema["$defs"][part]));
+        }
+        fields.remove("type");
+        let known = kind.fields.iter().map(|name| (*name).to_owned());
+        assert_eq!(fields, known.collect(), "{name}");
+    }
+    assert_eq!(node["oneOf"].as_array().unwrap().len(), read::KINDS.len());
 }
 
 #[test]
-fn a_run_is_paused_resumed_cancelled_forked_and_replayed() {
-    let troupe = Program::new();
-    let _node = with_echo(&troupe);
-    let nap = json!({"name": "nap", "nodes": [
-        {"id": "a", "type": "agent", "agent": "echo", "input": 1},
-        {"id": "b", "type": "wait", "for": "1h", "needs": ["a"]},
-    ]});
-    write(&troupe, "nap.json", &nap);
-    let run = troupe.json(&["workflow", "run", "nap.json"]);
-    let id = run["id"].as_str().unwrap();
-    let paused = troupe.json(&["workflow", "pause", id, "--reason", "r"]);
-    assert_eq!(paused["status"], "paused");
-    troupe.ok(&["workflow", "resume", "nap"]);
-    let cancelled = troupe.json(&["workflow", "cancel", id]);
-    assert_eq!(cancelled["status"], "cancelled");
-    assert_eq!(troupe.run(&["workflow", "watch", id]).code, Some(7));
-    write(&troupe, "say.json", &say("d"));
-    let run = troupe.json(&[
-        "workflow",
-        "run",
-        "say.json",
-        "--input",
-        r#"{"word": "hi"}"#,
-        "--wait",
-        "30s",
-    ]);
-    let id = run["id"].as_str().unwrap();
-    let told = troupe.ok(&[
-        "workflow", "fork", id, "--from", "second", "--input", "\"new\"", "--watch",
-    ]);
-    assert!(told.contains("the run  completed  \"new\""), "{told}");
-    assert!(!told.contains("first  started"), "{told}");
-    troupe.ok(&["workflow", "replay", id, "--dry"]);
-    let mut other = say("d");
-    other["nodes"][1]["input"] = json!("else");
-    write(&troupe, "other.json", &other);
-    let replayed = troupe.run(&["workflow", "replay", id, "--file", "other.json"]);
-    assert_eq!(replayed.code, Some(1), "{replayed:?}");
-    assert!(replayed.out.contains("second"), "{replayed:?}");
-    troupe.ok(&["workflow", "delete", "say", "nap"]);
-    assert_eq!(troupe.json(&["workflow", "list"])["items"], json!([]));
+fn every_example_holds_and_fits_the_schema() {
+    let examples = examples();
+    assert!(examples.len() >= 7);
+    let schema = Schema::compile(&protocol::workflow::schema()).unwrap();
+    for (path, text) in examples {
+        let definition = read::checked(&text)
+            .unwrap_or_else(|problems| panic!("{}\n{}", path.display(), told(&problems)));
+        let written = serde_json::to_value(&definition).unwrap();
+        assert_eq!(schema.check(&written), Ok(()), "{}", path.display());
+        assert_eq!(
+            read::definition(&written).unwrap(),
+            definition,
+            "{}",
+            path.display()
+        );
+        assert!(draw::text(&definition, |_| None).lines().count() > 2);
+    }
+}
+
+#[test]
+fn every_definition_in_the_guide_holds() {
+    let guide = fs::read_to_string(GUIDE).unwrap();
+    let blocks = guide
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap());
+    let whole: Vec<_> = blocks.filter(|text| text.starts_with("name:")).collect();
+    assert!(whole.len() >= 5, "{} definitions", whole.len());
+    for text in whole {
+        if let Err(problems) = read::checked(text) {
+            panic!("{text}\n{}", told(&problems));
+        }
+    }
+}
+
+#[test]
+fn the_guide_names_every_function_kind_and_example() {
+    let guide = fs::read_to_string(GUIDE).unwrap();
+    for function in FUNCTIONS {
+        let row = format!(
+            "| `{}({})` | {} |",
+            function.name, function.takes, function.about
+        );
+        assert!(guide.contains(&row), "{GUIDE} lacks the line\n{row}");
+    }
+    for kind in read::KINDS {
+        assert!(
+            guide.contains(&format!("type: {}", kind.name)),
+            "{}",
+            kind.name
+        );
+    }
+    for (path, _) in examples() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(guide.contains(&name), "{name}");
+    }
+}
+
+fn troupe(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_troupe"));
+    command.current_dir(folder).args(arguments);
+    command.output().unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn check_names_file_line_and_node_and_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = "name: good\nnodes:\n  - { id: a, type: parallel }\n";
+    let bad = "name: bad\nnodes:\n  - { id: a, type: parallel, needs: [b] }\n  - { id: b, type: parallel, needs: [a] }\n";
+    fs::write(folder.path().join("good.yaml"), good).unwrap();
+    fs::write(folder.path().join("bad.yaml"), bad).unwrap();
+    let well = troupe(folder.path(), &["workflow", "check", "good.yaml"]);
+    assert_eq!(
+        (well.status.code(), printed(&well).as_str()),
+        (Some(0), "good.yaml: OK\n")
+    );
+    let both = troupe(
+        folder.path(),
+        &["workflow", "check", "good.yaml", "bad.yaml"],
+    );
+    assert_eq!(both.status.code(), Some(1));
+    assert_eq!(
+        printed(&both),
+        "good.yaml: OK\nbad.yaml:3: node a: a → b → a is a circle; an edge that goes back has a `loop` (nodes[0].needs[0])\n"
+    );
+    let data = troupe(
+        folder.path(),
+        &["-o", "json", "workflow", "check", "bad.yaml"],
+    );
+    assert_eq!(data.status.code(), Some(1));
+    let data: Value = serde_json::from_slice(&data.stdout).unwrap();
+    assert_eq!(data["files"][0]["problems"][0]["line"], json!(3));
+    assert_eq!(data["files"][0]["problems"][0]["node"], json!("a"));
+    let none = troupe(folder.path(), &["workflow", "check", "none.yaml"]);
+    assert_eq!(none.status.code(), Some(2));
+}
+
+#[test]
+fn graph_draws_in_three_ways() {
+    let folder = Path::new(EXAMPLES);
+    for (format, begins) in [
+        ("text", "  "),
+        ("dot", "digraph \"review-loop\" {\n"),
+        ("mermaid", "flowchart TD\n"),
+    ] {
+        let drawn = troupe(
+            folder,
+            &["workflow", "graph", "review_loop.yaml", "--format", format],
+        );
+        assert_eq!(drawn.status.code(), Some(0));
+        assert!(printed(&drawn).starts_with(begins), "{}", printed(&drawn));
+        assert!(printed(&drawn).contains("generate"), "{}", printed(&drawn));
+    }
+    let plain = troupe(folder, &["workflow", "graph", "review_loop.yaml"]);
+    assert!(
+        printed(&plain).contains("fix ↺ both  again, at most 5 times"),
+        "{}",
+        printed(&plain)
+    );
 }
