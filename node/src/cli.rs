@@ -135,7 +135,7 @@ enum Command {
     /// Tasks: create, look at, wait for, stop
     #[command(subcommand, visible_alias = "tasks")]
     Task(task::Task),
-    /// Workflows: make, change, run, watch, pause
+    /// Workflows: check, draw, make, change, run, watch, pause
     #[command(subcommand, visible_alias = "workflows")]
     Workflow(workflow::Workflow),
     /// Agents: register, change, start, stop
@@ -221,9 +221,10 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         Command::Start(start) => threads()?.block_on(start.run(&global)),
         Command::Run(run) => threads()?.block_on(run.run(&global, output)),
         Command::Task(task) => remote(&global, async |client| task.run(&client, output).await),
-        Command::Workflow(workflow) => {
-            remote(&global, async |client| workflow.run(&client, output).await)
-        }
+        Command::Workflow(workflow) => match workflow.alone(output) {
+            Ok(outcome) => outcome,
+            Err(workflow) => remote(&global, async |client| workflow.run(&client, output).await),
+        },
         Command::Agent(agent) => remote(&global, async |client| agent.run(&client, output).await),
         Command::Nodes => remote(&global, async |client| {
             cluster::nodes(&client, output).await

@@ -19,6 +19,7 @@ mod parts;
 mod pausing;
 mod people;
 mod recovery;
+mod runs;
 mod schedules;
 mod spend;
 mod support;

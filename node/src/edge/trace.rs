@@ -111,6 +111,9 @@ const fn is_looked_at_only(route: &Route) -> bool {
         | Operation::Task(_)
         | Operation::Cluster(_)
         | Operation::Hold(_)
+        | Operation::Question(_)
+        | Operation::Tree(_)
+        | Operation::Workflow(_) => false,
         | Operation::Tree(_)
         | Operation::Event(_) => false,
     }

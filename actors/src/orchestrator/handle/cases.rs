@@ -58,7 +58,10 @@ pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
 pub(super) use questions::{
     Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
 };
-pub(super) use run_change::{ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
+pub use run_change::Drawing;
+pub(super) use run_change::{
+    DrawRun, ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext,
+};
 pub use runs::Begun;
 pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
 pub(super) use schedules::{

@@ -11,7 +11,7 @@ use protocol::{
     id::TaskId,
     task::{Event, TaskSpec},
     time::Timestamp,
-    workflow::{Origin, RunSpec},
+    workflow::{NodeStatus, Origin, RunSpec},
 };
 use runtime::journal::decode;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,7 @@ use crate::{
     task::{Task, actor::Command},
     workflow::{
         draft::Draft,
+        draw,
         graph::Graph,
         run::{fork, replay},
     },
@@ -59,6 +60,68 @@ impl UseCase for WriteContext {
         at.command(caller, id, Command::Write { version, values })
             .await?;
         at.shared(id).await
+    }
+}
+
+/// The graph of a run as a picture.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct DrawRun {
+    pub(in super::super) id: TaskId,
+    pub(in super::super) format: Drawing,
+}
+
+/// For whom a graph is drawn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drawing {
+    /// For a terminal, with where each node stands.
+    #[default]
+    Text,
+    /// For Graphviz.
+    Dot,
+    /// For Mermaid.
+    Mermaid,
+}
+
+impl UseCase for DrawRun {
+    type Answer = String;
+    const NAME: &'static str = "run.draw";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<String> {
+        let Self { id, format } = self;
+        let of = at.run_of(caller, id).await?;
+        let library = &at.own()?.services.library;
+        let definition = library.definition(of.id, of.version).await?;
+        let definition = definition.ok_or_else(|| no_run(id))?;
+        Ok(match format {
+            Drawing::Dot => draw::dot(&definition),
+            Drawing::Mermaid => draw::mermaid(&definition),
+            Drawing::Text => {
+                let run = at.read(id, |task, _| task.run.clone()).await?;
+                let run = run.unwrap_or_default();
+                draw::text(&definition, |node| {
+                    let status = run.turn(node).map(|turn| turn.status);
+                    Some(mark(status.unwrap_or_default()).to_owned())
+                })
+            }
+        })
+    }
+}
+
+const fn mark(status: NodeStatus) -> &'static str {
+    match status {
+        NodeStatus::Completed => "✓",
+        NodeStatus::Failed => "✗",
+        NodeStatus::Unknown => "?",
+        NodeStatus::Skipped | NodeStatus::Cancelled => "–",
+        NodeStatus::Running => "▶",
+        NodeStatus::Waiting => "…",
+        NodeStatus::Pending => "·",
     }
 }
 
