@@ -43,7 +43,8 @@ pub(crate) struct TriggerEntity {
     plan: Option<Plan>,
     /// Runs that are being made.
     making: HashSet<TaskId>,
-    /// Whether it has begun to take messages: before that it cannot leave.
+    /// Whether it has taken a message: whoever brought it to life has one, and finds nobody if it leaves
+    /// before.
     awake: bool,
 }
 
@@ -140,7 +141,6 @@ impl Entity for TriggerEntity {
     async fn recover(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
         // Whoever recorded that it fires may have gone down before the run was made.
         go_on(cx);
-        cx.tell_self(Message::Wake);
         Ok(())
     }
 
@@ -326,7 +326,9 @@ fn go_on(cx: &mut Cx) {
     match cx.state.waits_for() {
         Some(event) => {
             let tenant = cx.state.tenant().to_owned();
-            cx.services.watching.watch(id, tenant, event, cx.state.place);
+            cx.services
+                .watching
+                .watch(id, tenant, event, cx.state.place);
         }
         None => {
             cx.services.watching.forget(id);
@@ -338,7 +340,8 @@ fn go_on(cx: &mut Cx) {
 }
 
 fn make(cx: &mut Cx, entry: Entry) {
-    let (Some(run), Some(target), Some(occasion)) = (entry.run, entry.target, entry.occasion) else {
+    let (Some(run), Some(target), Some(occasion)) = (entry.run, entry.target, entry.occasion)
+    else {
         return;
     };
     if !cx.volatile.making.insert(run) {

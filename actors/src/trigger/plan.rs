@@ -144,7 +144,8 @@ mod tests {
         );
         assert_eq!(checked(&spec), []);
         let plan = Plan::of(&spec).unwrap();
-        let scope = |ok: bool| json!({ "task": { "id": "task_1", "result": { "ok": ok, "n": 7 } } });
+        let scope =
+            |ok: bool| json!({ "task": { "id": "task_1", "result": { "ok": ok, "n": 7 } } });
         assert_eq!(plan.apply(&scope(false)), Ok(None));
         let target = plan.apply(&scope(true)).unwrap().unwrap();
         let input = &target.task.unwrap().input;

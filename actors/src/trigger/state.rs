@@ -84,7 +84,9 @@ impl Trigger {
     #[must_use]
     pub fn run_for(&self, occasion: &Occasion) -> Option<TaskId> {
         let mut entries = self.ledger.entries();
-        entries.find(|entry| entry.occasion.as_ref() == Some(occasion))?.run
+        entries
+            .find(|entry| entry.occasion.as_ref() == Some(occasion))?
+            .run
     }
 
     /// As clients see it.
@@ -102,10 +104,13 @@ impl Trigger {
             last_at: self.ledger.last_at,
             fired: self.ledger.fired,
             failed: self.ledger.failed,
-            paused: self.paused.as_ref().map(|(user, reason)| match reason.as_str() {
-                "" => format!("by {user}"),
-                reason => format!("by {user}: {reason}"),
-            }),
+            paused: self
+                .paused
+                .as_ref()
+                .map(|(user, reason)| match reason.as_str() {
+                    "" => format!("by {user}"),
+                    reason => format!("by {user}: {reason}"),
+                }),
             spec: self.spec.clone(),
             version,
         })
@@ -228,7 +233,14 @@ mod tests {
         let plan = Plan::of(&spec).unwrap();
         let mut trigger = Trigger::default();
         let (spec, user) = (Box::new(spec), "ann".to_owned());
-        trigger.apply(&Event::Created { spec, user, after: 5 }, Timestamp::from_micros(1));
+        trigger.apply(
+            &Event::Created {
+                spec,
+                user,
+                after: 5,
+            },
+            Timestamp::from_micros(1),
+        );
         (trigger, plan)
     }
 

@@ -178,9 +178,7 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::Cluster(operation) => cluster::handle(operation, shared, call, bytes).await,
         Operation::Hold(operation) => holds::handle(operation, shared, call, bytes).await,
         Operation::Tree(operation) => tree::handle(operation, shared, call, bytes).await,
-        Operation::Schedule(operation) => {
-            schedules::handle(operation, shared, call, bytes).await
-        }
+        Operation::Schedule(operation) => schedules::handle(operation, shared, call, bytes).await,
         Operation::Trigger(operation) => {
             schedules::handle_trigger(operation, shared, call, bytes).await
         }

@@ -60,11 +60,11 @@ pub(super) use tasks::{
     AwaitTask, ListTasks, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,
 };
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
+pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
 pub(super) use triggers::{
     CreateTrigger, DeliverHook, ListTriggers, ShowTrigger, TriggerFirings, TriggerTurned,
     TurnTrigger,
 };
-pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
 
 use super::{Answer, Orchestrator};
 use crate::Rejection;

@@ -14,13 +14,14 @@ use super::{
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, ChangeAgent,
         CheckAgent, CheckpointTask, CompareTrees, CountAgents, CreateSchedule, CreateToken,
-        DeleteTask, EventsAfter, FindActor, FindArtifact, Interrupt, KillActor, LiftHold,
-        ListAgents, ListHolds, ListNodes, ListSchedules, ListTasks, ListTokens, PauseTask,
-        PlaceHold, ReadDiary, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode,
-        ResumeTask, RevokeToken, ScheduleFirings, SeenTasks, ShowActor, ShowAgent, ShowAllocation,
-        ShowForest, ShowNode, ShowResult, ShowSchedule, ShowTask, ShowTaskTree, ShowTree,
-        ShowVitals, ShowWhy, StopAgent, StoreStatus, SubmitTask, TellNews, TendEntity, TotalAgents,
-        TurnLog, TurnNode, TurnPart, TurnSchedule, TurnScope, CreateTrigger, DeliverHook, ListTriggers, ShowTrigger, TriggerFirings, TurnTrigger, UpdateAgent, UseCase,
+        CreateTrigger, DeleteTask, DeliverHook, EventsAfter, FindActor, FindArtifact, Interrupt,
+        KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListSchedules, ListTasks,
+        ListTokens, ListTriggers, PauseTask, PlaceHold, ReadDiary, ReadLife, ReadRecord,
+        RegisterAgent, RelayNews, RemoveNode, ResumeTask, RevokeToken, ScheduleFirings, SeenTasks,
+        ShowActor, ShowAgent, ShowAllocation, ShowForest, ShowNode, ShowResult, ShowSchedule,
+        ShowTask, ShowTaskTree, ShowTree, ShowTrigger, ShowVitals, ShowWhy, StopAgent, StoreStatus,
+        SubmitTask, TellNews, TendEntity, TotalAgents, TriggerFirings, TurnLog, TurnNode, TurnPart,
+        TurnSchedule, TurnScope, TurnTrigger, UpdateAgent, UseCase,
     },
 };
 use crate::{

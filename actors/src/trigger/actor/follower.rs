@@ -202,7 +202,9 @@ impl Follower {
                 }
             }
             for id in self.services.watching.advance(end) {
-                self.services.triggers.tell_active(id.into(), Message::Looked(end));
+                self.services
+                    .triggers
+                    .tell_active(id.into(), Message::Looked(end));
             }
             last = end;
         }
@@ -242,14 +244,19 @@ impl Follower {
 
     async fn one(&self, id: TriggerId, news: News) -> Result<(), Stop> {
         let entity = EntityId::from(id);
-        let asked = self.services.triggers.ask(entity, |reply| Message::Happened {
-            news: Box::new(news),
-            reply,
-        });
+        let asked = self
+            .services
+            .triggers
+            .ask(entity, |reply| Message::Happened {
+                news: Box::new(news),
+                reply,
+            });
         match asked.await {
             Ok(Some(())) => Ok(()),
             // Whoever owns it now looks itself.
-            Err(TellError::Elsewhere(_) | TellError::NoSuchEntity(_) | TellError::Parked { .. }) => {
+            Err(
+                TellError::Elsewhere(_) | TellError::NoSuchEntity(_) | TellError::Parked { .. },
+            ) => {
                 self.services.watching.forget(id);
                 Ok(())
             }

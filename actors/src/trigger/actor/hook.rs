@@ -32,10 +32,14 @@ pub(crate) fn hook_secret(config: &Config, name: &str) -> Result<String, String>
     let permitted = &config.egress.credentials;
     let open = permitted.iter().any(|entry| entry == "*") && !name.starts_with("TROUPE_");
     if !open && !permitted.iter().any(|entry| entry == name) {
-        return Err(format!("{name} is not in `[egress] credentials`; add it there, or choose another"));
+        return Err(format!(
+            "{name} is not in `[egress] credentials`; add it there, or choose another"
+        ));
     }
     let value = std::env::var(name).ok().filter(|value| !value.is_empty());
-    value.ok_or_else(|| format!("{name} is not set in the environment of the node; set it and start the node anew"))
+    value.ok_or_else(|| {
+        format!("{name} is not set in the environment of the node; set it and start the node anew")
+    })
 }
 
 /// What makes the run of a delivery the only one, however long ago it came first.
@@ -49,12 +53,16 @@ pub(super) fn key(trigger: TriggerId, occasion: &Occasion) -> Option<Idempotency
     }
 }
 
-pub(super) async fn hooked(
-    cx: &mut Cx,
-    delivery: &Delivery,
-) -> Result<Hooked, ActorProcessingErr> {
+pub(super) async fn hooked(cx: &mut Cx, delivery: &Delivery) -> Result<Hooked, ActorProcessingErr> {
     let (id, now) = (trigger_id(cx), cx.services.clock.now());
-    let Some(webhook) = cx.state.spec.on.webhook.clone().filter(|_| !cx.state.deleted) else {
+    let Some(webhook) = cx
+        .state
+        .spec
+        .on
+        .webhook
+        .clone()
+        .filter(|_| !cx.state.deleted)
+    else {
         return Ok(Hooked::Unsigned);
     };
     let secret = match hook_secret(&cx.services.config, &webhook.secret_env) {
@@ -92,7 +100,10 @@ pub(super) async fn hooked(
         let wrong = Rejection::field("body", "is no JSON; let the sender send `application/json`");
         return Ok(Hooked::Rejected(wrong));
     };
-    let headers = delivery.headers.iter().map(|(name, value)| (name.clone(), json!(value)));
+    let headers = delivery
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)));
     let scope = json!({
         "event": "webhook", "id": delivered, "at": now, "body": body,
         "headers": headers.collect::<serde_json::Map<_, _>>(),
