@@ -12,6 +12,7 @@ pub mod egress;
 mod factory;
 pub mod http;
 mod people;
+mod usage;
 mod verify;
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ pub use colleagues::{AskError, Colleagues};
 pub use doors::Doors;
 pub use factory::for_agent;
 pub(crate) use factory::native_name;
+pub use usage::Spent;
 pub use verify::{Stage, verify};
 
 pub use crate::task::suspend::Replies;
@@ -58,6 +60,8 @@ pub struct Call {
     pub timeout: Duration,
     /// The trace that what the tool does belongs to.
     pub trace: Option<Trace>,
+    /// What the tool reports to have taken of models.
+    pub spent: Spent,
 }
 
 impl Call {
@@ -206,6 +210,7 @@ mod tests {
             needs: Map::new(),
             replies: Replies::new(),
             trace: None,
+            spent: Spent::default(),
             timeout: Duration::from_secs(10),
         }
     }

@@ -18,8 +18,10 @@ use crate::{
     orchestrator::admission::Admission,
     question::Questions,
     registry::{Directory, Registry},
+    schedule::ScheduleEntity,
     task::actor::TaskEntity,
-    workflow::library::Library,
+    trigger::{TriggerEntity, Watching},
+    workflow::{actor::WorkflowEntity, library::Library},
 };
 
 /// Handles to the parts of one node. Cheap to clone.
@@ -42,10 +44,14 @@ pub(crate) struct Parts {
     pub(crate) doors: Doors,
     pub(crate) tasks: Host<TaskEntity>,
     pub(crate) agents: Host<AgentEntity>,
-    pub(crate) library: Library,
     pub(crate) holds: Holds,
     pub(crate) held: Host<HoldEntity>,
+    pub(crate) library: Library,
+    pub(crate) workflows: Host<WorkflowEntity>,
     pub(crate) questions: Questions,
+    pub(crate) schedules: Host<ScheduleEntity>,
+    pub(crate) triggers: Host<TriggerEntity>,
+    pub(crate) watching: Watching,
 }
 
 impl Services {

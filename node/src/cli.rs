@@ -24,12 +24,14 @@ mod hold;
 mod inbox;
 mod output;
 mod run;
+mod spend;
 mod start;
 mod system;
 mod task;
 mod top;
 mod tree;
 mod view;
+mod workflow;
 
 use exit::{Exit, Failure, Outcome};
 use output::{Format, Output};
@@ -132,6 +134,9 @@ enum Command {
     /// Tasks: create, look at, wait for, stop
     #[command(subcommand, visible_alias = "tasks")]
     Task(task::Task),
+    /// Workflows: make, change, run, watch, pause
+    #[command(subcommand, visible_alias = "workflows")]
+    Workflow(workflow::Workflow),
     /// Agents: register, change, start, stop
     #[command(subcommand, visible_alias = "agents")]
     Agent(agent::Agent),
@@ -209,6 +214,9 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         Command::Start(start) => threads()?.block_on(start.run(&global)),
         Command::Run(run) => threads()?.block_on(run.run(&global, output)),
         Command::Task(task) => remote(&global, async |client| task.run(&client, output).await),
+        Command::Workflow(workflow) => {
+            remote(&global, async |client| workflow.run(&client, output).await)
+        }
         Command::Agent(agent) => remote(&global, async |client| agent.run(&client, output).await),
         Command::Nodes => remote(&global, async |client| {
             cluster::nodes(&client, output).await

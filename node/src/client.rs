@@ -32,6 +32,7 @@ mod hold;
 mod question;
 mod route;
 mod tree;
+mod workflow;
 
 pub use events::Events;
 use events::Piece;

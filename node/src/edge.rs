@@ -33,6 +33,7 @@ pub mod table;
 mod tasks;
 mod trace;
 mod tree;
+mod workflows;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

@@ -5,13 +5,17 @@
 
 mod agent;
 mod hold;
+mod link;
 mod live;
 mod page;
 mod problem;
 mod question;
+mod schedule;
 mod system;
 mod task;
 mod tree;
+mod trigger;
+mod workflow;
 
 pub use agent::{
     AgentLogLine, AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats,
@@ -21,10 +25,12 @@ pub use hold::{
     AgentChange, CancelView, HoldChange, HoldRequest, HoldView, PauseRequest, Reach, ScopeRequest,
     ScopeView, TaskChange, Unconfirmed,
 };
+pub use link::{ActorLink, BudgetLeft, Relation};
 pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};
 pub use question::{AnswerRequest, DelegateRequest, QuestionQuery, QuestionSummary, QuestionView};
+pub use schedule::{FiringState, FiringView, PauseReason, ScheduleQuery, ScheduleView};
 pub use system::{
     Check, HealthView, LogRequest, LogView, MemberStatus, MemberView, NewToken, NodeView,
     StoreView, TokenRequest, TokenState, TokenView,
@@ -38,3 +44,10 @@ pub use tree::{
     Life, LifeEvent, LifeGap, LifeQuery, TreeChange, TreeDelta, TreeDiff, TreeNode, TreeQuery,
     TreeView,
 };
+pub use workflow::{
+    ContextPatch, ContextView, DivergenceView, EdgeView, ExecuteRequest, ExecutionChange,
+    ExecutionQuery, ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest, NodeRunView,
+    ReplayRequest, ReplayView, RunOf, VersionView, WaitView, WorkflowChange, WorkflowDraft,
+    WorkflowNode, WorkflowQuery, WorkflowReach, WorkflowSummary, WorkflowView,
+};
+pub use trigger::{HookView, TriggerView};

@@ -10,6 +10,7 @@ use crate::{
     plan::{Plan, StepSpec},
     question::{Reply, Wanted},
     time::{Span, Timestamp},
+    usage::Usage,
     wire::Trace,
     workflow::{RunEvent, RunSpec},
 };
@@ -123,6 +124,9 @@ pub struct TaskSpec {
     /// The task that it is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<TaskId>,
+    /// No step starts before this moment, also after a restart; its `wall_time` counts from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Timestamp>,
     /// The workflow that it is a run of: its steps are made as that says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<Box<RunSpec>>,
@@ -391,6 +395,9 @@ pub enum Event {
         /// What became of it.
         #[serde(flatten)]
         outcome: Outcome,
+        /// What it took of models, as far as its agent reported that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
     },
     /// The agent was asked whether an attempt without receipt took effect.
     Probed {
@@ -427,6 +434,12 @@ pub enum Event {
         /// What it said.
         #[serde(flatten)]
         outcome: Outcome,
+        /// The name of the agent that it was given to.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        agent: String,
+        /// What it took of models, as far as its agent reported that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
     },
     /// Description, priority, or metadata were changed by the client.
     Amended {
@@ -521,4 +534,37 @@ pub enum Event {
         /// By whom.
         user: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_attempt_is_written_with_what_it_took_and_read_without() {
+        let old = json!({
+            "type": "attempt_ended", "step": "a", "number": 1, "agent": "coder",
+            "started_at": "2026-01-01T00:00:00.000000Z", "outcome": "succeeded", "output": 7,
+        });
+        let mut event: Event = serde_json::from_value(old.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&event).unwrap(), old);
+        let Event::AttemptEnded { usage, .. } = &mut event else {
+            panic!("{event:?}");
+        };
+        assert_eq!(*usage, None);
+        *usage = Some(Usage {
+            output_tokens: Some(5),
+            ..Usage::default()
+        });
+        let written = serde_json::to_value(&event).unwrap();
+        assert_eq!(written["usage"], json!({ "output_tokens": 5 }));
+        assert_eq!(serde_json::from_value::<Event>(written).unwrap(), event);
+        let late = json!({
+            "type": "result_came_late", "step": "a", "number": 1, "outcome": "cancelled",
+        });
+        let event: Event = serde_json::from_value(late.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&event).unwrap(), late);
+    }
 }

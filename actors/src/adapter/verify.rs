@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Call, CallError, Doors, for_agent};
+use super::{Call, CallError, Doors, Spent, for_agent};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -87,5 +87,6 @@ fn trial() -> Call {
         needs: Map::new(),
         timeout: LIMIT,
         trace: None,
+        spent: Spent::default(),
     }
 }

@@ -33,7 +33,7 @@ use super::{
     rules,
 };
 use crate::{
-    adapter::{AskError, Asker, Call, Question, Replies},
+    adapter::{AskError, Asker, Call, Question, Replies, Spent},
     agent::token_hash,
     allocator::Circuit,
     cluster::Owner,
@@ -342,6 +342,7 @@ fn call(question: &Question, step: &str, path: &[String], until: Instant) -> Cal
         replies: Replies::new(),
         timeout: until.saturating_duration_since(Instant::now()),
         trace: None,
+        spent: Spent::default(),
     }
 }
 

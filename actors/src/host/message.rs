@@ -12,13 +12,14 @@ use protocol::{
     plan::Effect,
     task::{Finding, Outcome, TokenHash},
     time::Timestamp,
+    usage::Usage,
     wire::Trace,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    adapter::{Call, Replies},
+    adapter::{Call, Replies, Spent},
     agent::breaker::Position,
     allocator::{Circuit, NodeLoad},
 };
@@ -145,6 +146,7 @@ impl From<WireCall> for Call {
             replies: call.replies,
             timeout: Duration::from_millis(call.timeout),
             trace: call.trace,
+            spent: Spent::default(),
         }
     }
 }
@@ -346,6 +348,8 @@ pub(crate) struct Ended {
     pub(crate) token: [u8; 16],
     pub(crate) agent: String,
     pub(crate) outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) usage: Option<Usage>,
     #[serde(default)]
     pub(crate) load: Option<Figures>,
 }

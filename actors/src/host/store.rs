@@ -86,6 +86,7 @@ impl Ledger {
             token: *token,
             agent: "proxy".to_owned(),
             outcome: Outcome::Lost { error },
+            usage: None,
             load: None,
         };
         self.write(Entry::Accepted(ended)).await
@@ -222,6 +223,7 @@ mod tests {
             needs: serde_json::Map::new(),
             timeout: std::time::Duration::from_secs(1),
             trace: None,
+            spent: crate::adapter::Spent::default(),
         }
     }
 
@@ -233,6 +235,7 @@ mod tests {
             token,
             agent: "one".to_owned(),
             outcome: Outcome::Succeeded { output: json!(7) },
+            usage: None,
             load: None,
         }
     }

@@ -15,12 +15,15 @@ mod peers;
 mod questions;
 mod rebuild;
 mod route;
+mod schedules;
 mod serve;
 mod start;
 mod submission;
 mod system;
 mod tasks;
 mod tree;
+mod triggers;
+mod workflows;
 
 use std::{
     collections::HashMap,
@@ -44,7 +47,7 @@ use runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use cases::Cancel;
+pub use cases::{Begun, Cancel};
 pub use cluster::Duty;
 pub use diary::AgentLog;
 pub use files::{Artifact, Pieces};

@@ -11,7 +11,6 @@ mod lineage;
 mod message;
 mod others;
 mod pausing;
-mod people;
 mod step;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -37,7 +36,7 @@ pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
 use super::{
     Task,
-    rules::{Moment, Received},
+    rules::{Moment, Received, at_cost},
     trace, view,
 };
 use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::Graph};
@@ -107,7 +106,7 @@ impl Entity for TaskEntity {
         }
         pausing::stop_interrupted(cx);
         flow::ask_again(cx);
-        people::ask_again(cx);
+        others::ask_people_again(cx);
         pausing::catch_up(cx)?;
         let events = pausing::recall(cx).await?;
         stage(cx, events)?;
@@ -157,7 +156,7 @@ impl Entity for TaskEntity {
                 stage(cx, events)?;
             }
             Message::Told { by, told, recorded } => {
-                let event = flow::told(&cx.state, by, told);
+                let event = others::told(&cx.state, by, told);
                 "operator".clone_into(&mut cx.volatile.actor);
                 stage(cx, event)?;
                 cx.volatile.effects.push(Effect::Acknowledge(recorded));
@@ -210,7 +209,7 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
     for event in events {
         cx.state.stage(&event)?;
         pausing::ended(cx, &event);
-        people::note(cx, &event);
+        others::follow(cx, &event);
         if matches!(event, Event::Settled { .. }) {
             cx.volatile.effects.push(Effect::Leave);
             if cx.state.run.is_some() && cx.state.spec.parent_id.is_some() {
@@ -303,14 +302,10 @@ fn is_idle(cx: &Cx, now: Timestamp) -> bool {
         && cx.state.to_probe().next().is_none()
 }
 
-/// Whether it only waits for others, who bring it back.
+/// Whether it only waits for people or for other runs, who bring it back.
 fn rests(cx: &Cx, now: Timestamp) -> bool {
-    let waits = cx.state.waits_for_people()
-        || cx
-            .state
-            .run
-            .as_ref()
-            .is_some_and(|run| run.waits().next().is_some());
+    let run = cx.state.run.as_ref();
+    let waits = cx.state.waits_for_people() || run.is_some_and(|run| run.waits().next().is_some());
     waits && !cx.state.is_staged() && is_idle(cx, now) && cx.state.wake_at(now).is_none()
 }
 
@@ -378,15 +373,20 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
         trace: submit.trace,
     };
     stage(cx, [submitted, Event::Planned { plan: submit.plan }])?;
+    let forked = submit.forked.map(|event| Event::Run { event });
+    stage(cx, forked)?;
     let held = pausing::reconcile(cx);
     stage(cx, held)?;
     let is_part = cx.state.spec.parent_id.is_some();
     let now = cx.services.clock.now();
+    // One that is to start later waits for that on disk.
+    let mut idle = None;
     let written = match is_part {
         false => {
             flow::go_on(cx, now).await?;
             step::allocate(cx, now)?;
-            commit(cx, None).await
+            idle = idle_until(cx, now);
+            commit(cx, idle).await
         }
         true => match lineage::above(cx.journal(), cx.state.spec.parent_id).await {
             Ok(above) => {
@@ -412,9 +412,10 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
             let shown = cx.volatile.waiters.is_empty().then(|| Box::new(shown(cx)));
             let _ = submit.accepted.send(Ok(shown));
             effect::carry_out(cx)?;
-            match rests(cx, now) {
-                true => leave(cx),
-                false => set_timer(cx, now),
+            match idle {
+                Some(_) => cx.passivate(),
+                None if rests(cx, now) => leave(cx),
+                None => set_timer(cx, now),
             }
             retire(cx)
         }
@@ -452,7 +453,7 @@ fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
     match received {
         Received::Counts(events) => {
             ended.agent.clone_into(&mut cx.volatile.actor);
-            stage(cx, events)?;
+            stage(cx, at_cost(events, ended.usage))?;
         }
         Received::Repeated => {}
         Received::Foreign => {
@@ -496,6 +497,22 @@ fn command(
             }
             None => Err(open()),
         },
+        Command::Terminate { reason } => {
+            let events = cx.state.terminate(user, &reason);
+            if !events.is_empty() {
+                step::stop_all(cx);
+            }
+            let is_over = cx.state.status.is_terminal();
+            let is_cancelled = cx.state.status == TaskStatus::Cancelled;
+            match is_over && !is_cancelled {
+                true => Err(open()),
+                false => Ok(events),
+            }
+        }
+        Command::Write { version, values } => {
+            let written = cx.state.write_context(version, values);
+            written.map(|event| vec![event])
+        }
         Command::Pause {
             by,
             reason,

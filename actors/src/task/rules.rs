@@ -6,6 +6,7 @@ use protocol::{
     plan::Effect,
     task::{Event, Failure, Finding, Outcome, StepStatus, TaskStatus, TokenHash},
     time::Timestamp,
+    usage::Usage,
 };
 use serde_json::{Map, Value};
 
@@ -44,6 +45,17 @@ pub enum Received {
     Repeated,
     /// No attempt has this number and token; nothing is recorded.
     Foreign,
+}
+
+/// What follows from a result, where its agent reported what it took.
+#[must_use]
+pub fn at_cost(mut events: Vec<Event>, spent: Option<Usage>) -> Vec<Event> {
+    for event in &mut events {
+        if let Event::AttemptEnded { usage, .. } | Event::ResultCameLate { usage, .. } = event {
+            *usage = spent;
+        }
+    }
+    events
 }
 
 /// What a task's moment depends on, beside its own state.
@@ -104,7 +116,8 @@ impl Task {
     fn deadline(&self) -> Option<Timestamp> {
         let wall = self.spec.budget.wall_time?;
         let runs = self.status != TaskStatus::Paused;
-        runs.then(|| self.created_at.plus(wall.0 + self.paused_for))
+        let began = self.spec.start_at.unwrap_or_default().max(self.created_at);
+        runs.then(|| began.plus(wall.0 + self.paused_for))
     }
 
     /// Whether its wall time is up: what still runs is to be stopped.
@@ -172,6 +185,8 @@ impl Task {
                         step: step.spec.id.clone(),
                         number,
                         outcome: outcome.clone(),
+                        agent: attempt.agent_name.clone(),
+                        usage: None,
                     }])
                 }
                 Some(_) | None => Received::Repeated,
@@ -290,6 +305,7 @@ impl Task {
                 .unwrap_or_default(),
             started_at: attempt.map_or(moment.now, |attempt| attempt.started_at),
             outcome: outcome.clone(),
+            usage: None,
         };
         let is_stopped = self.cancelling && !step.is_undo();
         let follows = if is_stopped && !matches!(outcome, Outcome::Succeeded { .. }) {

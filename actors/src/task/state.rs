@@ -10,6 +10,7 @@ use protocol::{
     record::Summary,
     task::{EVENT_VERSION, Event, Failure, Finding, Outcome, StepStatus, TaskSpec, TaskStatus},
     time::Timestamp,
+    usage::Usage,
     wire::Trace,
 };
 use runtime::journal::EventSourced;
@@ -103,12 +104,12 @@ pub struct Step {
     pub assigned: Option<String>,
     /// Since when it could be tried, or tried again.
     pub ready_at: Option<Timestamp>,
-    /// What it asked people.
-    #[serde(default, skip_serializing_if = "Asks::is_empty")]
-    pub asks: Asks,
     /// For which node of a workflow it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<Of>,
+    /// What it asked people.
+    #[serde(default, skip_serializing_if = "Asks::is_empty")]
+    pub asks: Asks,
     unmet: usize,
     dependants: Vec<usize>,
 }
@@ -140,6 +141,9 @@ pub struct Attempt {
     /// Whether it was told to end by a pause.
     #[serde(default)]
     pub interrupted: bool,
+    /// What it took of models, as far as its agent reported that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// How an attempt ended.
@@ -331,6 +335,11 @@ impl Task {
             }
             if self.steps[index].unmet == 0 {
                 self.advance(index, at);
+                let start = self.spec.start_at.filter(|start| *start > at);
+                if let Some(start) = start {
+                    let step = &mut self.steps[index];
+                    (step.retry_at, step.ready_at) = (Some(start), Some(start));
+                }
             }
         }
     }
@@ -484,8 +493,8 @@ impl Step {
             retry_at: None,
             assigned: None,
             ready_at: None,
-            asks: Asks::none(),
             of: None,
+            asks: Asks::none(),
             unmet: 0,
             dependants: Vec::new(),
         }
@@ -531,6 +540,7 @@ impl EventSourced for Task {
                         ended: None,
                         late: false,
                         interrupted: false,
+                        usage: None,
                     };
                     self.start(index, attempt);
                 }
@@ -539,10 +549,14 @@ impl EventSourced for Task {
                 step,
                 number,
                 outcome,
+                usage,
                 ..
             } => {
                 if let Some(index) = place(step) {
                     self.end(index, *number, outcome, at);
+                }
+                if let Some(attempt) = self.attempt_mut(step, *number) {
+                    attempt.usage = *usage;
                 }
             }
             Event::Probed { step, finding, .. } => {
@@ -565,9 +579,15 @@ impl EventSourced for Task {
                     self.settle_step(index, *status, error.clone(), at);
                 }
             }
-            Event::ResultCameLate { step, number, .. } => {
+            Event::ResultCameLate {
+                step,
+                number,
+                usage,
+                ..
+            } => {
                 if let Some(attempt) = self.attempt_mut(step, *number) {
                     attempt.late = true;
+                    attempt.usage = usage.or(attempt.usage);
                 }
             }
             Event::Amended {

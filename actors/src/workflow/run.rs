@@ -14,6 +14,6 @@ pub mod state;
 mod undo;
 mod verdict;
 
-pub use decide::decide;
+pub use decide::{decide, is_taken};
 pub use scope::Sight;
 pub use state::{Output, Past, Run, Turn, Wait};

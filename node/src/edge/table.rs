@@ -12,6 +12,7 @@ mod questions;
 mod system;
 mod tasks;
 mod tree;
+mod workflows;
 
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -26,6 +27,7 @@ pub(crate) use questions::QuestionOp;
 pub(crate) use system::SystemOp;
 pub(crate) use tasks::{Consistency, TaskOp};
 pub(crate) use tree::TreeOp;
+pub(crate) use workflows::WorkflowOp;
 
 /// What a route does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +39,7 @@ pub(crate) enum Operation {
     Hold(HoldOp),
     Question(QuestionOp),
     Tree(TreeOp),
+    Workflow(WorkflowOp),
 }
 
 /// The methods that routes have.
@@ -115,6 +118,7 @@ impl Route {
             Operation::Hold(_) => "holds",
             Operation::Question(_) => "questions",
             Operation::Tree(_) => "tree",
+            Operation::Workflow(_) => "workflows",
         }
     }
 
@@ -196,6 +200,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(holds::ROUTES)
         .chain(questions::ROUTES)
         .chain(tree::ROUTES)
+        .chain(workflows::ROUTES)
 }
 
 /// How many there are.
@@ -205,7 +210,8 @@ pub(crate) const COUNT: usize = system::ROUTES.len()
     + cluster::ROUTES.len()
     + holds::ROUTES.len()
     + questions::ROUTES.len()
-    + tree::ROUTES.len();
+    + tree::ROUTES.len()
+    + workflows::ROUTES.len();
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,9 @@ mod log;
 mod nodes;
 mod pausing;
 mod questions;
+mod run_change;
+mod runs;
+mod schedules;
 mod scopes;
 mod submission;
 mod system;
@@ -21,6 +24,8 @@ mod task_change;
 mod tasks;
 mod tokens;
 mod tree;
+mod triggers;
+mod workflows;
 
 use std::time::Duration;
 
@@ -32,7 +37,7 @@ use protocol::{
 use runtime::entity::TellError;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, TendEntity};
+pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, ShowAsks, TendEntity};
 pub(super) use agent_change::{Action, ChangeAgent, RegisterAgent, UpdateAgent};
 pub(super) use agent_stop::StopAgent;
 pub(super) use agents::{
@@ -50,6 +55,12 @@ pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
 pub(super) use questions::{
     Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
 };
+pub(super) use run_change::{ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
+pub use runs::Begun;
+pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
+pub(super) use schedules::{
+    CreateSchedule, ListSchedules, ScheduleFirings, ShowSchedule, TurnSchedule, Turned,
+};
 pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
 pub(super) use system::StoreStatus;
@@ -60,6 +71,14 @@ pub(super) use tasks::{
 };
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
 pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
+pub(super) use triggers::{
+    CreateTrigger, DeliverHook, ListTriggers, ShowTrigger, TriggerFirings, TriggerTurned,
+    TurnTrigger,
+};
+pub(super) use workflows::{
+    CreateWorkflow, DeleteWorkflow, FindWorkflow, ListWorkflows, ShowWorkflow, UpdateWorkflow,
+    WorkflowVersions,
+};
 
 use super::{Answer, Orchestrator};
 use crate::Rejection;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Rejection,
-    adapter::Call,
+    adapter::{Call, Spent},
     agent::token_hash,
     allocator::{Ask, Grant, Pin, Requirement},
     host::{Report, Run},
@@ -168,6 +168,7 @@ fn call(cx: &Cx, step: &Step, attempt: &Attempt, of_agent: Option<Duration>) -> 
             .state
             .trace
             .map(|asked| trace::attempt_place(task_id(cx), asked, attempt)),
+        spent: Spent::default(),
     }
 }
 

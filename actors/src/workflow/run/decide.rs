@@ -68,6 +68,18 @@ pub fn decide(graph: &Graph, id: TaskId, task: &Task, now: Timestamp) -> Vec<Eve
         .collect()
 }
 
+/// Whether an edge was taken, by its place in the graph; nothing while that is open.
+#[must_use]
+pub fn is_taken(graph: &Graph, sight: Sight<'_>, edge: usize) -> Option<bool> {
+    let now = Timestamp::default();
+    let look = Look { graph, sight, now };
+    let link = graph.edges.get(edge)?;
+    if !look.status(link.from).is_settled() {
+        return None;
+    }
+    look.is_taken(link).ok()
+}
+
 impl<'a> Look<'a> {
     pub(super) fn turn(&self, place: usize) -> Option<&'a Turn> {
         self.sight.run.turn(self.graph.nodes[place].id())

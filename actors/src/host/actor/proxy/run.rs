@@ -25,9 +25,10 @@ use crate::{
         token_hash,
     },
     cluster::Owner,
-    host::{Hosted, Hosts, Post, Report},
+    config::ATTEMPT,
+    host::{End, Hosted, Hosts, Post, Report},
     registry::Slot,
-    task::rules::timed_out,
+    task::{links::Errand, rules::timed_out},
 };
 
 /// How much longer than its time an adapter may take to end a call.
@@ -62,7 +63,7 @@ pub(super) fn start(state: &mut State, run: Run) {
             error,
             retryable: false,
         };
-        tokio::spawn(run.report.send("proxy", outcome, None));
+        tokio::spawn(run.report.send("proxy", outcome.into(), None));
         return;
     }
     let cancel = CancellationToken::new();
@@ -77,13 +78,7 @@ pub(super) fn start(state: &mut State, run: Run) {
     let pass = state.breaker.enter(now).unwrap_or(Pass::Ordinary);
     let attempt = Attempt {
         hosted: state.hosted.clone(),
-        path: format!(
-            "{}/{}:{}:{}",
-            path_of_agent(&post.order),
-            run.call.task,
-            run.call.step,
-            run.call.attempt
-        ),
+        path: errand(&run.call).below(&path_of_agent(&post.order)),
         post,
         run,
         token,
@@ -99,6 +94,14 @@ pub(super) fn start(state: &mut State, run: Run) {
         actor = attempt.path,
     );
     tokio::spawn(attempt.go(state.hosts.clone()).instrument(span));
+}
+
+fn errand(call: &Call) -> Errand {
+    Errand {
+        task: call.task,
+        step: call.step.clone(),
+        attempt: call.attempt,
+    }
 }
 
 /// An attempt on its way.
@@ -129,7 +132,11 @@ impl Attempt {
             slot,
             report,
         } = run;
-        let entry = hosts.tree.enter(path, "tool");
+        let entry = hosts.tree.enter(path, ATTEMPT);
+        let own_limit = post.adapter.as_ref().and_then(|adapter| adapter.timeout());
+        let limit = call.timeout.min(own_limit.unwrap_or(Duration::MAX));
+        let what = format!("step {}, attempt {}", call.step, call.attempt);
+        entry.works_on(what, hosts.config.supervision.patience(limit));
         let (asked, started) = (call.trace, hosts.clock.now());
         call.trace = asked.map(trace::below);
         let begun = AgentLogLine {
@@ -188,7 +195,9 @@ impl Attempt {
             Owner::There(_) => Some(hosted.figures()),
             Owner::Here | Owner::Nobody => None,
         };
-        report.send(&post.order.spec.name, outcome, figures).await;
+        let usage = call.spent.get();
+        let end = End { outcome, usage };
+        report.send(&post.order.spec.name, end, figures).await;
         // Until here a task that comes back after a failure finds its attempt running.
         hosted.ends(&token);
     }
