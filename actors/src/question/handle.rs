@@ -18,7 +18,7 @@ use runtime::{
 };
 use tokio::{sync::oneshot, time::timeout};
 
-pub use self::telling::{Askers, Telling};
+pub use self::telling::{Askers, Heard, Telling};
 pub(crate) use self::{
     inbox::Undone,
     peers::serve,

@@ -11,7 +11,6 @@ mod lineage;
 mod message;
 mod others;
 mod pausing;
-mod people;
 mod step;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -107,7 +106,7 @@ impl Entity for TaskEntity {
         }
         pausing::stop_interrupted(cx);
         flow::ask_again(cx);
-        people::ask_again(cx);
+        others::ask_people_again(cx);
         pausing::catch_up(cx)?;
         let events = pausing::recall(cx).await?;
         stage(cx, events)?;
@@ -153,7 +152,7 @@ impl Entity for TaskEntity {
                 stage(cx, events)?;
             }
             Message::Told { by, told, recorded } => {
-                let event = flow::told(&cx.state, by, told);
+                let event = others::told(&cx.state, by, told);
                 "operator".clone_into(&mut cx.volatile.actor);
                 stage(cx, event)?;
                 cx.volatile.effects.push(Effect::Acknowledge(recorded));
@@ -213,7 +212,7 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
     for event in events {
         cx.state.stage(&event)?;
         pausing::ended(cx, &event);
-        people::note(cx, &event);
+        others::follow(cx, &event);
         if matches!(event, Event::Settled { .. }) {
             cx.volatile.effects.push(Effect::Leave);
             if cx.state.run.is_some() && cx.state.spec.parent_id.is_some() {
@@ -306,14 +305,10 @@ fn is_idle(cx: &Cx, now: Timestamp) -> bool {
         && cx.state.to_probe().next().is_none()
 }
 
-/// Whether it only waits for others, who bring it back.
+/// Whether it only waits for people or for other runs, who bring it back.
 fn rests(cx: &Cx, now: Timestamp) -> bool {
-    let waits = cx.state.waits_for_people()
-        || cx
-            .state
-            .run
-            .as_ref()
-            .is_some_and(|run| run.waits().next().is_some());
+    let run = cx.state.run.as_ref();
+    let waits = cx.state.waits_for_people() || run.is_some_and(|run| run.waits().next().is_some());
     waits && !cx.state.is_staged() && is_idle(cx, now) && cx.state.wake_at(now).is_none()
 }
 

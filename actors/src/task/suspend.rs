@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use protocol::{
     id::QuestionId,
     question::{Asking, Reply, Wanted},
-    task::{Event, Failure},
+    task::Failure,
 };
 use serde::{Deserialize, Serialize};
 
@@ -117,18 +117,6 @@ impl Asks {
 }
 
 impl Task {
-    /// What a reply that one of its steps waits for leads to. Said again, it is nothing.
-    #[must_use]
-    pub fn reply(&self, question: QuestionId, reply: Reply) -> Option<Event> {
-        let mut waiting = self.steps.iter().filter(|step| !step.status.is_settled());
-        let step = waiting.find(|step| step.asks.awaits(question))?;
-        Some(Event::Replied {
-            step: step.spec.id.clone(),
-            question,
-            reply,
-        })
-    }
-
     /// Whether a step waits for people.
     #[must_use]
     pub fn waits_for_people(&self) -> bool {

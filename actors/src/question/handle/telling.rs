@@ -9,8 +9,9 @@ use protocol::{
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
+    host::Receipt,
     services::{Services, WeakServices},
-    task::Word,
+    task::handle::Word,
 };
 
 /// For how long a task is told again and again before its question leaves memory.
@@ -23,13 +24,22 @@ const RECORDED_WITHIN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// What became of telling a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// It is recorded there, now or before.
+    Recorded,
+    /// There is no such task, or it is over: nobody wants to know.
+    Gone,
+}
+
 /// The task was told, or why not.
-pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<Heard, String>> + Send + 'a>>;
 
 /// How the tasks that asked are reached, wherever they are owned.
 pub trait Askers: fmt::Debug + Send + Sync {
-    /// Tells a task what came of its question, and answers when that is on disk, or nobody is there who
-    /// wants to know. A task that is told twice records it once.
+    /// Tells a task what came of its question, and answers when that is on disk. A task that is told
+    /// twice records it once.
     fn told(&self, task: TaskId, by: QuestionId, reply: Reply) -> Telling<'_>;
 }
 
@@ -50,7 +60,7 @@ pub(crate) async fn tell(
     loop {
         let told = askers.told(task, by, reply.clone());
         let why = match timeout(RECORDED_WITHIN, told).await {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(Heard::Recorded | Heard::Gone)) => return Ok(()),
             Ok(Err(why)) => why,
             Err(_) => "the task takes too long".to_owned(),
         };
@@ -86,15 +96,20 @@ impl Askers for Tasks {
 }
 
 impl Services {
-    /// Tells a task what came of a question.
     async fn question_told(
         &self,
         task: TaskId,
         by: QuestionId,
         reply: Reply,
-    ) -> Result<(), String> {
-        let (by, told) = (by.into(), reply.into());
-        self.tell_task(Word { task, by, told }).await;
-        Ok(())
+    ) -> Result<Heard, String> {
+        let word = Word {
+            task,
+            by: by.into(),
+            told: reply,
+        };
+        match self.try_tell(&word).await {
+            Receipt::Recorded => Ok(Heard::Recorded),
+            Receipt::Again => Err("its task could not be told yet".to_owned()),
+        }
     }
 }

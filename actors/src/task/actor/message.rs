@@ -6,6 +6,7 @@ use protocol::{
     entity::EntityId,
     id::CommandId,
     plan::Plan,
+    question::Reply,
     task::{Finding, Outcome, TaskSpec, TokenHash},
     usage::Usage,
     wire::Trace,
@@ -19,7 +20,7 @@ use crate::{
     Rejection,
     allocator::Grant,
     hold::{Act, News},
-    task::{Task, handle::Told, pause::Cause},
+    task::{Task, pause::Cause},
 };
 
 /// Answers a command once it is on disk.
@@ -55,7 +56,7 @@ pub(crate) enum Message {
     /// What a question or a run of another workflow says for which a node waits.
     Told {
         by: EntityId,
-        told: Told,
+        told: Reply,
         /// Answered once that is on disk.
         recorded: oneshot::Sender<()>,
     },
