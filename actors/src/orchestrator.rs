@@ -15,7 +15,7 @@ mod tree;
 
 pub use events::{EventTypes, HappeningFrame, WORKER_STATUS};
 pub use handle::{
-    AgentLog, Artifact, Asked, Begun, Cancel, Drawing, Cluster, Duty, EventFeed, Feed, LogDial,
+    AgentLog, Artifact, Asked, Begun, Cancel, Cluster, Drawing, Duty, EventFeed, Feed, LogDial,
     Orchestrator, Outpost, Peers, Pieces, Rebuilt, Setup, Submission, rebuild,
 };
 pub use placement::{Owner, Placement};

@@ -49,7 +49,7 @@ use runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use cases::{Begun, Drawing, Cancel};
+pub use cases::{Begun, Cancel, Drawing};
 pub use cluster::Duty;
 pub use diary::AgentLog;
 pub use files::{Artifact, Pieces};

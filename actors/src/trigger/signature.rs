@@ -64,13 +64,17 @@ pub fn verified(
 ) -> Result<String, Unsigned> {
     let header = |name: &'static str| {
         let value = delivery.header(name);
-        value.filter(|value| !value.is_empty()).ok_or(Unsigned::Header(name))
+        value
+            .filter(|value| !value.is_empty())
+            .ok_or(Unsigned::Header(name))
     };
     match scheme {
         Scheme::Standard => {
             let (id, stamp) = (header("webhook-id")?, header("webhook-timestamp")?);
             let signatures = header("webhook-signature")?;
-            let seconds: i64 = stamp.parse().map_err(|_| Unsigned::Header("webhook-timestamp"))?;
+            let seconds: i64 = stamp
+                .parse()
+                .map_err(|_| Unsigned::Header("webhook-timestamp"))?;
             let text = format!("{id}.{stamp}.{}", delivery.body);
             let expected = signature_of(secret, &text)?;
             if !signatures.split(' ').any(|given| same(given, &expected)) {
@@ -134,9 +138,18 @@ fn base64(bytes: &[u8]) -> String {
         let mut whole = [0; 3];
         whole[..piece.len()].copy_from_slice(piece);
         let [a, b, c] = whole.map(usize::from);
-        let signs = [a >> 2, (a & 3) << 4 | b >> 4, (b & 15) << 2 | c >> 6, c & 63];
+        let signs = [
+            a >> 2,
+            (a & 3) << 4 | b >> 4,
+            (b & 15) << 2 | c >> 6,
+            c & 63,
+        ];
         for (index, sign) in signs.into_iter().enumerate() {
-            let shown = if index <= piece.len() { SIGNS[sign] } else { b'=' };
+            let shown = if index <= piece.len() {
+                SIGNS[sign]
+            } else {
+                b'='
+            };
             text.push(char::from(shown));
         }
     }
@@ -203,7 +216,12 @@ mod tests {
     #[test]
     fn what_standard_webhooks_sign_is_believed_for_five_minutes() {
         let at = |now: i64, signature: &str, body: &str| {
-            verified(Scheme::Standard, SECRET, &standard(signature, body), second(now))
+            verified(
+                Scheme::Standard,
+                SECRET,
+                &standard(signature, body),
+                second(now),
+            )
         };
         assert_eq!(at(1_614_265_330, SIGNATURE, BODY), Ok(ID.to_owned()));
         assert_eq!(at(1_614_265_630, SIGNATURE, BODY), Ok(ID.to_owned()));
@@ -223,16 +241,41 @@ mod tests {
     fn what_github_signs_is_believed() {
         // The example of its documentation.
         let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-        let headers = |signature| [("x-github-delivery", "d-1"), ("x-hub-signature-256", signature)];
+        let headers = |signature| {
+            [
+                ("x-github-delivery", "d-1"),
+                ("x-hub-signature-256", signature),
+            ]
+        };
         let secret = "It's a Secret to Everybody";
         let given = |signature, body: &str, secret: &str| {
-            verified(Scheme::Github, secret, &delivery(&headers(signature), body), second(0))
+            verified(
+                Scheme::Github,
+                secret,
+                &delivery(&headers(signature), body),
+                second(0),
+            )
         };
-        assert_eq!(given(signature, "Hello, World!", secret), Ok("d-1".to_owned()));
-        assert_eq!(given(signature, "Hello, World?", secret), Err(Unsigned::Wrong));
-        assert_eq!(given(signature, "Hello, World!", "guess"), Err(Unsigned::Wrong));
-        assert_eq!(given("sha256=", "Hello, World!", secret), Err(Unsigned::Wrong));
-        assert_eq!(given("sha1=7571", "Hello, World!", secret), Err(Unsigned::Wrong));
+        assert_eq!(
+            given(signature, "Hello, World!", secret),
+            Ok("d-1".to_owned())
+        );
+        assert_eq!(
+            given(signature, "Hello, World?", secret),
+            Err(Unsigned::Wrong)
+        );
+        assert_eq!(
+            given(signature, "Hello, World!", "guess"),
+            Err(Unsigned::Wrong)
+        );
+        assert_eq!(
+            given("sha256=", "Hello, World!", secret),
+            Err(Unsigned::Wrong)
+        );
+        assert_eq!(
+            given("sha1=7571", "Hello, World!", secret),
+            Err(Unsigned::Wrong)
+        );
         assert_eq!(given(signature, "Hello, World!", ""), Err(Unsigned::Secret));
     }
 
@@ -240,7 +283,10 @@ mod tests {
     fn a_header_that_is_given_twice_is_none() {
         let headers = [("a", "1"), ("a", "2"), ("b", "3")];
         let delivery = delivery(&headers, "");
-        assert_eq!((delivery.header("a"), delivery.header("b")), (None, Some("3")));
+        assert_eq!(
+            (delivery.header("a"), delivery.header("b")),
+            (None, Some("3"))
+        );
     }
 
     #[test]

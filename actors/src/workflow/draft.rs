@@ -50,7 +50,10 @@ impl Draft {
             None => of_json(text, given)?,
         };
         if definition.name.parse::<WorkflowId>().is_ok() {
-            return Err(Rejection::field("name", "must not look like a workflow's id"));
+            return Err(Rejection::field(
+                "name",
+                "must not look like a workflow's id",
+            ));
         }
         Ok(Some(Self {
             source: text.to_owned(),

@@ -3,10 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actors::{
-    Config, Orchestrator, Rejection,
-    adapter::Adapter,
-    cluster::Surroundings,
-    firing::run_id,
+    Config, Orchestrator, Rejection, adapter::Adapter, cluster::Surroundings, firing::run_id,
     orchestrator::Setup,
 };
 use protocol::{
@@ -70,7 +67,10 @@ impl Day {
     }
 
     async fn live(memory: Arc<Memory>, clock: Clock) -> Self {
-        let (life, tool) = (Arc::new(Life::new(memory.clone())), Arc::new(Tool::default()));
+        let (life, tool) = (
+            Arc::new(Life::new(memory.clone())),
+            Arc::new(Tool::default()),
+        );
         tool.release(100_000);
         let setup = Setup {
             config: Config::default(),
@@ -127,7 +127,10 @@ async fn a_day_of_schedules_with_two_hours_down_decides_each_slot_once() {
     let day = Day::begin("2025-03-29T12:00:00Z").await;
     let all = json!({ "name": "quarters", "cron": "*/15 * * * *", "missed": "all" });
     let all = day.schedule(all).await.id;
-    let once = day.schedule(json!({ "name": "sevens", "every": "7m" })).await.id;
+    let once = day
+        .schedule(json!({ "name": "sevens", "every": "7m" }))
+        .await
+        .id;
     let skip = json!({ "name": "hours", "cron": "0 * * * *", "missed": "skip" });
     let skip = day.schedule(skip).await.id;
     let night = json!({ "name": "night", "cron": "30 2 * * *", "tz": "Europe/Berlin" });
@@ -153,7 +156,10 @@ async fn a_day_of_schedules_with_two_hours_down_decides_each_slot_once() {
     assert_eq!(decided(jittered).await, (24, 0));
     let (fired, passed) = decided(once).await;
     assert_eq!(fired + passed, 207);
-    assert!((17..=18).contains(&passed), "one makes up for the rest: {passed}");
+    assert!(
+        (17..=18).contains(&passed),
+        "one makes up for the rest: {passed}"
+    );
 
     let [only] = &day.runs(night).await[..] else {
         panic!("it fired once");
@@ -175,7 +181,11 @@ async fn a_day_of_schedules_with_two_hours_down_decides_each_slot_once() {
         }
         runs += day.view(id).await.fired;
     }
-    assert_eq!((before + day.tool.begun()) as u64, runs, "each run ran once");
+    assert_eq!(
+        (before + day.tool.begun()) as u64,
+        runs,
+        "each run ran once"
+    );
 }
 
 #[tokio::test]
@@ -187,9 +197,15 @@ async fn a_slot_fires_within_a_second_of_its_time() {
     let schedule = made.await.unwrap();
     assert_eq!(schedule.next_at, Some(slot));
     system.tool("one").is_called(1).await;
-    let runs = system.schedule_runs(&system.admin, schedule.id).await.unwrap();
+    let runs = system
+        .schedule_runs(&system.admin, schedule.id)
+        .await
+        .unwrap();
     let fired = runs.items[0].at;
-    assert!(fired >= slot && fired.since(slot) < Duration::from_secs(1), "{fired}");
+    assert!(
+        fired >= slot && fired.since(slot) < Duration::from_secs(1),
+        "{fired}"
+    );
     system.tool("one").release(1);
     let run = run_of(schedule.id, slot);
     let task = system.completed(run).await;
@@ -221,7 +237,10 @@ async fn a_slot_whose_owner_dies_before_its_run_is_made_has_one_run_all_the_same
     })
     .await;
     assert_eq!((firing.run, firing.slot), (Some(run), Some(slot)));
-    let tasks = system.tasks(&system.admin, &TaskQuery::default()).await.unwrap();
+    let tasks = system
+        .tasks(&system.admin, &TaskQuery::default())
+        .await
+        .unwrap();
     assert_eq!((tasks.items.len(), system.tool("one").begun()), (1, 1));
 }
 
@@ -251,7 +270,10 @@ async fn a_slot_at_which_its_node_is_lost_has_one_run_on_another() {
     // It was only away, and goes on where it stood: nobody hears it any more.
     town["a"].life.back();
     gate.open();
-    let tasks = town["b"].tasks(&admin, &TaskQuery::default()).await.unwrap();
+    let tasks = town["b"]
+        .tasks(&admin, &TaskQuery::default())
+        .await
+        .unwrap();
     assert_eq!((tasks.items.len(), town["c"].tool.begun()), (1, 1));
 }
 
@@ -259,7 +281,8 @@ async fn a_slot_at_which_its_node_is_lost_has_one_run_on_another() {
 async fn a_run_that_cannot_be_started_is_tried_again_and_that_is_seen() {
     let system = System::start(&["one"]).await;
     let slot = soon(Duration::from_millis(200));
-    let when = json!({ "name": "x", "at": slot, "retry": { "max_attempts": 20, "backoff": "100ms" } });
+    let when =
+        json!({ "name": "x", "at": slot, "retry": { "max_attempts": 20, "backoff": "100ms" } });
     let made = system.create_schedule(&system.admin, spec(when)).await;
     let id = made.unwrap().id;
     let first = || async {
@@ -273,7 +296,10 @@ async fn a_run_that_cannot_be_started_is_tried_again_and_that_is_seen() {
     system.native("one", 5).await;
     system.tool("one").release(1);
     let made = until(async || first().await.filter(|firing| firing.outcome.is_some())).await;
-    assert_eq!((made.state, made.run), (FiringState::Started, Some(run_of(id, slot))));
+    assert_eq!(
+        (made.state, made.run),
+        (FiringState::Started, Some(run_of(id, slot)))
+    );
 }
 
 #[tokio::test]
@@ -292,7 +318,10 @@ async fn a_run_that_is_given_up_is_shown_as_such() {
     .await;
     assert_eq!((view.fired, view.failed), (1, 1));
     let runs = system.schedule_runs(&system.admin, id).await.unwrap().items;
-    assert_eq!((runs[0].state, runs[0].outcome), (FiringState::NotStarted, None));
+    assert_eq!(
+        (runs[0].state, runs[0].outcome),
+        (FiringState::NotStarted, None)
+    );
     assert_eq!(runs[0].error.as_ref().unwrap().code, "not_found");
 }
 
@@ -311,7 +340,10 @@ async fn a_previous_run_is_cancelled_or_waited_for_as_the_schedule_says() {
             system.tool("one").is_called(2).await;
         } else {
             until(async || {
-                let waits = runs().await.iter().any(|firing| firing.state == FiringState::Queued);
+                let waits = runs()
+                    .await
+                    .iter()
+                    .any(|firing| firing.state == FiringState::Queued);
                 waits.then_some(())
             })
             .await;
@@ -319,7 +351,9 @@ async fn a_previous_run_is_cancelled_or_waited_for_as_the_schedule_says() {
             system.tool("one").release(1);
             system.tool("one").is_called(2).await;
             let second = runs().await;
-            let queued = second.iter().any(|firing| firing.cause == Some(Cause::Queued));
+            let queued = second
+                .iter()
+                .any(|firing| firing.cause == Some(Cause::Queued));
             assert!(queued, "{second:?}");
         }
         system.delete_schedule(&system.admin, id).await.unwrap();
@@ -333,7 +367,10 @@ async fn a_schedule_is_its_makers_and_turned_by_hand() {
     let (ann, bob) = (user("ann"), user("bob"));
     let when = || spec(json!({ "name": "x", "cron": "0 0 1 1 *" }));
     let made = system.create_schedule(&ann, when()).await.unwrap();
-    assert_eq!((made.user_id.as_str(), made.status.as_str()), ("ann", "active"));
+    assert_eq!(
+        (made.user_id.as_str(), made.status.as_str()),
+        ("ann", "active")
+    );
     let taken = system.create_schedule(&ann, when()).await.unwrap_err();
     assert_eq!(taken.code(), "name_taken");
     let hidden = system.schedule(&bob, made.id).await.unwrap_err();
@@ -349,7 +386,10 @@ async fn a_schedule_is_its_makers_and_turned_by_hand() {
     let resumed = system.resume_schedule(&ann, made.id).await.unwrap();
     assert_eq!(resumed.status, "active");
     assert!(resumed.next_at.is_some());
-    let page = system.schedules(&ann, ScheduleQuery::default()).await.unwrap();
+    let page = system
+        .schedules(&ann, ScheduleQuery::default())
+        .await
+        .unwrap();
     assert_eq!(page.items[0].id, made.id);
     assert_eq!(page.items[0].next_at, resumed.next_at);
     system.delete_schedule(&ann, made.id).await.unwrap();
@@ -380,7 +420,10 @@ async fn a_task_that_is_to_start_later_does_also_after_a_restart() {
     let system = system.crash(|_| ()).await;
     within(system.tool("one").is_called(1)).await;
     let now = Clock::system().now();
-    assert!(now >= start && now.since(start) < Duration::from_secs(1), "{now}");
+    assert!(
+        now >= start && now.since(start) < Duration::from_secs(1),
+        "{now}"
+    );
     system.tool("one").release(2);
     system.completed(id).await;
 }
@@ -392,7 +435,13 @@ async fn a_task_that_is_to_start_in_days_waits_on_disk() {
         "description": "later", "start_at": "2025-01-01T03:00:00Z",
         "steps": [{ "id": "a", "agent": "one" }],
     });
-    let id = day.at.submit(&day.admin, task(late), None, None).await.unwrap().task.id;
+    let id = day
+        .at
+        .submit(&day.admin, task(late), None, None)
+        .await
+        .unwrap()
+        .task
+        .id;
     day.until("2025-01-01T02:59:59Z").await;
     assert_eq!(day.tool.begun(), 0);
     day.until("2025-01-01T03:00:01Z").await;

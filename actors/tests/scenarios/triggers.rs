@@ -21,14 +21,19 @@ impl System {
     async fn started(&self, id: TriggerId, count: usize) -> Vec<FiringView> {
         until(async || {
             let runs = self.trigger_runs(&self.admin, id).await.ok()?.items;
-            let over = runs.iter().filter(|run| run.outcome == Some(TaskStatus::Completed));
+            let over = runs
+                .iter()
+                .filter(|run| run.outcome == Some(TaskStatus::Completed));
             (over.count() == count).then_some(runs)
         })
         .await
     }
 
     async fn all_tasks(&self) -> usize {
-        let page = self.tasks(&self.admin, &TaskQuery::default()).await.unwrap();
+        let page = self
+            .tasks(&self.admin, &TaskQuery::default())
+            .await
+            .unwrap();
         page.items.len()
     }
 }
@@ -47,7 +52,8 @@ async fn an_event_starts_one_run_with_what_the_event_says() {
     system.native("two", 5).await;
     system.tool("one").release(10);
     system.tool("two").release(10);
-    let before = system.submit_task(json!({ "description": "before", "steps": [{ "id": "a", "agent": "one" }] }));
+    let before = system
+        .submit_task(json!({ "description": "before", "steps": [{ "id": "a", "agent": "one" }] }));
     system.completed(before.await).await;
     let on = json!({ "event": "task.completed", "filter": "task.description == 'mine'" });
     let trigger = system.trigger_on("x", on, after()).await;
@@ -57,8 +63,14 @@ async fn an_event_starts_one_run_with_what_the_event_says() {
     let cause = system.completed(system.submit_task(mine).await).await;
     let runs = system.started(trigger.id, 1).await;
     assert_eq!(runs.len(), 1, "{runs:?}");
-    let run: TaskView = system.task(&system.admin, runs[0].run.unwrap()).await.unwrap();
-    assert_eq!(run.input, json!({ "of": cause.id, "event": "task.completed" }));
+    let run: TaskView = system
+        .task(&system.admin, runs[0].run.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        run.input,
+        json!({ "of": cause.id, "event": "task.completed" })
+    );
     assert_eq!(system.tool("two").calls()[0].input, cause.result);
     assert_eq!(run.metadata["trigger"]["depth"], json!(1));
     // Whoever reads the journal again, from where it was recorded, starts nothing again.
@@ -75,11 +87,16 @@ async fn runs_that_start_each_other_come_to_an_end() {
     system.native("one", 5).await;
     system.tool("one").release(100);
     let on = json!({ "event": "task.completed" });
-    let target = json!({ "task": { "description": "again", "steps": [{ "id": "a", "agent": "one" }] } });
+    let target =
+        json!({ "task": { "description": "again", "steps": [{ "id": "a", "agent": "one" }] } });
     let trigger = system.trigger_on("x", on, target).await;
     system.work("first").await;
     let last = until(async || {
-        let runs = system.trigger_runs(&system.admin, trigger.id).await.ok()?.items;
+        let runs = system
+            .trigger_runs(&system.admin, trigger.id)
+            .await
+            .ok()?
+            .items;
         runs.into_iter().find(|run| run.error.is_some())
     })
     .await;
@@ -100,7 +117,10 @@ async fn what_happens_while_a_trigger_is_paused_is_let_pass() {
     let trigger = system.trigger_on("x", on, after()).await;
     let admin = &system.admin;
     let work = || json!({ "description": "w", "steps": [{ "id": "a", "agent": "one" }] });
-    system.pause_trigger(admin, trigger.id, String::new()).await.unwrap();
+    system
+        .pause_trigger(admin, trigger.id, String::new())
+        .await
+        .unwrap();
     system.completed(system.submit_task(work()).await).await;
     system.resume_trigger(admin, trigger.id).await.unwrap();
     let second = system.completed(system.submit_task(work()).await).await;
@@ -139,7 +159,11 @@ async fn a_delivery_starts_one_run_however_often_it_comes_and_only_if_it_is_sign
     } });
     let trigger = system.trigger_on("x", on, target).await;
     assert_eq!(trigger.url, Some(format!("/api/v1/hooks/{}", trigger.id)));
-    let deliver = async |delivery| within(system.deliver_hook(trigger.id, delivery)).await.unwrap();
+    let deliver = async |delivery| {
+        within(system.deliver_hook(trigger.id, delivery))
+            .await
+            .unwrap()
+    };
     let first = deliver(signed("d1", r#"{"go":true,"n":7}"#)).await.unwrap();
     assert!(!first.repeated);
     let run = first.run.unwrap();
@@ -157,7 +181,11 @@ async fn a_delivery_starts_one_run_however_often_it_comes_and_only_if_it_is_sign
     assert_eq!(nobody.unwrap(), None);
     let system = system.crash(|tool| tool.release(10)).await;
     let delivery = signed("d1", r#"{"go":true,"n":7}"#);
-    let later = system.deliver_hook(trigger.id, delivery).await.unwrap().unwrap();
+    let later = system
+        .deliver_hook(trigger.id, delivery)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((later.run, later.repeated), (Some(run), true));
     assert_eq!(system.all_tasks().await, 1);
     let _: TaskId = run;
@@ -171,7 +199,13 @@ async fn a_trigger_whose_secret_is_not_there_is_refused() {
         "target": { "task": { "description": "x" } },
     });
     let spec = serde_json::from_value(spec).unwrap();
-    let refused = system.create_trigger(&system.admin, spec).await.unwrap_err();
+    let refused = system
+        .create_trigger(&system.admin, spec)
+        .await
+        .unwrap_err();
     let message = refused.to_string();
-    assert!(message.starts_with("on.webhook.secret_env: NOBODY_SETS_THIS is not set"), "{message}");
+    assert!(
+        message.starts_with("on.webhook.secret_env: NOBODY_SETS_THIS is not set"),
+        "{message}"
+    );
 }

@@ -209,9 +209,7 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::Tree(operation) => tree::handle(operation, shared, call, bytes).await,
         Operation::Workflow(operation) => workflows::handle(operation, shared, call, bytes).await,
         Operation::Event(operation) => events::handle(operation, shared, call).await,
-        Operation::Schedule(operation) => {
-            schedules::handle(operation, shared, call, bytes).await
-        }
+        Operation::Schedule(operation) => schedules::handle(operation, shared, call, bytes).await,
         Operation::Trigger(operation) => {
             schedules::handle_trigger(operation, shared, call, bytes).await
         }

@@ -142,7 +142,9 @@ fn headers(given: &HeaderMap) -> Vec<(String, String)> {
     given
         .iter()
         .filter(|(name, _)| told(name.as_str()))
-        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        })
         .collect()
 }
 

@@ -263,11 +263,14 @@ mod tests {
             .filter(|route| route.access == Access::Open)
             .map(|route| route.path)
             .collect();
-        assert_eq!(open, [
+        assert_eq!(
+            open,
+            [
                 "/health",
                 "/health/live",
                 "/health/ready",
                 "/api/v1/hooks/{trigger}"
-            ]);
+            ]
+        );
     }
 }

@@ -53,7 +53,10 @@ async fn a_schedule_lives_its_life_over_http() {
     let id = made.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(path, format!("/api/v1/schedules/{id}"));
     let again = node.post("/api/v1/schedules", body.clone()).await;
-    assert_eq!((again.status, again.problem().as_str()), (409, "name_taken"));
+    assert_eq!(
+        (again.status, again.problem().as_str()),
+        (409, "name_taken")
+    );
     let fired = node.post(&format!("{path}/fire"), json!({})).await;
     assert_eq!(fired.status, 202, "{fired:?}");
     let page = runs(&node, &path).await;
@@ -61,7 +64,10 @@ async fn a_schedule_lives_its_life_over_http() {
     assert_eq!(page["items"][0]["cause"], "request");
     for (deed, status) in [("pause", "paused"), ("resume", "active")] {
         let turned = node.post(&format!("{path}/{deed}"), json!({})).await;
-        assert_eq!((turned.status, turned.json()["status"].as_str()), (200, Some(status)));
+        assert_eq!(
+            (turned.status, turned.json()["status"].as_str()),
+            (200, Some(status))
+        );
     }
     let mut changed = body;
     changed["cron"] = json!("0 4 * * *");
@@ -77,14 +83,46 @@ async fn a_schedule_lives_its_life_over_http() {
 async fn what_is_wrong_with_a_schedule_or_a_trigger_is_named() {
     let node = with_echo().await;
     for (path, body, field) in [
-        ("schedules", json!({"name": "", "cron": "0 3 * * *", "target": task()}), "name"),
-        ("schedules", json!({"name": "x", "cron": "0 3 *", "target": task()}), "cron"),
-        ("schedules", json!({"name": "x", "cron": "0 3 * * *", "tz": "Nowhere", "target": task()}), "tz"),
-        ("schedules", json!({"name": "x", "at": "2001-01-01T00:00:00Z", "target": task()}), "at"),
-        ("schedules", json!({"name": "x", "every": "1h", "target": {}}), "target"),
-        ("schedules", json!({"name": "x", "every": "1h", "targt": {}}), "targt"),
-        ("triggers", json!({"name": "x", "on": {}, "target": task()}), "on"),
-        ("triggers", json!({"name": "x", "on": {"event": "task.eaten"}, "target": task()}), "on.event"),
+        (
+            "schedules",
+            json!({"name": "", "cron": "0 3 * * *", "target": task()}),
+            "name",
+        ),
+        (
+            "schedules",
+            json!({"name": "x", "cron": "0 3 *", "target": task()}),
+            "cron",
+        ),
+        (
+            "schedules",
+            json!({"name": "x", "cron": "0 3 * * *", "tz": "Nowhere", "target": task()}),
+            "tz",
+        ),
+        (
+            "schedules",
+            json!({"name": "x", "at": "2001-01-01T00:00:00Z", "target": task()}),
+            "at",
+        ),
+        (
+            "schedules",
+            json!({"name": "x", "every": "1h", "target": {}}),
+            "target",
+        ),
+        (
+            "schedules",
+            json!({"name": "x", "every": "1h", "targt": {}}),
+            "targt",
+        ),
+        (
+            "triggers",
+            json!({"name": "x", "on": {}, "target": task()}),
+            "on",
+        ),
+        (
+            "triggers",
+            json!({"name": "x", "on": {"event": "task.eaten"}, "target": task()}),
+            "on.event",
+        ),
         (
             "triggers",
             json!({"name": "x", "on": {"event": "task.failed", "filter": "task. =="}, "target": task()}),
@@ -109,7 +147,10 @@ async fn a_webhook_is_believed_by_its_signature_alone() {
     let url = made.json()["url"].as_str().unwrap().to_owned();
     let secret = std::env::var("PATH").unwrap();
     assert!(!made.json().to_string().contains(&secret));
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_secs();
     let deliver = async |id: &str, stamp: u64, sent: &str, signed: &str| {
         let text = format!("{id}.{stamp}.{signed}");
         let signature = actors::trigger::signature_of(&secret, &text).unwrap();
@@ -129,11 +170,19 @@ async fn a_webhook_is_believed_by_its_signature_alone() {
     assert_eq!(again.json()["repeated"], true);
     for (id, stamp, sent) in [("d2", now, "[]"), ("d3", now - 301, "{}")] {
         let answer = deliver(id, stamp, sent, "{}").await;
-        assert_eq!((answer.status, answer.problem().as_str()), (401, "unsigned"));
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (401, "unsigned")
+        );
     }
     let elsewhere = "/api/v1/hooks/trigger_01980000000070008000000000000001";
-    let nobody = node.send("POST", elsewhere, &[("authorization", ""), JSON], "{}").await;
-    assert_eq!((nobody.status, nobody.problem().as_str()), (401, "unsigned"));
+    let nobody = node
+        .send("POST", elsewhere, &[("authorization", ""), JSON], "{}")
+        .await;
+    assert_eq!(
+        (nobody.status, nobody.problem().as_str()),
+        (401, "unsigned")
+    );
     let page = runs(&node, &path).await;
     assert_eq!(page["items"].as_array().unwrap().len(), 1);
     assert_eq!(page["items"][0]["occasion"]["delivery"], "d1");

@@ -59,9 +59,7 @@ pub(super) use questions::{
     Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
 };
 pub use run_change::Drawing;
-pub(super) use run_change::{
-    DrawRun, ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext,
-};
+pub(super) use run_change::{DrawRun, ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
 pub use runs::Begun;
 pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
 pub(super) use schedules::{

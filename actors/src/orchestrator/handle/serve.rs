@@ -12,7 +12,21 @@ use serde_json::value::RawValue;
 use super::{
     Orchestrator,
     cases::{
-        ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, CatchUp, ChangeAgent, CheckAgent, CheckpointTask, CommittedAgents, CompareTrees, CountAgents, CreateSchedule, CreateToken, CreateTrigger, CreateWorkflow, DealWith, DeleteTask, DeleteWorkflow, DrawRun, DeliverHook, EventsAfter, FindActor, FindArtifact, FindWorkflow, ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns, ListSchedules, ListTasks, ListTokens, ListTriggers, ListWorkflows, PauseTask, PlaceHold, PutQuestion, ReadDiary, ReadJournal, ReadLife, ReadRecord, RegisterAgent, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, ScheduleFirings, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest, ShowNode, ShowQuestion, ShowResult, ShowRun, ShowSchedule, ShowTask, ShowTaskTree, ShowTree, ShowTrigger, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask, SyncAgent, SyncAgents, TakeQuestionBack, TellNews, TendEntity, TerminateRun, TotalAgents, TriggerFirings, TurnLog, TurnNode, TurnPart, TurnRuns, TurnSchedule, TurnScope, TurnTrigger, UpdateAgent, UpdateWorkflow, UseCase, WorkflowVersions, WriteContext,
+        ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, CatchUp,
+        ChangeAgent, CheckAgent, CheckpointTask, CommittedAgents, CompareTrees, CountAgents,
+        CreateSchedule, CreateToken, CreateTrigger, CreateWorkflow, DealWith, DeleteTask,
+        DeleteWorkflow, DeliverHook, DrawRun, EventsAfter, FindActor, FindArtifact, FindWorkflow,
+        ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions,
+        ListRuns, ListSchedules, ListTasks, ListTokens, ListTriggers, ListWorkflows, PauseTask,
+        PlaceHold, PutQuestion, ReadDiary, ReadJournal, ReadLife, ReadRecord, RegisterAgent,
+        RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, ScheduleFirings, SeenTasks,
+        ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest, ShowNode,
+        ShowQuestion, ShowResult, ShowRun, ShowSchedule, ShowTask, ShowTaskTree, ShowTree,
+        ShowTrigger, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus,
+        SubmitTask, SyncAgent, SyncAgents, TakeQuestionBack, TellNews, TendEntity, TerminateRun,
+        TotalAgents, TriggerFirings, TurnLog, TurnNode, TurnPart, TurnRuns, TurnSchedule,
+        TurnScope, TurnTrigger, UpdateAgent, UpdateWorkflow, UseCase, WorkflowVersions,
+        WriteContext,
     },
 };
 use crate::{

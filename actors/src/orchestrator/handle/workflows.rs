@@ -19,9 +19,9 @@ use protocol::{
 use super::{
     Answer, Begun, Drawing, Inner, Orchestrator,
     cases::{
-        CreateWorkflow, DeleteWorkflow, ENDING, FindWorkflow, DrawRun, ForkRun, ListRuns, ListWorkflows,
-        ReplayRun, RunTurn, ShowContext, ShowRun, ShowWorkflow, StartRun, TerminateRun, TurnRuns,
-        UpdateWorkflow, WorkflowVersions, WriteContext,
+        CreateWorkflow, DeleteWorkflow, DrawRun, ENDING, FindWorkflow, ForkRun, ListRuns,
+        ListWorkflows, ReplayRun, RunTurn, ShowContext, ShowRun, ShowWorkflow, StartRun,
+        TerminateRun, TurnRuns, UpdateWorkflow, WorkflowVersions, WriteContext,
     },
 };
 use crate::{

@@ -43,12 +43,7 @@ pub(crate) enum TriggerOp {
     Hook,
 }
 
-const fn route(
-    method: Verb,
-    path: &'static str,
-    id: &'static str,
-    operation: Operation,
-) -> Route {
+const fn route(method: Verb, path: &'static str, id: &'static str, operation: Operation) -> Route {
     let access = match method {
         Verb::Get => Role::Viewer,
         Verb::Post | Verb::Put | Verb::Delete => Role::Developer,

@@ -110,7 +110,11 @@ impl Orchestrator {
         }
         match record.stream.kind() {
             EntityKind::Agent => return Ok(true),
-            EntityKind::Hold => return Ok(false),
+            EntityKind::Hold
+            | EntityKind::Workflow
+            | EntityKind::Question
+            | EntityKind::Schedule
+            | EntityKind::Trigger => return Ok(false),
             EntityKind::Task => {}
         }
         if let Some(seen) = seen.get(&record.stream) {

@@ -96,15 +96,16 @@ impl UseCase for DrawRun {
         let Self { id, format } = self;
         let of = at.run_of(caller, id).await?;
         let library = &at.own()?.services.library;
-        let definition = library.definition(of.id, of.version).await?;
-        let definition = definition.ok_or_else(|| no_run(id))?;
+        let edition = library.edition(of.id, of.version).await?;
+        let edition = edition.ok_or_else(|| no_run(id))?;
+        let definition = &edition.definition;
         Ok(match format {
-            Drawing::Dot => draw::dot(&definition),
-            Drawing::Mermaid => draw::mermaid(&definition),
+            Drawing::Dot => draw::dot(definition),
+            Drawing::Mermaid => draw::mermaid(definition),
             Drawing::Text => {
                 let run = at.read(id, |task, _| task.run.clone()).await?;
                 let run = run.unwrap_or_default();
-                draw::text(&definition, |node| {
+                draw::text(definition, |node| {
                     let status = run.turn(node).map(|turn| turn.status);
                     Some(mark(status.unwrap_or_default()).to_owned())
                 })
@@ -214,7 +215,7 @@ impl UseCase for ForkRun {
         let task = own.journal.load::<Task>(run.into()).await?;
         let task = task.ok_or_else(|| no_run(run))?;
         let graph = own.services.library.graph(of.id, of.version).await?;
-        let recorded = at.recorded(run).await?;
+        let recorded = at.history(run).await?;
         let events = recorded.iter().map(|(event, _)| event);
         let forked = fork::inherited(&graph, (run, &task), &request.from_node, events)?;
         own.services.admission.enter()?;
@@ -290,7 +291,7 @@ impl UseCase for ReplayRun {
                 edition.graph.clone()
             }
         };
-        let recorded = at.recorded(id).await?;
+        let recorded = at.history(id).await?;
         let replayed = replay::replay(&graph, id, &recorded);
         Ok(ReplayView {
             execution_id: id,
@@ -326,7 +327,7 @@ impl Orchestrator {
     }
 
     /// All that was recorded of a task.
-    async fn recorded(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
+    async fn history(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
         let store = self.own()?.journal.store();
         let mut recorded = Vec::new();
         loop {
