@@ -11,7 +11,7 @@ mod rules;
 mod state;
 
 pub(crate) use actor::Command;
-pub use handle::{Askers, Heard, Telling};
+pub use handle::{Askers, Telling};
 pub(crate) use handle::{NotPut, Questions, Tasks, Undone, serve};
 pub use inbox::Inbox;
 pub use rules::{LONGEST_ANSWER, Refusal, may, may_act, review, sees};

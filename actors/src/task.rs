@@ -18,5 +18,5 @@ pub mod trace;
 pub mod view;
 pub mod why;
 
-pub(crate) use handle::serve;
+pub(crate) use handle::{Word, serve};
 pub use state::{Attempt, Step, Task};

@@ -121,7 +121,7 @@ pub struct Escalation {
 pub struct Asking {
     /// In words.
     pub text: String,
-    /// What it is about.
+    /// What it is about, for whoever is to answer.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub about: Value,
     /// JSON Schema of the answer; any JSON without it.

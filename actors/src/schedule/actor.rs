@@ -41,7 +41,8 @@ pub(crate) struct ScheduleEntity {
     slots: Option<Slots>,
     /// Runs that are being made.
     making: HashSet<TaskId>,
-    /// Whether it has begun to take messages: before that it cannot leave.
+    /// Whether it has taken a message: whoever brought it to life has one, and finds nobody if it leaves
+    /// before.
     awake: bool,
     /// The moment for which a timer runs.
     timer: Option<Timestamp>,
@@ -122,9 +123,7 @@ impl Entity for ScheduleEntity {
 
     async fn recover(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
         // Whoever recorded that it fires may have gone down before the run was made.
-        look(cx).await?;
-        cx.tell_self(Message::Wake);
-        Ok(())
+        look(cx).await
     }
 
     async fn handle(cx: &mut Cx, message: Message) -> Result<(), ActorProcessingErr> {

@@ -11,6 +11,7 @@ mod lineage;
 mod message;
 mod others;
 mod pausing;
+mod people;
 mod step;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -44,6 +45,9 @@ use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::G
 /// A task that only waits leaves memory when the wait is longer than this.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a task that only waits for others stays after it was loaded, if nobody speaks to it.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// The name of the reminder that brings a waiting task back.
 const WAKE: &str = "wake";
 
@@ -67,6 +71,8 @@ pub(crate) struct TaskEntity {
     command: Option<CommandId>,
     actor: String,
     flushing: bool,
+    /// It was loaded, and has taken a message.
+    is_up: bool,
     /// The moment for which a timer runs.
     timer: Option<Timestamp>,
 }
@@ -101,7 +107,7 @@ impl Entity for TaskEntity {
         }
         pausing::stop_interrupted(cx);
         flow::ask_again(cx);
-        others::ask_people_again(cx);
+        people::ask_again(cx);
         pausing::catch_up(cx)?;
         let events = pausing::recall(cx).await?;
         stage(cx, events)?;
@@ -115,6 +121,7 @@ impl Entity for TaskEntity {
             // Its first commit was refused: there is no such task, whoever still speaks to it.
             return Ok(());
         }
+        cx.volatile.is_up = true;
         match message {
             Message::Submit(submit) => return self::submit(cx, *submit).await,
             Message::Flush => return flush(cx).await,
@@ -146,7 +153,7 @@ impl Entity for TaskEntity {
                 stage(cx, events)?;
             }
             Message::Told { by, told, recorded } => {
-                let event = others::told(&cx.state, by, told);
+                let event = flow::told(&cx.state, by, told);
                 "operator".clone_into(&mut cx.volatile.actor);
                 stage(cx, event)?;
                 cx.volatile.effects.push(Effect::Acknowledge(recorded));
@@ -206,7 +213,7 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
     for event in events {
         cx.state.stage(&event)?;
         pausing::ended(cx, &event);
-        others::follow(cx, &event);
+        people::note(cx, &event);
         if matches!(event, Event::Settled { .. }) {
             cx.volatile.effects.push(Effect::Leave);
             if cx.state.run.is_some() && cx.state.spec.parent_id.is_some() {
@@ -254,6 +261,7 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     effect::carry_out(cx)?;
     match idle_until {
         Some(_) => cx.passivate(),
+        None if rests(cx, now) => leave(cx),
         None => set_timer(cx, now),
     }
     retire(cx)
@@ -283,15 +291,38 @@ fn command_id(services: &Services) -> CommandId {
 
 /// When the task has nothing to do but wait, and long enough to leave memory: until when.
 fn idle_until(cx: &Cx, now: Timestamp) -> Option<Timestamp> {
-    let idle = cx.state.is_staged()
-        && cx.state.running() == 0
+    let idle = cx.state.is_staged() && is_idle(cx, now);
+    let due = cx.state.wake_at(now).filter(|_| idle)?;
+    (due > now.plus(PATIENCE)).then_some(due)
+}
+
+/// Whether nothing of it is under way, and nobody waits for its end.
+fn is_idle(cx: &Cx, now: Timestamp) -> bool {
+    cx.state.running() == 0
         && cx.volatile.requested.is_empty()
         && cx.volatile.waiters.is_empty()
         && cx.state.rests_with().next().is_none()
         && cx.state.ready(now).next().is_none()
-        && cx.state.to_probe().next().is_none();
-    let due = cx.state.wake_at(now).filter(|_| idle)?;
-    (due > now.plus(PATIENCE)).then_some(due)
+        && cx.state.to_probe().next().is_none()
+}
+
+/// Whether it only waits for others, who bring it back.
+fn rests(cx: &Cx, now: Timestamp) -> bool {
+    let waits = cx.state.waits_for_people()
+        || cx
+            .state
+            .run
+            .as_ref()
+            .is_some_and(|run| run.waits().next().is_some());
+    waits && !cx.state.is_staged() && is_idle(cx, now) && cx.state.wake_at(now).is_none()
+}
+
+/// Leaves memory. What is just being loaded stays a moment: whoever brought it back has something to say.
+fn leave(cx: &mut Cx) {
+    match cx.volatile.is_up {
+        true => cx.passivate(),
+        false => cx.tell_self_after(MOMENT, Message::Wake),
+    }
 }
 
 /// Comes back when something is due after `looked`, the moment at which all was looked at.
@@ -391,6 +422,7 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
             effect::carry_out(cx)?;
             match idle {
                 Some(_) => cx.passivate(),
+                None if rests(cx, now) => leave(cx),
                 None => set_timer(cx, now),
             }
             retire(cx)

@@ -6,15 +6,17 @@ use protocol::{
     entity::EntityId,
     id::{NodeId, TaskId},
     question::Reply,
+    task::Failure,
     wire::Service,
 };
 use runtime::{cluster::Fault, entity::TellError};
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use serde_json::Value;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::actor::Message;
 use crate::{
-    cluster::Owner,
+    cluster::{Net, Owner},
     host::{Ended, Receipt, read, record, write},
     services::Services,
 };
@@ -25,6 +27,41 @@ const RECORDED_WITHIN: Duration = Duration::from_secs(10);
 /// The longest pause before it is told again.
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// What came of something for which a node of a workflow waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Told {
+    /// An answer, or a result.
+    Done {
+        /// The answer.
+        output: Value,
+        /// Who gave it.
+        user: String,
+    },
+    /// There will be none.
+    Failed {
+        /// Why.
+        error: Failure,
+    },
+}
+
+impl From<Told> for Reply {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Done { output, user } => Self::Done { output, user },
+            Told::Failed { error } => Self::Failed { error },
+        }
+    }
+}
+
+impl From<Reply> for Told {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Done { output, user } => Self::Done { output, user },
+            Reply::Failed { error } => Self::Failed { error },
+        }
+    }
+}
+
 /// What an entity says to the task that waits for it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Word {
@@ -33,7 +70,7 @@ pub(crate) struct Word {
     /// For whom.
     pub(crate) by: EntityId,
     /// What that says.
-    pub(crate) told: Reply,
+    pub(crate) told: Told,
 }
 
 /// Takes results from other nodes from now on. Whose attempt it is, its token proves.
@@ -52,7 +89,7 @@ pub(crate) fn serve(services: &Services) {
         }),
     );
     let own = services.clone();
-    services.hosts.around.net.serve(
+    services.questions.carrier().serve(
         Service::WORD,
         Arc::new(move |incoming| {
             let services = own.clone();
@@ -94,13 +131,14 @@ impl Services {
         }
     }
 
-    /// Tells it once; answers whether that is on disk there.
-    pub(crate) async fn try_tell(&self, word: &Word) -> Receipt {
+    async fn try_tell(&self, word: &Word) -> Receipt {
         match self.hosts.owner(word.task) {
             Owner::Here => self.hear(word.clone()).await,
             Owner::There(node) => {
-                let net = &self.hosts.around.net;
-                let asking = net.ask(node, Service::WORD, write(word), RECORDED_WITHIN);
+                // An answer may be longer than one message.
+                let carrier = self.questions.carrier();
+                let until = Instant::now() + RECORDED_WITHIN;
+                let asking = carrier.ask_until(node, Service::WORD, write(word), until);
                 let answer = asking.await;
                 let answer = answer.map(|answer| read::<Receipt>(&answer));
                 if let Ok(Ok(receipt)) = answer {

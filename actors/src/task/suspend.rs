@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use protocol::{
     id::QuestionId,
     question::{Asking, Reply, Wanted},
-    task::Failure,
+    task::{Event, Failure},
 };
 use serde::{Deserialize, Serialize};
+
+use super::Task;
 
 /// What a step asked, the first first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -111,6 +113,27 @@ impl Asks {
         Some(format!(
             "waits for {to} to answer {question}{more}; `troupe inbox answer {question}` does"
         ))
+    }
+}
+
+impl Task {
+    /// What a reply that one of its steps waits for leads to. Said again, it is nothing.
+    #[must_use]
+    pub fn reply(&self, question: QuestionId, reply: Reply) -> Option<Event> {
+        let mut waiting = self.steps.iter().filter(|step| !step.status.is_settled());
+        let step = waiting.find(|step| step.asks.awaits(question))?;
+        Some(Event::Replied {
+            step: step.spec.id.clone(),
+            question,
+            reply,
+        })
+    }
+
+    /// Whether a step waits for people.
+    #[must_use]
+    pub fn waits_for_people(&self) -> bool {
+        let mut open = self.steps.iter().filter(|step| !step.status.is_settled());
+        open.any(|step| step.asks.waits())
     }
 }
 

@@ -43,7 +43,8 @@ pub(crate) struct TriggerEntity {
     plan: Option<Plan>,
     /// Runs that are being made.
     making: HashSet<TaskId>,
-    /// Whether it has begun to take messages: before that it cannot leave.
+    /// Whether it has taken a message: whoever brought it to life has one, and finds nobody if it leaves
+    /// before.
     awake: bool,
 }
 
@@ -140,7 +141,6 @@ impl Entity for TriggerEntity {
     async fn recover(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
         // Whoever recorded that it fires may have gone down before the run was made.
         go_on(cx);
-        cx.tell_self(Message::Wake);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod intake;
 mod life;
 mod parts;
 mod pausing;
+mod people;
 mod recovery;
 mod runs;
 mod schedules;

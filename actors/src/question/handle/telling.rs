@@ -9,9 +9,8 @@ use protocol::{
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    host::Receipt,
     services::{Services, WeakServices},
-    task::handle::Word,
+    task::Word,
 };
 
 /// For how long a task is told again and again before its question leaves memory.
@@ -24,22 +23,13 @@ const RECORDED_WITHIN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What became of telling a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// It is recorded there, now or before.
-    Recorded,
-    /// There is no such task, or it is over: nobody wants to know.
-    Gone,
-}
-
 /// The task was told, or why not.
-pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<Heard, String>> + Send + 'a>>;
+pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 /// How the tasks that asked are reached, wherever they are owned.
 pub trait Askers: fmt::Debug + Send + Sync {
-    /// Tells a task what came of its question, and answers when that is on disk. A task that is told
-    /// twice records it once.
+    /// Tells a task what came of its question, and answers when that is on disk, or nobody is there who
+    /// wants to know. A task that is told twice records it once.
     fn told(&self, task: TaskId, by: QuestionId, reply: Reply) -> Telling<'_>;
 }
 
@@ -60,7 +50,7 @@ pub(crate) async fn tell(
     loop {
         let told = askers.told(task, by, reply.clone());
         let why = match timeout(RECORDED_WITHIN, told).await {
-            Ok(Ok(Heard::Recorded | Heard::Gone)) => return Ok(()),
+            Ok(Ok(())) => return Ok(()),
             Ok(Err(why)) => why,
             Err(_) => "the task takes too long".to_owned(),
         };
@@ -96,20 +86,15 @@ impl Askers for Tasks {
 }
 
 impl Services {
+    /// Tells a task what came of a question.
     async fn question_told(
         &self,
         task: TaskId,
         by: QuestionId,
         reply: Reply,
-    ) -> Result<Heard, String> {
-        let word = Word {
-            task,
-            by: by.into(),
-            told: reply,
-        };
-        match self.try_tell(&word).await {
-            Receipt::Recorded => Ok(Heard::Recorded),
-            Receipt::Again => Err("its task could not be told yet".to_owned()),
-        }
+    ) -> Result<(), String> {
+        let (by, told) = (by.into(), reply.into());
+        self.tell_task(Word { task, by, told }).await;
+        Ok(())
     }
 }

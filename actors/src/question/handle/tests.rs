@@ -50,7 +50,7 @@ impl Askers for Listeners {
                 return Err("the task is out of reach".to_owned());
             }
             self.heard().entry(by).or_default().push(reply);
-            Ok(Heard::Recorded)
+            Ok(())
         })
     }
 }

@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 use ::metrics::{counter, histogram};
 use protocol::{
     entity::EntityId,
-    id::{AgentId, NodeId},
+    id::{AgentId, NodeId, QuestionId},
+    question::Asking,
     task::{Event, TokenHash},
 };
 use runtime::{journal, trace::Span};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Cx, flow::Ask, others::Put};
+use super::{Answer, Cx, flow::Ask};
 use crate::{
     Rejection,
     hold::News,
@@ -39,10 +40,14 @@ pub(super) enum Effect {
     Tell(mpsc::UnboundedSender<News>, News),
     /// Make what a node waits for, unless it is there.
     Ask(Box<Ask>),
-    /// Ask people what a step asks, unless they were.
-    AskPeople(Box<Put>),
     /// The run that waits for this one is told how it ended.
     TellAbove,
+    /// Put a question of a step, unless it was put.
+    AskPeople {
+        question: QuestionId,
+        node: String,
+        asking: Box<Asking>,
+    },
     /// Nobody waits for it any more.
     Withdraw(EntityId),
     /// Tell the sender of a result that it may forget it.
@@ -130,8 +135,8 @@ impl std::fmt::Debug for Effect {
             Self::Reply(..) => "Reply",
             Self::Tell(..) => "Tell",
             Self::Ask(_) => "Ask",
-            Self::AskPeople(_) => "AskPeople",
             Self::TellAbove => "TellAbove",
+            Self::AskPeople { .. } => "AskPeople",
             Self::Withdraw(_) => "Withdraw",
             Self::Acknowledge(_) => "Acknowledge",
         })
@@ -152,8 +157,12 @@ pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
             Effect::Tell(sender, news) => drop(sender.send(news)),
             Effect::Ask(ask) => super::others::ask(cx, *ask),
-            Effect::AskPeople(put) => super::others::ask_people(cx, *put),
             Effect::TellAbove => super::others::tell_above(cx),
+            Effect::AskPeople {
+                question,
+                node,
+                asking,
+            } => super::others::ask_people(cx, question, node, *asking),
             Effect::Withdraw(entity) => super::others::withdraw(cx, entity),
             Effect::Acknowledge(sender) => drop(sender.send(())),
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use protocol::{
-    entity::EntityId,
-    question::Reply,
+    entity::{EntityId, EntityKind},
+    id::QuestionId,
     task::{Event, Failure},
     time::Timestamp,
     workflow::{NodeStatus, RunEvent},
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{Cx, effect::Effect, stage, task_id};
 use crate::{
-    task::Task,
+    task::{Task, handle::Told},
     workflow::{
         graph::Graph,
         run::{Wait, decide},
@@ -126,7 +126,13 @@ pub(super) fn ask_again(cx: &mut Cx) {
 }
 
 /// What another entity says for which a node waits. Said again, it is nothing.
-pub(super) fn told(task: &Task, by: EntityId, told: Reply) -> Option<Event> {
+pub(super) fn told(task: &Task, by: EntityId, told: Told) -> Option<Event> {
+    if by.kind() == EntityKind::Question {
+        let question = QuestionId::from_uuid(by.key());
+        if let Some(event) = task.reply(question, told.clone().into()) {
+            return Some(event);
+        }
+    }
     let run = task.run.as_ref()?;
     let turn = run.waiting_for(by)?;
     let about = match &turn.waits {
@@ -142,7 +148,7 @@ pub(super) fn told(task: &Task, by: EntityId, told: Reply) -> Option<Event> {
         detail: Value::Null,
     };
     let event = match (about, told) {
-        (Some(step), Reply::Done { output, user }) => {
+        (Some(step), Told::Done { output, user }) => {
             let took_effect = output.get("took_effect") == Some(&Value::Bool(true));
             let gave = output.get("output").cloned().unwrap_or_default();
             RunEvent::Settled {
@@ -151,8 +157,8 @@ pub(super) fn told(task: &Task, by: EntityId, told: Reply) -> Option<Event> {
                 user,
             }
         }
-        (None, Reply::Done { output, .. }) => ended(NodeStatus::Completed, output, None),
-        (Some(step), Reply::Failed { error }) => {
+        (None, Told::Done { output, .. }) => ended(NodeStatus::Completed, output, None),
+        (Some(step), Told::Failed { error }) => {
             let message = format!(
                 "nobody knows whether step {step} took effect: {}",
                 error.message
@@ -160,7 +166,7 @@ pub(super) fn told(task: &Task, by: EntityId, told: Reply) -> Option<Event> {
             let error = Failure::new("outcome_unknown", message);
             ended(NodeStatus::Failed, Value::Null, Some(error))
         }
-        (None, Reply::Failed { error }) => ended(NodeStatus::Failed, Value::Null, Some(error)),
+        (None, Told::Failed { error }) => ended(NodeStatus::Failed, Value::Null, Some(error)),
     };
     Some(Event::Run { event })
 }

@@ -6,7 +6,6 @@ use protocol::{
     entity::EntityId,
     id::CommandId,
     plan::Plan,
-    question::Reply,
     task::{Finding, Outcome, TaskSpec, TokenHash},
     usage::Usage,
     wire::Trace,
@@ -20,7 +19,7 @@ use crate::{
     Rejection,
     allocator::Grant,
     hold::{Act, News},
-    task::{Task, pause::Cause},
+    task::{Task, handle::Told, pause::Cause},
 };
 
 /// Answers a command once it is on disk.
@@ -56,7 +55,7 @@ pub(crate) enum Message {
     /// What a question or a run of another workflow says for which a node waits.
     Told {
         by: EntityId,
-        told: Reply,
+        told: Told,
         /// Answered once that is on disk.
         recorded: oneshot::Sender<()>,
     },

@@ -1,4 +1,4 @@
-//! What a run waits for: questions to people, and runs of other workflows.
+//! What a task waits for: questions to people, and runs of other workflows.
 
 use std::time::Duration;
 
@@ -6,174 +6,221 @@ use protocol::{
     access::{Caller, Role},
     entity::{EntityId, EntityKind},
     id::{QuestionId, TaskId},
-    question::{Addressee, Asking, Escalation, QuestionSpec, Reply},
-    task::{Event, Failure, Outcome, TaskStatus},
+    question::{Asking, Escalation, QuestionSpec},
+    task::{Failure, TaskStatus},
     workflow::Human,
 };
 use serde_json::Value;
 
-use super::{
-    Cx,
-    effect::Effect,
-    flow::{self, Ask},
-    task_id,
-};
+use super::{Cx, flow::Ask, task_id};
 use crate::{
     Rejection,
-    question::NotPut,
+    question::{LONGEST_ANSWER, NotPut},
     services::Services,
-    task::{Task, handle::Word},
+    task::{
+        Task,
+        handle::{Told, Word},
+    },
     workflow::library::NewRun,
 };
 
-/// The pauses between two tries: the first, and the longest.
+/// The pauses between two tries to begin a run: the first, and the longest.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Whose run it is that asks.
-struct Asker {
-    services: Services,
-    task: TaskId,
-    user: String,
-    tenant: String,
-    session: Option<String>,
-}
-
-/// Makes what a node waits for, unless it is there. What is there and over says so again.
+/// Makes what a node waits for, unless it is there.
 pub(super) fn ask(cx: &Cx, ask: Ask) {
-    let asker = Asker::of(cx);
+    let Ask { entity, of, input } = ask;
+    match entity.kind() {
+        EntityKind::Question => {
+            let question = QuestionId::from_uuid(entity.key());
+            match asking(input) {
+                Ok(asking) => ask_people(cx, question, of, asking),
+                Err(message) => refuse(cx, question, message),
+            }
+        }
+        EntityKind::Task => run(cx, TaskId::from_uuid(entity.key()), &input),
+        EntityKind::Agent
+        | EntityKind::Hold
+        | EntityKind::Workflow
+        | EntityKind::Schedule
+        | EntityKind::Trigger => {
+            tracing::error!(%entity, of, task = %cx.id(), "it cannot be asked");
+        }
+    }
+}
+
+/// Puts a question to people, unless it was put. One that makes no sense is answered with that.
+pub(super) fn ask_people(cx: &Cx, question: QuestionId, node: String, asking: Asking) {
+    let spec = QuestionSpec {
+        task: task_id(cx),
+        node,
+        user: cx.state.user.clone(),
+        asking,
+    };
+    let (services, tenant) = (cx.services.clone(), cx.state.tenant().to_owned());
     tokio::spawn(async move {
-        let by = ask.entity;
-        let told = match by.kind() {
-            EntityKind::Question => asker.question(ask).await,
-            EntityKind::Task => asker.run(ask).await,
-            EntityKind::Agent
-            | EntityKind::Hold
-            | EntityKind::Workflow
-            | EntityKind::Schedule
-            | EntityKind::Trigger => Some(failed("unknown", format!("{by} cannot be asked"))),
-        };
-        if let Some(told) = told {
-            let task = asker.task;
-            asker.services.tell_task(Word { task, by, told }).await;
+        let task = spec.task;
+        match services.questions.ask(question, &tenant, spec).await {
+            Ok(()) => {}
+            Err(NotPut::Refused(wrong)) => {
+                let message = format!("{}: {}", wrong.field, wrong.message);
+                services
+                    .tell_task(no_question(task, question, message))
+                    .await;
+            }
+            // The next start asks again.
+            Err(error @ NotPut::Later(_)) => {
+                tracing::error!(%task, %question, %error, "a question could not be put");
+            }
         }
     });
 }
 
-/// Who answers: a step that asked, or a node that waits. Told again, it is nothing.
-pub(super) fn told(task: &Task, by: EntityId, reply: Reply) -> Option<Event> {
-    let question = QuestionId::from_uuid(by.key());
-    let asked = by.kind() == EntityKind::Question;
-    let mut steps = task.steps.iter();
-    match steps.find(|step| asked && step.asks.awaits(question)) {
-        Some(step) => Some(Event::Replied {
-            step: step.spec.id.clone(),
-            question,
-            reply,
-        }),
-        None => flow::told(task, by, reply),
+fn refuse(cx: &Cx, question: QuestionId, message: String) {
+    let (services, word) = (
+        cx.services.clone(),
+        no_question(task_id(cx), question, message),
+    );
+    tokio::spawn(async move { services.tell_task(word).await });
+}
+
+fn no_question(task: TaskId, question: QuestionId, message: String) -> Word {
+    let error = Failure::new("invalid_question", message);
+    Word {
+        task,
+        by: question.into(),
+        told: Told::Failed { error },
     }
 }
 
-/// A step that gave itself back to wait for people: they are asked. One that is over: they are not any
-/// more.
-pub(super) fn follow(cx: &mut Cx, event: &Event) {
-    match event {
-        Event::AttemptEnded {
-            step,
-            outcome: Outcome::Waits { .. },
-            ..
-        } => {
-            let asks = people(&cx.state, Some(step));
-            cx.volatile.effects.extend(asks);
-        }
-        Event::StepSettled { step, .. } => {
-            let step = cx.state.position(step).map(|at| &cx.state.steps[at]);
-            let open = step.into_iter().flat_map(|step| step.asks.open());
-            let open = open.map(|ask| Effect::Withdraw(ask.question.into()));
-            let open: Vec<Effect> = open.collect();
-            cx.volatile.effects.extend(open);
-        }
-        Event::Submitted { .. }
-        | Event::Planned { .. }
-        | Event::AttemptStarted { .. }
-        | Event::AttemptEnded { .. }
-        | Event::Probed { .. }
-        | Event::RetryScheduled { .. }
-        | Event::ResultCameLate { .. }
-        | Event::Amended { .. }
-        | Event::Assigned { .. }
-        | Event::CancelRequested { .. }
-        | Event::Paused { .. }
-        | Event::Resumed { .. }
-        | Event::AttemptInterrupted { .. }
-        | Event::Replied { .. }
-        | Event::Run { .. }
-        | Event::Settled { .. }
-        | Event::Deleted { .. } => {}
-    }
-}
-
-/// People are asked once more: who was to ask them may have gone down before it did.
-pub(super) fn ask_people_again(cx: &mut Cx) {
-    let asks = people(&cx.state, None);
-    cx.volatile.effects.extend(asks);
-}
-
-/// Questions of steps that wait, of one or of all.
-fn people(task: &Task, only: Option<&str>) -> Vec<Effect> {
-    let steps = task.steps.iter();
-    let steps = steps.filter(|step| only.is_none_or(|only| only == step.spec.id));
-    let steps = steps.filter(|step| !step.status.is_settled());
-    steps
-        .flat_map(|step| step.asks.open().map(move |ask| (step, ask)))
-        .filter_map(|(step, ask)| {
-            Some(Effect::AskPeople(Box::new(Put {
-                question: ask.question,
-                of: step.spec.id.clone(),
-                asking: (**ask.asking.as_ref()?).clone(),
-            })))
+/// What a `human` node asks, as it was recorded, with what it is about.
+fn asking(mut input: Value) -> Result<Asking, String> {
+    let about = input["about"].take();
+    let is_short = |about: &Value| about.to_string().len() <= LONGEST_ANSWER;
+    let human: Human = serde_json::from_value(input).map_err(|error| error.to_string())?;
+    let to = |who: &str| who.parse().map_err(|error| format!("role: {error}"));
+    let escalate = human.escalate.iter().map(|rung| {
+        Ok(Escalation {
+            to: to(&rung.role)?,
+            deadline: rung.deadline,
         })
-        .collect()
-}
-
-/// What a step asks people.
-#[derive(Debug, Clone)]
-pub(super) struct Put {
-    question: QuestionId,
-    of: String,
-    asking: Asking,
-}
-
-/// Puts a step's question, unless it is there.
-pub(super) fn ask_people(cx: &Cx, put: Put) {
-    let asker = Asker::of(cx);
-    tokio::spawn(async move {
-        let (by, task) = (put.question.into(), asker.task);
-        if let Some(told) = asker.put(put.question, put.of, put.asking).await {
-            asker.services.tell_task(Word { task, by, told }).await;
-        }
     });
+    Ok(Asking {
+        text: human.question,
+        // Whoever answers finds what is longer in the task.
+        about: Some(about).filter(is_short).unwrap_or_default(),
+        schema: human.schema,
+        to: human
+            .role
+            .as_deref()
+            .map_or_else(|| Ok(Default::default()), to)?,
+        deadline: human.deadline,
+        escalate: escalate.collect::<Result<_, String>>()?,
+        default: human.default,
+    })
 }
 
-/// Nobody waits for it any more. Runs are stopped as the parts that they are.
+/// Nobody waits for it any more.
 pub(super) fn withdraw(cx: &Cx, entity: EntityId) {
+    // Runs are stopped as the parts that they are.
     if entity.kind() != EntityKind::Question {
         return;
     }
     let (services, task) = (cx.services.clone(), cx.id());
+    let question = QuestionId::from_uuid(entity.key());
     tokio::spawn(async move {
-        let id = QuestionId::from_uuid(entity.key());
-        let reason = "the run that asked is over";
-        if let Err(error) = services.questions.withdraw(id, reason).await {
-            tracing::warn!(question = %id, %task, %error, "a question stays open that nobody waits for");
+        let reason = "its task does not wait for it any more";
+        if let Err(error) = services.questions.withdraw(question, reason).await {
+            tracing::warn!(%task, %question, %error, "a question could not be taken back");
         }
     });
 }
 
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_human_node_asks_what_its_definition_says() {
+        let input = json!({
+            "question": "Ship it?", "schema": { "type": "boolean" }, "role": "user:ann",
+            "deadline": "1h", "escalate": [{ "role": "admin", "deadline": "1d" }], "default": false,
+            "about": { "version": 7 },
+        });
+        let asking = asking(input).unwrap();
+        assert_eq!(asking.text, "Ship it?");
+        assert_eq!(asking.to.to_string(), "user:ann");
+        assert_eq!(asking.escalate[0].to.to_string(), "admin");
+        assert_eq!(asking.about, json!({ "version": 7 }));
+        assert_eq!(crate::question::review(&asking), Ok(()));
+        assert!(super::asking(json!({ "question": "?", "role": "finance" })).is_err());
+        let long = json!({ "question": "?", "about": "x".repeat(LONGEST_ANSWER) });
+        assert_eq!(super::asking(long).unwrap().about, Value::Null);
+    }
+}
+
+/// Begins a run of another workflow, unless it is there. One that is over says so again.
+fn run(cx: &Cx, id: TaskId, asked: &Value) {
+    let (services, task) = (cx.services.clone(), task_id(cx));
+    let caller = Caller {
+        tenant: cx.state.tenant().to_owned(),
+        user: cx.state.user.clone(),
+        role: Role::Developer,
+    };
+    let version = asked.get("version").and_then(Value::as_u64);
+    let workflow = asked.get("workflow").and_then(Value::as_str);
+    let run = NewRun {
+        id: Some(id),
+        workflow: workflow.unwrap_or_default().to_owned(),
+        version: version.and_then(|version| u32::try_from(version).ok()),
+        input: asked.get("input").cloned().unwrap_or_default(),
+        parent_id: Some(task),
+        session_id: cx.state.spec.session_id.clone(),
+        ..NewRun::default()
+    };
+    tokio::spawn(async move {
+        let told = match begin(&services, caller, run).await {
+            Ok(()) => ended(&services, id).await,
+            Err(rejection) => Some(failed("subworkflow", rejection.to_string())),
+        };
+        if let Some(told) = told {
+            let by = id.into();
+            services.tell_task(Word { task, by, told }).await;
+        }
+    });
+}
+
+/// Again and again, while another try can help.
+async fn begin(services: &Services, caller: Caller, run: NewRun) -> Result<(), Rejection> {
+    let mut pause = PAUSE;
+    loop {
+        match services.library.start(caller.clone(), run.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(Rejection::Unavailable { .. } | Rejection::Overloaded { .. }) => {}
+            Err(rejection) => return Err(rejection),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST);
+    }
+}
+
+/// How a run ended of which nobody may have told.
+async fn ended(services: &Services, id: TaskId) -> Option<Told> {
+    let journal = services.tasks.journal();
+    let row = journal.store().stream(id.into()).await.ok()??;
+    if row.summary.open {
+        return None;
+    }
+    let task = journal.load::<Task>(id.into()).await.ok()??;
+    outcome(&task)
+}
+
 /// A run of another workflow tells the run that waits for it how it ended.
 pub(super) fn tell_above(cx: &Cx) {
-    let (Some(parent), Some(_)) = (cx.state.spec.parent_id, &cx.state.spec.workflow) else {
+    let (Some(task), Some(_)) = (cx.state.spec.parent_id, &cx.state.spec.workflow) else {
         return;
     };
     let Some(told) = outcome(&cx.state) else {
@@ -181,19 +228,18 @@ pub(super) fn tell_above(cx: &Cx) {
     };
     let (services, by) = (cx.services.clone(), cx.id());
     tokio::spawn(async move {
-        let task = parent;
         services.tell_task(Word { task, by, told }).await;
     });
 }
 
 /// What a run says to the one that waits for it, once it is over.
-fn outcome(task: &Task) -> Option<Reply> {
+fn outcome(task: &Task) -> Option<Told> {
     match task.status {
-        TaskStatus::Completed => Some(Reply::Done {
+        TaskStatus::Completed => Some(Told::Done {
             output: task.result.clone(),
             user: task.user.clone(),
         }),
-        TaskStatus::Failed => Some(Reply::Failed {
+        TaskStatus::Failed => Some(Told::Failed {
             error: task
                 .error
                 .clone()
@@ -206,133 +252,8 @@ fn outcome(task: &Task) -> Option<Reply> {
     }
 }
 
-fn failed(code: &str, message: String) -> Reply {
-    Reply::Failed {
+fn failed(code: &str, message: String) -> Told {
+    Told::Failed {
         error: Failure::new(code, message),
     }
-}
-
-impl Asker {
-    fn of(cx: &Cx) -> Self {
-        Self {
-            services: cx.services.clone(),
-            task: task_id(cx),
-            user: cx.state.user.clone(),
-            tenant: cx.state.tenant().to_owned(),
-            session: cx.state.spec.session_id.clone(),
-        }
-    }
-
-    async fn question(&self, ask: Ask) -> Option<Reply> {
-        let id = QuestionId::from_uuid(ask.entity.key());
-        match asking(ask.input) {
-            Ok(asking) => self.put(id, ask.of, asking).await,
-            Err(message) => Some(failed("question", message)),
-        }
-    }
-
-    /// Puts a question, again and again until it is there; answers why it never will be.
-    async fn put(&self, id: QuestionId, of: String, asking: Asking) -> Option<Reply> {
-        let spec = QuestionSpec {
-            task: self.task,
-            node: of,
-            user: self.user.clone(),
-            asking,
-        };
-        let mut pause = PAUSE;
-        loop {
-            match self
-                .services
-                .questions
-                .ask(id, &self.tenant, spec.clone())
-                .await
-            {
-                Ok(()) => return None,
-                Err(NotPut::Refused(error)) => {
-                    let message = format!("{}: {}", error.field, error.message);
-                    return Some(failed("question", message));
-                }
-                Err(NotPut::Later(why)) => {
-                    tracing::warn!(question = %id, task = %self.task, why, "it is put again soon");
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST);
-        }
-    }
-
-    /// Begins a run, again and again until it is there; answers how it ended, if it did.
-    async fn run(&self, ask: Ask) -> Option<Reply> {
-        let id = TaskId::from_uuid(ask.entity.key());
-        let run = self.new_run(id, &ask.input);
-        let mut pause = PAUSE;
-        loop {
-            let caller = Caller {
-                tenant: self.tenant.clone(),
-                user: self.user.clone(),
-                role: Role::Developer,
-            };
-            match self.services.library.start(caller, run.clone()).await {
-                Ok(_) => return self.ended(id).await,
-                Err(Rejection::Unavailable { .. } | Rejection::Overloaded { .. }) => {}
-                Err(rejection) => return Some(failed("subworkflow", rejection.to_string())),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST);
-        }
-    }
-
-    fn new_run(&self, id: TaskId, asked: &Value) -> NewRun {
-        let version = asked.get("version").and_then(Value::as_u64);
-        NewRun {
-            id: Some(id),
-            workflow: text(asked, "workflow"),
-            version: version.and_then(|version| u32::try_from(version).ok()),
-            input: asked.get("input").cloned().unwrap_or_default(),
-            parent_id: Some(self.task),
-            session_id: self.session.clone(),
-            ..NewRun::default()
-        }
-    }
-
-    /// How a run ended of which nobody may have told.
-    async fn ended(&self, id: TaskId) -> Option<Reply> {
-        let journal = self.services.tasks.journal();
-        let row = journal.store().stream(id.into()).await.ok()??;
-        if row.summary.open {
-            return None;
-        }
-        let task = journal.load::<Task>(id.into()).await.ok()??;
-        outcome(&task)
-    }
-}
-
-fn text(value: &Value, field: &str) -> String {
-    let text = value.get(field).and_then(Value::as_str);
-    text.unwrap_or_default().to_owned()
-}
-
-/// What a node asks, as people are asked.
-fn asking(input: Value) -> Result<Asking, String> {
-    let about = input.get("about").cloned().unwrap_or_default();
-    let human: Human = serde_json::from_value(input).map_err(|error| error.to_string())?;
-    let to = |role: &str| role.parse().map_err(|error| format!("role: {error}"));
-    let rungs = human.escalate.iter().map(|rung| {
-        Ok(Escalation {
-            to: to(&rung.role)?,
-            deadline: rung.deadline,
-        })
-    });
-    Ok(Asking {
-        text: human.question,
-        about,
-        schema: human.schema,
-        to: match &human.role {
-            Some(role) => to(role)?,
-            None => Addressee::default(),
-        },
-        deadline: human.deadline,
-        escalate: rungs.collect::<Result<_, String>>()?,
-        default: human.default,
-    })
 }
