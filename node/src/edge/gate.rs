@@ -136,7 +136,11 @@ fn admit<B>(
             | Operation::Task(_)
             | Operation::Cluster(_)
             | Operation::Hold(_)
-            | Operation::Tree(_) => std::mem::take(request.headers_mut()),
+            | Operation::Question(_)
+            | Operation::Schedule(_)
+            | Operation::Tree(_)
+            | Operation::Trigger(_)
+            | Operation::Workflow(_) => std::mem::take(request.headers_mut()),
         },
     })
 }

@@ -112,9 +112,10 @@ const fn is_looked_at_only(route: &Route) -> bool {
         | Operation::Cluster(_)
         | Operation::Hold(_)
         | Operation::Question(_)
+        | Operation::Schedule(_)
         | Operation::Tree(_)
-        | Operation::Workflow(_) => false,
-        | Operation::Tree(_)
+        | Operation::Trigger(_)
+        | Operation::Workflow(_)
         | Operation::Event(_) => false,
     }
 }

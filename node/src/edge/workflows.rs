@@ -148,7 +148,11 @@ pub(super) async fn handle(
             let format = call.query.word::<Drawing>("format")?.unwrap_or_default();
             let run = run_id(call, 0)?;
             let picture = orchestrator.draw_execution(caller, run, format).await?;
-            Ok(Answer::text(StatusCode::OK, "text/plain; charset=utf-8", picture))
+            Ok(Answer::text(
+                StatusCode::OK,
+                "text/plain; charset=utf-8",
+                picture,
+            ))
         }
         WorkflowOp::Events => live::run_events(shared, call, run_id(call, 0)?).await,
     }

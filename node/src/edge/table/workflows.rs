@@ -123,7 +123,10 @@ const RUN_USER: Parameter = Parameter {
 /// For whom a graph is drawn.
 #[derive(schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "it stands in the document; requests are read as what it documents")]
+#[expect(
+    dead_code,
+    reason = "it stands in the document; requests are read as what it documents"
+)]
 enum Format {
     /// For a terminal.
     Text,
@@ -469,7 +472,10 @@ pub(super) static ROUTES: &[Route] = &[
             description: "`text`, `dot` or `mermaid`; `text` when absent.",
             schema: form::<Format>,
         }],
-        answers: &[ok(Content::Other("text/plain; charset=utf-8"), "The picture.")],
+        answers: &[ok(
+            Content::Other("text/plain; charset=utf-8"),
+            "The picture.",
+        )],
         ..route(
             Verb::Get,
             "/api/v1/executions/{execution}/graph",

@@ -96,15 +96,16 @@ impl UseCase for DrawRun {
         let Self { id, format } = self;
         let of = at.run_of(caller, id).await?;
         let library = &at.own()?.services.library;
-        let definition = library.definition(of.id, of.version).await?;
-        let definition = definition.ok_or_else(|| no_run(id))?;
+        let edition = library.edition(of.id, of.version).await?;
+        let edition = edition.ok_or_else(|| no_run(id))?;
+        let definition = &edition.definition;
         Ok(match format {
-            Drawing::Dot => draw::dot(&definition),
-            Drawing::Mermaid => draw::mermaid(&definition),
+            Drawing::Dot => draw::dot(definition),
+            Drawing::Mermaid => draw::mermaid(definition),
             Drawing::Text => {
                 let run = at.read(id, |task, _| task.run.clone()).await?;
                 let run = run.unwrap_or_default();
-                draw::text(&definition, |node| {
+                draw::text(definition, |node| {
                     let status = run.turn(node).map(|turn| turn.status);
                     Some(mark(status.unwrap_or_default()).to_owned())
                 })
