@@ -65,7 +65,7 @@ async fn main() -> anyhow::Result<()> {
         .execute_workflow(&me, "release", request, None, None)
         .await?;
     let asked = question(&node).await?;
-    println!("asked    {}", asked.text);
+    println!("asked    {}", asked.question);
 
     node.stop(Duration::from_secs(5)).await;
     let node = start(folder.path()).await?;
@@ -88,7 +88,7 @@ async fn main() -> anyhow::Result<()> {
         sleep(Duration::from_millis(20)).await;
     };
     let by = troupe.question(&me, asked.id).await?;
-    let by = by.answered_by.context("nobody answered")?;
+    let by = by.summary.answered_by.context("nobody answered")?;
     println!("shipped  {}, approved by {by}", run.result);
     node.stop(Duration::from_secs(5)).await;
     ensure!(run.status == ExecutionStatus::Completed && run.result == 7, "{run:?}");
