@@ -45,7 +45,11 @@ async fn report() -> Result<()> {
     let (orchestrator, task) = start(folder.path()).await?;
     let ids: Arc<Vec<QuestionId>> = {
         let fresh = || QuestionId::from_uuid(Uuid::now_v7());
-        Arc::new(std::iter::repeat_with(fresh).take(WARM_UP + WAITING).collect())
+        Arc::new(
+            std::iter::repeat_with(fresh)
+                .take(WARM_UP + WAITING)
+                .collect(),
+        )
     };
 
     ask(&orchestrator, task, ids[..WARM_UP].into()).await?;
@@ -77,7 +81,8 @@ async fn report() -> Result<()> {
     let answered = load(vec![orchestrator.clone(); IN_FLIGHT], WAITING, move |at| {
         let id = ids[next.fetch_add(1, Ordering::Relaxed)];
         async move {
-            at.answer_question(&Caller::admin(), id, json!(true)).await?;
+            at.answer_question(&Caller::admin(), id, json!(true))
+                .await?;
             Ok(at)
         }
     })

@@ -14,7 +14,9 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, bail, ensure};
-use protocol::api::{ExecuteRequest, ExecutionStatus, QuestionQuery, QuestionSummary, WorkflowDraft};
+use protocol::api::{
+    ExecuteRequest, ExecutionStatus, QuestionQuery, QuestionSummary, WorkflowDraft,
+};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use troupe::Node;
@@ -28,7 +30,9 @@ async fn start(folder: &Path) -> anyhow::Result<Node> {
 async fn question(node: &Node) -> anyhow::Result<QuestionSummary> {
     let until = Instant::now() + Duration::from_secs(20);
     while Instant::now() < until {
-        let inbox = node.orchestrator().questions(&node.caller(), &QuestionQuery::default());
+        let inbox = node
+            .orchestrator()
+            .questions(&node.caller(), &QuestionQuery::default());
         if let Some(question) = inbox.await?.items.into_iter().next() {
             return Ok(question);
         }
@@ -70,11 +74,17 @@ async fn main() -> anyhow::Result<()> {
     node.stop(Duration::from_secs(5)).await;
     let node = start(folder.path()).await?;
     let troupe = node.orchestrator();
-    let wrong = troupe.answer_question(&me, asked.id, json!("perhaps")).await;
+    let wrong = troupe
+        .answer_question(&me, asked.id, json!("perhaps"))
+        .await;
     ensure!(wrong.is_err(), "an answer that does not fit was taken");
     println!("refused  an answer that is no yes or no");
-    troupe.answer_question(&me, asked.id, json!({ "yes": true })).await?;
-    let late = troupe.answer_question(&me, asked.id, json!({ "yes": false })).await;
+    troupe
+        .answer_question(&me, asked.id, json!({ "yes": true }))
+        .await?;
+    let late = troupe
+        .answer_question(&me, asked.id, json!({ "yes": false }))
+        .await;
     ensure!(late.is_err(), "a second answer was taken");
 
     let wait = Duration::from_secs(20);
@@ -91,6 +101,9 @@ async fn main() -> anyhow::Result<()> {
     let by = by.summary.answered_by.context("nobody answered")?;
     println!("shipped  {}, approved by {by}", run.result);
     node.stop(Duration::from_secs(5)).await;
-    ensure!(run.status == ExecutionStatus::Completed && run.result == 7, "{run:?}");
+    ensure!(
+        run.status == ExecutionStatus::Completed && run.result == 7,
+        "{run:?}"
+    );
     Ok(())
 }

@@ -64,7 +64,10 @@ async fn main() -> anyhow::Result<()> {
     for agent in [
         // Two faults: a bracket is missing, and the sum is wrong.
         shell("writer", r#"printf '{"program": "echo $((2 + 3)"}'"#),
-        shell("reviewer", r#"printf '{"pass": %s}' "$(case $program in echo*) echo true;; *) echo false;; esac)""#),
+        shell(
+            "reviewer",
+            r#"printf '{"pass": %s}' "$(case $program in echo*) echo true;; *) echo false;; esac)""#,
+        ),
         shell(
             "tester",
             r#"said=$(sh -c "$program" 2>/dev/null || true); test "$said" = 4 && pass=true || pass=false; printf '{"pass": %s}' "$pass""#,
@@ -74,7 +77,9 @@ async fn main() -> anyhow::Result<()> {
             r#"if sh -n -c "$program" 2>/dev/null; then fixed=$(printf '%s' "$program" | sed 's/3/2/'); else fixed="$program)"; fi; printf '{"program": "%s"}' "$fixed""#,
         ),
     ] {
-        troupe.register_agent(&me, serde_json::from_value(agent)?).await?;
+        troupe
+            .register_agent(&me, serde_json::from_value(agent)?)
+            .await?;
     }
     let draft = WorkflowDraft {
         source: Some(definition().to_string()),
@@ -89,12 +94,20 @@ async fn main() -> anyhow::Result<()> {
     let run = troupe.execution(&me, begun.run.id).await?;
     for node in &run.nodes {
         for turn in &node.runs {
-            println!("{:<9} {} {}", node.node_id, turn.status.as_str(), turn.output);
+            println!(
+                "{:<9} {} {}",
+                node.node_id,
+                turn.status.as_str(),
+                turn.output
+            );
         }
     }
     let rounds = run.nodes.iter().find(|node| node.node_id == "test");
     let rounds = rounds.context("no test")?.run;
-    println!("shipped after {rounds} rounds: {}", run.result.as_str().unwrap_or_default());
+    println!(
+        "shipped after {rounds} rounds: {}",
+        run.result.as_str().unwrap_or_default()
+    );
     node.stop(Duration::from_secs(5)).await;
     ensure!(run.status == ExecutionStatus::Completed, "{:?}", run.error);
     ensure!(run.result == "echo $((2 + 2))", "shipped {}", run.result);

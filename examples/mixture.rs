@@ -24,7 +24,10 @@ async fn main() -> anyhow::Result<()> {
     let says = |text: &'static str| function(move |_| Ok(json!(text)));
     // Prefers answers that are right, then those that say why.
     let judge = function(|call| {
-        let candidates = call.input["candidates"].as_array().cloned().unwrap_or_default();
+        let candidates = call.input["candidates"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let worth = |one: &Value| {
             let text = one["output"].as_str().unwrap_or_default();
             (text.contains("42"), text.len())
@@ -46,7 +49,9 @@ async fn main() -> anyhow::Result<()> {
     let experts = ["bold", "careful", "quick"];
     for name in experts.into_iter().chain(["judge"]) {
         let agent = json!({ "name": name, "agent_type": "native" });
-        troupe.register_agent(&me, serde_json::from_value(agent)?).await?;
+        troupe
+            .register_agent(&me, serde_json::from_value(agent)?)
+            .await?;
     }
     let experts = experts.map(|name| json!({ "id": name, "agent": name }));
     let definition = json!({
@@ -65,7 +70,9 @@ async fn main() -> anyhow::Result<()> {
         ..ExecuteRequest::default()
     };
     let wait = Some(Duration::from_secs(30));
-    let begun = troupe.execute_workflow(&me, "answer", request, None, wait).await?;
+    let begun = troupe
+        .execute_workflow(&me, "answer", request, None, wait)
+        .await?;
     let run = troupe.execution(&me, begun.run.id).await?;
     let detail = &run.nodes.first().context("no node")?.detail;
     for one in detail["candidates"].as_array().into_iter().flatten() {
@@ -75,7 +82,11 @@ async fn main() -> anyhow::Result<()> {
     println!("chosen   {}", detail["choice"].as_str().unwrap_or_default());
     node.stop(Duration::from_secs(5)).await;
     ensure!(run.error.is_none(), "{:?}", run.error);
-    ensure!(run.result == "It is 42, as 6 times 7 is", "chose {}", run.result);
+    ensure!(
+        run.result == "It is 42, as 6 times 7 is",
+        "chose {}",
+        run.result
+    );
     ensure!(detail["candidates"].as_array().map(Vec::len) == Some(3));
     Ok(())
 }

@@ -24,7 +24,10 @@ use troupe::Node;
 /// Hands out every file, then the longest one, then answers.
 fn direct(call: &Call) -> Result<Value, CallError> {
     let folder = PathBuf::from(call.input["input"]["folder"].as_str().unwrap_or("."));
-    let done = call.input["workers"].as_array().cloned().unwrap_or_default();
+    let done = call.input["workers"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let count = |worker: &Value| worker["output"].as_str()?.trim().parse::<u64>().ok();
     match call.input["round"].as_u64() {
         Some(1) => {
@@ -42,10 +45,14 @@ fn direct(call: &Call) -> Result<Value, CallError> {
         }
         Some(2) => {
             let longest = done.iter().max_by_key(|worker| count(worker));
-            let id = longest.and_then(|worker| worker["id"].as_str()).unwrap_or_default();
+            let id = longest
+                .and_then(|worker| worker["id"].as_str())
+                .unwrap_or_default();
             let name = id.split_once('-').map_or(id, |(_, name)| name);
             let file = folder.join(format!("{name}.md"));
-            Ok(json!({ "workers": [{ "id": name, "agent": "headings", "input": { "file": file } }] }))
+            Ok(
+                json!({ "workers": [{ "id": name, "agent": "headings", "input": { "file": file } }] }),
+            )
         }
         Some(_) | None => {
             let (last, first) = done.split_last().ok_or_else(|| CallError::Failed {
@@ -53,7 +60,10 @@ fn direct(call: &Call) -> Result<Value, CallError> {
                 retryable: false,
             })?;
             let lines: u64 = first.iter().filter_map(count).sum();
-            let name = last["id"].as_str().and_then(|id| id.split_once('-')).map(|(_, name)| name);
+            let name = last["id"]
+                .as_str()
+                .and_then(|id| id.split_once('-'))
+                .map(|(_, name)| name);
             Ok(json!({ "output": {
                 "files": first.len(), "lines": lines, "longest": name, "headings": count(last),
             } }))
@@ -80,7 +90,9 @@ async fn main() -> anyhow::Result<()> {
         of_file("lines", r#"wc -l < "$file""#),
         of_file("headings", r#"grep -c '^#' "$file""#),
     ] {
-        troupe.register_agent(&me, serde_json::from_value(agent)?).await?;
+        troupe
+            .register_agent(&me, serde_json::from_value(agent)?)
+            .await?;
     }
     let definition = json!({
         "name": "research",
@@ -97,7 +109,9 @@ async fn main() -> anyhow::Result<()> {
         ..ExecuteRequest::default()
     };
     let wait = Some(Duration::from_secs(60));
-    let begun = troupe.execute_workflow(&me, "research", request, None, wait).await?;
+    let begun = troupe
+        .execute_workflow(&me, "research", request, None, wait)
+        .await?;
     let run = troupe.execution(&me, begun.run.id).await?;
     let found = &run.result;
     println!(
