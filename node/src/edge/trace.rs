@@ -111,6 +111,8 @@ const fn is_looked_at_only(route: &Route) -> bool {
         | Operation::Task(_)
         | Operation::Cluster(_)
         | Operation::Hold(_)
+        | Operation::Schedule(_)
+        | Operation::Trigger(_)
         | Operation::Tree(_) => false,
     }
 }
