@@ -10,6 +10,8 @@ mod access;
 mod agents;
 #[path = "rest/connections.rs"]
 mod connections;
+#[path = "rest/questions.rs"]
+mod questions;
 #[path = "rest/requests.rs"]
 mod requests;
 #[path = "rest/tasks.rs"]
