@@ -14,5 +14,5 @@ pub(crate) use actor::{
 };
 pub use happening::{Happened, What, depth, happenings, scope};
 pub use plan::{Plan, checked};
-pub use signature::{Delivery, Unsigned, verified};
+pub use signature::{Delivery, Unsigned, signature_of, verified};
 pub use state::Trigger;

@@ -12,8 +12,12 @@ mod agents;
 mod connections;
 #[path = "rest/questions.rs"]
 mod questions;
+#[path = "rest/events.rs"]
+mod events;
 #[path = "rest/requests.rs"]
 mod requests;
+#[path = "rest/schedules.rs"]
+mod schedules;
 #[path = "rest/tasks.rs"]
 mod tasks;
 #[path = "rest/tree.rs"]

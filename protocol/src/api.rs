@@ -26,8 +26,10 @@ pub use hold::{
     ScopeView, TaskChange, Unconfirmed,
 };
 pub use link::{ActorLink, BudgetLeft, Relation};
-pub use live::EventView;
-pub use page::Page;
+pub use live::{
+    EventView, EventsQuery, Happening, SocketFilter, SocketFrame, WorkerChange, WorkerStatus,
+};
+pub use page::{Consistency, Page};
 pub use problem::{FieldError, Problem};
 pub use question::{AnswerRequest, DelegateRequest, QuestionQuery, QuestionSummary, QuestionView};
 pub use schedule::{FiringState, FiringView, PauseReason, ScheduleQuery, ScheduleView};
@@ -41,13 +43,13 @@ pub use task::{
 };
 pub use tree::{
     ActionRequest, ActionView, ActorAction, ActorView, Change, DiffQuery, EntityPart, FailureView,
-    Life, LifeEvent, LifeGap, LifeQuery, TreeChange, TreeDelta, TreeDiff, TreeNode, TreeQuery,
-    TreeView,
+    Life, LifeEvent, LifeGap, LifeQuery, Stale, TreeChange, TreeDelta, TreeDiff, TreeNode,
+    TreeQuery, TreeView,
 };
+pub use trigger::{HookView, TriggerView};
 pub use workflow::{
     ContextPatch, ContextView, DivergenceView, EdgeView, ExecuteRequest, ExecutionChange,
     ExecutionQuery, ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest, NodeRunView,
     ReplayRequest, ReplayView, RunOf, VersionView, WaitView, WorkflowChange, WorkflowDraft,
     WorkflowNode, WorkflowQuery, WorkflowReach, WorkflowSummary, WorkflowView,
 };
-pub use trigger::{HookView, TriggerView};

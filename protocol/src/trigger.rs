@@ -124,6 +124,7 @@ pub enum Occasion {
     /// An event of this cluster.
     Event {
         /// To whom it happened.
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         entity: EntityId,
         /// Its position in what happened to it.
         seq: u64,

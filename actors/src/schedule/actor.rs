@@ -41,6 +41,9 @@ pub(crate) struct ScheduleEntity {
     slots: Option<Slots>,
     /// Runs that are being made.
     making: HashSet<TaskId>,
+    /// Whether it has taken a message: whoever brought it to life has one, and finds nobody if it leaves
+    /// before.
+    awake: bool,
     /// The moment for which a timer runs.
     timer: Option<Timestamp>,
     /// The moment for which a reminder is on disk, as far as this activation knows.
@@ -124,6 +127,7 @@ impl Entity for ScheduleEntity {
     }
 
     async fn handle(cx: &mut Cx, message: Message) -> Result<(), ActorProcessingErr> {
+        cx.volatile.awake = true;
         match message {
             Message::Read(read) => {
                 read(&cx.state, cx.state.head());
@@ -167,6 +171,8 @@ async fn command(
             return Ok(());
         }
     };
+    // Of one that is deleted, the last that was there is shown.
+    let last = cx.state.view(id, cx.state.head());
     if let Some(event) = event {
         if matches!(event, Event::Created { .. } | Event::Changed { .. }) {
             cx.volatile.slots = None;
@@ -189,39 +195,10 @@ async fn command(
             Err(error) => return Err(error.into()),
         }
     }
-    let view = cx.state.view(id, cx.state.head());
-    let shown = view.unwrap_or_else(|| deleted(cx, id));
-    let _ = reply.send(Ok((shown, run)));
+    let view = cx.state.view(id, cx.state.head()).or(last);
+    let view = view.ok_or_else(|| not_found(id));
+    let _ = reply.send(view.map(|view| (view, run)));
     look(cx).await
-}
-
-/// The last that is seen of one that was deleted.
-fn deleted(cx: &Cx, id: ScheduleId) -> ScheduleView {
-    let mut last = Schedule::clone(&cx.state);
-    last.deleted = false;
-    let mut view = last
-        .view(id, cx.state.head())
-        .unwrap_or_else(|| ScheduleView {
-            id,
-            name: last.spec.name.clone(),
-            status: String::new(),
-            user_id: last.user.clone(),
-            created_at: last.anchor,
-            next_at: None,
-            last_at: None,
-            fired: 0,
-            passed: 0,
-            failed: 0,
-            queued: 0,
-            paused: None,
-            spec: last.spec.clone(),
-            version: cx.state.head(),
-        });
-    ScheduleStatus::Deleted
-        .as_str()
-        .clone_into(&mut view.status);
-    view.next_at = None;
-    view
 }
 
 fn decide(
@@ -234,7 +211,7 @@ fn decide(
     let user = user.to_owned();
     let exists = cx.state.head() > 0 && status != ScheduleStatus::Deleted;
     if !exists && !matches!(command, Command::Create(_)) {
-        return Err(Rejection::not_found(format!("schedule {id}")));
+        return Err(not_found(id));
     }
     let event = match command {
         Command::Create(spec) => (!exists).then_some(Event::Created { spec, user }),
@@ -274,6 +251,10 @@ pub(crate) fn invalid(errors: Vec<protocol::api::FieldError>) -> Rejection {
         message,
         errors,
     }
+}
+
+fn not_found(id: ScheduleId) -> Rejection {
+    Rejection::not_found(format!("schedule {id}"))
 }
 
 fn finished(id: ScheduleId) -> Rejection {
@@ -451,7 +432,7 @@ fn rest(cx: &mut Cx) {
         Ok(slots) => cx.state.wake_at(&slots, now),
         Err(_) => None,
     };
-    let idle = cx.volatile.making.is_empty();
+    let idle = cx.volatile.awake && cx.volatile.making.is_empty();
     match due {
         None if idle => cx.passivate(),
         None => {}

@@ -110,12 +110,8 @@ impl Entity for TaskEntity {
         pausing::catch_up(cx)?;
         let events = pausing::recall(cx).await?;
         stage(cx, events)?;
-        if lineage::is_untouched(&cx.state) {
-            // Its node may have gone down before it looked.
-            let event = lineage::orphaned(cx).await?;
-            stage(cx, event)?;
-        }
-        rest_with_parents(cx).await?;
+        // Its node may have gone down before it looked.
+        follow_parents(cx).await?;
         flush(cx).await
     }
 
@@ -179,7 +175,14 @@ impl Entity for TaskEntity {
                 pausing::held(cx, &act, news)?;
             }
             Message::Requeue => cx.volatile.requested.clear(),
-            Message::Wake => cx.volatile.timer = None,
+            Message::Wake => {
+                cx.volatile.timer = None;
+                let events = lineage::wake(cx).await?;
+                if !events.is_empty() {
+                    "recovery".clone_into(&mut cx.volatile.actor);
+                }
+                stage(cx, events)?;
+            }
         }
         // With several attempts under way more results may be here already: they share a commit.
         if cx.state.running() > 1 {
@@ -225,10 +228,9 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
     Ok(())
 }
 
-/// A part rests when what it is a part of does.
-async fn rest_with_parents(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
-    let above = lineage::above(cx.journal(), cx.state.spec.parent_id).await?;
-    let events = cx.state.align(&above);
+/// A part rests when what it is a part of does, and is not begun when that was stopped.
+async fn follow_parents(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
+    let events = lineage::follow(cx).await?;
     stage(cx, events)
 }
 
@@ -298,6 +300,7 @@ fn is_idle(cx: &Cx, now: Timestamp) -> bool {
     cx.state.running() == 0
         && cx.volatile.requested.is_empty()
         && cx.volatile.waiters.is_empty()
+        && cx.state.rests_with().next().is_none()
         && cx.state.ready(now).next().is_none()
         && cx.state.to_probe().next().is_none()
 }
@@ -327,7 +330,10 @@ fn set_timer(cx: &mut Cx, looked: Timestamp) {
             .min()?;
         Some(oldest.plus(span.0))
     });
-    let Some(due) = cx.state.wake_at(looked).into_iter().chain(queue).min() else {
+    let rests = cx.state.rests_with().next();
+    let look = rests.map(|_| looked.plus(lineage::LOOK));
+    let due = cx.state.wake_at(looked).into_iter();
+    let Some(due) = due.chain(queue).chain(look).min() else {
         return;
     };
     let now = cx.services.clock.now();
@@ -388,9 +394,8 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
             idle = idle_until(cx, now);
             commit(cx, idle).await
         }
-        true => match lineage::above(cx.journal(), cx.state.spec.parent_id).await {
-            Ok(above) => {
-                let events = cx.state.align(&above);
+        true => match lineage::follow(cx).await {
+            Ok(events) => {
                 stage(cx, events)?;
                 commit(cx, None).await
             }
@@ -403,9 +408,7 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
             if is_part {
                 // Whoever stops or pauses what it is a part of finds it from now on; who did before did
                 // not. And nothing of it has started.
-                let event = lineage::orphaned(cx).await?;
-                stage(cx, event)?;
-                rest_with_parents(cx).await?;
+                follow_parents(cx).await?;
                 flush(cx).await?;
             }
             // A client that went away finds its task by its key.

@@ -43,6 +43,9 @@ pub(crate) struct TriggerEntity {
     plan: Option<Plan>,
     /// Runs that are being made.
     making: HashSet<TaskId>,
+    /// Whether it has taken a message: whoever brought it to life has one, and finds nobody if it leaves
+    /// before.
+    awake: bool,
 }
 
 /// What clients may ask of a trigger. Where the journal ends then comes with what lets it look.
@@ -142,6 +145,7 @@ impl Entity for TriggerEntity {
     }
 
     async fn handle(cx: &mut Cx, message: Message) -> Result<(), ActorProcessingErr> {
+        cx.volatile.awake = true;
         match message {
             Message::Read(read) => read(&cx.state),
             Message::Command {
@@ -328,7 +332,7 @@ fn go_on(cx: &mut Cx) {
         }
         None => {
             cx.services.watching.forget(id);
-            if cx.state.ledger.pending().next().is_none() {
+            if cx.volatile.awake && cx.state.ledger.pending().next().is_none() {
                 cx.passivate();
             }
         }

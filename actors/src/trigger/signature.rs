@@ -68,7 +68,6 @@ pub fn verified(
             .filter(|value| !value.is_empty())
             .ok_or(Unsigned::Header(name))
     };
-    let key = key(secret)?;
     match scheme {
         Scheme::Standard => {
             let (id, stamp) = (header("webhook-id")?, header("webhook-timestamp")?);
@@ -77,11 +76,8 @@ pub fn verified(
                 .parse()
                 .map_err(|_| Unsigned::Header("webhook-timestamp"))?;
             let text = format!("{id}.{stamp}.{}", delivery.body);
-            let expected = base64(sign(&key, text.as_bytes()).as_ref());
-            let mut given = signatures
-                .split(' ')
-                .filter_map(|one| one.strip_prefix("v1,"));
-            if !given.any(|given| same(given, &expected)) {
+            let expected = signature_of(secret, &text)?;
+            if !signatures.split(' ').any(|given| same(given, &expected)) {
                 return Err(Unsigned::Wrong);
             }
             let off = (now.as_micros() / 1_000_000).abs_diff(seconds);
@@ -94,13 +90,23 @@ pub fn verified(
             let id = header("x-github-delivery")?;
             let given = header("x-hub-signature-256")?;
             let given = given.strip_prefix("sha256=").ok_or(Unsigned::Wrong)?;
-            let expected = hex(sign(&key, delivery.body.as_bytes()).as_ref());
+            let expected = hex(sign(&key(secret)?, delivery.body.as_bytes()).as_ref());
             if !same(&given.to_ascii_lowercase(), &expected) {
                 return Err(Unsigned::Wrong);
             }
             sound(id, "x-github-delivery")
         }
     }
+}
+
+/// What Standard Webhooks send as `webhook-signature` of `ID.TIMESTAMP.BODY`.
+///
+/// # Errors
+///
+/// When the secret is of no use.
+pub fn signature_of(secret: &str, text: &str) -> Result<String, Unsigned> {
+    let signed = sign(&key(secret)?, text.as_bytes());
+    Ok(format!("v1,{}", base64(signed.as_ref())))
 }
 
 fn sound(id: &str, header: &'static str) -> Result<String, Unsigned> {

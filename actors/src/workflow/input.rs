@@ -1,17 +1,16 @@
 //! Whether what a run is given is what its workflow takes.
 
-use jsonschema::{Validator, paths::LocationSegment};
 use protocol::api::FieldError;
 use serde_json::Value;
 
-use crate::Rejection;
-
-/// Places that a refusal names at most.
-const NAMED: usize = 20;
+use crate::{
+    Rejection,
+    schema::{Misfit, Schema},
+};
 
 /// What the runs of a workflow take.
 #[derive(Debug, Default)]
-pub struct Input(Option<Validator>);
+pub struct Input(Option<Schema>);
 
 impl Input {
     /// As a definition's `input` says; any input fits when it says nothing.
@@ -20,16 +19,11 @@ impl Input {
     ///
     /// A sentence, when that is no JSON Schema.
     pub fn compile(schema: Option<&Value>) -> Result<Self, String> {
-        let Some(schema) = schema else {
-            return Ok(Self(None));
-        };
-        let options = jsonschema::options()
-            // Linear in the length of the text, whatever the pattern.
-            .with_pattern_options(jsonschema::PatternOptions::regex());
-        let validator = options.build(schema).map_err(|error| {
-            format!("is no JSON Schema at `{}`: {error}", error.instance_path())
-        })?;
-        Ok(Self(Some(validator)))
+        let compiled = schema.map(Schema::compile).transpose();
+        compiled.map(Self).map_err(|bad| match bad.at.as_str() {
+            "" => format!("is no JSON Schema: {bad}"),
+            at => format!("is no JSON Schema at `{at}`: {bad}"),
+        })
     }
 
     /// Whether a run may begin with this.
@@ -38,36 +32,32 @@ impl Input {
     ///
     /// `Invalid` names each place that does not fit.
     pub fn check(&self, input: &Value) -> Result<(), Rejection> {
-        let Some(validator) = &self.0 else {
+        let fits = self.0.as_ref().map(|schema| schema.check(input));
+        let Some(Err(misfits)) = fits else {
             return Ok(());
         };
-        let errors: Vec<FieldError> = validator
-            .iter_errors(input)
-            .take(NAMED)
-            .map(|error| {
-                let segments = error.instance_path().into_iter();
-                FieldError::new(place(segments), error.masked().to_string())
-            })
-            .collect();
-        let Some(first) = errors.first() else {
-            return Ok(());
-        };
+        let errors: Vec<FieldError> = misfits.into_iter().map(misfit).collect();
+        let first = errors.first();
+        let first = first.map_or_else(String::new, |it| format!("{}: {}; ", it.field, it.message));
         Err(Rejection::Invalid {
             code: "invalid_input",
-            message: format!(
-                "{}: {}; the workflow's `input` says what a run takes",
-                first.field, first.message
-            ),
+            message: format!("{first}the workflow's `input` says what a run takes"),
             errors,
         })
     }
 }
 
-fn place<'a>(segments: impl Iterator<Item = LocationSegment<'a>>) -> String {
-    segments.fold("input".to_owned(), |place, segment| match segment {
-        LocationSegment::Property(name) => format!("{place}.{name}"),
-        LocationSegment::Index(at) => format!("{place}[{at}]"),
-    })
+/// As other fields are named: `input.tags[1]`.
+fn misfit(misfit: Misfit) -> FieldError {
+    let segments = misfit.at.split('/').skip(1);
+    let place = segments.fold("input".to_owned(), |place, segment| {
+        let name = segment.replace("~1", "/").replace("~0", "~");
+        match name.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => format!("{place}[{name}]"),
+            false => format!("{place}.{name}"),
+        }
+    });
+    FieldError::new(place, misfit.message)
 }
 
 #[cfg(test)]

@@ -2,9 +2,7 @@
 
 use protocol::{
     access::{Caller, Role},
-    api::{
-        ExecuteRequest, ExecutionQuery, ExecutionStatus, WorkflowDraft, WorkflowQuery, WorkflowView,
-    },
+    api::{ExecuteRequest, ExecutionQuery, WorkflowDraft, WorkflowQuery, WorkflowView},
     plan::PlanSource,
     task::TaskSpec,
     workflow::Status,
@@ -35,7 +33,7 @@ fn definition(name: &str, description: &str) -> Value {
     })
 }
 
-async fn made(system: &System, by: &Caller, definition: &Value) -> WorkflowView {
+pub(crate) async fn made(system: &System, by: &Caller, definition: &Value) -> WorkflowView {
     let made = system.create_workflow(by, draft(definition)).await;
     made.unwrap()
 }
@@ -273,113 +271,4 @@ async fn a_client_cannot_make_a_task_a_run_by_itself() {
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("/execute"), "{refused}");
-}
-
-/// A system in which agents give back what they are handed.
-async fn echoing() -> System {
-    let system = System::start(&[]).await;
-    let echo = json!({ "name": "echo", "agent_type": "echo", "capabilities": ["work"] });
-    system.agent(echo).await;
-    system
-}
-
-async fn run(system: &System, definition: &Value, input: Value) -> protocol::api::ExecutionView {
-    let admin = &system.admin;
-    let name = made(system, admin, definition).await.name;
-    let request = ExecuteRequest {
-        input,
-        ..ExecuteRequest::default()
-    };
-    let wait = Some(std::time::Duration::from_secs(20));
-    let begun = system.execute_workflow(admin, &name, request, None, wait);
-    let id = crate::support::within(begun).await.unwrap().run.id;
-    system.execution(admin, id).await.unwrap()
-}
-
-#[tokio::test]
-async fn a_run_shows_what_each_node_was_handed_and_gave_and_which_edges_were_taken() {
-    let system = echoing().await;
-    let definition = json!({
-        "name": "n",
-        "context": { "seen": 0 },
-        "nodes": [
-            { "id": "a", "type": "transform", "output": { "good": "$.input.good" } },
-            { "id": "b", "type": "agent", "agent": "echo", "input": "yes", "set": { "seen": 1 } },
-            { "id": "c", "type": "agent", "agent": "echo", "input": "no" },
-        ],
-        "edges": [
-            { "from": "a", "to": "b", "condition": { "path": "$.good", "op": "eq", "value": true } },
-            { "from": "a", "to": "c", "condition": { "path": "$.good", "op": "eq", "value": false } },
-        ],
-    });
-    let run = run(&system, &definition, json!({ "good": true })).await;
-    assert_eq!(run.status, ExecutionStatus::Completed, "{:?}", run.error);
-    let statuses: Vec<&str> = run.nodes.iter().map(|node| node.status.as_str()).collect();
-    assert_eq!(statuses, ["completed", "completed", "skipped"]);
-    let taken: Vec<Option<bool>> = run.edges.iter().map(|edge| edge.taken).collect();
-    assert_eq!(taken, [Some(true), Some(false)]);
-    assert_eq!(run.edges[0].condition["op"], "eq");
-    let node = &run.nodes[1];
-    assert_eq!(
-        (&node.input_data, &node.output),
-        (&json!("yes"), &json!("yes"))
-    );
-    assert_eq!(
-        (node.node_type.as_str(), node.dependencies.as_slice()),
-        ("agent", &["a".to_owned()][..])
-    );
-    assert_eq!(
-        (run.context["seen"].clone(), run.context_version),
-        (json!(1), 1)
-    );
-    assert!(node.started_at.is_some() && node.completed_at >= node.started_at);
-}
-
-#[tokio::test]
-async fn a_run_that_only_waits_says_for_what_and_a_crash_does_not_change_that() {
-    let system = System::start(&[]).await;
-    let admin = system.admin.clone();
-    let definition = json!({
-        "name": "n", "nodes": [{ "id": "a", "type": "wait", "for": "1h" }],
-    });
-    made(&system, &admin, &definition).await;
-    let begun = system.execute_workflow(&admin, "n", ExecuteRequest::default(), None, None);
-    let id = begun.await.unwrap().run.id;
-    let shown = system.execution(&admin, id).await.unwrap();
-    assert_eq!(shown.status, ExecutionStatus::Waiting);
-    assert!(shown.nodes[0].waits_for.as_ref().unwrap().until.is_some());
-    let system = system.crash(|_| {}).await;
-    let again = system.execution(&admin, id).await.unwrap();
-    assert_eq!(
-        (again.status, &again.nodes),
-        (ExecutionStatus::Waiting, &shown.nodes)
-    );
-}
-
-#[tokio::test]
-async fn all_runs_of_a_workflow_are_paused_and_go_on() {
-    let system = System::start(&[]).await;
-    let admin = system.admin.clone();
-    for name in ["n", "m"] {
-        let definition =
-            json!({ "name": name, "nodes": [{ "id": "a", "type": "wait", "for": "1h" }] });
-        made(&system, &admin, &definition).await;
-    }
-    let mut runs = Vec::new();
-    for name in ["n", "n", "m"] {
-        let begun = system.execute_workflow(&admin, name, ExecuteRequest::default(), None, None);
-        runs.push(begun.await.unwrap().run.id);
-    }
-    let mode = protocol::agent::StopMode::Graceful;
-    let paused = system
-        .pause_workflow(&admin, "n", "why".to_owned(), mode)
-        .await
-        .unwrap();
-    assert_eq!(paused.executions, [runs[1], runs[0]]);
-    let status = async |at: usize| system.execution(&admin, runs[at]).await.unwrap().status;
-    assert_eq!(status(0).await, ExecutionStatus::Paused);
-    assert_eq!(status(2).await, ExecutionStatus::Waiting);
-    let resumed = system.resume_workflow(&admin, "n").await.unwrap();
-    assert_eq!(resumed.executions.len(), 2);
-    assert_eq!(status(0).await, ExecutionStatus::Waiting);
 }

@@ -22,7 +22,9 @@ use super::{
 };
 use crate::client::Client;
 
+mod check;
 mod draw;
+mod graph;
 mod run;
 mod watch;
 
@@ -30,6 +32,10 @@ pub(super) use run::Run;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Workflow {
+    /// Say what is wrong with definitions, line by line; needs no node
+    Check(check::Check),
+    /// Draw the graph of a definition; needs no node
+    Graph(graph::Graph),
     /// Start a run of a workflow, or of the one that a file describes
     Run(Box<Run>),
     /// Make a workflow from a file, JSON or YAML
@@ -204,8 +210,19 @@ pub(super) struct Runs {
 }
 
 impl Workflow {
+    /// Does what needs no node, or gives the rest back.
+    pub(super) fn alone(self, output: &Output) -> Result<Outcome, Self> {
+        match self {
+            Self::Check(check) => Ok(check.run(output)),
+            Self::Graph(graph) => Ok(graph.run(output)),
+            with_a_node => Err(with_a_node),
+        }
+    }
+
     pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
         match self {
+            Self::Check(check) => check.run(output),
+            Self::Graph(graph) => graph.run(output),
             Self::Run(run) => run.run(client, output).await,
             Self::Create { file, status } => {
                 let draft = WorkflowDraft {

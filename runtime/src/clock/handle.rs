@@ -96,7 +96,9 @@ impl Clock {
     pub fn micros(&self) -> u64 {
         match &self.0 {
             Source::System { coarse_origin, .. } => coarse_micros().wrapping_sub(*coarse_origin),
-            Source::Paced { origin, .. } => u64::try_from(origin.elapsed().as_micros()).unwrap_or(0),
+            Source::Paced { origin, .. } => {
+                u64::try_from(origin.elapsed().as_micros()).unwrap_or(0)
+            }
             Source::Test(hands) => u64::try_from(lock(hands).elapsed.as_micros()).unwrap_or(0),
         }
     }

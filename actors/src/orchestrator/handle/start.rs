@@ -18,7 +18,8 @@ use runtime::{
 };
 
 use super::{
-    Cluster, Inner, Member, Orchestrator, Outpost, Own, Setup, past::Readings, tree::Followed,
+    Cluster, Inner, Member, Orchestrator, Outpost, Own, Setup, events::Nodes, past::Readings,
+    tree::Followed,
 };
 use crate::{
     adapter::{self, Doors},
@@ -202,6 +203,7 @@ impl Orchestrator {
             log: std::sync::OnceLock::new(),
             followed: Followed::default(),
             readings: Readings::default(),
+            nodes: Nodes::default(),
         }));
         orchestrator.serve();
         orchestrator.begin_runs();
@@ -238,6 +240,7 @@ impl Orchestrator {
             log: std::sync::OnceLock::new(),
             followed: Followed::default(),
             readings: Readings::default(),
+            nodes: Nodes::default(),
         }));
         orchestrator.serve();
         orchestrator

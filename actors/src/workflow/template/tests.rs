@@ -3,12 +3,12 @@ use serde_json::json;
 
 use super::*;
 
-fn rendered(template: Value) -> Value {
+fn rendered(template: &Value) -> Value {
     let scope = json!({
         "input": { "n": 3, "files": [{ "name": "a" }], "none": [], "text": "x" },
         "nodes": { "a": { "output": { "ok": true } } },
     });
-    Template::parse(&template).unwrap().render(&scope).unwrap()
+    Template::parse(template).unwrap().render(&scope).unwrap()
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn each_kind_of_string_has_its_meaning() {
             json!({ "a": [3, 1, null], "$.k": "$" }),
         ),
     ] {
-        assert_eq!(rendered(template.clone()), expected, "{template}");
+        assert_eq!(rendered(&template), expected, "{template}");
     }
 }
 

@@ -153,7 +153,7 @@ pub(crate) struct Node {
     pub(crate) tool: Arc<Tool>,
     pub(crate) lease: watch::Sender<Lease>,
     pub(crate) fence: Fence,
-    life: Arc<Life>,
+    pub(crate) life: Arc<Life>,
 }
 
 impl std::ops::Deref for Node {

@@ -1,0 +1,205 @@
+//! A text as JSON, with the line and the column of each part.
+
+use std::{collections::HashMap, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value};
+use serde_saphyr::{Location, Spanned};
+
+use crate::workflow::check::{Problem, element, field};
+
+/// Deepest nesting of a text.
+const MAX_DEPTH: usize = 40;
+
+/// Where something stands in a text; both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub line: u32,
+    pub column: u32,
+}
+
+impl Place {
+    fn of(location: &Location) -> Self {
+        let number = |it| u32::try_from(it).unwrap_or(u32::MAX);
+        Self {
+            line: number(location.line()),
+            column: number(location.column()),
+        }
+    }
+}
+
+/// Where each part of a definition stands, by paths such as `nodes[3].needs[0]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places(HashMap<String, Place>);
+
+impl Places {
+    /// Where a part stands, or the nearest whole that it would be part of.
+    #[must_use]
+    pub fn of(&self, path: &str) -> Option<Place> {
+        let mut path = path;
+        loop {
+            if let Some(place) = self.0.get(path) {
+                return Some(*place);
+            }
+            path = &path[..path.rfind(['.', '['])?];
+        }
+    }
+
+    /// The problems with their lines, in the order of these.
+    #[must_use]
+    pub fn found(&self, mut problems: Vec<Problem>) -> Vec<Problem> {
+        for problem in &mut problems {
+            problem.line = problem
+                .line
+                .or_else(|| self.of(&problem.path).map(|place| place.line));
+        }
+        problems.sort_by_key(|problem| problem.line);
+        problems
+    }
+
+    fn add(&mut self, path: &str, part: Part) -> Value {
+        match part {
+            Part::Scalar(value) => value,
+            Part::List(elements) => {
+                let elements = elements.into_iter().enumerate();
+                let elements = elements.map(|(at, part)| {
+                    let path = element(path, at);
+                    self.0.insert(path.clone(), Place::of(&part.referenced));
+                    self.add(&path, part.value)
+                });
+                Value::Array(elements.collect())
+            }
+            Part::Fields(fields) => {
+                let fields = fields.into_iter().map(|(key, part)| {
+                    let path = field(path, &key.value);
+                    self.0.insert(path.clone(), Place::of(&key.referenced));
+                    (key.value, self.add(&path, part))
+                });
+                Value::Object(fields.collect::<Map<_, _>>())
+            }
+        }
+    }
+}
+
+/// Reads a text, JSON if it begins like it.
+pub(super) fn parse(text: &str) -> Result<(Value, Places), Problem> {
+    let mut places = Places::default();
+    let read = parts(text).map(|part| places.add("", part));
+    if !text.trim_start().starts_with('{') {
+        return read.map(|value| (value, places));
+    }
+    // JSON that is no YAML, for its tabs, is read all the same; its lines are not known then.
+    match serde_json::from_str(text) {
+        Ok(value) => Ok((value, places)),
+        Err(error) => {
+            let message = error.to_string();
+            let message = without_place(&message);
+            let mut problem = Problem::new("", format!("this is not JSON: {message}"));
+            problem.line = u32::try_from(error.line()).ok();
+            read.map(|value| (value, places)).map_err(|_| problem)
+        }
+    }
+}
+
+fn parts(text: &str) -> Result<Part, Problem> {
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        // `y`, `no` and `on` are texts, as YAML has it since 2009.
+        strict_booleans: true,
+        // What is read so goes down the stack by some kilobytes for each level.
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let place = error.location().map(|location| Place::of(&location));
+        let message = error.without_snippet().to_string();
+        let first = message.lines().next().unwrap_or_default();
+        let mut problem = Problem::new("", without_place(first));
+        problem.line = place.map(|place| place.line).filter(|line| *line > 0);
+        problem
+    })
+}
+
+/// The place stands in front already.
+fn without_place(message: &str) -> &str {
+    match message.rfind(" at line ") {
+        Some(index) => &message[..index],
+        None => message,
+    }
+}
+
+/// A text as it is read: JSON, but each part knows where it stands.
+#[derive(Debug)]
+enum Part {
+    Scalar(Value),
+    List(Vec<Spanned<Self>>),
+    Fields(Vec<(Spanned<String>, Self)>),
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PartVisitor)
+    }
+}
+
+struct PartVisitor;
+
+impl<'de> Visitor<'de> for PartVisitor {
+    type Value = Part;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E: Error>(self, truth: bool) -> Result<Part, E> {
+        Ok(Part::Scalar(truth.into()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Part, E> {
+        Ok(Part::Scalar(number.into()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Part, E> {
+        Ok(Part::Scalar(number.into()))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Part, E> {
+        let number = serde_json::Number::from_f64(number);
+        let number = number.ok_or_else(|| E::custom("a number is finite"))?;
+        Ok(Part::Scalar(Value::Number(number)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Part, E> {
+        Ok(Part::Scalar(text.into()))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Part, E> {
+        Ok(Part::Scalar(Value::Null))
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Part, E> {
+        Ok(Part::Scalar(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<Part, D::Error> {
+        Part::deserialize(inner)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Part, A::Error> {
+        let mut list = Vec::new();
+        while let Some(element) = elements.next_element()? {
+            list.push(element);
+        }
+        Ok(Part::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Part, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            fields.push(entry);
+        }
+        Ok(Part::Fields(fields))
+    }
+}

@@ -1,0 +1,147 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn told(text: &str) -> Vec<(Option<u32>, Option<String>, String)> {
+    let problems = read(text).unwrap_err().into_iter();
+    problems
+        .map(|it| (it.line, it.node, format!("{}: {}", it.path, it.message)))
+        .collect()
+}
+
+#[test]
+fn yaml_and_json_say_the_same() {
+    let yaml = "name: x # a comment\nnodes:\n  - id: a\n    type: task\n    capability: c\n    timeout: 5s\n    input: &i { n: 1, big: 18446744073709551615, none: ~ }\n  - { id: b, type: transform, output: *i }\n";
+    let first = read(yaml).unwrap().definition;
+    let json = serde_json::to_string_pretty(&first).unwrap();
+    assert_eq!(read(&json).unwrap().definition, first);
+    let tabs = json.replace("  ", "\t");
+    assert_eq!(read(&tabs).unwrap().definition, first);
+    assert_eq!(
+        first.nodes[0].input,
+        json!({ "n": 1, "big": u64::MAX, "none": null })
+    );
+}
+
+#[test]
+fn each_part_has_its_line_and_column() {
+    let text = "name: x\nnodes:\n  - id: a\n    type: parallel\n    needs:\n      - b\n      - c\n";
+    let places = read(text).unwrap().places;
+    let place = |line, column| Some(Place { line, column });
+    assert_eq!(places.of("name"), place(1, 1));
+    assert_eq!(places.of("nodes[0].needs"), place(5, 5));
+    assert_eq!(places.of("nodes[0].needs[1]"), place(7, 9));
+    // What is not there is looked for where it would be.
+    assert_eq!(places.of("nodes[0].timeout"), place(3, 5));
+    assert_eq!(places.of("edges"), None);
+    let json = "{\n  \"name\": \"x\",\n  \"nodes\": [\n    {\"id\": \"a\", \"type\": \"parallel\"}\n  ]\n}";
+    assert_eq!(read(json).unwrap().places.of("nodes[0].type"), place(4, 17));
+}
+
+#[test]
+fn unknown_fields_are_refused_by_name() {
+    let text = "name: x\nnodes:\n  - id: a\n    type: task\n    capabilty: c\n  - id: b\n    type: wait\n    agent: c\n  - { id: c, type: map, over: [], each: { agnt: x } }\n  - { id: d, type: mixture, experts: [{ id: e, agent: x, foo: 1 }], choose: { by: vote, score: $ } }\n  - { id: e, type: tusk }\n  - { id: f }\n";
+    let some = |line, node: &str, text: &str| (Some(line), Some(node.to_owned()), text.to_owned());
+    assert_eq!(
+        told(text),
+        [
+            some(
+                5,
+                "a",
+                "nodes[0].capabilty: a `task` node has no field `capabilty`; did you mean `capability`?"
+            ),
+            some(8, "b", "nodes[1].agent: a `wait` node has no field `agent`"),
+            some(
+                9,
+                "c",
+                "nodes[2].each.agnt: `each` has no field `agnt`; did you mean `agent`?"
+            ),
+            some(
+                10,
+                "d",
+                "nodes[3].experts[0].foo: an expert has no field `foo`"
+            ),
+            some(
+                10,
+                "d",
+                "nodes[3].choose.score: a choice by `vote` has no field `score`"
+            ),
+            some(
+                11,
+                "e",
+                "nodes[4].type: there is no type of node `tusk`; did you mean `task`?"
+            ),
+            some(12, "f", "nodes[5]: a node has a `type`"),
+        ]
+    );
+    let top = told("name: x\nnods: []\n");
+    assert_eq!(top.len(), 1);
+    assert!(top[0].2.contains("unknown field `nods`"), "{top:?}");
+    assert_eq!(top[0].0, Some(2));
+}
+
+#[test]
+fn values_of_the_wrong_type_have_their_line() {
+    let found = told("name: x\nnodes:\n  - id: a\n    type: wait\n    for: soon\n");
+    assert_eq!(found[0].1.as_deref(), Some("a"), "{found:?}");
+    assert_eq!(found[0].0, Some(3), "{found:?}");
+    let found = told(
+        "name: x\nnodes:\n  - { id: y, type: parallel }\nedges:\n  - { from: y, to: y, label: true }\n",
+    );
+    assert!(
+        found[0].2.ends_with("expected a string; quotes make one"),
+        "{found:?}"
+    );
+    assert_eq!(found[0].0, Some(5), "{found:?}");
+    let found = told("name: x\nnodes: []\ntimeout: []\n");
+    assert_eq!(found[0].0, Some(3), "{found:?}");
+}
+
+#[test]
+fn texts_that_are_neither_have_their_line() {
+    for (text, line) in [
+        ("name: x\nnodes: [\n", 2),
+        ("name: x\nname: y\n", 2),
+        ("{\n  \"name\": \"x\",,\n}", 2),
+        ("a: &a [*a]", 1),
+    ] {
+        let found = told(text);
+        assert_eq!(found[0].0, Some(line), "{text}: {found:?}");
+    }
+    assert!(
+        read(&" ".repeat(MAX_LENGTH + 1)).unwrap_err()[0]
+            .message
+            .contains("at most")
+    );
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n";
+    assert!(read(bomb).is_err());
+}
+
+#[test]
+fn hostile_nesting_fits_a_small_stack() {
+    let run = || {
+        for opening in ["[", "{a: ", "- ", "? ", "{\"a\":", "[{a: ", "!!x "] {
+            assert!(read(&opening.repeat(20_000)).is_err(), "{opening}");
+            assert!(
+                read(&format!("{{\"a\":{}", opening.repeat(20_000))).is_err(),
+                "{opening}"
+            );
+        }
+        let lists = format!("name: {}{}", "[".repeat(39), "]".repeat(39));
+        assert!(read(&lists).is_err());
+        let maps = format!("name: {}1{}", "{a: ".repeat(39), "}".repeat(39));
+        assert!(read(&maps).is_err());
+    };
+    let small = std::thread::Builder::new().stack_size(2 << 20);
+    small.spawn(run).unwrap().join().unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "(name|nodes|id|type|task|edges|when|output|a|[-:{}\\[\\]\"'$&*!|>#, \n]| ){0,60}") {
+        let _ = checked(&text);
+    }
+}
