@@ -10,6 +10,8 @@ mod access;
 mod agents;
 #[path = "rest/connections.rs"]
 mod connections;
+#[path = "rest/questions.rs"]
+mod questions;
 #[path = "rest/events.rs"]
 mod events;
 #[path = "rest/requests.rs"]

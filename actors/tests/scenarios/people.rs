@@ -14,7 +14,7 @@ use actors::{
 };
 use protocol::{
     access::{Caller, Role},
-    api::{QuestionQuery, QuestionSummary},
+    api::{QuestionQuery, QuestionSummary, TreeQuery},
     id::TaskId,
     question::{Asking, QuestionStatus},
     task::TaskStatus,
@@ -138,6 +138,17 @@ async fn a_step_that_asks_people_runs_only_before_and_after_it_waits() {
         // Nothing of it runs or stands in the tree meanwhile.
         let agent = system.agent_view("curious").await;
         assert_eq!(agent.running_tasks, 0);
+        for folder in ["/tasks", "/questions"] {
+            let below = TreeQuery {
+                path: Some(folder.to_owned()),
+                ..TreeQuery::default()
+            };
+            until(async || {
+                let tree = system.tree(&system.admin, &below).await.unwrap();
+                (tree.total == 1).then_some(())
+            })
+            .await;
+        }
         let answered = system.answer_question(&system.admin, question.id, json!(answer));
         answered.await.unwrap();
     }

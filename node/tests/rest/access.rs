@@ -14,6 +14,7 @@ fn path(route: &Route) -> String {
         .path
         .replace("{task}", "task_01980000000070008000000000000001");
     path.replace("{agent}", "nobody")
+        .replace("{question}", "question_01980000000070008000000000000001")
         .replace("{node}", "nowhere")
         .replace("{token}", "token_01980000000070008000000000000001")
         .replace("{schedule}", "schedule_01980000000070008000000000000001")
