@@ -1,6 +1,9 @@
 //! What supervision costs: spawns, casts and calls, beside the same through bare ractor.
 
-#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a bench measures time, and here what supervision adds to bare actors"
+)]
 #![expect(
     clippy::print_stdout,
     reason = "the figures are what this program is for"

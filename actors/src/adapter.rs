@@ -11,11 +11,13 @@ mod doors;
 pub mod egress;
 mod factory;
 pub mod http;
+mod people;
+mod usage;
 mod verify;
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
-use protocol::{id::TaskId, task::Failure, wire::Trace};
+use protocol::{id::TaskId, question::Wanted, task::Failure, wire::Trace};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +27,10 @@ pub use colleagues::{AskError, Colleagues};
 pub use doors::Doors;
 pub use factory::for_agent;
 pub(crate) use factory::native_name;
+pub use usage::Spent;
 pub use verify::{Stage, verify};
+
+pub use crate::task::suspend::Replies;
 
 /// What every adapter method answers.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -49,10 +54,14 @@ pub struct Call {
     pub input: Value,
     /// Outputs of the steps that this one needs, by their ids.
     pub needs: Map<String, Value>,
+    /// What people replied to what earlier attempts asked them.
+    pub replies: Replies,
     /// How long the call may take; the adapter ends it then with the code `timeout`.
     pub timeout: Duration,
     /// The trace that what the tool does belongs to.
     pub trace: Option<Trace>,
+    /// What the tool reports to have taken of models.
+    pub spent: Spent,
 }
 
 impl Call {
@@ -87,7 +96,7 @@ impl Call {
 }
 
 /// Why a call gave no output.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum CallError {
     /// The tool answered that it failed, or the call could not be made.
     Failed {
@@ -105,6 +114,9 @@ pub enum CallError {
     },
     /// It was stopped through the token; nothing of it runs any more.
     Cancelled,
+    /// It asked people and gave the step back until they replied; nothing of it runs any more. Agents
+    /// written in Rust end so by [`Colleagues::ask_people`].
+    Waits(Vec<Wanted>),
 }
 
 impl CallError {
@@ -196,7 +208,9 @@ mod tests {
             task_input: Value::Null.into(),
             input,
             needs: Map::new(),
+            replies: Replies::new(),
             trace: None,
+            spent: Spent::default(),
             timeout: Duration::from_secs(10),
         }
     }

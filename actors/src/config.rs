@@ -1,13 +1,13 @@
 //! What this crate can be told; each section stands in `cluster.toml` under the same name.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use protocol::{allocation::Weights, time::Span};
 use runtime::{chronicle::Retention, supervision::Tree};
 use serde::{Deserialize, Serialize};
 
 const fn seconds(number: u64) -> Span {
-    Span(std::time::Duration::from_secs(number))
+    Span(Duration::from_secs(number))
 }
 
 /// All sections.
@@ -33,7 +33,7 @@ pub struct Config {
 }
 
 /// `[supervision]`: when an actor counts as stuck.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Supervision {
     /// How long an actor may have one message in hand.
@@ -41,6 +41,8 @@ pub struct Supervision {
     /// The same for kinds of actors that may take longer, or less long; what is not named here keeps
     /// its default.
     pub limits: BTreeMap<String, Span>,
+    /// The share of its timeout after which an attempt counts as stuck.
+    pub attempt_share: f64,
 }
 
 impl Default for Supervision {
@@ -48,9 +50,13 @@ impl Default for Supervision {
         Self {
             limit: seconds(5),
             limits: PATIENT.map(|(kind, limit)| (kind.to_owned(), limit)).into(),
+            attempt_share: 0.8,
         }
     }
 }
+
+/// The kind of attempts, as the tree shows them.
+pub(crate) const ATTEMPT: &str = "tool";
 
 /// A supervisor waits for its children's ends, and the chronicle for a store that has much to do.
 const PATIENT: [(&str, Span); 2] = [("chronicle", seconds(60)), ("supervisor", seconds(60))];
@@ -62,6 +68,17 @@ impl Supervision {
         limits.extend(self.limits.clone());
         let limits = limits.into_iter().map(|(kind, limit)| (kind, limit.0));
         tree.set_limits(self.limit.0, limits);
+    }
+
+    /// How long an attempt that is ended after `timeout` may run before it counts as stuck: not quite as
+    /// long, so that somebody can look at what hangs before it is ended; never less than any actor may
+    /// take; and never longer than is said for its kind.
+    #[must_use]
+    pub fn patience(&self, timeout: Duration) -> Duration {
+        let share = Duration::try_from_secs_f64(timeout.as_secs_f64() * self.attempt_share);
+        let own = share.unwrap_or(timeout).max(self.limit.0).min(timeout);
+        let of_kind = self.limits.get(ATTEMPT);
+        of_kind.map_or(own, |limit| own.min(limit.0))
     }
 }
 
@@ -256,5 +273,28 @@ impl Default for Egress {
             max_response: 10 * 1024 * 1024,
             credentials: vec!["*".to_owned()],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_counts_as_stuck_shortly_before_its_time_is_up_or_when_its_kind_says() {
+        let patience = |supervision: &Supervision, timeout| {
+            supervision.patience(Duration::from_secs(timeout)).as_secs()
+        };
+        let mut supervision = Supervision::default();
+        for (timeout, expected) in [(300, 240), (6, 5), (5, 5), (2, 2)] {
+            assert_eq!(patience(&supervision, timeout), expected, "{timeout}");
+        }
+        supervision.limits.insert(ATTEMPT.to_owned(), seconds(30));
+        for (timeout, expected) in [(300, 30), (30, 24), (2, 2)] {
+            assert_eq!(patience(&supervision, timeout), expected, "{timeout}");
+        }
+        supervision.limits.remove(ATTEMPT);
+        supervision.attempt_share = 1.0;
+        assert_eq!(supervision.patience(Duration::MAX), Duration::MAX);
     }
 }

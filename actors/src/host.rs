@@ -16,7 +16,7 @@ mod worker;
 pub(crate) use actor::proxy::Run;
 pub(crate) use file::{Answer as FileAnswer, PIECE as FILE_PIECE, Request as FileRequest};
 pub(crate) use handle::record;
-pub(crate) use handle::{Hosted, Hosts, Local, Offer, Parts, Post, Report};
+pub(crate) use handle::{End, Hosted, Hosts, Local, Offer, Parts, Post, Report};
 pub(crate) use message::{
     Digest, Ended, Fact, Figures, Notice, Order, Page, Receipt, Retire, Running, Stamp, read, write,
 };

@@ -14,6 +14,7 @@ pub mod host;
 pub mod metrics;
 pub mod orchestrator;
 pub mod planner;
+pub mod question;
 pub mod registry;
 pub mod rejection;
 pub mod schema;

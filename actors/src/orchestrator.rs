@@ -13,8 +13,8 @@ mod tracker;
 mod tree;
 
 pub use handle::{
-    AgentLog, Artifact, Asked, Cancel, Cluster, Duty, EventFeed, Feed, LogDial, Orchestrator,
-    Outpost, Peers, Pieces, Rebuilt, Setup, Submission, rebuild,
+    AgentLog, Artifact, Asked, Begun, Cancel, Cluster, Duty, EventFeed, Feed, LogDial,
+    Orchestrator, Outpost, Peers, Pieces, Rebuilt, Setup, Submission, rebuild,
 };
 pub use placement::{Owner, Placement};
 pub use tree::{LifeFrame, Told};

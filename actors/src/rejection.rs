@@ -8,6 +8,7 @@ use std::{
 
 use protocol::api::FieldError;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// What a program tells one rejection from another by; one of a few words that the code spells out.
 pub type Code = &'static str;
@@ -44,6 +45,17 @@ pub enum Rejection {
         code: Code,
         /// What is in the way and what helps.
         message: String,
+    },
+    /// It was settled before, and what came of it then stands.
+    #[error("{message}")]
+    Preceded {
+        /// For programs, such as `already_answered`.
+        #[serde(deserialize_with = "known")]
+        code: Code,
+        /// Who settled it, when and how.
+        message: String,
+        /// The same for programs.
+        first: Box<Value>,
     },
     /// The caller's role does not permit it.
     #[error("{message}")]
@@ -90,7 +102,9 @@ impl Rejection {
     pub const fn code(&self) -> Code {
         match self {
             Self::NotFound { .. } => "not_found",
-            Self::Invalid { code, .. } | Self::Conflict { code, .. } => code,
+            Self::Invalid { code, .. }
+            | Self::Conflict { code, .. }
+            | Self::Preceded { code, .. } => code,
             Self::Forbidden { .. } => "forbidden",
             Self::Overloaded { .. } => "overloaded",
             Self::Unavailable { .. } => "unavailable",
@@ -137,6 +151,11 @@ mod tests {
             Rejection::Conflict {
                 code: "name_taken",
                 message: message.clone(),
+            },
+            Rejection::Preceded {
+                code: "already_answered",
+                message: message.clone(),
+                first: Box::new(serde_json::json!({ "answer": [1, null] })),
             },
             Rejection::Forbidden {
                 message: message.clone(),

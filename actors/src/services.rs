@@ -16,8 +16,10 @@ use crate::{
     hold::{HoldEntity, Holds},
     host::Hosts,
     orchestrator::admission::Admission,
+    question::Questions,
     registry::{Directory, Registry},
     task::actor::TaskEntity,
+    workflow::{actor::WorkflowEntity, library::Library},
 };
 
 /// Handles to the parts of one node. Cheap to clone.
@@ -42,6 +44,9 @@ pub(crate) struct Parts {
     pub(crate) agents: Host<AgentEntity>,
     pub(crate) holds: Holds,
     pub(crate) held: Host<HoldEntity>,
+    pub(crate) library: Library,
+    pub(crate) workflows: Host<WorkflowEntity>,
+    pub(crate) questions: Questions,
 }
 
 impl Services {

@@ -1,5 +1,10 @@
 //! The yardstick: ractor_cluster as it comes, one actor in another process, no TLS and no batches.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it is measured without what supervision adds"
+)]
+
 use std::{
     net::{Ipv4Addr, TcpListener},
     process::Stdio,

@@ -21,8 +21,10 @@ mod demo;
 mod events;
 mod exit;
 mod hold;
+mod inbox;
 mod output;
 mod run;
+mod spend;
 mod start;
 mod system;
 mod task;
@@ -132,12 +134,12 @@ enum Command {
     /// Tasks: create, look at, wait for, stop
     #[command(subcommand, visible_alias = "tasks")]
     Task(task::Task),
+    /// Workflows: check, draw, make, change, run, watch, pause
+    #[command(subcommand, visible_alias = "workflows")]
+    Workflow(workflow::Workflow),
     /// Agents: register, change, start, stop
     #[command(subcommand, visible_alias = "agents")]
     Agent(agent::Agent),
-    /// Workflows: check and draw their definitions
-    #[command(subcommand, visible_alias = "workflows")]
-    Workflow(workflow::Workflow),
     /// List the nodes of the cluster
     Nodes,
     /// Nodes: show, drain, remove
@@ -155,6 +157,9 @@ enum Command {
     /// Dependencies that steps wait for: hold, list, let go
     #[command(subcommand, visible_alias = "holds")]
     Hold(hold::Hold),
+    /// Questions that wait for a person: list, claim, answer, delegate
+    #[command(subcommand)]
+    Inbox(inbox::Inbox),
     /// Show every actor of the cluster: as it is, as it was, what changed
     Tree(tree::Tree),
     /// Show one actor in full: failures, current message, what became of it
@@ -209,8 +214,12 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         Command::Start(start) => threads()?.block_on(start.run(&global)),
         Command::Run(run) => threads()?.block_on(run.run(&global, output)),
         Command::Task(task) => remote(&global, async |client| task.run(&client, output).await),
+        Command::Workflow(workflow::Workflow::Check(check)) => check.run(output),
+        Command::Workflow(workflow::Workflow::Graph(graph)) => graph.run(output),
+        Command::Workflow(workflow) => {
+            remote(&global, async |client| workflow.run(&client, output).await)
+        }
         Command::Agent(agent) => remote(&global, async |client| agent.run(&client, output).await),
-        Command::Workflow(workflow) => workflow.run(output),
         Command::Nodes => remote(&global, async |client| {
             cluster::nodes(&client, output).await
         }),
@@ -222,6 +231,7 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
             remote(&global, async |client| resume.run(&client, output).await)
         }
         Command::Hold(hold) => remote(&global, async |client| hold.run(&client, output).await),
+        Command::Inbox(inbox) => remote(&global, async |client| inbox.run(&client, output).await),
         Command::Tree(tree) => remote(&global, async |client| tree.run(&client, output).await),
         Command::Inspect(inspect) => {
             remote(&global, async |client| inspect.run(&client, output).await)

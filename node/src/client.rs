@@ -29,8 +29,10 @@ mod cluster;
 mod events;
 mod follow;
 mod hold;
+mod question;
 mod route;
 mod tree;
+mod workflow;
 
 pub use events::Events;
 use events::Piece;

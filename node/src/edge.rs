@@ -24,6 +24,7 @@ mod metrics;
 pub mod openapi;
 mod problem;
 mod query;
+mod questions;
 mod replay;
 mod request;
 mod shared;
@@ -32,6 +33,7 @@ pub mod table;
 mod tasks;
 mod trace;
 mod tree;
+mod workflows;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

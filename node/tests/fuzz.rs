@@ -12,7 +12,7 @@ use proptest::{
 use serde_json::{Map, Value, json};
 use support::{Answer, Node};
 
-const CASES: u32 = 400;
+const CASES: u32 = 600;
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Every route that takes a body, with one that it takes.
@@ -41,6 +41,33 @@ fn requests(task: &str) -> Vec<(&'static str, String, Value)> {
         "input": {"y": null}, "priority": 7, "session_id": "s", "metadata": {"k": true},
         "requirements": {"capabilities": ["say"], "resources": {"cpu": 0.1}},
         "budget": {"wall_time": "1m", "max_attempts": 9, "queue_time": "1s"}
+    });
+    let definition = json!({
+        "name": "flow", "description": "d", "type": "graph",
+        "input": {"type": "object", "properties": {"x": {"type": "string", "pattern": "^a*$"}}},
+        "context": {"k": 1}, "defaults": {"effect": "pure", "retry": {"max_attempts": 2}},
+        "nodes": [
+            {"id": "a", "type": "transform", "output": {"v": "${input.x}"}, "set": {"k": "$.output"}},
+            {"id": "b", "type": "agent", "agent": "echo", "needs": ["a"], "when": "nodes.a.output.v != null",
+             "compensate": {"agent": "echo"}, "timeout": "1m", "on_error": "continue"},
+            {"id": "c", "type": "map", "over": "$.input.list", "each": {"agent": "echo"}, "max_parallel": 2},
+            {"id": "d", "type": "join", "wait_for": 1}
+        ],
+        "edges": [
+            {"from": "a", "to": "c", "condition": {"path": "$.v", "op": "in", "value": ["x"]}},
+            {"from": "c", "to": "d", "label": "then"}, {"from": "b", "to": "d"},
+            {"from": "d", "to": "a", "condition": "false", "loop": {"max_iterations": 3}}
+        ],
+        "output": {"r": "$.nodes.d.output"}, "timeout": "1h", "metadata": {"m": [1]}
+    });
+    let mixture = json!({
+        "name": "mixed", "type": "mixture",
+        "experts": [{"id": "x", "agent": "echo", "with": "$.input"}, {"id": "y", "capability": "say"}],
+        "choose": {"by": "best_of", "score": "$.score"}
+    });
+    let run = json!({
+        "input": {"x": "aa", "list": [1, 2]}, "priority": 3, "session_id": "s",
+        "budget": {"wall_time": "1m"}, "metadata": {"k": 1}
     });
     let registered = ["name", "agent_type", "verify"];
     let mut update = agent.clone();
@@ -73,6 +100,37 @@ fn requests(task: &str) -> Vec<(&'static str, String, Value)> {
         (
             "POST",
             "/api/v1/tasks/task_01980000000070008000000000000001/cancel".to_owned(),
+            json!({"reason": "r"}),
+        ),
+        (
+            "POST",
+            "/api/v1/workflows".to_owned(),
+            json!({"dag_definition": definition.clone(), "status": "draft"}),
+        ),
+        (
+            "POST",
+            "/api/v1/workflows".to_owned(),
+            json!({"dag_definition": mixture, "workflow_type": "mixture"}),
+        ),
+        (
+            "POST",
+            "/api/v1/workflows".to_owned(),
+            json!({"source": definition.to_string()}),
+        ),
+        (
+            "PUT",
+            "/api/v1/workflows/flow".to_owned(),
+            json!({"dag_definition": definition, "name": "flow", "status": "active"}),
+        ),
+        ("POST", "/api/v1/workflows/nap/execute".to_owned(), run),
+        (
+            "POST",
+            "/api/v1/workflows/nap/pause".to_owned(),
+            json!({"reason": "r", "mode": "graceful"}),
+        ),
+        (
+            "POST",
+            format!("/api/v1/executions/{task}/cancel"),
             json!({"reason": "r"}),
         ),
     ]
@@ -229,6 +287,9 @@ async fn with_agents() -> (Node, String) {
         let made = node.post("/api/v1/agents/register", spec).await;
         assert_eq!(made.status, 201, "{made:?}");
     }
+    let nap = json!({"dag_definition": {"name": "nap", "nodes": [{"id": "a", "type": "wait", "for": "1h"}]}});
+    let made = node.post("/api/v1/workflows", nap).await;
+    assert_eq!(made.status, 201, "{made:?}");
     let long = json!({"description": "sleep", "steps": [
         {"id": "a", "agent": "sleep", "input": {"for": "1h"}},
         {"id": "b", "agent": "spare", "needs": ["a"]}]});

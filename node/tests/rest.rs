@@ -16,3 +16,5 @@ mod requests;
 mod tasks;
 #[path = "rest/tree.rs"]
 mod tree;
+#[path = "rest/workflows.rs"]
+mod workflows;

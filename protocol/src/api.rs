@@ -5,12 +5,15 @@
 
 mod agent;
 mod hold;
+mod link;
 mod live;
 mod page;
 mod problem;
+mod question;
 mod system;
 mod task;
 mod tree;
+mod workflow;
 
 pub use agent::{
     AgentLogLine, AgentQuery, AgentStats, AgentTotals, AgentUpdate, AgentView, DurationStats,
@@ -20,9 +23,11 @@ pub use hold::{
     AgentChange, CancelView, HoldChange, HoldRequest, HoldView, PauseRequest, Reach, ScopeRequest,
     ScopeView, TaskChange, Unconfirmed,
 };
+pub use link::{ActorLink, BudgetLeft, Relation};
 pub use live::EventView;
 pub use page::Page;
 pub use problem::{FieldError, Problem};
+pub use question::{AnswerRequest, DelegateRequest, QuestionQuery, QuestionSummary, QuestionView};
 pub use system::{
     Check, HealthView, LogRequest, LogView, MemberStatus, MemberView, NewToken, NodeView,
     StoreView, TokenRequest, TokenState, TokenView,
@@ -35,4 +40,10 @@ pub use tree::{
     ActionRequest, ActionView, ActorAction, ActorView, Change, DiffQuery, EntityPart, FailureView,
     Life, LifeEvent, LifeGap, LifeQuery, TreeChange, TreeDelta, TreeDiff, TreeNode, TreeQuery,
     TreeView,
+};
+pub use workflow::{
+    ContextPatch, ContextView, DivergenceView, EdgeView, ExecuteRequest, ExecutionChange,
+    ExecutionQuery, ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest, NodeRunView,
+    ReplayRequest, ReplayView, RunOf, VersionView, WaitView, WorkflowChange, WorkflowDraft,
+    WorkflowNode, WorkflowQuery, WorkflowReach, WorkflowSummary, WorkflowView,
 };

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::Uuid;
 
 use crate::id::{
-        self, AgentId, HoldId, InvalidId, QuestionId, ScheduleId, TaskId, TriggerId, WorkflowId,
-    };
+    self, AgentId, HoldId, InvalidId, QuestionId, ScheduleId, TaskId, TriggerId, WorkflowId,
+};
 
 pub use path::{Sight, is_nobodys, meant_by, name_in, path};
 

@@ -3,6 +3,7 @@
 //! - [`id`], [`entity`], [`epoch`], [`time`]: the words that every contract shares.
 //! - [`record`]: what the journal keeps, with the hash chain over it.
 //! - [`task`], [`plan`], [`agent`], [`allocation`], [`hold`]: the domain's specifications and events.
+//! - [`question`]: what is asked of people, and what becomes of it.
 //! - [`workflow`]: definitions of workflows, and what their runs record.
 //! - [`member`], [`shard`]: who is in the cluster, and what is shared out among them.
 //! - [`wire`]: what nodes send each other.
@@ -23,9 +24,11 @@ pub mod hold;
 pub mod id;
 pub mod member;
 pub mod plan;
+pub mod question;
 pub mod record;
 pub mod shard;
 pub mod task;
 pub mod time;
+pub mod usage;
 pub mod wire;
 pub mod workflow;

@@ -6,9 +6,11 @@ use serde_json::{Map, Value};
 use crate::{
     agent::Resources,
     allocation::ScoreCard,
-    id::{AgentId, HoldId, NodeId, TaskId},
+    id::{AgentId, HoldId, NodeId, QuestionId, TaskId},
     plan::{Plan, StepSpec},
+    question::{Reply, Wanted},
     time::{Span, Timestamp},
+    usage::Usage,
     wire::Trace,
     workflow::{RunEvent, RunSpec},
 };
@@ -308,6 +310,12 @@ pub enum Outcome {
     },
     /// It was stopped on request.
     Cancelled,
+    /// It gave the step back to wait for people. When all of them replied, the step is tried again as if
+    /// this one had not been.
+    Waits {
+        /// What they are asked.
+        questions: Vec<Wanted>,
+    },
 }
 
 /// What a probe found.
@@ -384,6 +392,9 @@ pub enum Event {
         /// What became of it.
         #[serde(flatten)]
         outcome: Outcome,
+        /// What it took of models, as far as its agent reported that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
     },
     /// The agent was asked whether an attempt without receipt took effect.
     Probed {
@@ -420,6 +431,12 @@ pub enum Event {
         /// What it said.
         #[serde(flatten)]
         outcome: Outcome,
+        /// The name of the agent that it was given to.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        agent: String,
+        /// What it took of models, as far as its agent reported that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
     },
     /// Description, priority, or metadata were changed by the client.
     Amended {
@@ -482,6 +499,16 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// What came of a question for which a step waits.
+    Replied {
+        /// The step.
+        step: String,
+        /// The question.
+        question: QuestionId,
+        /// What came of it.
+        #[serde(flatten)]
+        reply: Reply,
+    },
     /// Something of a run of a workflow.
     Run {
         /// What.
@@ -504,4 +531,37 @@ pub enum Event {
         /// By whom.
         user: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_attempt_is_written_with_what_it_took_and_read_without() {
+        let old = json!({
+            "type": "attempt_ended", "step": "a", "number": 1, "agent": "coder",
+            "started_at": "2026-01-01T00:00:00Z", "outcome": "succeeded", "output": 7,
+        });
+        let mut event: Event = serde_json::from_value(old.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&event).unwrap(), old);
+        let Event::AttemptEnded { usage, .. } = &mut event else {
+            panic!("{event:?}");
+        };
+        assert_eq!(*usage, None);
+        *usage = Some(Usage {
+            output_tokens: Some(5),
+            ..Usage::default()
+        });
+        let written = serde_json::to_value(&event).unwrap();
+        assert_eq!(written["usage"], json!({ "output_tokens": 5 }));
+        assert_eq!(serde_json::from_value::<Event>(written).unwrap(), event);
+        let late = json!({
+            "type": "result_came_late", "step": "a", "number": 1, "outcome": "cancelled",
+        });
+        let event: Event = serde_json::from_value(late.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&event).unwrap(), late);
+    }
 }

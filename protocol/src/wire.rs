@@ -62,6 +62,10 @@ impl Service {
     pub const HOLD: Self = Self(10);
     /// The past of nodes that have no store, for those that keep it.
     pub const HISTORY: Self = Self(11);
+    /// What a question, or a run of another workflow, says to the task that waits for it.
+    pub const WORD: Self = Self(12);
+    /// Questions to people, put to the node that is to own them.
+    pub const QUESTION: Self = Self(13);
 }
 
 #[cfg(test)]

@@ -5,12 +5,14 @@
 //!
 //! Where a value is asked for, a [`Template`] may stand; where a choice is made, a [`Condition`].
 
+mod book;
 mod node;
 mod run;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use book::{EVENT_VERSION, Event, Status};
 pub use node::{Choose, Director, Expert, Human, Join, Node, OnError, Rung, Undo, Work, Worker};
 pub use run::{Inherited, LoopKey, NodeRun, NodeStatus, Origin, RunEvent, RunSpec};
 

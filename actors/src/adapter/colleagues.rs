@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use protocol::task::Failure;
+use protocol::{question::Asking, task::Failure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Adapter, Answer, Call, CallError, Probe};
+use super::{Adapter, Answer, Call, CallError, Probe, people::People};
 
 /// Why an agent that was asked gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -74,6 +74,12 @@ pub enum AskError {
     /// It was asked, and there was no answer in the time that the one who asks has left.
     #[error("there was no answer in time")]
     Deadline,
+    /// People were asked, and there is no answer from them; or what they were asked makes no sense.
+    #[error("{}", .failure.message)]
+    Unanswered {
+        /// Why; the code is `no_answer` or `invalid_question`.
+        failure: Failure,
+    },
 }
 
 impl AskError {
@@ -90,6 +96,7 @@ impl AskError {
             Self::Failed { .. } => "ask_failed",
             Self::Lost { .. } => "ask_lost",
             Self::Deadline => "ask_deadline",
+            Self::Unanswered { .. } => "ask_unanswered",
         }
     }
 }
@@ -111,6 +118,11 @@ impl From<AskError> for CallError {
                 retryable: true,
             },
             AskError::Failed { retryable, .. } => Self::Failed { failure, retryable },
+            // Why stands in what it says itself.
+            AskError::Unanswered { failure } => Self::Failed {
+                failure,
+                retryable: false,
+            },
             AskError::Lost { .. } | AskError::Deadline => Self::Lost {
                 failure,
                 may_have_happened: true,
@@ -151,6 +163,7 @@ pub struct Colleagues {
     exchange: Arc<dyn Exchange>,
     of: Asker,
     until: Instant,
+    people: People,
 }
 
 impl Colleagues {
@@ -188,6 +201,32 @@ impl Colleagues {
         self.exchange.ask(question).await
     }
 
+    /// Asks people, whatever time they take, and waits without taking any of this node's: while there is no
+    /// reply, the call ends here. When there is one, the step is given to an agent again, from its beginning
+    /// and with the same idempotency key, and this answers at once.
+    ///
+    /// Questions of one call are told apart by their order: what stands before them must not depend on
+    /// chance, or give them names ([`ask_people_as`](Self::ask_people_as)). Those that are asked together, as
+    /// with `join!`, are put together.
+    ///
+    /// # Errors
+    ///
+    /// `Unanswered` when nobody answered in time, or what is asked makes no sense.
+    pub async fn ask_people(&self, asking: Asking) -> Result<Value, AskError> {
+        let replied = self.people.ask(None, asking).await;
+        replied.map_err(|failure| AskError::Unanswered { failure })
+    }
+
+    /// The same under a name: asked again under it, it is the same question.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask_people`](Self::ask_people).
+    pub async fn ask_people_as(&self, name: &str, asking: Asking) -> Result<Value, AskError> {
+        let replied = self.people.ask(Some(name), asking).await;
+        replied.map_err(|failure| AskError::Unanswered { failure })
+    }
+
     /// How long the call that asks may still take.
     #[must_use]
     pub fn left(&self) -> Duration {
@@ -221,8 +260,16 @@ impl Adapter for Among {
                 number: call.attempt,
             },
             until: now() + call.timeout,
+            people: People::new(call.replies.clone()),
         };
-        Box::pin(async move { self.inner.call_among(call, &colleagues, cancel).await })
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                answer = self.inner.call_among(call, &colleagues, cancel) => answer,
+                // Dropped where it stands: what it does from here on it does when there is a reply.
+                wanted = colleagues.people.wanted() => Err(CallError::Waits(wanted)),
+            }
+        })
     }
 
     fn probe<'a>(&'a self, call: &'a Call) -> Answer<'a, Probe> {

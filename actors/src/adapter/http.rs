@@ -174,6 +174,9 @@ impl Http {
         let exchange = self.exchange(request, secret).await;
         let answer = exchange.and_then(|(status, body)| {
             let body = secret.hide_in_body(body);
+            if let Some(usage) = self.reply.usage(&body) {
+                call.spent.add(usage);
+            }
             let answer = self.reply.read(status, &body);
             match (status, &self.credential, answer) {
                 // The next attempt shows another token.
@@ -260,6 +263,7 @@ fn in_words(error: CallError) -> String {
     match error {
         CallError::Failed { failure, .. } | CallError::Lost { failure, .. } => failure.message,
         CallError::Cancelled => "cancelled".to_owned(),
+        CallError::Waits(_) => "it asks people".to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Call, CallError, Doors, for_agent};
+use super::{Call, CallError, Doors, Spent, for_agent};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -70,6 +70,7 @@ pub async fn verify(spec: &AgentSpec, doors: &Doors) -> Result<(), (Stage, Strin
             (stage, format!("{}: {}", failure.code, failure.message))
         }
         CallError::Cancelled => (Stage::Response, "cancelled".to_owned()),
+        CallError::Waits(_) => (Stage::Response, "it asks people".to_owned()),
     })
 }
 
@@ -81,9 +82,11 @@ fn trial() -> Call {
         idempotency_key: format!("verify-{}", Uuid::new_v4().simple()),
         description: "A trial call before this agent is registered".into(),
         task_input: Value::Object(Map::new()).into(),
+        replies: super::Replies::new(),
         input: Value::Object(Map::new()),
         needs: Map::new(),
         timeout: LIMIT,
         trace: None,
+        spent: Spent::default(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use protocol::{
     api::{AgentTotals, DurationStats},
     task::Outcome,
+    usage::Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub struct Totals {
     pub lost: u64,
     /// How long those took that succeeded or failed.
     pub durations: Histogram,
+    /// What was reported to have been taken of models.
+    #[serde(skip_serializing_if = "Usage::is_unknown")]
+    pub usage: Usage,
 }
 
 impl Totals {
@@ -38,7 +42,7 @@ impl Totals {
                 self.durations.add(took);
             }
             Outcome::Lost { .. } => self.lost += 1,
-            Outcome::Cancelled => {}
+            Outcome::Cancelled | Outcome::Waits { .. } => {}
         }
     }
 
@@ -48,16 +52,20 @@ impl Totals {
         self.failed += other.failed;
         self.lost += other.lost;
         self.durations.merge(&other.durations);
+        self.usage.add(other.usage);
     }
 
     /// As clients see it.
     #[must_use]
     pub fn view(&self) -> AgentTotals {
+        let (input, output) = (self.usage.input_tokens, self.usage.output_tokens);
         AgentTotals {
             succeeded: self.succeeded,
             failed: self.failed,
             lost: self.lost,
             duration: self.durations.view(),
+            tokens: input.unwrap_or(0).saturating_add(output.unwrap_or(0)),
+            cost_micros: self.usage.cost_micros.unwrap_or(0),
         }
     }
 }

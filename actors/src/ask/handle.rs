@@ -12,7 +12,7 @@ use protocol::{
     agent::Mode,
     id::{NodeId, TaskId},
     plan::Effect,
-    task::Outcome,
+    task::{Failure, Outcome},
     time::Timestamp,
     wire::{Service, Trace},
 };
@@ -33,7 +33,7 @@ use super::{
     rules,
 };
 use crate::{
-    adapter::{AskError, Asker, Call, Question},
+    adapter::{AskError, Asker, Call, Question, Replies, Spent},
     agent::token_hash,
     allocator::Circuit,
     cluster::Owner,
@@ -339,8 +339,10 @@ fn call(question: &Question, step: &str, path: &[String], until: Instant) -> Cal
         task_input: json!({ "asked_by": path[..path.len() - 1] }).into(),
         input: question.input.clone(),
         needs: Map::new(),
+        replies: Replies::new(),
         timeout: until.saturating_duration_since(Instant::now()),
         trace: None,
+        spent: Spent::default(),
     }
 }
 
@@ -371,6 +373,13 @@ fn told(agent: &Agent, outcome: Outcome) -> Result<Value, AskError> {
         }),
         Outcome::Lost { error } => Err(AskError::Lost {
             message: format!("agent {name}: {}", error.message),
+        }),
+        Outcome::Waits { .. } => Err(AskError::Failed {
+            failure: Failure::new(
+                "asks_people",
+                format!("agent {name} asks people, for whom only a step can wait"),
+            ),
+            retryable: false,
         }),
         Outcome::Cancelled => Err(AskError::Lost {
             message: format!("agent {name} was stopped while it worked"),

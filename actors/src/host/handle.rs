@@ -34,7 +34,7 @@ use runtime::{
 pub(crate) use self::{
     hosted::{Hosted, Post, Vitals},
     natives::Offer,
-    report::{Report, record},
+    report::{End, Report, record},
 };
 use super::{
     Run,

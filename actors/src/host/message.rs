@@ -12,13 +12,14 @@ use protocol::{
     plan::Effect,
     task::{Finding, Outcome, TokenHash},
     time::Timestamp,
+    usage::Usage,
     wire::Trace,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    adapter::Call,
+    adapter::{Call, Replies, Spent},
     agent::breaker::Position,
     allocator::{Circuit, NodeLoad},
 };
@@ -105,6 +106,8 @@ pub(crate) struct WireCall {
     pub(crate) task_input: Arc<Value>,
     pub(crate) input: Value,
     pub(crate) needs: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Replies::is_empty")]
+    pub(crate) replies: Replies,
     /// In milliseconds.
     pub(crate) timeout: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,6 +125,7 @@ impl From<&Call> for WireCall {
             task_input: call.task_input.clone(),
             input: call.input.clone(),
             needs: call.needs.clone(),
+            replies: call.replies.clone(),
             timeout: u64::try_from(call.timeout.as_millis()).unwrap_or(u64::MAX),
             trace: call.trace,
         }
@@ -139,8 +143,10 @@ impl From<WireCall> for Call {
             task_input: call.task_input,
             input: call.input,
             needs: call.needs,
+            replies: call.replies,
             timeout: Duration::from_millis(call.timeout),
             trace: call.trace,
+            spent: Spent::default(),
         }
     }
 }
@@ -342,6 +348,8 @@ pub(crate) struct Ended {
     pub(crate) token: [u8; 16],
     pub(crate) agent: String,
     pub(crate) outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) usage: Option<Usage>,
     #[serde(default)]
     pub(crate) load: Option<Figures>,
 }

@@ -86,6 +86,7 @@ impl Ledger {
             token: *token,
             agent: "proxy".to_owned(),
             outcome: Outcome::Lost { error },
+            usage: None,
             load: None,
         };
         self.write(Entry::Accepted(ended)).await
@@ -217,10 +218,12 @@ mod tests {
             idempotency_key: "key".to_owned(),
             description: "describe".into(),
             task_input: Value::Null.into(),
+            replies: crate::adapter::Replies::new(),
             input: Value::Null,
             needs: serde_json::Map::new(),
             timeout: std::time::Duration::from_secs(1),
             trace: None,
+            spent: crate::adapter::Spent::default(),
         }
     }
 
@@ -232,6 +235,7 @@ mod tests {
             token,
             agent: "one".to_owned(),
             outcome: Outcome::Succeeded { output: json!(7) },
+            usage: None,
             load: None,
         }
     }

@@ -12,6 +12,7 @@ mod lookup;
 mod measure;
 mod past;
 mod peers;
+mod questions;
 mod rebuild;
 mod route;
 mod serve;
@@ -20,6 +21,7 @@ mod submission;
 mod system;
 mod tasks;
 mod tree;
+mod workflows;
 
 use std::{
     collections::HashMap,
@@ -43,7 +45,7 @@ use runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use cases::Cancel;
+pub use cases::{Begun, Cancel};
 pub use cluster::Duty;
 pub use diary::AgentLog;
 pub use files::{Artifact, Pieces};

@@ -6,12 +6,14 @@
 
 mod attempts;
 mod effect;
+mod flow;
 mod lineage;
 mod message;
+mod others;
 mod pausing;
 mod step;
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use protocol::{
     api::TaskView,
@@ -34,10 +36,10 @@ pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
 use super::{
     Task,
-    rules::{Moment, Received},
+    rules::{Moment, Received, at_cost},
     trace, view,
 };
-use crate::{Rejection, agent::token_hash, services::Services};
+use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::Graph};
 
 /// A task that only waits leaves memory when the wait is longer than this.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,6 +58,8 @@ pub(crate) struct TaskEntity {
     effects: Vec<Effect>,
     /// Told of each interrupted attempt that is gone.
     interrupting: Vec<pausing::Watch>,
+    /// What its workflow says, if it is a run of one.
+    graph: Option<Arc<Graph>>,
     /// Answered when the task is settled.
     waiters: Vec<oneshot::Sender<Box<TaskView>>>,
     /// The client's key, until the first commit.
@@ -96,6 +100,8 @@ impl Entity for TaskEntity {
             step::stop_all(cx);
         }
         pausing::stop_interrupted(cx);
+        flow::ask_again(cx);
+        others::ask_people_again(cx);
         pausing::catch_up(cx)?;
         let events = pausing::recall(cx).await?;
         stage(cx, events)?;
@@ -142,6 +148,12 @@ impl Entity for TaskEntity {
                     .state
                     .probed(&step, number, finding, moment(&cx.services));
                 stage(cx, events)?;
+            }
+            Message::Told { by, told, recorded } => {
+                let event = others::told(&cx.state, by, told);
+                "operator".clone_into(&mut cx.volatile.actor);
+                stage(cx, event)?;
+                cx.volatile.effects.push(Effect::Acknowledge(recorded));
             }
             Message::NodesChanged => {
                 let events = attempts::lose_gone(cx);
@@ -191,6 +203,13 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
     for event in events {
         cx.state.stage(&event)?;
         pausing::ended(cx, &event);
+        others::follow(cx, &event);
+        if matches!(event, Event::Settled { .. }) {
+            cx.volatile.effects.push(Effect::Leave);
+            if cx.state.run.is_some() && cx.state.spec.parent_id.is_some() {
+                cx.volatile.effects.push(Effect::TellAbove);
+            }
+        }
         let measured = Measure::of(&cx.state, &event).map(Effect::Measure);
         cx.volatile.effects.extend(measured);
         if let Some(span) = trace::ended(cx.services.hosts.me(), task_id(cx), &cx.state, &event) {
@@ -217,19 +236,15 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     if cx.state.is_overdue(now) {
         step::stop_all(cx);
     }
+    flow::go_on(cx, now).await?;
     step::allocate(cx, now)?;
     loop {
         let events = cx.state.conclude();
         if events.is_empty() {
             break;
         }
-        if events
-            .iter()
-            .any(|event| matches!(event, Event::Settled { .. }))
-        {
-            cx.volatile.effects.push(Effect::Leave);
-        }
         stage(cx, events)?;
+        flow::go_on(cx, now).await?;
     }
     let idle_until = idle_until(cx, now);
     commit(cx, idle_until).await?;
@@ -332,12 +347,15 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
         trace: submit.trace,
     };
     stage(cx, [submitted, Event::Planned { plan: submit.plan }])?;
+    let forked = submit.forked.map(|event| Event::Run { event });
+    stage(cx, forked)?;
     let held = pausing::reconcile(cx);
     stage(cx, held)?;
     let is_part = cx.state.spec.parent_id.is_some();
     let now = cx.services.clock.now();
     let written = match is_part {
         false => {
+            flow::go_on(cx, now).await?;
             step::allocate(cx, now)?;
             commit(cx, None).await
         }
@@ -402,7 +420,7 @@ fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
     match received {
         Received::Counts(events) => {
             ended.agent.clone_into(&mut cx.volatile.actor);
-            stage(cx, events)?;
+            stage(cx, at_cost(events, ended.usage))?;
         }
         Received::Repeated => {}
         Received::Foreign => {
@@ -446,6 +464,22 @@ fn command(
             }
             None => Err(open()),
         },
+        Command::Terminate { reason } => {
+            let events = cx.state.terminate(user, &reason);
+            if !events.is_empty() {
+                step::stop_all(cx);
+            }
+            let is_over = cx.state.status.is_terminal();
+            let is_cancelled = cx.state.status == TaskStatus::Cancelled;
+            match is_over && !is_cancelled {
+                true => Err(open()),
+                false => Ok(events),
+            }
+        }
+        Command::Write { version, values } => {
+            let written = cx.state.write_context(version, values);
+            written.map(|event| vec![event])
+        }
         Command::Pause {
             by,
             reason,

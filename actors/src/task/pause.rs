@@ -197,7 +197,7 @@ pub(super) fn yielded(attempt: &Attempt, outcome: &Outcome) -> bool {
         && match outcome {
             Outcome::Cancelled => true,
             Outcome::Failed { error, .. } => super::rules::never_started(error),
-            Outcome::Succeeded { .. } | Outcome::Lost { .. } => false,
+            Outcome::Succeeded { .. } | Outcome::Lost { .. } | Outcome::Waits { .. } => false,
         }
 }
 

@@ -6,6 +6,7 @@ use protocol::{
     plan::Effect,
     task::{Event, Failure, Finding, Outcome, StepStatus, TaskStatus, TokenHash},
     time::Timestamp,
+    usage::Usage,
 };
 use serde_json::{Map, Value};
 
@@ -46,6 +47,17 @@ pub enum Received {
     Foreign,
 }
 
+/// What follows from a result, where its agent reported what it took.
+#[must_use]
+pub fn at_cost(mut events: Vec<Event>, spent: Option<Usage>) -> Vec<Event> {
+    for event in &mut events {
+        if let Event::AttemptEnded { usage, .. } | Event::ResultCameLate { usage, .. } = event {
+            *usage = spent;
+        }
+    }
+    events
+}
+
 /// What a task's moment depends on, beside its own state.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment<'a> {
@@ -61,14 +73,18 @@ impl Task {
     /// Whether new attempts may start at all.
     #[must_use]
     pub fn goes_on(&self) -> bool {
-        self.status == TaskStatus::Executing && !self.cancelling && self.broken().is_none()
+        self.status == TaskStatus::Executing && !self.cancelling && !self.breaks()
+    }
+
+    /// Whether it fails: what has not started never does.
+    fn breaks(&self) -> bool {
+        self.broken().is_some() || self.is_broke()
     }
 
     /// Steps that may be given to an agent now.
     pub fn ready(&self, now: Timestamp) -> impl Iterator<Item = (usize, &Step)> {
         self.frontier().filter(move |(_, step)| {
-            self.goes_on()
-                && !self.is_overdue(now)
+            (step.is_undo() || self.goes_on() && !self.is_overdue(now))
                 && step.retry_at.is_none_or(|due| due <= now)
                 && step.to_probe().is_none()
         })
@@ -88,8 +104,10 @@ impl Task {
             return None;
         }
         let retries = self.frontier().filter_map(|(_, step)| step.retry_at);
+        let waits = self.run.as_ref().and_then(|run| run.due());
         retries
-            .chain(self.deadline())
+            .chain(waits)
+            .chain(self.deadline().filter(|_| !self.breaks()))
             .filter(|due| *due > now)
             .min()
     }
@@ -166,6 +184,8 @@ impl Task {
                         step: step.spec.id.clone(),
                         number,
                         outcome: outcome.clone(),
+                        agent: attempt.agent_name.clone(),
+                        usage: None,
                     }])
                 }
                 Some(_) | None => Received::Repeated,
@@ -284,15 +304,18 @@ impl Task {
                 .unwrap_or_default(),
             started_at: attempt.map_or(moment.now, |attempt| attempt.started_at),
             outcome: outcome.clone(),
+            usage: None,
         };
-        let follows = if self.cancelling && !matches!(outcome, Outcome::Succeeded { .. }) {
+        let is_stopped = self.cancelling && !step.is_undo();
+        let follows = if is_stopped && !matches!(outcome, Outcome::Succeeded { .. }) {
             Some(settled(step, StepStatus::Cancelled, None))
         } else if attempt.is_some_and(|attempt| yielded(attempt, outcome)) {
             // It is ready again at once, and starts when nothing keeps it.
             None
         } else {
             match outcome {
-                Outcome::Succeeded { .. } => None,
+                // It waits in no queue until people replied.
+                Outcome::Succeeded { .. } | Outcome::Waits { .. } => None,
                 Outcome::Failed { error, retryable } => {
                     Some(self.after_failure(step, error, *retryable, ending, moment))
                 }
@@ -383,6 +406,9 @@ impl Task {
             && self.is_overdue(now)
         {
             let error = Failure::new("timeout", format!("the task took longer than {wall}"));
+            if self.run.is_some() {
+                return vec![Self::times_out(error)];
+            }
             let unsettled = self
                 .steps
                 .iter()
@@ -424,7 +450,7 @@ impl Task {
             return self.conclude_unplanned();
         }
         let mut events = Vec::new();
-        if self.cancelling || self.broken().is_some() {
+        if self.cancelling || self.breaks() {
             let status = if self.cancelling {
                 StepStatus::Cancelled
             } else {
@@ -433,10 +459,12 @@ impl Task {
             let idle = self
                 .steps
                 .iter()
-                .filter(|step| !step.status.is_settled() && step.running().is_none());
+                .filter(|step| !step.status.is_settled() && step.running().is_none())
+                .filter(|step| !step.is_undo());
             events.extend(idle.map(|step| settled(step, status, None)));
         }
-        if events.len() == self.unsettled() {
+        // What comes of a run, its definition says.
+        if events.len() == self.unsettled() && self.run.is_none() {
             events.push(self.verdict());
         }
         events

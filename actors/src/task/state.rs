@@ -1,14 +1,16 @@
 //! What a task's events say.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use protocol::{
     allocation::ScoreCard,
-    id::{AgentId, NodeId},
+    id::{AgentId, NodeId, QuestionId},
     plan::{Effect, Plan, PlanSource, RetryPolicy, StepSpec},
+    question::Reply,
     record::Summary,
     task::{EVENT_VERSION, Event, Failure, Finding, Outcome, StepStatus, TaskSpec, TaskStatus},
     time::Timestamp,
+    usage::Usage,
     wire::Trace,
 };
 use runtime::journal::EventSourced;
@@ -17,8 +19,11 @@ use serde_json::{Map, Value};
 
 use super::{
     pause::{self, Cause, Pause},
+    running::Of,
+    suspend::Asks,
     view,
 };
+use crate::workflow::run::Run;
 
 /// A task as its events say.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -36,6 +41,12 @@ pub struct Task {
     pub source: Option<PlanSource>,
     /// Its steps, each after all that it needs.
     pub steps: Vec<Step>,
+    /// Where its nodes stand, when it is a run of a workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Box<Run>>,
+    /// Where each step stands among them; what is missing is looked for.
+    #[serde(skip)]
+    places: Places,
     /// What came of it.
     pub result: Value,
     /// Why it was not completed.
@@ -64,6 +75,16 @@ pub struct Task {
     pub(super) paused_for: Duration,
 }
 
+/// Where steps stand by their ids. What can be made anew does not make two states differ.
+#[derive(Debug, Clone, Default)]
+struct Places(HashMap<String, usize>);
+
+impl PartialEq for Places {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// A step as its task's events say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
@@ -83,6 +104,12 @@ pub struct Step {
     pub assigned: Option<String>,
     /// Since when it could be tried, or tried again.
     pub ready_at: Option<Timestamp>,
+    /// For which node of a workflow it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Of>,
+    /// What it asked people.
+    #[serde(default, skip_serializing_if = "Asks::is_empty")]
+    pub asks: Asks,
     unmet: usize,
     dependants: Vec<usize>,
 }
@@ -114,6 +141,9 @@ pub struct Attempt {
     /// Whether it was told to end by a pause.
     #[serde(default)]
     pub interrupted: bool,
+    /// What it took of models, as far as its agent reported that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// How an attempt ended.
@@ -130,6 +160,8 @@ pub enum Ending {
     Cancelled,
     /// It was stopped by a pause: its step is tried again as if this one had not been.
     Interrupted,
+    /// It gave its step back to wait for people: the same.
+    Suspended,
 }
 
 impl Step {
@@ -201,6 +233,12 @@ impl Task {
     /// Where a step stands in [`steps`](Self::steps).
     #[must_use]
     pub fn position(&self, step: &str) -> Option<usize> {
+        if let Some(index) = self.places.0.get(step) {
+            return Some(*index);
+        }
+        if self.places.0.len() == self.steps.len() {
+            return None;
+        }
         self.steps
             .iter()
             .position(|candidate| candidate.spec.id == step)
@@ -283,6 +321,11 @@ impl Task {
             .map(|spec| Step::planned(spec.clone()))
             .collect();
         self.unsettled = self.steps.len();
+        let named = plan.steps.iter().enumerate();
+        self.places = Places(named.map(|(at, step)| (step.id.clone(), at)).collect());
+        if plan.source == PlanSource::Workflow {
+            self.run = Some(Box::default());
+        }
         for (index, spec) in plan.steps.iter().enumerate() {
             for need in &spec.needs {
                 if let Some(needed) = places.get(need.as_str()) {
@@ -296,8 +339,35 @@ impl Task {
         }
     }
 
+    /// Puts in a step that was not planned from the beginning.
+    pub(super) fn add(&mut self, spec: StepSpec, of: Of) -> usize {
+        let index = self.steps.len();
+        self.index();
+        self.places.0.insert(spec.id.clone(), index);
+        self.steps.push(Step {
+            of: Some(of),
+            ..Step::planned(spec)
+        });
+        self.unsettled += 1;
+        index
+    }
+
+    /// After it was read from a snapshot.
+    fn index(&mut self) {
+        if self.places.0.len() != self.steps.len() {
+            let steps = self.steps.iter().enumerate();
+            self.places = Places(steps.map(|(at, step)| (step.spec.id.clone(), at)).collect());
+        }
+    }
+
+    /// A step that was settled is to be done after all.
+    pub(super) fn reopen(&mut self, index: usize, at: Timestamp) {
+        self.unsettled += 1;
+        self.advance(index, at);
+    }
+
     /// The step's needs are met.
-    fn advance(&mut self, index: usize, at: Timestamp) {
+    pub(super) fn advance(&mut self, index: usize, at: Timestamp) {
         self.steps[index].status = StepStatus::Queued;
         self.steps[index].ready_at = Some(at);
         self.frontier.push(index);
@@ -332,20 +402,40 @@ impl Task {
             Outcome::Failed { error, .. } => Ending::Failed(error.clone()),
             Outcome::Lost { error } => Ending::Lost(error.clone()),
             Outcome::Cancelled => Ending::Cancelled,
+            Outcome::Waits { questions } => {
+                self.attempts -= 1;
+                step.asks.add(questions);
+                Ending::Suspended
+            }
         };
         attempt.ended = Some((at, ending));
         self.running -= 1;
         step.status = StepStatus::Queued;
         step.ready_at = Some(at);
-        self.frontier.push(index);
+        if !step.asks.waits() {
+            self.frontier.push(index);
+        }
         if let Outcome::Succeeded { output } = outcome {
             self.complete(index, output.clone(), at);
         }
     }
 
+    /// People replied: with the last reply the step may be tried again.
+    fn replied(&mut self, index: usize, question: QuestionId, reply: &Reply, at: Timestamp) {
+        let step = &mut self.steps[index];
+        if step.status.is_settled() || !step.asks.awaits(question) {
+            return;
+        }
+        step.asks.told(question, reply);
+        if !step.asks.waits() {
+            step.ready_at = Some(at);
+            self.frontier.push(index);
+        }
+    }
+
     fn complete(&mut self, index: usize, output: Value, at: Timestamp) {
         self.steps[index].output = output;
-        self.settle_step(index, StepStatus::Completed, None);
+        self.settle_step(index, StepStatus::Completed, None, at);
         for dependant in self.steps[index].dependants.clone() {
             self.steps[dependant].unmet -= 1;
             if self.steps[dependant].unmet == 0 && !self.steps[dependant].status.is_settled() {
@@ -354,19 +444,27 @@ impl Task {
         }
     }
 
-    fn settle_step(&mut self, index: usize, status: StepStatus, error: Option<Failure>) {
+    pub(super) fn settle_step(
+        &mut self,
+        index: usize,
+        status: StepStatus,
+        error: Option<Failure>,
+        at: Timestamp,
+    ) {
         if self.steps[index].status.is_settled() {
             return;
         }
         self.unsettled -= 1;
         self.frontier.retain(|other| *other != index);
-        if matches!(status, StepStatus::Failed | StepStatus::Unknown) {
+        // What a failure means to a run, its definition says.
+        if matches!(status, StepStatus::Failed | StepStatus::Unknown) && self.run.is_none() {
             self.broken.get_or_insert(index);
         }
         let step = &mut self.steps[index];
         step.status = status;
-        step.error = error;
+        step.error.clone_from(&error);
         step.retry_at = None;
+        self.node_hears(index, status, error, at);
     }
 
     fn settle(&mut self, status: TaskStatus, result: Value, error: Option<Failure>, at: Timestamp) {
@@ -390,6 +488,8 @@ impl Step {
             retry_at: None,
             assigned: None,
             ready_at: None,
+            of: None,
+            asks: Asks::none(),
             unmet: 0,
             dependants: Vec::new(),
         }
@@ -435,6 +535,7 @@ impl EventSourced for Task {
                         ended: None,
                         late: false,
                         interrupted: false,
+                        usage: None,
                     };
                     self.start(index, attempt);
                 }
@@ -443,10 +544,14 @@ impl EventSourced for Task {
                 step,
                 number,
                 outcome,
+                usage,
                 ..
             } => {
                 if let Some(index) = place(step) {
                     self.end(index, *number, outcome, at);
+                }
+                if let Some(attempt) = self.attempt_mut(step, *number) {
+                    attempt.usage = *usage;
                 }
             }
             Event::Probed { step, finding, .. } => {
@@ -466,12 +571,18 @@ impl EventSourced for Task {
                 error,
             } => {
                 if let Some(index) = place(step) {
-                    self.settle_step(index, *status, error.clone());
+                    self.settle_step(index, *status, error.clone(), at);
                 }
             }
-            Event::ResultCameLate { step, number, .. } => {
+            Event::ResultCameLate {
+                step,
+                number,
+                usage,
+                ..
+            } => {
                 if let Some(attempt) = self.attempt_mut(step, *number) {
                     attempt.late = true;
+                    attempt.usage = usage.or(attempt.usage);
                 }
             }
             Event::Amended {
@@ -506,12 +617,21 @@ impl EventSourced for Task {
                 since: at,
             }),
             Event::Resumed { hold, above, .. } => self.resumed(Cause::new(*hold, *above), at),
+            Event::Replied {
+                step,
+                question,
+                reply,
+            } => {
+                if let Some(index) = place(step) {
+                    self.replied(index, *question, reply, at);
+                }
+            }
             Event::AttemptInterrupted { step, number, .. } => {
                 if let Some(attempt) = self.attempt_mut(step, *number) {
                     attempt.interrupted = true;
                 }
             }
-            Event::Run { .. } => {}
+            Event::Run { event } => self.goes_round(event, at),
             Event::Settled {
                 status,
                 result,

@@ -8,6 +8,7 @@ use protocol::{
     id::{NodeId, TaskId},
     task::{Event, Failure, TaskStatus},
     time::Timestamp,
+    usage::Usage,
     wire::Trace,
 };
 use runtime::trace::{Kind, Link, Note, Origin, Span, Value, records};
@@ -63,6 +64,7 @@ pub fn ended(node: NodeId, id: TaskId, task: &Task, event: &Event) -> Option<Spa
         | Event::Paused { .. }
         | Event::Resumed { .. }
         | Event::AttemptInterrupted { .. }
+        | Event::Replied { .. }
         | Event::Run { .. }
         | Event::Deleted { .. } => None,
     }
@@ -145,7 +147,9 @@ fn trouble(task: &Task) -> Vec<Note> {
         let (name, failure) = match ending {
             Ending::Failed(failure) => ("attempt_failed", failure),
             Ending::Lost(failure) => ("attempt_lost", failure),
-            Ending::Succeeded | Ending::Cancelled | Ending::Interrupted => return None,
+            Ending::Succeeded | Ending::Cancelled | Ending::Interrupted | Ending::Suspended => {
+                return None;
+            }
         };
         Some(Note {
             name,
@@ -159,6 +163,17 @@ fn trouble(task: &Task) -> Vec<Note> {
         })
     });
     notes.collect()
+}
+
+/// What an agent reported to have taken.
+fn spent(usage: Usage) -> impl Iterator<Item = (&'static str, Value)> {
+    let figures = [
+        ("gen_ai.usage.input_tokens", usage.input_tokens),
+        ("gen_ai.usage.output_tokens", usage.output_tokens),
+        ("troupe.usage.cost_micros", usage.cost_micros),
+    ];
+    let known = figures.into_iter();
+    known.filter_map(|(name, figure)| Some((name, i64::try_from(figure?).ok().map(Value::Number)?)))
 }
 
 fn attempt_span(
@@ -183,9 +198,10 @@ fn attempt_span(
     if let Some(session) = &task.spec.session_id {
         attributes.push(("gen_ai.conversation.id", session.clone().into()));
     }
+    attributes.extend(attempt.usage.into_iter().flat_map(spent));
     let error = match ending {
         Ending::Failed(failure) | Ending::Lost(failure) => Some(failure),
-        Ending::Succeeded | Ending::Cancelled | Ending::Interrupted => None,
+        Ending::Succeeded | Ending::Cancelled | Ending::Interrupted | Ending::Suspended => None,
     };
     if let Some(Failure { code, .. }) = error {
         attributes.push(("error.type", code.clone().into()));
@@ -214,4 +230,25 @@ fn attempt_span(
         links: links.into_iter().collect(),
         error: error.map(|failure| failure.code.clone()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_tells_what_was_reported_and_nothing_that_was_not() {
+        let told = |usage| spent(usage).collect::<Vec<_>>();
+        let some = Usage {
+            input_tokens: Some(12),
+            cost_micros: Some(7),
+            ..Usage::default()
+        };
+        let expected = [
+            ("gen_ai.usage.input_tokens", Value::Number(12)),
+            ("troupe.usage.cost_micros", Value::Number(7)),
+        ];
+        assert_eq!(told(some), expected);
+        assert_eq!(told(Usage::default()), []);
+    }
 }

@@ -2,8 +2,8 @@
 
 use protocol::{
     api::{
-        AllocationView, AttemptView, PlanView, Provenance, ResultView, StepView, TaskSummary,
-        TaskView,
+        AllocationView, AttemptView, PlanView, Provenance, ResultView, RunOf, StepView,
+        TaskSummary, TaskView,
     },
     entity::EntityId,
     id::TaskId,
@@ -44,6 +44,11 @@ pub fn summary(id: TaskId, task: &Task) -> TaskSummary {
         user_id: task.user.clone(),
         session_id: task.spec.session_id.clone(),
         parent_id: task.spec.parent_id,
+        workflow: task.spec.workflow.as_ref().map(|run| RunOf {
+            id: run.id,
+            name: run.name.clone(),
+            version: run.version,
+        }),
         created_at: task.created_at,
         completed_at: task.settled_at,
         error: task.error.clone(),
@@ -59,7 +64,7 @@ pub fn task(id: TaskId, version: u64, task: &Task) -> TaskView {
         session_id: task.spec.session_id.clone(),
         user_id: task.user.clone(),
         worker_id: None,
-        workflow_id: None,
+        workflow_id: task.spec.workflow.as_ref().map(|run| run.id.to_string()),
         parent_id: task.spec.parent_id,
         description: task.spec.description.clone(),
         status: task.status,
@@ -110,7 +115,9 @@ fn attempt(step: &Step, attempt: &Attempt) -> AttemptView {
         Some((_, Ending::Succeeded)) => (AttemptStatus::Succeeded, None),
         Some((_, Ending::Failed(error))) => (AttemptStatus::Failed, Some(error)),
         Some((_, Ending::Lost(error))) => (AttemptStatus::Lost, Some(error)),
-        Some((_, Ending::Cancelled | Ending::Interrupted)) => (AttemptStatus::Cancelled, None),
+        Some((_, Ending::Cancelled | Ending::Interrupted | Ending::Suspended)) => {
+            (AttemptStatus::Cancelled, None)
+        }
     };
     AttemptView {
         step: step.spec.id.clone(),
@@ -121,6 +128,7 @@ fn attempt(step: &Step, attempt: &Attempt) -> AttemptView {
         started_at: attempt.started_at,
         ended_at: attempt.ended.as_ref().map(|(at, _)| *at),
         error: error.cloned(),
+        usage: attempt.usage,
     }
 }
 

@@ -105,6 +105,9 @@ fn paused(task: &Task, scopes: &[HoldView]) -> Option<String> {
 }
 
 fn reason(task: &Task, step: &Step, outlook: &Outlook) -> String {
+    if let Some(waits) = step.asks.why() {
+        return waits;
+    }
     let card = outlook.card.as_ref();
     if let Some(attempt) = step.running() {
         return format!(

@@ -229,3 +229,33 @@ async fn a_check_tells_whether_the_program_is_there() {
     let gone = adapter(&config(), data.path(), &agent);
     assert!(gone.check(moment).await.unwrap_err().contains("gone-prog"));
 }
+
+#[tokio::test]
+async fn what_a_program_says_that_it_took_is_reported_as_far_as_its_output_is_json() {
+    let reply = json!({
+        "type": "result", "result": "done", "total_cost_usd": 0.25,
+        "usage": { "input_tokens": 4, "cache_read_input_tokens": 6, "output_tokens": 2 },
+    });
+    let data = tempfile::tempdir().unwrap();
+    for (output, end, cost) in [
+        ("json", "", Some(250_000)),
+        ("json", "; exit 1", Some(250_000)),
+        ("text", "", None),
+    ] {
+        let mut agent = shell(&format!("echo '{reply}'{end}"));
+        agent["config"]["output"] = json!(output);
+        let adapter = adapter(&config(), data.path(), &agent);
+        let call = call(Value::Null);
+        assert_eq!(run(&adapter, &call).await.is_ok(), end.is_empty());
+        let usage = call.spent.get();
+        assert_eq!(usage.and_then(|it| it.cost_micros), cost, "{output}{end}");
+        let tokens = usage.and_then(|it| it.input_tokens);
+        assert_eq!(tokens, cost.map(|_| 10));
+    }
+    let mut agent = shell(r#"echo '{"meta": {"cost_micros": 7}}'"#);
+    agent["config"]["output"] = json!("json");
+    agent["config"]["usage_path"] = json!("$.meta");
+    let call = call(Value::Null);
+    answer(&config(), &agent, &call).await.unwrap();
+    assert_eq!(call.spent.get().unwrap().cost_micros, Some(7));
+}

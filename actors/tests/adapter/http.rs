@@ -265,3 +265,23 @@ async fn a_trial_names_the_stage_at_which_it_failed() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_a_service_says_that_it_took_is_reported_also_when_it_fails() {
+    let usage = json!({ "prompt_tokens": 12, "completion_tokens": 3 });
+    let good = json!({ "status": "success", "result": 1, "usage": usage });
+    let bad = json!({ "error": "overloaded", "usage": usage });
+    for (status, reply) in [(200, good), (500, bad)] {
+        let stub = Stub::json(status, &reply).await;
+        let adapter = adapter(
+            &permitting(stub.port),
+            Path::new("/nowhere"),
+            &agent(stub.port),
+        );
+        let call = call(json!(1));
+        assert_eq!(run(&adapter, &call).await.is_ok(), status == 200);
+        let usage = call.spent.get().unwrap();
+        let tokens = (usage.input_tokens, usage.output_tokens);
+        assert_eq!((tokens, usage.cost_micros), ((Some(12), Some(3)), None));
+    }
+}

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
 
 use actors::{
     Config,
-    adapter::{Adapter, Call, CallError, Doors, for_agent},
+    adapter::{Adapter, Call, CallError, Doors, Spent, for_agent},
 };
 use protocol::{agent::AgentSpec, id::TaskId};
 use serde::Deserialize;
@@ -42,10 +42,12 @@ pub(crate) fn call(input: Value) -> Call {
         idempotency_key: "key-1".to_owned(),
         description: "describe".into(),
         task_input: Value::Null.into(),
+        replies: actors::adapter::Replies::new(),
         input,
         needs: Map::new(),
         timeout: Duration::from_secs(30),
         trace: None,
+        spent: Spent::default(),
     }
 }
 

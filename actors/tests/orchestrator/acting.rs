@@ -8,7 +8,10 @@ use protocol::{
     task::TaskStatus,
 };
 
-use crate::nodes::{Nodes, step_for, user, within};
+use crate::{
+    net::Trouble,
+    nodes::{Nodes, step_for, user, within},
+};
 
 impl Nodes {
     async fn actor(&self, node: &Orchestrator, path: &str) -> ActorView {
@@ -213,4 +216,40 @@ async fn what_runs_below_system_is_killed_on_the_node_that_is_named_and_begins_a
         act(ActorAction::Pause).await.unwrap_err().code(),
         "not_applicable"
     );
+}
+
+#[tokio::test]
+async fn what_may_stand_on_a_silent_node_too_is_killed_only_where_it_is_named() {
+    let nodes = Nodes::start().await;
+    let id = nodes.held_at(&nodes.b, "held-b").await;
+    nodes.net.trouble(nodes.id(&nodes.a), Trouble::Cut);
+    let path = "/system/reminders";
+    let act = async |path: &str, node, action| {
+        let reason = String::new();
+        within(
+            nodes
+                .b
+                .act_on_actor(&nodes.admin, path, node, action, reason),
+        )
+        .await
+    };
+    // It can be looked at: `a` has one as well, but does not say so.
+    let seen = within(nodes.b.actor(&nodes.admin, path, None)).await;
+    assert_eq!(seen.unwrap().row.node, "b");
+    let refused = act(path, None, ActorAction::Kill).await.unwrap_err();
+    assert_eq!(refused.code(), "unavailable");
+    let text = refused.to_string();
+    assert!(
+        text.contains("a did not answer") && text.contains("`node`"),
+        "{text}"
+    );
+    let row = within(nodes.b.actor(&nodes.admin, path, Some("b"))).await;
+    assert_eq!(row.unwrap().row.restarts, 0);
+    let done = act(path, Some("b"), ActorAction::Kill).await.unwrap();
+    assert_eq!(done.actor.row.node, "b");
+    // There is one task of an id, whoever is silent.
+    let path = format!("/tasks/{id}");
+    act(&path, None, ActorAction::Pause).await.unwrap();
+    let status = nodes.b.task(&nodes.admin, id).await.unwrap().status;
+    assert_eq!(status, TaskStatus::Paused);
 }

@@ -9,6 +9,7 @@ mod acting;
 mod agents;
 mod feeds;
 mod following;
+mod links;
 mod net;
 mod nodes;
 mod owners;

@@ -67,6 +67,7 @@ impl Watcher {
                 }
             }
             Event::CancelRequested { .. } => self.cancelled = true,
+            Event::Replied { .. } => {}
             Event::AttemptInterrupted { step, number, .. } => {
                 let step = self::step(task, step);
                 assert_eq!(step.running().unwrap().number, *number);
@@ -132,7 +133,12 @@ impl Watcher {
         assert_eq!(open.count(), task.unsettled());
         let attempts = task.steps.iter().flat_map(|step| &step.attempts);
         let counted = attempts
-            .filter(|attempt| !matches!(attempt.ended, Some((_, Ending::Interrupted))))
+            .filter(|attempt| {
+                !matches!(
+                    attempt.ended,
+                    Some((_, Ending::Interrupted | Ending::Suspended))
+                )
+            })
             .count();
         assert_eq!(counted, task.attempts() as usize);
         for step in &task.steps {
@@ -200,7 +206,11 @@ impl Watcher {
 fn never_ran(ending: &Ending) -> bool {
     match ending {
         Ending::Failed(why) => matches!(why.code.as_str(), "connect" | "not_started"),
-        Ending::Succeeded | Ending::Lost(_) | Ending::Cancelled | Ending::Interrupted => false,
+        Ending::Succeeded
+        | Ending::Lost(_)
+        | Ending::Cancelled
+        | Ending::Interrupted
+        | Ending::Suspended => false,
     }
 }
 

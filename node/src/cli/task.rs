@@ -363,7 +363,7 @@ pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     T::deserialize(word).map_err(|error| error.to_string())
 }
 
-fn priority(text: &str) -> Result<Priority, String> {
+pub(super) fn priority(text: &str) -> Result<Priority, String> {
     let number: u8 = text.parse().map_err(|_| "not a number from 0 to 9")?;
     Priority::try_from(number)
 }

@@ -1,7 +1,7 @@
 //! `troupe top`: the living tree on a terminal.
 //!
 //! - `state`: what is shown, and what each key and each message from the cluster makes of it; with
-//!   `lines`, `pick`, `reading` and `spend`. Pure.
+//!   `lines`, `pick` and `reading`. Pure.
 //! - `draw` and `lists`: the state on a screen, which `panes` divides. Pure.
 //! - `terminal`: the door to the terminal; `feed`: what the cluster tells.
 
@@ -21,7 +21,6 @@ mod lists;
 mod panes;
 mod pick;
 mod reading;
-mod spend;
 mod state;
 mod terminal;
 #[cfg(test)]

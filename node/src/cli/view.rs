@@ -9,13 +9,15 @@ use protocol::{
 };
 use serde::Serialize;
 
-use super::output::Detail;
+use super::{output::Detail, spend::spend};
 
 mod cluster;
 mod hold;
 mod life;
+mod question;
 mod task;
 mod tree;
+mod workflow;
 
 pub(super) use life::line as life_line;
 pub(super) use tree::drawing;
@@ -190,6 +192,7 @@ impl View for AgentStats {
                     totals.lost.to_string(),
                     format!("{:.1} ms", totals.duration.mean_ms),
                     format!("{:.1} ms", totals.duration.p95_ms),
+                    spend(totals.tokens, totals.cost_micros),
                 ]
             })
             .collect();
@@ -204,9 +207,18 @@ impl View for AgentStats {
                 ("lost", self.lost.to_string()),
                 ("mean", format!("{:.1} ms", self.duration.mean_ms)),
                 ("p95", format!("{:.1} ms", self.duration.p95_ms)),
+                ("spend", spend(self.tokens, self.cost_micros)),
             ]),
             Block::Rows {
-                header: vec!["AGENT", "SUCCEEDED", "FAILED", "LOST", "MEAN", "P95"],
+                header: vec![
+                    "AGENT",
+                    "SUCCEEDED",
+                    "FAILED",
+                    "LOST",
+                    "MEAN",
+                    "P95",
+                    "SPEND",
+                ],
                 rows,
             },
         ]

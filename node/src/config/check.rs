@@ -168,6 +168,12 @@ impl Config {
             "supervision.limit",
             "must be at least 100ms, and so must each of supervision.limits",
         );
+        let share = self.supervision.attempt_share;
+        require(
+            share > 0.0 && share <= 1.0,
+            "supervision.attempt_share",
+            "must be more than 0 and at most 1",
+        );
         require(
             self.history.max_bytes >= 1 << 20,
             "history.max_bytes",

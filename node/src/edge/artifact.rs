@@ -55,6 +55,7 @@ fn gone(rejection: Rejection) -> Refused {
         Rejection::NotFound { .. }
         | Rejection::Invalid { .. }
         | Rejection::Conflict { .. }
+        | Rejection::Preceded { .. }
         | Rejection::Forbidden { .. }
         | Rejection::Overloaded { .. }
         | Rejection::Unavailable { .. } => rejection.into(),

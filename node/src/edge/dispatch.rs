@@ -16,12 +16,13 @@ use super::{
     answer::Answer,
     body, cluster, holds,
     problem::Refused,
+    questions,
     replay::Begun,
     request::Call,
     shared::Shared,
     system,
-    table::{Body, Operation, TaskOp, Verb},
-    tasks, tree,
+    table::{Body, Operation, TaskOp, Verb, WorkflowOp},
+    tasks, tree, workflows,
 };
 
 /// The filter behind the gate. One filter, not one a route: the table has matched the path already,
@@ -114,9 +115,7 @@ fn late() -> Refused {
 async fn once(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refused> {
     let key = match call.route.method {
         // The orchestrator keeps these itself, in the store.
-        Verb::Post if call.route.operation != Operation::Task(TaskOp::Submit) => {
-            call.idempotency_key()?
-        }
+        Verb::Post if !keeps_keys(call.route.operation) => call.idempotency_key()?,
         Verb::Post | Verb::Get | Verb::Put | Verb::Delete => None,
     };
     let Some(key) = key else {
@@ -150,6 +149,12 @@ async fn once(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refu
     }
 }
 
+/// Whether a repeat under the same key is recognised by what was made the first time.
+fn keeps_keys(operation: Operation) -> bool {
+    operation == Operation::Task(TaskOp::Submit)
+        || operation == Operation::Workflow(WorkflowOp::Execute)
+}
+
 fn slot(call: &Call, key: &str) -> Result<[u8; 32], Refused> {
     let caller = call.caller()?;
     let mut hash = Sha256::new();
@@ -171,7 +176,9 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::Task(operation) => tasks::handle(operation, shared, call, bytes).await,
         Operation::Cluster(operation) => cluster::handle(operation, shared, call, bytes).await,
         Operation::Hold(operation) => holds::handle(operation, shared, call, bytes).await,
+        Operation::Question(operation) => questions::handle(operation, shared, call, bytes).await,
         Operation::Tree(operation) => tree::handle(operation, shared, call, bytes).await,
+        Operation::Workflow(operation) => workflows::handle(operation, shared, call, bytes).await,
     }
 }
 

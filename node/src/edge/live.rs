@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use actors::orchestrator::{EventFeed, Feed, LifeFrame};
+use actors::{
+    orchestrator::{EventFeed, Feed, LifeFrame},
+    workflow::news::news,
+};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::header::ACCEPT;
 use protocol::{api::EventView, id::TaskId};
@@ -47,6 +50,48 @@ pub(super) async fn task_events(
         Ok::<_, Infallible>(frame(event.map_err(Refused::from), request.as_str()))
     });
     Ok(streamed(events))
+}
+
+/// What happened in a run and to its nodes.
+pub(super) async fn run_events(
+    shared: &Shared,
+    call: &Call,
+    id: TaskId,
+) -> Result<Answer, Refused> {
+    let after = after(call)?;
+    let caller = call.caller()?;
+    let run = shared.orchestrator.execution(caller, id).await?;
+    if !wants_json(call) && after > 0 && run.status.is_terminal() && after >= run.position {
+        return Ok(Answer::nothing());
+    }
+    let feed = shared.orchestrator.task_events(caller, id, after).await?;
+    if wants_json(call) {
+        let events = recorded(feed, after, run.position).await?;
+        let told: Vec<EventView> = events.iter().filter_map(as_news).collect();
+        return Answer::json(&told);
+    }
+    let stopping = shared.stopping.clone().cancelled_owned();
+    let request = call.id.clone();
+    let frames = feed.take_until(stopping).filter_map(move |event| {
+        let told = match event {
+            Ok(event) => as_news(&event).map(Ok),
+            Err(rejection) => Some(Err(Refused::from(rejection))),
+        };
+        let frame = told.map(|told| Ok::<_, Infallible>(frame(told, request.as_str())));
+        std::future::ready(frame)
+    });
+    Ok(streamed(frames))
+}
+
+/// An event as those are told it who follow a run: by another name, and of the run's nodes.
+fn as_news(view: &EventView) -> Option<EventView> {
+    let news = news(view)?;
+    let mut event = news.data;
+    event["type"] = news.name.into();
+    Some(EventView {
+        event,
+        ..view.clone()
+    })
 }
 
 /// What an agent did, and with `follow` what it does.

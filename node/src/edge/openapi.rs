@@ -57,6 +57,7 @@ pub fn document() -> Value {
             {"name": "agents", "description": "Who does the work."},
             {"name": "tasks", "description": "The work."},
             {"name": "cluster", "description": "The nodes, and the tokens with which others join."},
+            {"name": "workflows", "description": "What is to be done, written down once, and its runs."},
             {"name": "tree", "description": "Every actor of the cluster, now and then."},
         ],
         "paths": paths,
@@ -155,6 +156,8 @@ fn path_part(name: &str) -> &'static str {
     match name {
         "agent" => "The agent's id or name.",
         "task" => "The task's id.",
+        "workflow" => "The workflow's id or name.",
+        "execution" => "The run's id, which is that of a task.",
         "node" => "The node's name.",
         "token" => "The token's id, such as `token_0198…`; not the secret.",
         "step" => "The step's id within its task.",

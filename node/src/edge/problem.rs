@@ -8,6 +8,7 @@ use http::{
     header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use protocol::api::{FieldError, Problem};
+use serde_json::Value;
 use warp::reply::Response;
 
 /// Why a request got no other answer.
@@ -17,6 +18,7 @@ pub(crate) struct Refused {
     code: &'static str,
     message: String,
     errors: Vec<FieldError>,
+    first: Option<Box<Value>>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -28,6 +30,7 @@ impl Refused {
             code,
             message: message.into(),
             errors: Vec::new(),
+            first: None,
             headers: Vec::new(),
         }
     }
@@ -146,6 +149,7 @@ impl Refused {
             detail: self.message.clone(),
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
+            first: self.first.as_deref().cloned(),
         }
     }
 
@@ -176,6 +180,11 @@ impl From<Rejection> for Refused {
                 refused
             }
             Rejection::Conflict { .. } => Self::new(StatusCode::CONFLICT, code, message),
+            Rejection::Preceded { first, .. } => {
+                let mut refused = Self::new(StatusCode::CONFLICT, code, message);
+                refused.first = Some(first);
+                refused
+            }
             Rejection::Forbidden { .. } => Self::new(StatusCode::FORBIDDEN, code, message),
             Rejection::Overloaded { retry_after, .. } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, code, message).retry(retry_after)
@@ -202,6 +211,14 @@ mod tests {
                 Rejection::Conflict {
                     code: "name_taken",
                     message: message(),
+                },
+                409,
+            ),
+            (
+                Rejection::Preceded {
+                    code: "already_answered",
+                    message: message(),
+                    first: Box::new(Value::Bool(true)),
                 },
                 409,
             ),

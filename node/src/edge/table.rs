@@ -8,9 +8,11 @@ mod agents;
 mod cluster;
 mod holds;
 mod matching;
+mod questions;
 mod system;
 mod tasks;
 mod tree;
+mod workflows;
 
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -21,9 +23,11 @@ pub(crate) use agents::AgentOp;
 pub(crate) use cluster::ClusterOp;
 pub(crate) use holds::HoldOp;
 pub(crate) use matching::{Found, find};
+pub(crate) use questions::QuestionOp;
 pub(crate) use system::SystemOp;
 pub(crate) use tasks::{Consistency, TaskOp};
 pub(crate) use tree::TreeOp;
+pub(crate) use workflows::WorkflowOp;
 
 /// What a route does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,7 +37,9 @@ pub(crate) enum Operation {
     Task(TaskOp),
     Cluster(ClusterOp),
     Hold(HoldOp),
+    Question(QuestionOp),
     Tree(TreeOp),
+    Workflow(WorkflowOp),
 }
 
 /// The methods that routes have.
@@ -110,7 +116,9 @@ impl Route {
             Operation::Task(_) => "tasks",
             Operation::Cluster(_) => "cluster",
             Operation::Hold(_) => "holds",
+            Operation::Question(_) => "questions",
             Operation::Tree(_) => "tree",
+            Operation::Workflow(_) => "workflows",
         }
     }
 
@@ -190,7 +198,9 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(tasks::ROUTES)
         .chain(cluster::ROUTES)
         .chain(holds::ROUTES)
+        .chain(questions::ROUTES)
         .chain(tree::ROUTES)
+        .chain(workflows::ROUTES)
 }
 
 /// How many there are.
@@ -199,7 +209,9 @@ pub(crate) const COUNT: usize = system::ROUTES.len()
     + tasks::ROUTES.len()
     + cluster::ROUTES.len()
     + holds::ROUTES.len()
-    + tree::ROUTES.len();
+    + questions::ROUTES.len()
+    + tree::ROUTES.len()
+    + workflows::ROUTES.len();
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,8 @@ fn path(route: &Route) -> String {
         .replace("{step}", "s")
         .replace("{attempt}", "1")
         .replace("{name}", "n")
+        .replace("{workflow}", "nothing")
+        .replace("{execution}", "task_01980000000070008000000000000001")
         .replace("{path}", "nothing")
 }
 

@@ -209,4 +209,10 @@ pub struct AgentTotals {
     pub lost: u64,
     /// How long attempts took.
     pub duration: DurationStats,
+    /// Tokens that it reported.
+    #[serde(default)]
+    pub tokens: u64,
+    /// Cost that it reported, in millionths of the currency that it reports in.
+    #[serde(default)]
+    pub cost_micros: u64,
 }

@@ -24,6 +24,9 @@ pub struct Problem {
     /// Which inputs were wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// What came of it when somebody else settled it first, where that is why the request was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<serde_json::Value>,
 }
 
 /// One wrong input.

@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::HoldView;
+use super::{HoldView, RunOf};
 use crate::{
     allocation::ScoreCard,
     id::TaskId,
     plan::{Effect, PlanSource},
     task::{AttemptStatus, Failure, Priority, StepStatus, TaskStatus},
     time::Timestamp,
+    usage::Usage,
 };
 
 /// Which tasks a list holds, newest first.
@@ -53,6 +54,9 @@ pub struct TaskSummary {
     pub session_id: Option<String>,
     /// The task that it is a part of.
     pub parent_id: Option<TaskId>,
+    /// The workflow that it is a run of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<RunOf>,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// When it was settled.
@@ -75,7 +79,7 @@ pub struct TaskView {
     pub user_id: String,
     /// The worker that it is bound to.
     pub worker_id: Option<String>,
-    /// The workflow that it is a part of.
+    /// The workflow that it is a run of.
     pub workflow_id: Option<String>,
     /// The task that it is a part of.
     pub parent_id: Option<TaskId>,
@@ -165,6 +169,9 @@ pub struct AttemptView {
     pub ended_at: Option<Timestamp>,
     /// Why it did not succeed.
     pub error: Option<Failure>,
+    /// What it took of models, as far as its agent reported that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// `GET /tasks/{id}/allocation`: the score card of each attempt.

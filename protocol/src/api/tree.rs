@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::EventView;
+use super::{ActorLink, BudgetLeft, EventView};
 use crate::{entity::EntityId, epoch::Epoch, time::Timestamp};
 
 /// Which part of the tree is asked for.
@@ -106,6 +106,12 @@ pub struct ActorView {
     /// What it is a durable entity of, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity: Option<EntityPart>,
+    /// What it has to do with others, each relation sorted by path; at most 100 of one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<ActorLink>,
+    /// Of a task with limits: what is left of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetLeft>,
 }
 
 /// How and when an actor failed.

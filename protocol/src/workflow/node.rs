@@ -187,7 +187,7 @@ pub struct Human {
     /// JSON Schema of the answer; any JSON without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
-    /// Who may answer: a role or `user:NAME`; any operator without it.
+    /// Who may answer: `viewer`, `developer`, `operator`, `admin`, or `user:NAME`; any operator without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// By when, counted from the question.
@@ -206,7 +206,7 @@ pub struct Human {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rung {
-    /// Who is asked then: a role or `user:NAME`.
+    /// Who is asked then: `viewer`, `developer`, `operator`, `admin`, or `user:NAME`.
     pub role: String,
     /// How long they have.
     #[serde(default, skip_serializing_if = "Option::is_none")]

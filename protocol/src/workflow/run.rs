@@ -22,6 +22,9 @@ pub struct RunSpec {
     pub name: String,
     /// Which version of its definition; a run keeps it.
     pub version: u32,
+    /// How many nodes that has.
+    #[serde(default)]
+    pub nodes: u32,
     /// Where it comes from, when it was not started anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -150,9 +153,12 @@ pub enum RunEvent {
         /// The calls, with what they are handed. Their ids begin with the node's.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         steps: Vec<StepSpec>,
-        /// How many calls are to follow when these are over, for a node that makes few at once.
+        /// How many of them are made at once; all of them when 0.
         #[serde(default, skip_serializing_if = "is_zero")]
-        left: u32,
+        window: u32,
+        /// Whether its outcome is that of its only call.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alone: bool,
     },
     /// A node waits for a moment.
     Waits {
@@ -186,7 +192,7 @@ pub enum RunEvent {
         /// Who says so.
         user: String,
     },
-    /// A node is over in a way that none of its calls says by itself.
+    /// A node is over in a way that none of its calls says by itself. Those that were not made yet never are.
     Ended {
         /// The node and which run of it.
         #[serde(flatten)]
@@ -219,6 +225,9 @@ pub enum RunEvent {
         edge: LoopKey,
         /// The nodes.
         nodes: Vec<String>,
+        /// Edges that go back within these nodes: they are counted anew.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        inner: Vec<LoopKey>,
     },
     /// Keys of the context have new values.
     Wrote {
@@ -234,6 +243,13 @@ pub enum RunEvent {
     TakesBack {
         /// Nodes to be taken back, the last one first.
         nodes: Vec<String>,
+    },
+    /// A node is taken back.
+    Undoes {
+        /// The node.
+        node: String,
+        /// The call that does it.
+        call: Box<StepSpec>,
     },
 }
 

@@ -270,7 +270,9 @@ impl<E: Entity> Host<E> {
         Broadcast { told, missed }
     }
 
-    pub(super) fn journal(&self) -> &Journal {
+    /// The journal below.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
         &self.0.journal
     }
 

@@ -11,7 +11,7 @@ mod look;
 mod story;
 mod vigil;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use protocol::time::Timestamp;
@@ -19,6 +19,7 @@ use protocol::time::Timestamp;
 use self::{
     changes::Log,
     entry::{Entry as Row, News},
+    story::Work,
     vigil::Vigil,
 };
 use super::metrics;
@@ -202,6 +203,19 @@ impl Guard {
         self.entry.path()
     }
 
+    /// Shows that it does `what` from now on, and for how long that is expected to take: then it counts
+    /// as stuck.
+    pub fn works_on(&self, what: impl Into<Box<str>>, expected: Duration) {
+        let since = self.tree.0.clock.coarse();
+        let what = what.into();
+        self.entry.work(Work {
+            what,
+            since,
+            expected,
+        });
+        self.tree.0.log.note(&self.entry);
+    }
+
     /// Shows a status other than running, such as parked.
     pub fn set_status(&self, status: Status) {
         self.tree.set_status(&self.entry, status);
@@ -262,8 +276,6 @@ pub fn join(parent: &str, name: &str) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
     use protocol::{
         api::{Life, TreeQuery, TreeView},

@@ -8,6 +8,8 @@ use std::{
 use protocol::{api::FieldError, time::Span};
 use serde::Deserialize;
 
+use crate::adapter::http::path::Path as JsonPath;
+
 /// The configuration of a command agent.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +31,10 @@ pub struct Config {
     /// Where the program runs, instead of its private directory.
     #[serde(default)]
     pub workdir: Option<PathBuf>,
+    /// Where its output as `json` says what it took of models, as `usage_path` of a service's
+    /// `response_mapping`.
+    #[serde(default)]
+    pub usage_path: Option<JsonPath>,
 }
 
 /// What a program finds on its standard input.
@@ -88,6 +94,10 @@ impl Config {
         }
         if self.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
             fault("config.timeout".to_owned(), "must be more than nothing");
+        }
+        if self.usage_path.is_some() && self.output != Output::Json {
+            let message = "needs `output = json`";
+            fault("config.usage_path".to_owned(), message);
         }
         if let Some(directory) = &self.workdir
             && (!directory.is_absolute() || has_dots(directory))
@@ -149,6 +159,10 @@ mod tests {
                 "config.env.A",
             ),
             (json!({ "argv": ["t"], "timeout": "0s" }), "config.timeout"),
+            (
+                json!({ "argv": ["t"], "usage_path": "$.usage" }),
+                "config.usage_path",
+            ),
             (
                 json!({ "argv": ["t"], "workdir": "here" }),
                 "config.workdir",

@@ -1,15 +1,18 @@
 //! From how a program ended to what the call answers.
 
-use protocol::task::Failure;
+use protocol::{task::Failure, usage::Usage};
 use serde_json::{Value, json};
 
 use super::{
     capture::Captured,
-    config::Output,
+    config::{Config, Output},
     job::Status,
     workdir::{WHOLE_STDOUT, WorkDir},
 };
-use crate::adapter::CallError;
+use crate::adapter::{
+    CallError,
+    usage::{customary, declared},
+};
 
 /// Longer text stands in an artifact, and only its beginning in the answer.
 const MAX_INLINE: usize = 64 * 1024;
@@ -85,6 +88,19 @@ pub(super) fn answer(
         fields.insert("skipped_artifacts".to_owned(), json!(skipped));
     }
     Ok(answer)
+}
+
+/// What a program reports to have taken of models, also one that fails: standard output is JSON then
+/// as well.
+pub(super) fn usage(said: &Said, config: &Config) -> Option<Usage> {
+    if config.output != Output::Json || said.stdout.is_cut() {
+        return None;
+    }
+    let reply = serde_json::from_slice::<Value>(&said.stdout.head).ok()?;
+    match &config.usage_path {
+        Some(path) => declared(&path.find(&reply)?),
+        None => customary(&reply),
+    }
 }
 
 fn parsed(stdout: &Captured) -> Result<Value, CallError> {

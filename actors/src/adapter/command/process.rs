@@ -81,6 +81,9 @@ impl Attempt {
         };
         // Removing a directory may take a while, and is done in any case.
         let answer = move || {
+            if let Some(usage) = output::usage(&said, &this.config) {
+                this.call.spent.add(usage);
+            }
             let code = output::judge(status?, &said.stderr)?;
             output::answer(code, &said, this.config.output, &mut work)
         };

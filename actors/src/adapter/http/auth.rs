@@ -93,7 +93,7 @@ impl Secret {
                     CallError::Failed { failure, .. } | CallError::Lost { failure, .. } => {
                         self.hide_in_text(&mut failure.message);
                     }
-                    CallError::Cancelled => {}
+                    CallError::Cancelled | CallError::Waits(_) => {}
                 }
                 Err(error)
             }

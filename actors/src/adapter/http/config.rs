@@ -62,6 +62,10 @@ pub struct ResponseMapping {
     pub result_path: Option<Path>,
     /// Where a reply says what went wrong; anything there is a failure.
     pub error_path: Option<Path>,
+    /// Where a reply says what it took of models: an object with `input_tokens` or `prompt_tokens`,
+    /// `output_tokens` or `completion_tokens`, and `cost_usd`, `total_cost_usd` or `cost_micros`. When
+    /// it does not say, `usage` is looked at, as far as it has tokens.
+    pub usage_path: Option<Path>,
 }
 
 /// Methods of requests.

@@ -191,7 +191,7 @@ fn of_endpoint(error: CallError) -> CallError {
         }
         | CallError::Lost { failure, .. } => retryable(&failure.message),
         CallError::Failed { failure, .. } => fatal(&failure.message),
-        CallError::Cancelled => CallError::Cancelled,
+        other @ (CallError::Cancelled | CallError::Waits(_)) => other,
     }
 }
 

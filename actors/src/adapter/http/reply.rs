@@ -1,9 +1,13 @@
 //! From what a service answers to the output or the failure that it means.
 
+use protocol::usage::Usage;
 use serde_json::Value;
 
 use super::config::{ProbeMapping, ResponseMapping};
-use crate::adapter::{CallError, Probe};
+use crate::adapter::{
+    CallError, Probe,
+    usage::{customary, declared},
+};
 
 /// How much of a reply is shown when it cannot be used.
 const SHOWN: usize = 2048;
@@ -38,6 +42,7 @@ impl ReplyReader {
                 status_path: Path::parse("$.status").ok(),
                 result_path: Path::parse("$.result").ok(),
                 error_path: Path::parse("$.error").ok(),
+                usage_path: None,
             },
             output: Output::Whole,
         }
@@ -70,6 +75,19 @@ impl ReplyReader {
             }
             Err(_) if body.is_empty() => Ok(Value::Null),
             Err(_) => Ok(String::from_utf8_lossy(body).into()),
+        }
+    }
+
+    /// What a reply reports to have been taken of models, whatever else it says.
+    #[must_use]
+    pub fn usage(&self, body: &[u8]) -> Option<Usage> {
+        if self.mapping.usage_path.is_none() && !has(body, b"\"usage\"") {
+            return None;
+        }
+        let reply = serde_json::from_slice::<Value>(body).ok()?;
+        match &self.mapping.usage_path {
+            Some(path) => declared(&path.find(&reply)?),
+            None => customary(&reply),
         }
     }
 
@@ -106,7 +124,15 @@ impl ReplyReader {
     }
 
     fn declares_json(&self) -> bool {
-        self.mapping != ResponseMapping::default()
+        let ResponseMapping {
+            status_path,
+            result_path,
+            error_path,
+            usage_path: _,
+        } = &self.mapping;
+        [status_path, result_path, error_path]
+            .into_iter()
+            .any(Option::is_some)
     }
 }
 
@@ -141,6 +167,11 @@ fn is_success(status: &Value) -> bool {
         Value::String(word) => WORDS.iter().any(|it| it.eq_ignore_ascii_case(word)),
         Value::Null | Value::Array(_) | Value::Object(_) => false,
     }
+}
+
+/// Whether a text stands somewhere in a body: so that most are not read twice.
+fn has(body: &[u8], text: &[u8]) -> bool {
+    body.windows(text.len()).any(|window| window == text)
 }
 
 fn plain(value: &Value) -> String {
@@ -275,6 +306,36 @@ mod tests {
         let empty = json!({ "status": "success" });
         let expected = Err(("response_mapping".to_owned(), false));
         assert_eq!(read(&ReplyReader::api(), 200, &empty), expected);
+    }
+
+    #[test]
+    fn what_a_reply_took_is_read_where_it_says_so_also_of_a_failure() {
+        let usage =
+            |mapping: Value, body: Value| reader(&mapping).usage(body.to_string().as_bytes());
+        let openai = json!({ "usage": { "prompt_tokens": 9, "completion_tokens": 1 } });
+        let tokens = |input, output, cost_micros| {
+            Some(Usage {
+                input_tokens: Some(input),
+                output_tokens: Some(output),
+                cost_micros,
+            })
+        };
+        assert_eq!(usage(json!({}), openai.clone()), tokens(9, 1, None));
+        let failed = json!({ "error": "no", "usage": { "input_tokens": 9, "output_tokens": 0 } });
+        assert_eq!(usage(json!({}), failed), tokens(9, 0, None));
+        let elsewhere = json!({ "usage_path": "$.meta" });
+        let meta =
+            json!({ "meta": { "input_tokens": 2, "output_tokens": 3, "cost_usd": 0.000_5 } });
+        assert_eq!(
+            usage(elsewhere.clone(), meta.clone()),
+            tokens(2, 3, Some(500))
+        );
+        // Who says where it is means nothing else.
+        assert_eq!(usage(elsewhere, openai), None);
+        assert_eq!(usage(json!({}), meta), None);
+        assert_eq!(reader(&json!({})).usage(b"\"usage\": 12"), None);
+        let reader = reader(&json!({ "usage_path": "$.meta" }));
+        assert_eq!(reader.read(200, b"plain"), Ok(json!("plain")));
     }
 
     #[test]

@@ -218,7 +218,7 @@ impl Hosts {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(DONE_WITHIN);
         };
-        report.send("host", outcome, None).await;
+        report.send("host", outcome.into(), None).await;
     }
 
     /// Stops an attempt wherever it runs.

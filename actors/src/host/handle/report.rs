@@ -5,6 +5,7 @@ use std::time::Duration;
 use protocol::{
     id::TaskId,
     task::{Failure, Outcome},
+    usage::Usage,
     wire::Service,
 };
 use runtime::{cluster::Fault, entity::TellError};
@@ -24,6 +25,23 @@ const RECORDED_WITHIN: Duration = Duration::from_secs(10);
 /// Tells a task what became of an attempt, exactly once: also when it is dropped unused.
 #[derive(Debug)]
 pub(crate) struct Report(Option<Sender>);
+
+/// What became of an attempt, and what it took.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct End {
+    pub(crate) outcome: Outcome,
+    pub(crate) usage: Option<Usage>,
+}
+
+impl From<Outcome> for End {
+    /// One whose agent reported nothing.
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            usage: None,
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Sender {
@@ -57,9 +75,9 @@ impl Report {
     }
 
     /// Tells the task, again and again until it is on disk.
-    pub(crate) async fn send(mut self, agent: &str, outcome: Outcome, figures: Option<Figures>) {
+    pub(crate) async fn send(mut self, agent: &str, end: End, figures: Option<Figures>) {
         if let Some(sender) = self.0.take() {
-            sender.send(agent, outcome, figures).await;
+            sender.send(agent, end, figures).await;
         }
     }
 
@@ -70,14 +88,15 @@ impl Report {
 }
 
 impl Sender {
-    async fn send(self, agent: impl AsRef<str>, outcome: Outcome, load: Option<Figures>) {
+    async fn send(self, agent: impl AsRef<str>, end: End, load: Option<Figures>) {
         let ended = Ended {
             task: self.task,
             step: self.step,
             number: self.number,
             token: self.token,
             agent: agent.as_ref().to_owned(),
-            outcome,
+            outcome: end.outcome,
+            usage: end.usage,
             load,
         };
         if let Some(ledger) = &self.hosts.ledger {
@@ -140,6 +159,7 @@ pub(crate) async fn record(
         token: ended.token,
         agent: ended.agent.clone(),
         outcome: ended.outcome.clone(),
+        usage: ended.usage,
         recorded,
     }));
     match tasks.tell(ended.task.into(), message).await {
@@ -185,7 +205,7 @@ impl Drop for Report {
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let why = "the agent's proxy went away before it ran the step";
-            runtime.spawn(sender.send("proxy", not_started(why), None));
+            runtime.spawn(sender.send("proxy", not_started(why).into(), None));
         }
     }
 }

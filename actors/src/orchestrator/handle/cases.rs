@@ -13,6 +13,9 @@ mod life;
 mod log;
 mod nodes;
 mod pausing;
+mod questions;
+mod run_change;
+mod runs;
 mod scopes;
 mod submission;
 mod system;
@@ -20,6 +23,7 @@ mod task_change;
 mod tasks;
 mod tokens;
 mod tree;
+mod workflows;
 
 use std::time::Duration;
 
@@ -31,7 +35,7 @@ use protocol::{
 use runtime::entity::TellError;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, TendEntity};
+pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, ShowAsks, TendEntity};
 pub(super) use agent_change::{Action, ChangeAgent, RegisterAgent, UpdateAgent};
 pub(super) use agent_stop::StopAgent;
 pub(super) use agents::{
@@ -46,6 +50,12 @@ pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
+pub(super) use questions::{
+    Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
+};
+pub(super) use run_change::{ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
+pub use runs::Begun;
+pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
 pub(super) use scopes::{Deed, TurnScope};
 pub(super) use submission::SubmitTask;
 pub(super) use system::StoreStatus;
@@ -56,6 +66,10 @@ pub(super) use tasks::{
 };
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
 pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
+pub(super) use workflows::{
+    CreateWorkflow, DeleteWorkflow, FindWorkflow, ListWorkflows, ShowWorkflow, UpdateWorkflow,
+    WorkflowVersions,
+};
 
 use super::{Answer, Orchestrator};
 use crate::Rejection;

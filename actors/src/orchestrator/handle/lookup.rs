@@ -26,28 +26,35 @@ impl Orchestrator {
             let seen = |row: &StreamRow| row.tenant == caller.tenant && !row.summary.hidden;
             return Ok(row.filter(seen).map(|_| id));
         }
+        let row = self.entity_named(caller, EntityKind::Agent, agent).await?;
+        Ok(row.map(|row| AgentId::from_uuid(row.stream.key())))
+    }
+
+    /// The entity of the caller's tenant that has this name.
+    pub(super) async fn entity_named(
+        &self,
+        caller: &Caller,
+        kind: EntityKind,
+        name: &str,
+    ) -> Answer<Option<StreamRow>> {
         let mut query = StreamQuery {
             tenant: caller.tenant.clone(),
-            kind: EntityKind::Agent,
+            kind,
             status: None,
             user: None,
             parent: None,
-            text: Some(agent.to_owned()),
+            text: Some(name.to_owned()),
             before: None,
             limit: LONGEST_PAGE,
         };
         loop {
-            let rows = own.journal.store().list(&query).await?;
-            let mut found = rows.iter();
-            let found = found.find(|row| row.summary.name.as_deref() == Some(agent));
-            if let Some(row) = found {
-                return Ok(Some(AgentId::from_uuid(row.stream.key())));
-            }
-            match rows.last() {
-                Some(last) if rows.len() >= LONGEST_PAGE as usize => {
-                    query.before = Some(last.stream);
-                }
-                Some(_) | None => return Ok(None),
+            let rows = self.own()?.journal.store().list(&query).await?;
+            let full = rows.len() >= LONGEST_PAGE as usize;
+            query.before = rows.last().filter(|_| full).map(|row| row.stream);
+            let mut rows = rows.into_iter();
+            let found = rows.find(|row| row.summary.name.as_deref() == Some(name));
+            if found.is_some() || query.before.is_none() {
+                return Ok(found);
             }
         }
     }

@@ -105,8 +105,8 @@ async fn summary(store: &store::Shared, stream: EntityId) -> Result<Option<Summa
         EntityKind::Agent => of::<AgentRecord>(store, stream).await,
         EntityKind::Task => of::<Task>(store, stream).await,
         EntityKind::Hold => of::<crate::hold::Hold>(store, stream).await,
-        EntityKind::Workflow => Ok(None),
-        EntityKind::Question => Ok(None),
+        EntityKind::Workflow => of::<crate::workflow::state::Workflow>(store, stream).await,
+        EntityKind::Question => of::<crate::question::Question>(store, stream).await,
         EntityKind::Schedule => Ok(None),
         EntityKind::Trigger => Ok(None),
     }

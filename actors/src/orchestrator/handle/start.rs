@@ -30,9 +30,11 @@ use crate::{
     hold::{self, Holds},
     host::{self, Hosts, Worker},
     orchestrator::{admission::Admission, tracker::task_tracker},
+    question::{self, Questions},
     registry::{self, Directory, Registry},
     services::{Parts, Services},
     task::{self, actor::Message},
+    workflow::library::Library,
 };
 
 /// Where a node stands when it starts.
@@ -182,6 +184,7 @@ impl Orchestrator {
             readings: Readings::default(),
         }));
         orchestrator.serve();
+        orchestrator.begin_runs();
         Ok(orchestrator)
     }
 
@@ -260,6 +263,7 @@ fn serve(services: &Services) {
     services.directory.serve();
     task::serve(services);
     hold::serve(services);
+    question::serve(services);
 }
 
 impl Own {
@@ -269,6 +273,11 @@ impl Own {
         let agents = self.services.agents.recover(&scope, Arrival::Own).await?;
         let tasks = self.services.tasks.recover(&scope, Arrival::Own).await?;
         self.services.held.show_parked(&scope, Arrival::Own).await?;
+        let workflows = &self.services.workflows;
+        workflows.show_parked(&scope, Arrival::Own).await?;
+        // Last: those that were answered tell their tasks.
+        let questions = self.services.questions.host();
+        questions.recover(&scope, Arrival::Own).await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
@@ -326,6 +335,7 @@ fn services(
     let tasks = Host::new(tree.clone(), journal.clone());
     let agents = Host::new(tree.clone(), journal.clone());
     let held = Host::new(tree.clone(), journal.clone());
+    let workflows = Host::new(tree.clone(), journal.clone());
     let holds = Holds::new(journal.store().clone());
     let doors = Doors::fenced(
         &setup.config,
@@ -333,6 +343,8 @@ fn services(
         setup.natives,
         around.fence.clone(),
     );
+    let askers = Arc::new(question::Tasks::default());
+    let questions = Questions::new(tree, journal, dice.clone(), &around, askers.clone());
     let hosts = Hosts::new(host::Parts {
         config: setup.config.clone(),
         clock: clock.clone(),
@@ -358,10 +370,15 @@ fn services(
         agents: agents.clone(),
         holds: holds.clone(),
         held: held.clone(),
+        library: Library::new(journal.clone()),
+        workflows: workflows.clone(),
+        questions,
     });
+    askers.provide(&services);
     tasks.provide(services.clone());
     agents.provide(services.clone());
     held.provide(services.clone());
+    workflows.provide(services.clone());
     allocator.provide(tasks.clone(), hosts.clone(), holds);
     hosts.provide(host::Local {
         registry,
@@ -427,6 +444,8 @@ fn children(
         host::actor::hosts(&services.hosts, "hosts"),
         services.agents.supervisor(),
         services.held.supervisor(),
+        services.workflows.supervisor(),
+        services.questions.host().supervisor(),
         services.tasks.supervisor(),
     ]
 }
@@ -443,6 +462,13 @@ fn moves(services: &Services, part: &Part) -> Moves {
                     services.agents.recover(&scope, arrival).await.map(drop),
                     services.tasks.recover(&scope, arrival).await.map(drop),
                     services.held.show_parked(&scope, arrival).await,
+                    services.workflows.show_parked(&scope, arrival).await,
+                    services
+                        .questions
+                        .host()
+                        .recover(&scope, arrival)
+                        .await
+                        .map(drop),
                 ] {
                     if let Err(error) = recovered {
                         tracing::error!(%error, "unfinished work was not recovered yet");
@@ -455,9 +481,11 @@ fn moves(services: &Services, part: &Part) -> Moves {
         evict: Arc::new(move |scope, how| {
             let services = going.clone();
             Box::pin(async move {
+                services.questions.host().evict(&scope, how).await;
                 services.tasks.evict(&scope, how).await;
                 services.agents.evict(&scope, how).await;
                 services.held.evict(&scope, how).await;
+                services.workflows.evict(&scope, how).await;
             })
         }),
         announce: Arc::new(move || membership::announce(&mesh)),
@@ -466,9 +494,9 @@ fn moves(services: &Services, part: &Part) -> Moves {
 }
 
 fn wake(services: &Services) -> Wake {
-    let tasks = services.tasks.clone();
+    let (tasks, questions) = (services.tasks.clone(), services.questions.clone());
     Arc::new(move |stream, _| {
-        let tasks = tasks.clone();
+        let (tasks, questions) = (tasks.clone(), questions.clone());
         Box::pin(async move {
             match stream.kind() {
                 EntityKind::Task => match tasks.tell(stream, Message::Wake).await {
@@ -480,7 +508,7 @@ fn wake(services: &Services) -> Wake {
                 },
                 // Neither sets reminders: drop it rather than repeat it for ever.
                 EntityKind::Agent | EntityKind::Hold | EntityKind::Workflow => true,
-                EntityKind::Question => true,
+                EntityKind::Question => questions.wake(stream).await,
                 EntityKind::Schedule => true,
                 EntityKind::Trigger => true,
             }

@@ -58,7 +58,8 @@ impl Orchestrator {
     pub fn node(&self) -> NodeView {
         let own = self.0.own.as_ref();
         let active = own.map_or(0, |own| {
-            own.services.tasks.active() + own.services.agents.active()
+            let services = &own.services;
+            services.tasks.active() + services.agents.active() + services.questions.host().active()
         });
         NodeView {
             id: self.0.id,

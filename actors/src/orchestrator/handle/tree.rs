@@ -2,11 +2,13 @@
 
 mod actor;
 mod follow;
+mod links;
 
 use std::collections::BTreeMap;
 
 pub use follow::Feed;
 pub(super) use follow::Followed;
+pub(super) use links::OpenAsk;
 
 use futures_util::future::join_all;
 use protocol::{

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use ::metrics::{counter, histogram};
 use protocol::{
+    entity::EntityId,
     id::{AgentId, NodeId},
     task::{Event, TokenHash},
 };
 use runtime::{journal, trace::Span};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Cx};
+use super::{Answer, Cx, flow::Ask, others::Put};
 use crate::{
     Rejection,
     hold::News,
@@ -36,6 +37,14 @@ pub(super) enum Effect {
     Reply(Answer, Result<(), Rejection>),
     /// Tell an operator what was done.
     Tell(mpsc::UnboundedSender<News>, News),
+    /// Make what a node waits for, unless it is there.
+    Ask(Box<Ask>),
+    /// Ask people what a step asks, unless they were.
+    AskPeople(Box<Put>),
+    /// The run that waits for this one is told how it ended.
+    TellAbove,
+    /// Nobody waits for it any more.
+    Withdraw(EntityId),
     /// Tell the sender of a result that it may forget it.
     Acknowledge(oneshot::Sender<()>),
 }
@@ -65,6 +74,7 @@ impl Measure {
                     Ending::Lost(_) => "lost",
                     Ending::Cancelled => "cancelled",
                     Ending::Interrupted => "interrupted",
+                    Ending::Suspended => "suspended",
                 };
                 Some(Self::Attempted(outcome, at.since(attempt.started_at)))
             }
@@ -85,6 +95,7 @@ impl Measure {
             | Event::Paused { .. }
             | Event::Resumed { .. }
             | Event::AttemptInterrupted { .. }
+            | Event::Replied { .. }
             | Event::Run { .. }
             | Event::Deleted { .. } => None,
         }
@@ -118,6 +129,10 @@ impl std::fmt::Debug for Effect {
             Self::Measure(_) => "Measure",
             Self::Reply(..) => "Reply",
             Self::Tell(..) => "Tell",
+            Self::Ask(_) => "Ask",
+            Self::AskPeople(_) => "AskPeople",
+            Self::TellAbove => "TellAbove",
+            Self::Withdraw(_) => "Withdraw",
             Self::Acknowledge(_) => "Acknowledge",
         })
     }
@@ -136,6 +151,10 @@ pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
             // Nobody waits any more: no answer is needed.
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
             Effect::Tell(sender, news) => drop(sender.send(news)),
+            Effect::Ask(ask) => super::others::ask(cx, *ask),
+            Effect::AskPeople(put) => super::others::ask_people(cx, *put),
+            Effect::TellAbove => super::others::tell_above(cx),
+            Effect::Withdraw(entity) => super::others::withdraw(cx, entity),
             Effect::Acknowledge(sender) => drop(sender.send(())),
         }
     }

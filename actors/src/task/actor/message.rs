@@ -3,12 +3,17 @@
 use protocol::{
     agent::StopMode,
     api::{TaskPatch, TaskView},
+    entity::EntityId,
     id::CommandId,
     plan::Plan,
+    question::Reply,
     task::{Finding, Outcome, TaskSpec, TokenHash},
+    usage::Usage,
     wire::Trace,
+    workflow::RunEvent,
 };
 use runtime::{journal, store::Idempotency};
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -48,6 +53,13 @@ pub(crate) enum Message {
         number: u32,
         finding: Finding,
     },
+    /// What a question or a run of another workflow says for which a node waits.
+    Told {
+        by: EntityId,
+        told: Reply,
+        /// Answered once that is on disk.
+        recorded: oneshot::Sender<()>,
+    },
     /// Nodes came or went: what ran on those that are gone is lost.
     NodesChanged,
     /// What another node answered that was asked which of these attempts it runs; nothing, because
@@ -73,6 +85,8 @@ pub(crate) enum Message {
 pub(crate) struct Submit {
     pub(crate) spec: TaskSpec,
     pub(crate) plan: Plan,
+    /// What a fork takes over.
+    pub(crate) forked: Option<RunEvent>,
     pub(crate) user: String,
     pub(crate) trace: Option<Trace>,
     pub(crate) command: CommandId,
@@ -88,6 +102,15 @@ pub(crate) struct Submit {
 pub(crate) enum Command {
     Cancel {
         reason: String,
+    },
+    /// The same of a run, but that nothing is taken back.
+    Terminate {
+        reason: String,
+    },
+    /// New values for what the nodes of a run share, made from this version of it.
+    Write {
+        version: u64,
+        values: Map<String, Value>,
     },
     /// `news` hears what that did, and of the end of what it interrupted.
     Pause {
@@ -115,6 +138,7 @@ pub(crate) struct Ended {
     pub(crate) token: [u8; 16],
     pub(crate) agent: String,
     pub(crate) outcome: Outcome,
+    pub(crate) usage: Option<Usage>,
     /// Answered once the result is on disk: until then the sender keeps it.
     pub(crate) recorded: oneshot::Sender<()>,
 }
@@ -130,6 +154,7 @@ impl runtime::supervision::Message for Message {
             Self::Granted { .. } => "Granted",
             Self::Ended(_) => "Ended",
             Self::Probed { .. } => "Probed",
+            Self::Told { .. } => "Told",
             Self::NodesChanged => "NodesChanged",
             Self::Asked { .. } => "Asked",
             Self::Held { .. } => "Held",

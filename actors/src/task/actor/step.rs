@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Rejection,
-    adapter::Call,
+    adapter::{Call, Spent},
     agent::token_hash,
     allocator::{Ask, Grant, Pin, Requirement},
     host::{Report, Run},
@@ -153,15 +153,22 @@ fn call(cx: &Cx, step: &Step, attempt: &Attempt, of_agent: Option<Duration>) -> 
         step: step.spec.id.clone(),
         attempt: attempt.number,
         idempotency_key: idempotency_key(task_id(cx), &step.spec.id),
-        description: cx.state.spec.description.as_str().into(),
+        description: step
+            .spec
+            .description
+            .as_deref()
+            .unwrap_or(&cx.state.spec.description)
+            .into(),
         task_input: Arc::new(cx.state.spec.input.clone()),
         input: step.spec.input.clone(),
         needs: cx.state.needs(step),
+        replies: step.asks.replies(),
         timeout,
         trace: cx
             .state
             .trace
             .map(|asked| trace::attempt_place(task_id(cx), asked, attempt)),
+        spent: Spent::default(),
     }
 }
 
@@ -206,6 +213,7 @@ pub(super) fn stop_all(cx: &mut Cx) {
         .state
         .steps
         .iter()
+        .filter(|step| !step.is_undo())
         .filter_map(Step::running)
         .map(|attempt| Effect::Stop(attempt.node, attempt.agent, attempt.token.clone()))
         .collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use actors::adapter::{Adapter, Answer, Call, CallError, Colleagues};
 use protocol::{
     access::Caller,
+    api::Relation,
     id::TaskId,
     task::{AttemptStatus, TaskStatus},
     wire::Service,
@@ -232,4 +233,37 @@ async fn only_the_node_that_runs_an_attempt_asks_in_its_name() {
     town.settled("a", id).await;
     let attempts = town.attempts("a", id).await;
     assert_eq!(attempts[0].status, AttemptStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn what_is_asked_for_a_task_is_linked_to_it_and_to_who_asks() {
+    let town = Town::of(&["a"]).await;
+    town.asker("a", "boss", "a").await;
+    town.agent("a", "one", "a", 5).await;
+    let input = json!({ "ask": "one", "with": null });
+    let id = town.asking("a", "boss", "10m", input).await;
+    town["a"].tool.is_called(1).await;
+    let question = town["a"].tool.calls()[0].step.clone();
+    let asked_at = format!("/agents/one/{id}:{question}:1");
+    let links = async |path: &str| {
+        let actor = town["a"].actor(&Caller::admin(), path, None).await;
+        let links = actor.unwrap().links.into_iter();
+        links
+            .map(|link| (link.relation, link.path))
+            .collect::<Vec<_>>()
+    };
+    let boss = format!("/agents/boss/{id}:a:1");
+    let task = links(&format!("/tasks/{id}")).await;
+    let expected = [
+        (Relation::Attempt, boss.clone()),
+        (Relation::Asks, asked_at.clone()),
+    ];
+    assert_eq!(task, expected);
+    let by = links(&boss).await;
+    let works_for = (Relation::WorksFor, format!("/tasks/{id}"));
+    assert_eq!(by, [(Relation::Asks, asked_at.clone()), works_for.clone()]);
+    let asked = links(&asked_at).await;
+    assert_eq!(asked, [(Relation::AskedBy, boss), works_for]);
+    town["a"].tool.release(1);
+    town.settled("a", id).await;
 }

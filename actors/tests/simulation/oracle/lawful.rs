@@ -101,6 +101,7 @@ impl Oracle {
             | Event::Paused { .. }
             | Event::Resumed { .. }
             | Event::AttemptInterrupted { .. }
+            | Event::Replied { .. }
             | Event::Run { .. }
             | Event::Deleted { .. } => {}
         }

@@ -119,6 +119,7 @@ impl Progress {
             Event::AttemptInterrupted { step, number, .. } => {
                 vec![format!("step {step}: attempt {number} is interrupted")]
             }
+            Event::Replied { step, .. } => vec![format!("step {step}: people replied")],
             // Jobs have no workflow.
             Event::Run { .. } => Vec::new(),
             Event::Settled { status, error, .. } => {
@@ -137,6 +138,7 @@ impl Progress {
             Outcome::Failed { error, .. } => (StepStatus::Queued, "failed", Some(error)),
             Outcome::Lost { error } => (StepStatus::Queued, "was lost", Some(error)),
             Outcome::Cancelled => (StepStatus::Cancelled, "cancelled", None),
+            Outcome::Waits { .. } => (StepStatus::Queued, "asked people", None),
         };
         step.status = status;
         let line = format!(

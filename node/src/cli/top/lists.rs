@@ -15,11 +15,11 @@ use super::{
     draw::{Focused, Paint, framed, heading, right},
     panes::lines,
     pick::Focus,
-    spend::spend,
     state::Top,
 };
 use crate::cli::{
     output::visible,
+    spend::spend,
     tree::{Key, per_second, reason},
     view::cut,
 };

@@ -142,6 +142,8 @@ fn an_actor_in_trouble_is_read_in_full_and_found_in_the_tree() {
         failures: Vec::new(),
         life: Vec::new(),
         entity: None,
+        links: Vec::new(),
+        budget: None,
     };
     // An answer for another one changes nothing.
     let other = Key::actor("one", "/agents/slow");

@@ -7,7 +7,7 @@ use protocol::api::{
 use super::{Block, View, moment, or_dash};
 use crate::cli::output::Detail;
 
-fn reached(reach: &Reach) -> Vec<(&'static str, String)> {
+pub(super) fn reached(reach: &Reach) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("tasks", reach.tasks.to_string()),
         ("ended", reach.ended.to_string()),
@@ -33,7 +33,7 @@ fn fields(hold: &HoldView) -> Vec<(&'static str, String)> {
 }
 
 /// What was changed, and below it how far that got.
-fn changed(what: &impl View, reach: &Reach, detail: Detail) -> Vec<Block> {
+pub(super) fn changed(what: &impl View, reach: &Reach, detail: Detail) -> Vec<Block> {
     let mut blocks = what.blocks(detail);
     blocks.push(Block::Fields(reached(reach)));
     blocks

@@ -1,7 +1,8 @@
 //! What tables show of the tree, of what changed in it, and of one actor.
 
 use protocol::api::{
-    ActionView, ActorView, Change, EntityPart, TreeChange, TreeDiff, TreeNode, TreeView,
+    ActionView, ActorLink, ActorView, BudgetLeft, Change, EntityPart, TreeChange, TreeDiff,
+    TreeNode, TreeView,
 };
 
 use super::{Block, View, cut, life, moment, or_dash};
@@ -186,6 +187,12 @@ impl View for ActorView {
         if let Some(entity) = &self.entity {
             blocks.extend(durable(entity, detail));
         }
+        if !self.links.is_empty() {
+            blocks.push(Block::Rows {
+                header: vec!["RELATION", "ACTOR", "NODE", "STEP", "ATTEMPT"],
+                rows: self.links.iter().map(link).collect(),
+            });
+        }
         if !self.child_paths.is_empty() {
             let more = (self.row.children as usize).saturating_sub(self.child_paths.len());
             let mut rows: Vec<_> = self
@@ -217,6 +224,30 @@ impl View for ActionView {
     }
 }
 
+fn link(link: &ActorLink) -> Vec<String> {
+    vec![
+        link.relation.as_str().to_owned(),
+        link.path.clone(),
+        or_dash(link.node.as_ref()),
+        or_dash(link.step.as_ref()),
+        or_dash(link.attempt),
+    ]
+}
+
+/// What is left of limits, as far as there are any.
+fn left(budget: BudgetLeft) -> String {
+    let attempts = budget.attempts.map(|left| format!("{left} attempts"));
+    let wall_time = budget.wall_time.map(|left| {
+        let millis = u64::try_from(left.0.as_millis()).unwrap_or(u64::MAX);
+        Took(millis).to_string()
+    });
+    attempts
+        .into_iter()
+        .chain(wall_time)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 fn fields(actor: &ActorView) -> Vec<(&'static str, String)> {
     let row = &actor.row;
     let current = row.current.as_ref().map(|message| match row.current_ms {
@@ -236,6 +267,7 @@ fn fields(actor: &ActorView) -> Vec<(&'static str, String)> {
         ("current", or_dash(current)),
         ("restarts", row.restarts.to_string()),
         ("last error", or_dash(row.last_error.as_ref())),
+        ("budget left", or_dash(actor.budget.map(left))),
         ("parent", or_dash(actor.parent.as_ref())),
         ("children", row.children.to_string()),
     ]
@@ -255,7 +287,10 @@ fn durable(entity: &EntityPart, detail: Detail) -> Vec<Block> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::time::Timestamp;
+    use protocol::{
+        api::Relation,
+        time::{Span, Timestamp},
+    };
 
     use super::*;
     use crate::cli::tree::tests::row;
@@ -350,10 +385,23 @@ mod tests {
             }],
             life: Vec::new(),
             entity: None,
+            links: vec![ActorLink {
+                relation: Relation::WorksFor,
+                path: "/tasks/t".to_owned(),
+                node: None,
+                step: Some("review".to_owned()),
+                attempt: Some(2),
+            }],
+            budget: Some(BudgetLeft {
+                attempts: Some(3),
+                wall_time: Some(Span(std::time::Duration::from_secs(61))),
+            }),
         };
         let blocks = actor.blocks(Detail::Short);
         assert!(rows(&blocks[0]).contains(&"current=Call, for 1m01s".to_owned()));
         assert_eq!(rows(&blocks[1]), ["2027-01-15T08:00:00Z|out of luck"]);
-        assert_eq!(rows(&blocks[2]), ["/agents/x/tool", "… 2 more"]);
+        assert!(rows(&blocks[0]).contains(&"budget left=3 attempts, 1m01s".to_owned()));
+        assert_eq!(rows(&blocks[2]), ["works_for|/tasks/t|-|review|2"]);
+        assert_eq!(rows(&blocks[3]), ["/agents/x/tool", "… 2 more"]);
     }
 }

@@ -14,7 +14,7 @@ use crate::cli::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Check {
+pub(in crate::cli) struct Check {
     /// Files with definitions, YAML or JSON; `-` for standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -40,7 +40,7 @@ struct Told {
 }
 
 impl Check {
-    pub(super) fn run(self, output: &Output) -> Outcome {
+    pub(in crate::cli) fn run(self, output: &Output) -> Outcome {
         let mut files = Vec::new();
         for path in &self.files {
             let problems = read::checked(&read_text(path)?).err().unwrap_or_default();

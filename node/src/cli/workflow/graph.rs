@@ -9,7 +9,7 @@ use super::check::definition;
 use crate::cli::{exit::Outcome, output::Output};
 
 #[derive(Debug, Args)]
-pub(super) struct Graph {
+pub(in crate::cli) struct Graph {
     /// The file with the definition, YAML or JSON; `-` for standard input
     file: PathBuf,
     /// What is printed
@@ -29,7 +29,7 @@ enum Format {
 }
 
 impl Graph {
-    pub(super) fn run(self, output: &Output) -> Outcome {
+    pub(in crate::cli) fn run(self, output: &Output) -> Outcome {
         let definition = definition(&self.file)?;
         output.text(&match self.format {
             Format::Text => draw::text(&definition, |_| None),

@@ -196,7 +196,7 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "One actor",
-        description: "The actor at a path of the tree, such as `/api/v1/actors/agents/reviewer`: its row, its children, its last failures and turns, and of an entity what is recorded. What is secret is left out. When several nodes have an actor there, `node` says which is meant.",
+        description: "The actor at a path of the tree, such as `/api/v1/actors/agents/reviewer`: its row, its children, its last failures and turns, and of an entity what is recorded; what it has to do with others, and what is left of a task's budget. What is secret is left out. When several nodes have an actor there, `node` says which is meant.",
         query: &[ONE_NODE],
         answers: &[Answers {
             status: 200,

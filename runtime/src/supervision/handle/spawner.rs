@@ -124,6 +124,10 @@ where
 {
     let entry = Arc::clone(&origin.entry);
     let supervised = Supervised::new(actor, origin, Arc::clone(address.slot()));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where actors are started, after their row is in the tree"
+    )]
     let spawned = match parent {
         Some(parent) => Actor::spawn_linked(None, supervised, args, parent).await,
         None => Actor::spawn(None, supervised, args).await,

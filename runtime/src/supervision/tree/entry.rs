@@ -9,7 +9,7 @@ use protocol::{api::Life, time::Timestamp};
 
 use super::{
     hand::{Hand, Handling},
-    story::{Episode, Failure, Story},
+    story::{Episode, Failure, Story, Work},
 };
 
 /// What an actor is doing with its life.
@@ -324,6 +324,16 @@ impl Entry {
     /// The message in hand, if any.
     pub(super) fn current(&self) -> Option<Handling> {
         self.hand.holds()
+    }
+
+    /// It has this to do, beside messages.
+    pub(super) fn work(&self, work: Work) {
+        self.tell(|story| story.work = Some(work));
+    }
+
+    /// What it has to do beside messages, if anything.
+    pub(super) fn works(&self) -> Option<Work> {
+        self.recall(|story| story.work.clone()).flatten()
     }
 
     /// A message is about to enter the mailbox.

@@ -76,6 +76,8 @@ impl Tree {
             failures: failures.into_iter().map(FailureView::from).collect(),
             life: self.life(&row),
             entity: None,
+            links: Vec::new(),
+            budget: None,
         };
         veil(&mut actor.row, sight);
         if !sight.sees_all_of(path) {
@@ -232,9 +234,9 @@ pub(super) struct Lens<'a> {
 
 impl Lens<'_> {
     pub(super) fn node(&self, row: &Row, children: u32) -> TreeNode {
-        let current = row.current();
-        let spent = current.map(|it| self.elapsed.saturating_sub(it.since));
-        let is_stuck = spent.is_some_and(|spent| self.limits.are_exceeded(row.kind(), spent));
+        let doing = self.limits.look(row, self.elapsed);
+        let is_stuck = doing.as_ref().is_some_and(|doing| doing.is_overdue);
+        let spent = doing.as_ref().map(|doing| doing.spent);
         let told = row.recall(|story| {
             let loops = story.third_last_failure();
             let loops = loops.is_some_and(|third| self.now.since(third) <= LOOP);
@@ -265,7 +267,7 @@ impl Lens<'_> {
             last_error,
             restored_from,
             started_at: row.started_at(),
-            current: current.map(|it| it.message.to_owned()),
+            current: doing.map(|doing| doing.what.into_owned()),
             current_ms: spent.map(|spent| u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)),
             children,
         }

@@ -1,6 +1,6 @@
 //! What happened to an actor, as far as it is kept: its last failures and the last turns of its life.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use protocol::{api::Life, time::Timestamp};
 
@@ -45,8 +45,17 @@ impl Episode {
     }
 }
 
+/// Work that is no message: what it is, since when, and how long it is expected to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Work {
+    pub(super) what: Box<str>,
+    pub(super) since: Duration,
+    pub(super) expected: Duration,
+}
+
 #[derive(Debug)]
 pub(super) struct Story {
+    pub(super) work: Option<Work>,
     /// When its first incarnation began.
     since: Timestamp,
     restored_from: Option<Box<str>>,
@@ -60,6 +69,7 @@ pub(super) struct Story {
 impl Story {
     pub(super) const fn since(since: Timestamp) -> Self {
         Self {
+            work: None,
             since,
             restored_from: None,
             failures: VecDeque::new(),

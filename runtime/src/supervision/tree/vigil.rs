@@ -1,13 +1,14 @@
-//! Looks over all rows now and then: who has one message in hand for too long, and how many messages
-//! each handles in a second.
+//! Looks over all rows now and then: who has one message, or other work, in hand for too long, and how
+//! many messages each handles in a second.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
-use super::{Row, Tree, entry::News};
+use super::{Row, Tree, entry::News, hand::Handling};
 use crate::supervision::metrics;
 
 /// How long a handler may have a message in hand, unless its kind has a limit of its own.
@@ -47,10 +48,32 @@ impl Limits {
         of_kind.unwrap_or(self.of_most)
     }
 
-    /// Whether an actor of `kind` has had a message in hand for too long.
-    pub(super) fn are_exceeded(&self, kind: &str, spent: Duration) -> bool {
-        spent > self.of(kind)
+    /// What an actor does at `elapsed`, and whether it takes too long over it.
+    pub(super) fn look(&self, row: &Row, elapsed: Duration) -> Option<Doing> {
+        if let Some(Handling { message, since }) = row.current() {
+            let spent = elapsed.saturating_sub(since);
+            return Some(Doing {
+                what: message.into(),
+                spent,
+                is_overdue: spent > self.of(row.kind()),
+            });
+        }
+        let work = row.works()?;
+        let spent = elapsed.saturating_sub(work.since);
+        Some(Doing {
+            what: work.what.into_string().into(),
+            spent,
+            is_overdue: spent > work.expected,
+        })
     }
+}
+
+/// What an actor has in hand: a message, or other work.
+#[derive(Debug, Clone)]
+pub(super) struct Doing {
+    pub(super) what: Cow<'static, str>,
+    pub(super) spent: Duration,
+    pub(super) is_overdue: bool,
 }
 
 /// When all rows were marked the last two times.
@@ -120,19 +143,15 @@ impl Tree {
             if let Some(mark) = mark {
                 row.mark(mark);
             }
-            let old = row
-                .current()
-                .filter(|it| limits.are_exceeded(row.kind(), elapsed.saturating_sub(it.since)));
-            match old {
-                Some(handling) => stuck.push((Arc::clone(&row), handling)),
+            match limits.look(&row, elapsed).filter(|it| it.is_overdue) {
+                Some(doing) => stuck.push((Arc::clone(&row), doing)),
                 None if row.get_free() == News::Fresh => free.push(Arc::clone(&row)),
                 None => {}
             }
         }
         // Outside of the walk, which keeps a part of the rows locked.
-        for (row, handling) in stuck {
-            let age = elapsed.saturating_sub(handling.since);
-            self.report(&row, handling.message, age);
+        for (row, doing) in stuck {
+            self.report(&row, &doing.what, doing.spent);
         }
         for row in free {
             self.0.log.note(&row);
@@ -207,6 +226,42 @@ mod tests {
         tree.inspect();
         assert_eq!(state(&tree), "running");
         assert_eq!(changes.take().rows[0].state, "running");
+    }
+
+    #[test]
+    fn work_that_takes_longer_than_is_expected_of_it_is_reported_with_what_it_is() {
+        let hands = TestClock::at(Timestamp::default());
+        let tree = Tree::new("one", hands.clock());
+        tree.set_limits(LIMIT, []);
+        let guard = tree.enter("/a", "tool");
+        hands.advance(second(100));
+        tree.inspect();
+        assert_eq!(state(&tree), "running");
+        guard.works_on("step one, attempt 2", second(60));
+        hands.advance(second(60));
+        tree.inspect();
+        let row = tree.actor("/a").unwrap().row;
+        assert_eq!(
+            (row.state.as_str(), row.current_ms),
+            ("running", Some(60_000))
+        );
+        hands.advance(second(3));
+        for _ in 0..2 {
+            tree.inspect();
+        }
+        let actor = tree.actor("/a").unwrap();
+        assert_eq!(actor.row.state, "stuck");
+        assert_eq!(actor.row.current.as_deref(), Some("step one, attempt 2"));
+        let stuck: Vec<_> = actor
+            .life
+            .iter()
+            .filter(|it| it.what == Life::Stuck)
+            .collect();
+        let [told] = stuck[..] else {
+            panic!("{stuck:?}")
+        };
+        let reason = "step one, attempt 2 in hand for 63.0 s";
+        assert_eq!(told.reason.as_deref(), Some(reason));
     }
 
     #[test]

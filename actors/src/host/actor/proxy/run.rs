@@ -25,9 +25,10 @@ use crate::{
         token_hash,
     },
     cluster::Owner,
-    host::{Hosted, Hosts, Post, Report},
+    config::ATTEMPT,
+    host::{End, Hosted, Hosts, Post, Report},
     registry::Slot,
-    task::rules::timed_out,
+    task::{links::Errand, rules::timed_out},
 };
 
 /// How much longer than its time an adapter may take to end a call.
@@ -62,7 +63,7 @@ pub(super) fn start(state: &mut State, run: Run) {
             error,
             retryable: false,
         };
-        tokio::spawn(run.report.send("proxy", outcome, None));
+        tokio::spawn(run.report.send("proxy", outcome.into(), None));
         return;
     }
     let cancel = CancellationToken::new();
@@ -77,13 +78,7 @@ pub(super) fn start(state: &mut State, run: Run) {
     let pass = state.breaker.enter(now).unwrap_or(Pass::Ordinary);
     let attempt = Attempt {
         hosted: state.hosted.clone(),
-        path: format!(
-            "{}/{}:{}:{}",
-            path_of_agent(&post.order),
-            run.call.task,
-            run.call.step,
-            run.call.attempt
-        ),
+        path: errand(&run.call).below(&path_of_agent(&post.order)),
         post,
         run,
         token,
@@ -99,6 +94,14 @@ pub(super) fn start(state: &mut State, run: Run) {
         actor = attempt.path,
     );
     tokio::spawn(attempt.go(state.hosts.clone()).instrument(span));
+}
+
+fn errand(call: &Call) -> Errand {
+    Errand {
+        task: call.task,
+        step: call.step.clone(),
+        attempt: call.attempt,
+    }
 }
 
 /// An attempt on its way.
@@ -129,7 +132,11 @@ impl Attempt {
             slot,
             report,
         } = run;
-        let entry = hosts.tree.enter(path, "tool");
+        let entry = hosts.tree.enter(path, ATTEMPT);
+        let own_limit = post.adapter.as_ref().and_then(|adapter| adapter.timeout());
+        let limit = call.timeout.min(own_limit.unwrap_or(Duration::MAX));
+        let what = format!("step {}, attempt {}", call.step, call.attempt);
+        entry.works_on(what, hosts.config.supervision.patience(limit));
         let (asked, started) = (call.trace, hosts.clock.now());
         call.trace = asked.map(trace::below);
         let begun = AgentLogLine {
@@ -169,6 +176,12 @@ impl Attempt {
                 tracing::info!(code, error, "an attempt failed");
             }
             Err(CallError::Cancelled) => tracing::info!("an attempt was stopped"),
+            Err(CallError::Waits(wanted)) => {
+                tracing::info!(
+                    questions = wanted.len(),
+                    "an attempt gave its step back to ask people"
+                );
+            }
         }
         hosted
             .diary()
@@ -182,7 +195,9 @@ impl Attempt {
             Owner::There(_) => Some(hosted.figures()),
             Owner::Here | Owner::Nobody => None,
         };
-        report.send(&post.order.spec.name, outcome, figures).await;
+        let usage = call.spent.get();
+        let end = End { outcome, usage };
+        report.send(&post.order.spec.name, end, figures).await;
         // Until here a task that comes back after a failure finds its attempt running.
         hosted.ends(&token);
     }
@@ -194,7 +209,7 @@ fn clean(mut error: CallError) -> CallError {
         CallError::Failed { failure, .. } | CallError::Lost { failure, .. } => {
             failure.message = redact(&failure.message).into_owned();
         }
-        CallError::Cancelled => {}
+        CallError::Cancelled | CallError::Waits(_) => {}
     }
     error
 }
@@ -216,6 +231,11 @@ fn after(
             ("warn", "attempt_lost", said)
         }
         Err(CallError::Cancelled) => ("info", "attempt_cancelled", String::new()),
+        Err(CallError::Waits(wanted)) => {
+            let texts = wanted.iter().map(|it| &*it.asking.text);
+            let asked = texts.collect::<Vec<_>>().join("; ");
+            ("info", "attempt_asked", asked.chars().take(200).collect())
+        }
     };
     let took = now.since(begun.at).as_millis();
     AgentLogLine {
@@ -257,6 +277,7 @@ fn tool_span(
             Some(failure.code.clone())
         }
         Err(CallError::Cancelled) => Some("cancelled".to_owned()),
+        Err(CallError::Waits(_)) => None,
     };
     if let Some(code) = &error {
         attributes.push(("error.type", code.clone().into()));
@@ -332,5 +353,6 @@ fn outcome(effect: Effect, result: Result<serde_json::Value, CallError>) -> (Out
             may_have_happened: true,
         }) => (timed_out(effect, failure), CallEnd::Failed),
         Err(CallError::Cancelled) => (Outcome::Cancelled, CallEnd::Stopped),
+        Err(CallError::Waits(questions)) => (Outcome::Waits { questions }, CallEnd::Stopped),
     }
 }

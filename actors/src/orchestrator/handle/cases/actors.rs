@@ -21,7 +21,7 @@ use super::{
     tree::GATHERED_WITHIN,
     unreachable,
 };
-use crate::Rejection;
+use crate::{Rejection, orchestrator::handle::tree::OpenAsk};
 
 /// Characters that a reason may have.
 const LONGEST: usize = 1_000;
@@ -78,7 +78,31 @@ impl UseCase for FindActor {
         let mut actor = found.await?;
         actor.entity = at.durable_part(caller, &self.path).await?;
         at.complete_life(caller, &mut actor).await?;
+        at.complete_links(caller, &mut actor).await?;
         Ok(actor)
+    }
+}
+
+/// The questions that agents ask each other for a task and that wait for their answers: its owner alone
+/// knows them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowAsks {
+    pub(in super::super) id: TaskId,
+}
+
+impl UseCase for ShowAsks {
+    type Answer = Vec<OpenAsk>;
+    const NAME: &'static str = "task.asks";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Vec<OpenAsk>> {
+        at_least(caller, Role::Viewer)?;
+        let asks = at.own()?.services.asks.of(self.id);
+        Ok(asks.into_iter().map(OpenAsk::from).collect())
     }
 }
 
@@ -119,8 +143,10 @@ impl UseCase for ActOn {
         let before = at.find_actor(caller, &path, node.as_deref()).await;
         let outcome = match (at.stream_at(caller, &path).await?, &before) {
             (Some(row), _) => at.act_on_entity(caller, row.stream, self, &before).await?,
-            (None, Ok(actor)) => {
+            (None, Ok(_)) => {
                 may_act_on(caller, &path)?;
+                // An entity is one, whoever is silent; what else has such a path is not.
+                let actor = at.surely_only(caller, &path, node.as_deref()).await?;
                 at.act_on_machinery(caller, self, &actor.row).await?
             }
             (None, Err(rejection)) => return Err(rejection.clone()),
@@ -230,6 +256,8 @@ impl Orchestrator {
         let (parent, kind) = match path.split('/').nth(1) {
             Some("agents") => ("/agents", EntityKind::Agent),
             Some("holds") => ("/holds", EntityKind::Hold),
+            Some("workflows") => ("/workflows", EntityKind::Workflow),
+            Some("questions") => ("/questions", EntityKind::Question),
             Some(_) | None => ("/tasks", EntityKind::Task),
         };
         ActorView {
@@ -254,6 +282,8 @@ impl Orchestrator {
             failures: Vec::new(),
             life: Vec::new(),
             entity: None,
+            links: Vec::new(),
+            budget: None,
         }
     }
 
@@ -263,10 +293,10 @@ impl Orchestrator {
             EntityKind::Task => services.tasks.unpark(id).await,
             EntityKind::Agent => services.agents.unpark(id).await,
             EntityKind::Hold => services.held.unpark(id).await,
-            EntityKind::Workflow => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Question => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Workflow => services.workflows.unpark(id).await,
+            EntityKind::Question => services.questions.host().unpark(id).await,
+            EntityKind::Schedule => Ok(()),
+            EntityKind::Trigger => Ok(()),
         }
         .map_err(Rejection::from)
     }
@@ -280,8 +310,8 @@ impl Orchestrator {
             EntityKind::Task => services.tasks.restart(id, how).await,
             EntityKind::Agent => services.agents.restart(id, how).await,
             EntityKind::Hold => services.held.restart(id, how).await,
-            EntityKind::Workflow => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Question => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Workflow => services.workflows.restart(id, how).await,
+            EntityKind::Question => services.questions.host().restart(id, how).await,
             EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
             EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
         }

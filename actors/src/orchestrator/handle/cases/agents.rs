@@ -140,6 +140,8 @@ impl UseCase for TotalAgents {
         stats.failed = total.failed;
         stats.lost = total.lost;
         stats.duration = total.duration;
+        stats.tokens = total.tokens;
+        stats.cost_micros = total.cost_micros;
         Ok(stats)
     }
 }

@@ -116,6 +116,7 @@ fn is_settled(rejection: &Rejection) -> bool {
         Rejection::Conflict { code, .. } => *code == SETTLED,
         Rejection::NotFound { .. }
         | Rejection::Invalid { .. }
+        | Rejection::Preceded { .. }
         | Rejection::Forbidden { .. }
         | Rejection::Overloaded { .. }
         | Rejection::Unavailable { .. } => false,

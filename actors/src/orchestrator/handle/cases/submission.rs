@@ -10,6 +10,7 @@ use protocol::{
     plan::Plan,
     record::ChainHash,
     task::TaskSpec,
+    workflow::RunEvent,
 };
 use runtime::{
     entity::Seed,
@@ -66,23 +67,81 @@ impl UseCase for SubmitTask {
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Submission> {
         let Self { spec, key, wait } = self;
         at_least(caller, Role::Developer)?;
-        let services = &at.own()?.services;
-        let key = key.map(|(key, body)| Idempotency {
-            // Of two users who think of the same key, neither learns of the other.
-            key: format!("{}/{key}", caller.user),
-            body_hash: ChainHash(body),
-        });
+        if spec.workflow.is_some() {
+            return Err(Rejection::field(
+                "workflow",
+                "is set by the node; a run begins with POST /api/v1/workflows/{id}/execute",
+            ));
+        }
+        let key = key.map(|key| idempotency(caller, key));
         let id = TaskId::from_uuid(at.fresh_id()?);
         let plan = match at.admit_when_heard(caller, &spec, key.as_ref()).await {
             Ok(plan) => plan,
             Err(rejection) => return at.made_before(caller, key, rejection, wait).await,
         };
+        at.make_task(
+            caller,
+            Admitted {
+                id,
+                spec,
+                plan,
+                key,
+                forked: None,
+            },
+            wait,
+        )
+        .await
+    }
+}
+
+/// The client's key, as the store keeps it.
+pub(super) fn idempotency(caller: &Caller, (key, body): (String, [u8; 32])) -> Idempotency {
+    Idempotency {
+        // Of two users who think of the same key, neither learns of the other.
+        key: format!("{}/{key}", caller.user),
+        body_hash: ChainHash(body),
+    }
+}
+
+/// A task that was let in.
+pub(super) struct Admitted {
+    pub(super) id: TaskId,
+    pub(super) spec: TaskSpec,
+    pub(super) plan: Plan,
+    pub(super) key: Option<Idempotency>,
+    /// What a fork takes over.
+    pub(super) forked: Option<RunEvent>,
+}
+
+/// How long word of an agent may take from the node where it was registered.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+
+/// The pause before a plan is looked at anew.
+const AGAIN: Duration = Duration::from_millis(50);
+
+impl Orchestrator {
+    /// Makes a task that was let in, and waits for its end if that is asked for.
+    pub(super) async fn make_task(
+        &self,
+        caller: &Caller,
+        admitted: Admitted,
+        wait: Option<Duration>,
+    ) -> Answer<Submission> {
+        let Admitted {
+            id,
+            spec,
+            plan,
+            key,
+            forked,
+        } = admitted;
+        let services = &self.own()?.services;
         let now = services.clock.now();
         let (accepted, on_disk) = oneshot::channel();
         let (settled, end) = oneshot::channel();
         let submit = Submit {
             spec,
             plan,
+            forked,
             user: caller.user.clone(),
             trace: runtime::trace::current_trace(),
             command: CommandId::from_uuid(services.dice.uuid_v7(now)),
@@ -106,7 +165,7 @@ impl UseCase for SubmitTask {
             Ok(Ok(made)) => made,
             Ok(Err(error)) => {
                 services.admission.leave();
-                return at.not_made(caller, &error, wait).await;
+                return self.not_made(caller, &error, wait).await;
             }
             Err(_) => {
                 services.admission.leave();
@@ -123,19 +182,11 @@ impl UseCase for SubmitTask {
         // Out of time, or failed and about to come back: the task as it is then.
         let task = match settled.or(made) {
             Some(task) => *task,
-            None => at.view(id).await?,
+            None => self.view(id).await?,
         };
         Ok(Submission { task, fresh: true })
     }
-}
 
-/// How long word of an agent may take from the node where it was registered.
-const HEARD_WITHIN: Duration = Duration::from_secs(2);
-
-/// The pause before a plan is looked at anew.
-const AGAIN: Duration = Duration::from_millis(50);
-
-impl Orchestrator {
     /// As [`admit`](Self::admit), but waits for word of an agent that the store has and this node has
     /// not heard of.
     async fn admit_when_heard(
@@ -196,7 +247,7 @@ impl Orchestrator {
     }
 
     /// A part of what is over would be found by nobody who stops that.
-    async fn admit_part(&self, caller: &Caller, parent: TaskId) -> Answer<()> {
+    pub(super) async fn admit_part(&self, caller: &Caller, parent: TaskId) -> Answer<()> {
         let wrong = |why: String| Rejection::field("parent_id", why);
         let remedy = "leave the field out, or name a task that goes on";
         let row = match visible(self, caller, parent).await {
@@ -223,7 +274,7 @@ impl Orchestrator {
     }
 
     /// What could not be made now, its agent being gone say, may have been made before.
-    async fn made_before(
+    pub(super) async fn made_before(
         &self,
         caller: &Caller,
         key: Option<Idempotency>,
@@ -269,7 +320,7 @@ impl Orchestrator {
     }
 
     /// What the first submission under the key made.
-    async fn replay(
+    pub(super) async fn replay(
         &self,
         caller: &Caller,
         stream: EntityId,

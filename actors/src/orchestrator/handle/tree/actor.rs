@@ -24,6 +24,55 @@ use crate::{Rejection, orchestrator::tree::hush};
 const TURNS: usize = 20;
 const EVENTS: u32 = 10;
 
+/// What the nodes that were asked have at one path.
+#[derive(Debug, Default)]
+struct Found {
+    actors: Vec<ActorView>,
+    /// Those of them that did not answer.
+    silent: Vec<String>,
+}
+
+impl Found {
+    /// The one that is there, as far as is known.
+    fn seen(mut self, path: &str) -> Answer<ActorView> {
+        let names = self.actors.iter().map(|actor| actor.row.node.as_str());
+        let names = names.collect::<Vec<_>>().join(", ");
+        match (self.actors.pop(), self.actors.is_empty()) {
+            (Some(actor), true) => Ok(actor),
+            (Some(_), false) => Err(Rejection::Conflict {
+                code: "ambiguous",
+                message: format!("several nodes have {path}: {names}; name one of them as `node`"),
+            }),
+            (None, _) if self.silent.is_empty() => Err(Rejection::not_found(path)),
+            (None, _) => Err(unanswered(format!(
+                "{path} is on no node that answers; {} did not",
+                self.silent.join(", ")
+            ))),
+        }
+    }
+
+    /// The one that is there, if there can be no other.
+    fn only(self, path: &str) -> Answer<ActorView> {
+        let silent = self.silent.join(", ");
+        let actor = self.seen(path)?;
+        if silent.is_empty() {
+            return Ok(actor);
+        }
+        Err(unanswered(format!(
+            "{} has {path}, but {silent} did not answer and may have one too; name the one that is \
+             meant as `node`",
+            actor.row.node
+        )))
+    }
+}
+
+const fn unanswered(message: String) -> Rejection {
+    Rejection::Unavailable {
+        message,
+        retry_after: Duration::from_secs(1),
+    }
+}
+
 /// How far back what is kept of a life is looked at.
 const LATELY: Duration = Duration::from_hours(1);
 
@@ -93,6 +142,20 @@ impl Orchestrator {
         path: &str,
         node: Option<&str>,
     ) -> Answer<ActorView> {
+        self.look_for(caller, path, node).await?.seen(path)
+    }
+
+    /// The same, where it matters that no other has one at that path: then who is silent counts.
+    pub(in super::super) async fn surely_only(
+        &self,
+        caller: &Caller,
+        path: &str,
+        node: Option<&str>,
+    ) -> Answer<ActorView> {
+        self.look_for(caller, path, node).await?.only(path)
+    }
+
+    async fn look_for(&self, caller: &Caller, path: &str, node: Option<&str>) -> Answer<Found> {
         let nodes = self.meant(node)?;
         let until = Instant::now() + TOLD_WITHIN;
         let asked = nodes.iter().map(async |(name, node)| {
@@ -103,30 +166,14 @@ impl Orchestrator {
             let case = ShowActor { node, path };
             (name, self.ask_once(caller, node, case, until).await.ok())
         });
-        let (mut found, mut silent) = (Vec::new(), Vec::new());
+        let mut found = Found::default();
         for (name, told) in join_all(asked).await {
             match told {
-                Some(actor) => found.extend(actor),
-                None => silent.push(name.as_str()),
+                Some(actor) => found.actors.extend(actor),
+                None => found.silent.push(name.clone()),
             }
         }
-        let names = found.iter().map(|actor| actor.row.node.as_str());
-        let names = names.collect::<Vec<_>>().join(", ");
-        match (found.pop(), found.is_empty()) {
-            (Some(actor), true) => Ok(actor),
-            (Some(_), false) => Err(Rejection::Conflict {
-                code: "ambiguous",
-                message: format!("several nodes have {path}: {names}; name one of them as `node`"),
-            }),
-            (None, _) if silent.is_empty() => Err(Rejection::not_found(path)),
-            (None, _) => Err(Rejection::Unavailable {
-                message: format!(
-                    "{path} is on no node that answers; {} did not",
-                    silent.join(", ")
-                ),
-                retry_after: Duration::from_secs(1),
-            }),
-        }
+        Ok(found)
     }
 
     /// The stream of the caller's that a path of the tree stands for, if it is one of an entity.
@@ -155,11 +202,14 @@ impl Orchestrator {
         let id = match (name.parse::<EntityId>(), kind) {
             (Ok(id), _) => Some(id),
             (Err(_), EntityKind::Agent) => self.agent_id(caller, name).await?.map(EntityId::from),
+            (Err(_), EntityKind::Workflow) => {
+                let row = self.workflow_named(caller, name).await?;
+                row.map(|row| row.stream)
+            }
             (
                 Err(_),
                 EntityKind::Task
                 | EntityKind::Hold
-                | EntityKind::Workflow
                 | EntityKind::Question
                 | EntityKind::Schedule
                 | EntityKind::Trigger,
@@ -170,9 +220,16 @@ impl Orchestrator {
         };
         let row = self.own()?.journal.store().stream(id).await?;
         let is_seen = |row: &StreamRow| {
-            let is_own = kind != EntityKind::Task
-                || caller.sees_all_users()
-                || row.summary.user == caller.user;
+            let is_own = match kind {
+                EntityKind::Task => caller.sees_all_users() || row.summary.user == caller.user,
+                // Whoever is asked finds it in the inbox, whoever asks in the task.
+                EntityKind::Question => caller.sees_all_users(),
+                EntityKind::Agent
+                | EntityKind::Hold
+                | EntityKind::Workflow
+                | EntityKind::Schedule
+                | EntityKind::Trigger => true,
+            };
             row.tenant == caller.tenant && is_own && !row.summary.hidden
         };
         Ok(row.filter(is_seen))

@@ -1,0 +1,280 @@
+//! What can be done to runs: another context, another end, a fork, a replay.
+
+use std::time::Duration;
+
+use protocol::{
+    access::{Caller, Role},
+    api::{
+        CancelView, ContextPatch, ContextView, DivergenceView, ForkRequest, ReplayRequest,
+        ReplayView, WorkflowDraft,
+    },
+    id::TaskId,
+    task::{Event, TaskSpec},
+    time::Timestamp,
+    workflow::{Origin, RunSpec},
+};
+use runtime::journal::decode;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Answer, CancelTask, Effect, Extent, Orchestrator, Place, UseCase, at_least,
+    runs::{Begun, admitted, no_run},
+    submission::Admitted,
+    visible,
+    workflows::no_version,
+};
+use crate::{
+    Rejection,
+    task::{Task, actor::Command},
+    workflow::{
+        draft::Draft,
+        graph::Graph,
+        run::{fork, replay},
+    },
+};
+
+/// Records read at once.
+const PAGE: u32 = 500;
+
+/// New values for what the nodes of a run share.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct WriteContext {
+    pub(in super::super) id: TaskId,
+    pub(in super::super) patch: ContextPatch,
+}
+
+impl UseCase for WriteContext {
+    type Answer = ContextView;
+    const NAME: &'static str = "run.write";
+    const EFFECT: Effect = Effect::Once;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ContextView> {
+        at_least(caller, Role::Developer)?;
+        let Self { id, patch } = self;
+        let ContextPatch { version, values } = patch;
+        at.command(caller, id, Command::Write { version, values })
+            .await?;
+        at.shared(id).await
+    }
+}
+
+/// What the nodes of a run share.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowContext {
+    pub(in super::super) id: TaskId,
+}
+
+impl UseCase for ShowContext {
+    type Answer = ContextView;
+    const NAME: &'static str = "run.context";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ContextView> {
+        visible(at, caller, self.id).await?;
+        at.shared(self.id).await
+    }
+}
+
+/// The end of a run, at once: what it did is not taken back.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct TerminateRun {
+    pub(in super::super) id: TaskId,
+    pub(in super::super) reason: String,
+    pub(in super::super) wait: Duration,
+}
+
+impl UseCase for TerminateRun {
+    type Answer = CancelView;
+    const NAME: &'static str = "run.terminate";
+    const EFFECT: Effect = Effect::Repeats;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    fn waited(&mut self, time: Duration) {
+        self.wait = self.wait.saturating_sub(time);
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<CancelView> {
+        at_least(caller, Role::Developer)?;
+        let Self { id, reason, wait } = self;
+        at.run_of(caller, id).await?;
+        let terminate = Command::Terminate {
+            reason: reason.clone(),
+        };
+        at.command(caller, id, terminate).await?;
+        // From here on it is a task that is being cancelled; its parts are not yet.
+        let case = CancelTask {
+            id,
+            reason,
+            wait,
+            extent: Extent::Tree,
+        };
+        case.perform(at, caller).await
+    }
+}
+
+/// A run that begins with what another one had.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ForkRun {
+    pub(in super::super) id: TaskId,
+    pub(in super::super) request: ForkRequest,
+}
+
+impl UseCase for ForkRun {
+    type Answer = Begun;
+    const NAME: &'static str = "run.fork";
+    const EFFECT: Effect = Effect::Once;
+
+    fn place(&self) -> Place<'_> {
+        Place::New
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Begun> {
+        at_least(caller, Role::Developer)?;
+        let Self { id: run, request } = self;
+        let of = at.run_of(caller, run).await?;
+        let own = at.own()?;
+        let task = own.journal.load::<Task>(run.into()).await?;
+        let task = task.ok_or_else(|| no_run(run))?;
+        let graph = own.services.library.graph(of.id, of.version).await?;
+        let recorded = at.recorded(run).await?;
+        let events = recorded.iter().map(|(event, _)| event);
+        let forked = fork::inherited(&graph, (run, &task), &request.from_node, events)?;
+        own.services.admission.enter()?;
+        let origin = Origin {
+            run,
+            node: request.from_node,
+            input: request.input,
+        };
+        let of = RunSpec {
+            origin: Some(origin),
+            ..of
+        };
+        let spec = TaskSpec {
+            parent_id: None,
+            workflow: Some(Box::new(of)),
+            ..task.spec.clone()
+        };
+        let id = TaskId::from_uuid(at.fresh_id()?);
+        let admitted = Admitted {
+            forked: Some(forked),
+            ..admitted(id, spec, None)
+        };
+        let made = at.make_task(caller, admitted, None).await?;
+        at.begun(made).await
+    }
+}
+
+/// A recorded run decided anew, with nothing done.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ReplayRun {
+    pub(in super::super) id: TaskId,
+    pub(in super::super) request: ReplayRequest,
+}
+
+impl UseCase for ReplayRun {
+    type Answer = ReplayView;
+    const NAME: &'static str = "run.replay";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Store
+    }
+
+    fn read_within(&self) -> Duration {
+        // A long history is all read, and decided anew.
+        Duration::from_secs(10)
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ReplayView> {
+        let Self { id, request } = self;
+        let of = at.run_of(caller, id).await?;
+        let library = &at.own()?.services.library;
+        let given = WorkflowDraft {
+            dag_definition: request.dag_definition,
+            source: request.source,
+            name: None,
+            ..WorkflowDraft::default()
+        };
+        let graph = match (Draft::read(&given)?, request.version) {
+            (Some(_), Some(_)) => {
+                return Err(Rejection::field(
+                    "version",
+                    "stands beside a definition; give one of them",
+                ));
+            }
+            (Some(draft), None) => Graph::compile(&draft.definition)
+                .map_err(|fault| Rejection::field(fault.path, fault.message))?
+                .into(),
+            (None, version) => {
+                let version = version.unwrap_or(of.version);
+                let edition = library.edition(of.id, version).await?;
+                let edition = edition.ok_or_else(|| no_version(version, of.version))?;
+                edition.graph.clone()
+            }
+        };
+        let recorded = at.recorded(id).await?;
+        let replayed = replay::replay(&graph, id, &recorded);
+        Ok(ReplayView {
+            execution_id: id,
+            events: replayed.events as u64,
+            same: replayed.same as u64,
+            divergence: replayed.divergence.map(|found| DivergenceView {
+                seq: found.seq as u64,
+                node: found.node,
+                recorded: found.recorded,
+                decided: found.decided,
+            }),
+        })
+    }
+}
+
+impl Orchestrator {
+    async fn shared(&self, id: TaskId) -> Answer<ContextView> {
+        let context = self.read(id, |task, _| {
+            let run = task.run.as_deref()?;
+            Some(ContextView {
+                version: run.context_version,
+                values: run.context.clone(),
+            })
+        });
+        context.await?.ok_or_else(|| no_run(id))
+    }
+
+    /// Of which workflow a task is a run, if it is one that the caller may see.
+    async fn run_of(&self, caller: &Caller, id: TaskId) -> Answer<RunSpec> {
+        visible(self, caller, id).await?;
+        let of = self.read(id, |task, _| task.spec.workflow.as_deref().cloned());
+        of.await?.ok_or_else(|| no_run(id))
+    }
+
+    /// All that was recorded of a task.
+    async fn recorded(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
+        let store = self.own()?.journal.store();
+        let mut recorded = Vec::new();
+        loop {
+            let records = store.read(id.into(), recorded.len() as u64, PAGE).await?;
+            for record in &records {
+                let events = decode::<Event>(record)?.into_iter();
+                recorded.extend(events.map(|event| (event, record.at)));
+            }
+            if records.len() < PAGE as usize {
+                return Ok(recorded);
+            }
+        }
+    }
+}

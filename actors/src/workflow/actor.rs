@@ -1,0 +1,160 @@
+//! Records one workflow: its versions, and whether runs of it may begin.
+
+use std::time::Duration;
+
+use protocol::{
+    access::Caller,
+    api::WorkflowChange,
+    entity::{EntityId, EntityKind},
+    id::{CommandId, WorkflowId},
+    workflow::{Event, Status},
+};
+use ractor::ActorProcessingErr;
+use runtime::{
+    entity::{Context, Entity},
+    journal::{self, Commit},
+    store::Refusal,
+    supervision,
+};
+use tokio::sync::oneshot;
+
+use super::{draft::Draft, state::Workflow};
+use crate::{Rejection, services::Services};
+
+/// A workflow has nothing that is not recorded.
+#[derive(Debug, Default)]
+pub(crate) struct WorkflowEntity;
+
+/// What clients may do to a workflow.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Another definition, another status, or both. The first of all makes it.
+    Change {
+        draft: Option<Draft>,
+        status: Option<Status>,
+    },
+    /// Out of sight.
+    Delete,
+}
+
+/// What lies in a workflow's mailbox.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) caller: Caller,
+    pub(crate) command: Command,
+    /// Answered once it is on disk.
+    pub(crate) reply: oneshot::Sender<Result<WorkflowChange, Rejection>>,
+}
+impl ractor::Message for Message {}
+impl supervision::Message for Message {
+    fn name(&self) -> &'static str {
+        match self.command {
+            Command::Change { .. } => "Change",
+            Command::Delete => "Delete",
+        }
+    }
+}
+
+impl Entity for WorkflowEntity {
+    type State = Workflow;
+    type Message = Message;
+    type Services = Services;
+    const KIND: EntityKind = EntityKind::Workflow;
+    const FOLDER: &'static str = "workflows";
+
+    async fn recover(_: &mut Context<Self>) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(cx: &mut Context<Self>, message: Message) -> Result<(), ActorProcessingErr> {
+        let Message {
+            caller,
+            command,
+            reply,
+        } = message;
+        let events = decide(cx, &caller, command);
+        let done = match events {
+            Ok(events) => record(cx, &caller, events).await?,
+            Err(rejection) => Err(rejection),
+        };
+        // Whoever asked may be gone.
+        let _ = reply.send(done);
+        cx.passivate();
+        Ok(())
+    }
+}
+
+fn workflow_id(cx: &Context<WorkflowEntity>) -> WorkflowId {
+    WorkflowId::from_uuid(cx.id().key())
+}
+
+fn decide(
+    cx: &Context<WorkflowEntity>,
+    caller: &Caller,
+    command: Command,
+) -> Result<Vec<Event>, Rejection> {
+    let is_new = cx.state.head() == 0;
+    if !is_new && (cx.state.tenant() != caller.tenant || cx.state.deleted) {
+        return Err(missing(workflow_id(cx)));
+    }
+    match command {
+        Command::Change { draft, status } => cx.state.change(caller, draft, status),
+        Command::Delete => cx.state.delete(caller),
+    }
+}
+
+async fn record(
+    cx: &mut Context<WorkflowEntity>,
+    caller: &Caller,
+    events: Vec<Event>,
+) -> Result<Result<WorkflowChange, Rejection>, ActorProcessingErr> {
+    for event in &events {
+        cx.state.stage(event)?;
+    }
+    let command = CommandId::from_uuid(cx.services.dice.uuid_v7(cx.services.clock.now()));
+    let commit = Commit::by(caller.user.as_str().into(), command);
+    let is_new = cx.state.head() == 0;
+    match cx.state.commit(commit).await {
+        Ok(()) => {}
+        // There is no such workflow: nothing is to be made whole.
+        Err(error) if is_new => return Ok(Err(not_recorded(cx, error))),
+        Err(error) => return Err(error.into()),
+    }
+    let published = |event: &Event| matches!(event, Event::Published { .. });
+    let newest = cx.state.newest().ok_or_else(|| missing(workflow_id(cx)));
+    Ok(newest.map(|newest| WorkflowChange {
+        published: events.iter().any(published),
+        workflow: cx.state.view(workflow_id(cx), newest),
+    }))
+}
+
+fn missing(id: WorkflowId) -> Rejection {
+    Rejection::not_found(id.to_string())
+}
+
+/// What a client hears that gave a workflow the name of another.
+pub(crate) fn name_taken(name: &str, stream: EntityId) -> Rejection {
+    Rejection::Conflict {
+        code: "name_taken",
+        message: format!(
+            "the name `{name}` is taken by {stream}; choose another, or change that one with PUT /api/v1/workflows/{name}"
+        ),
+    }
+}
+
+fn not_recorded(cx: &Context<WorkflowEntity>, error: journal::Error) -> Rejection {
+    let later = |message: String| Rejection::Unavailable {
+        message,
+        retry_after: Duration::from_secs(1),
+    };
+    match error {
+        journal::Error::Refused(Refusal::NameTaken { stream }) => {
+            let newest = cx.state.newest();
+            let name = newest.map_or("", |newest| newest.definition.name.as_str());
+            name_taken(name, stream)
+        }
+        journal::Error::Refused(refusal) => later(refusal.to_string()),
+        journal::Error::Deposed(stream) => later(format!("{stream} is moving to another node")),
+        journal::Error::Store(error) => error.into(),
+    }
+}

@@ -1,0 +1,110 @@
+//! What the expressions of a run see.
+
+use protocol::{id::TaskId, task::StepStatus, workflow::NodeStatus};
+use serde_json::{Map, Value, json};
+
+use super::state::{Output, Run, Turn};
+use crate::{
+    task::Task,
+    workflow::expression::{UsedNodes, Uses},
+};
+
+/// A run with its steps, to be looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// Which task it is.
+    pub id: TaskId,
+    /// Its steps.
+    pub task: &'a Task,
+    /// Its nodes.
+    pub run: &'a Run,
+}
+
+impl Sight<'_> {
+    /// What a node gave.
+    #[must_use]
+    pub fn output(&self, turn: &Turn) -> Value {
+        let step = |at: &usize| self.task.steps.get(*at);
+        match &turn.output {
+            Output::None => Value::Null,
+            Output::Own(value) => value.clone(),
+            Output::Call => {
+                let only = turn.steps.first().and_then(step);
+                only.map(|step| step.output.clone()).unwrap_or_default()
+            }
+            Output::Calls => {
+                let all = turn.steps.iter().filter_map(step);
+                Value::Array(all.map(given).collect())
+            }
+        }
+    }
+
+    /// What of the run is referred to, and `beside`.
+    #[must_use]
+    pub fn scope(&self, uses: &Uses, beside: Map<String, Value>) -> Value {
+        let mut scope = beside;
+        if uses.input {
+            scope.insert("input".to_owned(), self.task.spec.input.clone());
+        }
+        if uses.context {
+            scope.insert(
+                "context".to_owned(),
+                Value::Object(self.run.context.clone()),
+            );
+        }
+        if uses.roots.contains("run") {
+            let of = self.task.spec.workflow.as_ref();
+            let run = json!({
+                "id": self.id,
+                "workflow": of.map(|of| &of.name),
+                "version": of.map(|of| of.version),
+            });
+            scope.insert("run".to_owned(), run);
+        }
+        let nodes = match &uses.nodes {
+            UsedNodes::Named(names) if names.is_empty() => return Value::Object(scope),
+            UsedNodes::Named(names) => {
+                let known = names.iter().filter_map(|name| self.run.turn(name));
+                known.map(|turn| self.node(turn)).collect()
+            }
+            UsedNodes::All => self.run.turns().map(|turn| self.node(turn)).collect(),
+        };
+        scope.insert("nodes".to_owned(), Value::Object(nodes));
+        Value::Object(scope)
+    }
+
+    fn node(&self, turn: &Turn) -> (String, Value) {
+        let seen = json!({
+            "status": turn.status,
+            "output": self.output(turn),
+            "error": turn.error,
+            "run": turn.run,
+        });
+        (turn.id.clone(), seen)
+    }
+}
+
+/// What a step gave, or why it gave nothing.
+pub(super) fn given(step: &crate::task::Step) -> Value {
+    match (&step.error, step.status) {
+        (_, StepStatus::Completed) => step.output.clone(),
+        (Some(error), _) => json!({ "error": error }),
+        (None, status) => {
+            json!({ "error": { "code": status.as_str(), "message": "it did not run" } })
+        }
+    }
+}
+
+/// Whether edges that leave a node so are looked at.
+pub(super) const fn passes(status: NodeStatus, needed: bool) -> bool {
+    match status {
+        NodeStatus::Completed => true,
+        NodeStatus::Failed => !needed,
+        NodeStatus::Pending
+        | NodeStatus::Running
+        | NodeStatus::Waiting
+        | NodeStatus::Unknown
+        | NodeStatus::Skipped
+        | NodeStatus::Cancelled => false,
+    }
+}

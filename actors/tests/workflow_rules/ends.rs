@@ -1,0 +1,175 @@
+//! How runs end that do not complete, and what is done about what they did.
+
+use protocol::{
+    plan::Effect,
+    task::{Event, Failure, Outcome, TaskStatus},
+    workflow::{NodeStatus, RunEvent},
+};
+use serde_json::{Value, json};
+
+use crate::play::{Answer, Play, by_name, fails, gives};
+
+fn undoable(id: &str) -> Value {
+    json!({
+        "id": id, "type": "agent", "agent": "a",
+        "compensate": { "agent": "u", "input": { "of": "${output}" } },
+    })
+}
+
+fn line(nodes: Value) -> Value {
+    json!({ "name": "line", "type": "sequential", "nodes": nodes })
+}
+
+fn fails_at(node: &'static str) -> Answer {
+    Box::new(move |step| match step.spec.id == node {
+        true => fails("broken"),
+        false => gives(json!(step.spec.id)),
+    })
+}
+
+#[test]
+fn what_completed_is_taken_back_in_the_reverse_order_when_the_run_fails() {
+    let nodes = json!([undoable("a"), undoable("b"), { "id": "c", "type": "agent", "agent": "c" }]);
+    let mut play = Play::of(line(nodes), Value::Null, fails_at("c"));
+    play.play();
+    assert_eq!(play.calls, ["a", "b", "c", "b~undo", "a~undo"]);
+    assert_eq!(play.step("b~undo").spec.input, json!({ "of": "b" }));
+    assert_eq!(play.step("b~undo").spec.agent.as_deref(), Some("u"));
+    assert_eq!(play.error().message, "node c: as played");
+    assert!(play.is_settled());
+    play.replays();
+}
+
+#[test]
+fn what_cannot_be_taken_back_is_named_and_keeps_nobody_else() {
+    let nodes = json!([undoable("a"), undoable("b"), { "id": "c", "type": "agent", "agent": "c" }]);
+    let answer: Answer = Box::new(|step| match &*step.spec.id {
+        "c" | "b~undo" => fails("broken"),
+        other => gives(json!(other)),
+    });
+    let mut play = Play::of(line(nodes), Value::Null, answer);
+    play.play();
+    assert_eq!(play.calls.last().unwrap(), "a~undo");
+    assert!(
+        play.error().message.ends_with("not taken back: b"),
+        "{}",
+        play.error().message
+    );
+}
+
+#[test]
+fn a_cancelled_run_takes_back_what_it_did_and_is_cancelled() {
+    let nodes = json!([undoable("a"), { "id": "b", "type": "agent", "agent": "b" }]);
+    let mut play = Play::of(line(nodes), Value::Null, by_name());
+    play.start();
+    play.answer("a");
+    play.start();
+    play.cancel();
+    assert_eq!(play.task.status, TaskStatus::Executing, "it is not over");
+    play.play();
+    assert_eq!(play.calls, ["a", "b", "a~undo"]);
+    assert_eq!(
+        (play.task.status, &play.task.error),
+        (TaskStatus::Cancelled, &None)
+    );
+    assert_eq!(play.status("b"), NodeStatus::Cancelled);
+}
+
+#[test]
+fn who_waits_for_a_person_is_cancelled_at_once() {
+    let nodes = json!([{ "id": "h", "type": "human", "question": "Well?" }]);
+    let mut play = Play::of(line(nodes), Value::Null, by_name());
+    assert_eq!(play.status("h"), NodeStatus::Waiting);
+    play.cancel();
+    assert_eq!(play.task.status, TaskStatus::Cancelled);
+    assert_eq!(play.status("h"), NodeStatus::Cancelled);
+}
+
+#[test]
+fn a_run_that_takes_too_long_fails_even_if_it_only_waits() {
+    let nodes = json!([{ "id": "w", "type": "wait", "for": "1h" }]);
+    let mut definition = line(nodes);
+    definition["timeout"] = json!("1m");
+    let mut play = Play::of(definition, Value::Null, by_name());
+    play.pass(59);
+    assert!(!play.is_settled());
+    play.pass(1);
+    assert_eq!(play.error().code, "timeout");
+}
+
+#[test]
+fn a_failure_ends_the_branches_that_have_not_begun() {
+    let definition = json!({
+        "name": "g",
+        "nodes": [
+            { "id": "a", "type": "agent", "agent": "a" },
+            { "id": "b", "type": "agent", "agent": "b" },
+            { "id": "c", "type": "agent", "agent": "c", "needs": ["b"] },
+        ],
+    });
+    let mut play = Play::of(definition, Value::Null, fails_at("a"));
+    play.start();
+    play.answer("a");
+    assert!(!play.is_settled(), "b runs");
+    play.answer("b");
+    play.play();
+    assert_eq!(play.calls, ["a", "b"]);
+    assert_eq!(play.error().code, "broken");
+    assert_eq!(play.status("b"), NodeStatus::Completed);
+    assert_eq!(play.status("c"), NodeStatus::Pending);
+}
+
+fn lost() -> Outcome {
+    Outcome::Lost {
+        error: Failure::new("node_lost", "its node is gone"),
+    }
+}
+
+fn pays() -> Play {
+    let nodes = json!([
+        { "id": "pay", "type": "agent", "agent": "a", "effect": "irreversible" },
+        { "id": "z", "type": "agent", "agent": "a" },
+    ]);
+    let mut play = Play::of(line(nodes), Value::Null, by_name());
+    assert_eq!(play.graph.nodes[0].effect(), Effect::Irreversible);
+    play.start();
+    play.end("pay", &lost());
+    assert_eq!(play.status("pay"), NodeStatus::Unknown);
+    assert_eq!(play.task.status, TaskStatus::Executing, "somebody is asked");
+    let asked = play.log.iter().any(|(event, _)| {
+        matches!(event, Event::Run { event: RunEvent::Asked { about: Some(step), .. } } if step == "pay")
+    });
+    assert!(asked);
+    assert_eq!(play.start(), 0);
+    play
+}
+
+fn settled(output: Option<Value>) -> Event {
+    let (step, user) = ("pay".to_owned(), "ann".to_owned());
+    Event::Run {
+        event: RunEvent::Settled { step, output, user },
+    }
+}
+
+#[test]
+fn a_person_settles_what_nobody_knows() {
+    let mut play = pays();
+    play.record(settled(Some(json!("receipt"))));
+    play.decide();
+    play.play();
+    assert_eq!(play.calls, ["pay", "z"], "it is not done twice");
+    assert_eq!(play.step("z").spec.input, "receipt");
+    assert_eq!(play.result(), "z");
+    play.replays();
+}
+
+#[test]
+fn what_did_not_take_effect_is_done() {
+    let mut play = pays();
+    play.record(settled(None));
+    play.decide();
+    play.play();
+    assert_eq!(play.calls, ["pay", "pay", "z"]);
+    assert_eq!(play.result(), "z");
+    play.replays();
+}

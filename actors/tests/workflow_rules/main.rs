@@ -1,0 +1,9 @@
+//! What runs of workflows promise, by their rules alone: order, joins, skips, loops, compensation.
+
+#![cfg(test)]
+
+mod ends;
+mod graphs;
+mod play;
+mod random;
+mod shapes;

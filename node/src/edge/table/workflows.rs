@@ -1,0 +1,476 @@
+//! Routes of workflows and of their runs.
+
+use protocol::{
+    access::Role,
+    api::{
+        CancelRequest, ContextPatch, ContextView, EventView, ExecuteRequest, ExecutionChange,
+        ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest, Page, PauseRequest,
+        ReplayRequest, ReplayView, VersionView, WorkflowChange, WorkflowDraft, WorkflowReach,
+        WorkflowSummary, WorkflowView,
+    },
+    time::Span,
+    workflow::Status,
+};
+
+use super::{
+    Answers, Body, Content, LARGE, Operation, Parameter, Route, SMALL, Verb,
+    agents::{CURSOR, LIMIT},
+    form,
+};
+use crate::edge::access::Access;
+
+/// What the routes of this page do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum WorkflowOp {
+    Create,
+    List,
+    Get,
+    Update,
+    Delete,
+    Versions,
+    Execute,
+    Executions,
+    Execution,
+    Pause,
+    Resume,
+    ListRuns,
+    GetRun,
+    PauseRun,
+    ResumeRun,
+    CancelRun,
+    TerminateRun,
+    Context,
+    WriteContext,
+    Fork,
+    Replay,
+    Events,
+}
+
+const fn route(method: Verb, path: &'static str, id: &'static str, operation: WorkflowOp) -> Route {
+    let access = match method {
+        Verb::Get => Role::Viewer,
+        Verb::Post | Verb::Put | Verb::Delete => Role::Developer,
+    };
+    Route {
+        method,
+        path,
+        id,
+        access: Access::Least(access),
+        summary: "",
+        description: "",
+        query: &[],
+        body: Body::None,
+        answers: RUN,
+        problems: &[404],
+        operation: Operation::Workflow(operation),
+    }
+}
+
+const fn ok(content: Content, when: &'static str) -> Answers {
+    Answers {
+        status: 200,
+        when,
+        content,
+    }
+}
+
+const WORKFLOW: &[Answers] = &[ok(Content::Json(form::<WorkflowView>), "The workflow.")];
+
+const RUN: &[Answers] = &[ok(Content::Json(form::<ExecutionView>), "The run.")];
+
+const RUNS: &[Answers] = &[ok(
+    Content::Json(form::<Page<ExecutionSummary>>),
+    "A page of runs.",
+)];
+
+const CHANGE: &[Answers] = &[ok(
+    Content::Json(form::<ExecutionChange>),
+    "The run, and how far that got.",
+)];
+
+const REACH: &[Answers] = &[ok(
+    Content::Json(form::<WorkflowReach>),
+    "The runs, and how far that got.",
+)];
+
+const ENDED: &[Answers] = &[Answers {
+    status: 202,
+    when: "The run, and what of it is gone.",
+    content: Content::Json(form::<ExecutionChange>),
+}];
+
+const CONTEXT: &[Answers] = &[ok(Content::Json(form::<ContextView>), "The context.")];
+
+const ENDING: Parameter = Parameter {
+    name: "wait",
+    description: "Wait this long at most for all of it to be gone, 5m at most; `10s` when absent.",
+    schema: form::<Span>,
+};
+
+const RUN_STATUS: Parameter = Parameter {
+    name: "status",
+    description: "Only this status; `running` finds those that wait for a person or a moment too.",
+    schema: form::<ExecutionStatus>,
+};
+
+const RUN_USER: Parameter = Parameter {
+    name: "user_id",
+    description: "Only this user's.",
+    schema: form::<String>,
+};
+
+pub(super) static ROUTES: &[Route] = &[
+    Route {
+        summary: "Make a workflow",
+        description: "The definition is checked as a whole: what is wrong is named by its place. It is kept and returned byte for byte.",
+        body: Body::Required(form::<WorkflowDraft>, LARGE),
+        answers: &[Answers {
+            status: 201,
+            when: "The workflow, at the address in `Location`.",
+            content: Content::Json(form::<WorkflowView>),
+        }],
+        problems: &[409],
+        ..route(
+            Verb::Post,
+            "/api/v1/workflows",
+            "createWorkflow",
+            WorkflowOp::Create,
+        )
+    },
+    Route {
+        summary: "List workflows",
+        description: "The newest first; a page stays the same while workflows are added.",
+        query: &[
+            Parameter {
+                name: "status",
+                description: "Only this status.",
+                schema: form::<Status>,
+            },
+            Parameter {
+                name: "q",
+                description: "Only workflows whose name or description contains this, case aside.",
+                schema: form::<String>,
+            },
+            LIMIT,
+            CURSOR,
+        ],
+        answers: &[ok(
+            Content::Json(form::<Page<WorkflowSummary>>),
+            "A page of workflows.",
+        )],
+        problems: &[],
+        ..route(
+            Verb::Get,
+            "/api/v1/workflows",
+            "listWorkflows",
+            WorkflowOp::List,
+        )
+    },
+    Route {
+        summary: "One workflow",
+        description: "With its definition, byte for byte as it was given.",
+        query: &[Parameter {
+            name: "version",
+            description: "In this version; in the newest without it.",
+            schema: form::<u32>,
+        }],
+        answers: WORKFLOW,
+        ..route(
+            Verb::Get,
+            "/api/v1/workflows/{workflow}",
+            "getWorkflow",
+            WorkflowOp::Get,
+        )
+    },
+    Route {
+        summary: "Change a workflow",
+        description: "Another definition makes a new version; runs keep theirs. A definition that says the same makes none. What is absent stays as it is.",
+        body: Body::Required(form::<WorkflowDraft>, LARGE),
+        answers: &[ok(
+            Content::Json(form::<WorkflowChange>),
+            "The workflow, and whether this made a version.",
+        )],
+        problems: &[404, 409],
+        ..route(
+            Verb::Put,
+            "/api/v1/workflows/{workflow}",
+            "updateWorkflow",
+            WorkflowOp::Update,
+        )
+    },
+    Route {
+        summary: "Delete a workflow",
+        description: "It disappears from sight and its name is free; its records stay, and its runs go on.",
+        answers: &[Answers {
+            status: 204,
+            when: "It is gone.",
+            content: Content::Empty,
+        }],
+        ..route(
+            Verb::Delete,
+            "/api/v1/workflows/{workflow}",
+            "deleteWorkflow",
+            WorkflowOp::Delete,
+        )
+    },
+    Route {
+        summary: "The versions of a workflow",
+        description: "The newest first. None of them ever changes.",
+        answers: &[ok(
+            Content::Json(form::<Page<VersionView>>),
+            "The versions, all on one page.",
+        )],
+        ..route(
+            Verb::Get,
+            "/api/v1/workflows/{workflow}/versions",
+            "workflowVersions",
+            WorkflowOp::Versions,
+        )
+    },
+    Route {
+        summary: "Start a run",
+        description: "The run is durable when this answers. A repeat under the same `Idempotency-Key` answers the run that the first one made; the same key with another body is refused. Input that is not what the definition's `input` says is refused with the places.",
+        query: &[Parameter {
+            name: "wait",
+            description: "Answer when the run is settled, or after this long, 5m at most.",
+            schema: form::<Span>,
+        }],
+        body: Body::Optional(form::<ExecuteRequest>, LARGE),
+        answers: &[
+            ok(
+                Content::Json(form::<ExecutionView>),
+                "With `wait`: the run as it stands then.",
+            ),
+            Answers {
+                status: 202,
+                when: "The run, at the address in `Location`. One that was made before under the key comes with `Idempotent-Replay: true`.",
+                content: Content::Json(form::<ExecutionSummary>),
+            },
+        ],
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/workflows/{workflow}/execute",
+            "executeWorkflow",
+            WorkflowOp::Execute,
+        )
+    },
+    Route {
+        summary: "The runs of a workflow",
+        description: "The newest first.",
+        query: &[RUN_STATUS, RUN_USER, LIMIT, CURSOR],
+        answers: RUNS,
+        ..route(
+            Verb::Get,
+            "/api/v1/workflows/{workflow}/executions",
+            "workflowExecutions",
+            WorkflowOp::Executions,
+        )
+    },
+    Route {
+        summary: "One run of a workflow",
+        description: "The same as `/executions/{execution}`, if it is one of this workflow.",
+        ..route(
+            Verb::Get,
+            "/api/v1/workflows/{workflow}/executions/{execution}",
+            "workflowExecution",
+            WorkflowOp::Execution,
+        )
+    },
+    Route {
+        summary: "Pause all runs of a workflow",
+        description: "Of those that the caller may see: nodes that run go on to their end, none starts until it is resumed, also after a restart. A run that begins later is not paused; archive the workflow to let none begin.",
+        body: Body::Optional(form::<PauseRequest>, SMALL),
+        answers: REACH,
+        ..route(
+            Verb::Post,
+            "/api/v1/workflows/{workflow}/pause",
+            "pauseWorkflow",
+            WorkflowOp::Pause,
+        )
+    },
+    Route {
+        summary: "Resume all runs of a workflow",
+        description: "Those that are paused go on; nodes that are done are not run again.",
+        answers: REACH,
+        ..route(
+            Verb::Post,
+            "/api/v1/workflows/{workflow}/resume",
+            "resumeWorkflow",
+            WorkflowOp::Resume,
+        )
+    },
+    Route {
+        summary: "List runs",
+        description: "Of all workflows, the newest first; a page stays the same while runs are added.",
+        query: &[
+            Parameter {
+                name: "workflow",
+                description: "Only runs of this workflow, by name or id.",
+                schema: form::<String>,
+            },
+            RUN_STATUS,
+            RUN_USER,
+            LIMIT,
+            CURSOR,
+        ],
+        answers: RUNS,
+        problems: &[404],
+        ..route(
+            Verb::Get,
+            "/api/v1/executions",
+            "listExecutions",
+            WorkflowOp::ListRuns,
+        )
+    },
+    Route {
+        summary: "One run",
+        description: "With its context, where each node stands, what it was handed and gave, and which edges were taken.",
+        ..route(
+            Verb::Get,
+            "/api/v1/executions/{execution}",
+            "getExecution",
+            WorkflowOp::GetRun,
+        )
+    },
+    Route {
+        summary: "Pause a run",
+        description: "Nodes that run go on to their end, none starts until it is resumed, also after a restart and on any node. With `mode` `now` they are ended and tried again, except those that must not run twice. Its time limits stand still.",
+        body: Body::Optional(form::<PauseRequest>, SMALL),
+        answers: CHANGE,
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/executions/{execution}/pause",
+            "pauseExecution",
+            WorkflowOp::PauseRun,
+        )
+    },
+    Route {
+        summary: "Resume a run",
+        description: "Ends what `pause` began; nodes that are done are not run again.",
+        answers: CHANGE,
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/executions/{execution}/resume",
+            "resumeExecution",
+            WorkflowOp::ResumeRun,
+        )
+    },
+    Route {
+        summary: "Cancel a run",
+        description: "Nothing more of it and of its parts starts, what runs is ended, and what its definition takes back is taken back.",
+        query: &[ENDING],
+        body: Body::Optional(form::<CancelRequest>, SMALL),
+        answers: ENDED,
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/executions/{execution}/cancel",
+            "cancelExecution",
+            WorkflowOp::CancelRun,
+        )
+    },
+    Route {
+        summary: "Terminate a run",
+        description: "As `cancel`, but nothing is taken back.",
+        query: &[ENDING],
+        body: Body::Optional(form::<CancelRequest>, SMALL),
+        answers: ENDED,
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/executions/{execution}/terminate",
+            "terminateExecution",
+            WorkflowOp::TerminateRun,
+        )
+    },
+    Route {
+        summary: "What the nodes of a run share",
+        description: "With its version, which `PUT` names.",
+        answers: CONTEXT,
+        ..route(
+            Verb::Get,
+            "/api/v1/executions/{execution}/context",
+            "getContext",
+            WorkflowOp::Context,
+        )
+    },
+    Route {
+        summary: "Write what the nodes of a run share",
+        description: "Keys with new values; `null` removes one, what is absent stays. A conflict when it was written since the version that this was made from.",
+        body: Body::Required(form::<ContextPatch>, SMALL),
+        answers: CONTEXT,
+        problems: &[404, 409],
+        ..route(
+            Verb::Put,
+            "/api/v1/executions/{execution}/context",
+            "writeContext",
+            WorkflowOp::WriteContext,
+        )
+    },
+    Route {
+        summary: "Fork a run at a node",
+        description: "A new run takes over what was done before the node, with its receipts: none of it is called again. The node and what comes after it are done anew, with another input if one is given.",
+        body: Body::Required(form::<ForkRequest>, LARGE),
+        answers: &[Answers {
+            status: 201,
+            when: "The new run, at the address in `Location`.",
+            content: Content::Json(form::<ExecutionSummary>),
+        }],
+        problems: &[404, 409],
+        ..route(
+            Verb::Post,
+            "/api/v1/executions/{execution}/fork",
+            "forkExecution",
+            WorkflowOp::Fork,
+        )
+    },
+    Route {
+        summary: "Replay a run",
+        description: "Decides the recorded run anew, with its own definition, another version or one that is not published, against what was recorded. Nothing is done. The first decision that is another one is named.",
+        query: &[Parameter {
+            name: "dry",
+            description: "That nothing is done, which is always so.",
+            schema: form::<bool>,
+        }],
+        body: Body::Optional(form::<ReplayRequest>, LARGE),
+        answers: &[ok(
+            Content::Json(form::<ReplayView>),
+            "How far the decisions are the same.",
+        )],
+        ..route(
+            Verb::Post,
+            "/api/v1/executions/{execution}/replay",
+            "replayExecution",
+            WorkflowOp::Replay,
+        )
+    },
+    Route {
+        summary: "The events of a run",
+        description: "Those so far, then each as it happens, until the run is settled: `workflow.started`, `workflow.paused`, `workflow.resumed`, `workflow.completed`, `workflow.failed`, `workflow.cancelled`; of nodes `workflow.node.started`, `workflow.node.waiting`, `workflow.node.completed`, `workflow.node.failed`, `workflow.node.skipped`. Each has its position as id; send the last one as `Last-Event-ID` to go on after it.",
+        query: &[Parameter {
+            name: "since",
+            description: "Only events after this position.",
+            schema: form::<u64>,
+        }],
+        answers: &[
+            ok(
+                Content::Events(form::<Vec<EventView>>),
+                "The events; as JSON those so far.",
+            ),
+            Answers {
+                status: 204,
+                when: "The run is settled and was told to its end.",
+                content: Content::Empty,
+            },
+        ],
+        ..route(
+            Verb::Get,
+            "/api/v1/executions/{execution}/events",
+            "executionEvents",
+            WorkflowOp::Events,
+        )
+    },
+];
