@@ -1,6 +1,9 @@
 //! Every metric of this crate, with its meaning.
 
+use std::time::Duration;
+
 use metrics::Unit;
+use protocol::schedule::Passing;
 
 /// Gauge: tasks by `status`, settled ones included.
 pub(crate) const TASKS: &str = "troupe_tasks";
@@ -93,6 +96,7 @@ pub fn describe() {
         "Slots of agents that this node hosts, by state"
     );
     describe_work();
+    describe_clock();
     metrics::describe_counter!(ALERTS, Unit::Count, "Alerts that were raised");
 }
 
@@ -127,4 +131,64 @@ fn describe_work() {
         metrics::counter!(SETTLED, "status" => status).increment(0);
     }
     metrics::counter!(ALERTS).increment(0);
+}
+
+/// Counter: runs that schedules and triggers were to start, by `starter` and `outcome`.
+const FIRINGS: &str = "troupe_firings_total";
+/// Histogram: from when a slot was to fire until that was decided.
+const LATENESS_SECONDS: &str = "troupe_schedule_lateness_seconds";
+/// Counter: slots that passed without a run, by `reason`.
+const SLOTS_PASSED: &str = "troupe_schedule_slots_passed_total";
+/// Counter: webhooks that were refused.
+pub(crate) const HOOKS_REFUSED: &str = "troupe_hooks_refused_total";
+
+fn describe_clock() {
+    metrics::describe_counter!(
+        FIRINGS,
+        Unit::Count,
+        "Runs that schedules and triggers were to start, by starter and outcome"
+    );
+    metrics::describe_histogram!(
+        LATENESS_SECONDS,
+        Unit::Seconds,
+        "From when a slot was to fire until that was decided"
+    );
+    metrics::describe_counter!(
+        SLOTS_PASSED,
+        Unit::Count,
+        "Slots that passed without a run, by reason"
+    );
+    metrics::describe_counter!(
+        HOOKS_REFUSED,
+        Unit::Count,
+        "Webhooks that were refused because of their signature"
+    );
+    for starter in ["schedule", "trigger"] {
+        for outcome in ["started", "failed"] {
+            metrics::counter!(FIRINGS, "starter" => starter, "outcome" => outcome).increment(0);
+        }
+    }
+    for why in [Passing::Missed, Passing::Overlap] {
+        passed(why, 0);
+    }
+    metrics::counter!(HOOKS_REFUSED).increment(0);
+}
+
+/// A run was started, or given up.
+pub(crate) fn fired(starter: &'static str, outcome: &'static str) {
+    metrics::counter!(FIRINGS, "starter" => starter, "outcome" => outcome).increment(1);
+}
+
+/// A slot fires, so much later than it was to.
+pub(crate) fn late(by: Duration) {
+    metrics::histogram!(LATENESS_SECONDS).record(by.as_secs_f64());
+}
+
+/// Slots passed.
+pub(crate) fn passed(why: Passing, count: u64) {
+    let why = match why {
+        Passing::Missed => "missed",
+        Passing::Overlap => "overlap",
+    };
+    metrics::counter!(SLOTS_PASSED, "reason" => why).increment(count);
 }

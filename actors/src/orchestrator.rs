@@ -5,6 +5,7 @@
 pub mod admission;
 mod call;
 mod diary;
+mod events;
 mod handle;
 mod members;
 mod placement;
@@ -12,8 +13,9 @@ mod tokens;
 mod tracker;
 mod tree;
 
+pub use events::{EventTypes, HappeningFrame, WORKER_STATUS};
 pub use handle::{
-    AgentLog, Artifact, Asked, Begun, Cancel, Cluster, Duty, EventFeed, Feed, LogDial,
+    AgentLog, Artifact, Asked, Begun, Cancel, Cluster, Drawing, Duty, EventFeed, Feed, LogDial,
     Orchestrator, Outpost, Peers, Pieces, Rebuilt, Setup, Submission, rebuild,
 };
 pub use placement::{Owner, Placement};

@@ -18,7 +18,9 @@ use crate::{
     orchestrator::admission::Admission,
     question::Questions,
     registry::{Directory, Registry},
+    schedule::ScheduleEntity,
     task::actor::TaskEntity,
+    trigger::{TriggerEntity, Watching},
     workflow::{actor::WorkflowEntity, library::Library},
 };
 
@@ -47,6 +49,9 @@ pub(crate) struct Parts {
     pub(crate) library: Library,
     pub(crate) workflows: Host<WorkflowEntity>,
     pub(crate) questions: Questions,
+    pub(crate) schedules: Host<ScheduleEntity>,
+    pub(crate) triggers: Host<TriggerEntity>,
+    pub(crate) watching: Watching,
 }
 
 impl Services {

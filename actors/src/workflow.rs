@@ -1,11 +1,11 @@
 //! Workflows: graphs of nodes that a client writes down and that run as tasks.
 //!
 //! [`expression`], [`template`] and [`condition`] are the language of definitions. [`read`] makes a
-//! definition of a text, [`check`] says what is wrong with one, [`draw`] shows one. A definition is compiled
-//! into a [`graph`]; [`run`] holds the rules by which a task that is a run of it goes on, [`view`] is what
-//! clients see of it, and [`news`] what they are told.
+//! definition of a text, [`check`] says what is wrong with one, [`draw`] shows one. It is compiled into a
+//! [`graph`]; [`run`] holds the rules by which a task that is a run of it goes on, [`view`] is what clients
+//! see of it, and [`news`] what they are told.
 //!
-//! [`state::Workflow`] is what the events of a definition say, [`draft`] reads what a client gave. A
+//! [`state::Workflow`] is what the events of a definition say, [`draft`] takes what a client gave. A
 //! `Library` has each version in memory that is used, a `WorkflowEntity` records them.
 
 pub(crate) mod actor;

@@ -24,6 +24,7 @@ mod hold;
 mod inbox;
 mod output;
 mod run;
+mod schedule;
 mod spend;
 mod start;
 mod system;
@@ -160,6 +161,12 @@ enum Command {
     /// Questions that wait for a person: list, claim, answer, delegate
     #[command(subcommand)]
     Inbox(inbox::Inbox),
+    /// Schedules: create, list, get, pause, resume, fire, runs, delete
+    #[command(subcommand, visible_alias = "schedules")]
+    Schedule(schedule::Schedule),
+    /// Triggers: create, list, get, pause, resume, runs, delete
+    #[command(subcommand, visible_alias = "triggers")]
+    Trigger(schedule::Trigger),
     /// Show every actor of the cluster: as it is, as it was, what changed
     Tree(tree::Tree),
     /// Show one actor in full: failures, current message, what became of it
@@ -214,11 +221,10 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         Command::Start(start) => threads()?.block_on(start.run(&global)),
         Command::Run(run) => threads()?.block_on(run.run(&global, output)),
         Command::Task(task) => remote(&global, async |client| task.run(&client, output).await),
-        Command::Workflow(workflow::Workflow::Check(check)) => check.run(output),
-        Command::Workflow(workflow::Workflow::Graph(graph)) => graph.run(output),
-        Command::Workflow(workflow) => {
-            remote(&global, async |client| workflow.run(&client, output).await)
-        }
+        Command::Workflow(workflow) => match workflow.alone(output) {
+            Ok(outcome) => outcome,
+            Err(workflow) => remote(&global, async |client| workflow.run(&client, output).await),
+        },
         Command::Agent(agent) => remote(&global, async |client| agent.run(&client, output).await),
         Command::Nodes => remote(&global, async |client| {
             cluster::nodes(&client, output).await
@@ -232,6 +238,12 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         }
         Command::Hold(hold) => remote(&global, async |client| hold.run(&client, output).await),
         Command::Inbox(inbox) => remote(&global, async |client| inbox.run(&client, output).await),
+        Command::Schedule(schedule) => {
+            remote(&global, async |client| schedule.run(&client, output).await)
+        }
+        Command::Trigger(trigger) => {
+            remote(&global, async |client| trigger.run(&client, output).await)
+        }
         Command::Tree(tree) => remote(&global, async |client| tree.run(&client, output).await),
         Command::Inspect(inspect) => {
             remote(&global, async |client| inspect.run(&client, output).await)

@@ -31,6 +31,7 @@ mod follow;
 mod hold;
 mod question;
 mod route;
+mod schedule;
 mod tree;
 mod workflow;
 
@@ -241,7 +242,8 @@ impl Client {
             .with("parent_id", query.parent_id)
             .with("q", query.q.as_deref())
             .with("limit", query.limit)
-            .with("cursor", query.cursor.as_deref());
+            .with("cursor", query.cursor.as_deref())
+            .with("consistency", query.consistency.asked());
         self.get(route).await
     }
 

@@ -27,6 +27,8 @@ pub use edit::set;
 #[cfg(feature = "cli")]
 pub use file::{DEFAULT_FILE, Error};
 pub use telemetry::TelemetrySection;
+#[cfg(feature = "cli")]
+pub(crate) use telemetry::address as metrics_address;
 
 /// Everything that a node can be told.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

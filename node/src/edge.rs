@@ -14,6 +14,7 @@ mod body;
 mod cluster;
 pub mod config;
 mod dispatch;
+mod events;
 mod gate;
 mod holds;
 mod host;
@@ -23,10 +24,13 @@ mod live;
 mod metrics;
 pub mod openapi;
 mod problem;
+mod push;
 mod query;
 mod questions;
 mod replay;
 mod request;
+mod schedules;
+pub mod scrape;
 mod shared;
 mod system;
 pub mod table;
@@ -113,6 +117,18 @@ pub enum EdgeError {
         holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default()
     )]
     InUse {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Who does, if the system tells.
+        holder: Option<String>,
+    },
+    /// Somebody else listens where measurements were to be served.
+    #[error(
+        "{address}, where measurements were to be served, is in use{}: stop that program, or choose \
+         another address with `--metrics-addr` (port 0 picks a free one)",
+        holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default()
+    )]
+    MetricsInUse {
         /// Where it was to listen.
         address: SocketAddr,
         /// Who does, if the system tells.

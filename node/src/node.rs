@@ -161,6 +161,9 @@ impl Builder {
         #[cfg(feature = "edge")]
         served::prepare_process();
         let (config, company) = (self.config, self.company);
+        // Before anybody hears of this node.
+        #[cfg(feature = "edge")]
+        let metered = served::Metered::start(&config.telemetry).await?;
         let dir = DataDir::lock(&config.node.data_dir)?;
         let (clock, dice) = (Clock::system(), Dice::system());
         let enrolled = enrol(&config, dir.path(), &company, &clock, &dice).await?;
@@ -199,6 +202,8 @@ impl Builder {
             traces,
             #[cfg(feature = "edge")]
             served: None,
+            #[cfg(feature = "edge")]
+            metered,
         };
         if let Err(error) = node.place.settle(|| node.links.as_ref()?.failure()).await {
             node.stop(Duration::ZERO).await;
@@ -274,6 +279,8 @@ pub struct Node {
     traces: Option<crate::telemetry::Traces>,
     #[cfg(feature = "edge")]
     served: Option<Served>,
+    #[cfg(feature = "edge")]
+    metered: Option<served::Metered>,
 }
 
 impl fmt::Debug for Node {
@@ -365,6 +372,13 @@ impl Node {
     #[must_use]
     pub fn url(&self) -> Option<&str> {
         self.served.as_ref().map(Served::url)
+    }
+
+    /// Where measurements are served beside, if they are.
+    #[cfg(feature = "edge")]
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metered.as_ref().map(|metered| metered.address)
     }
 
     /// The administrator's token for [`Node::url`].

@@ -27,6 +27,7 @@ const MACHINERY_BODIES: &[&str] = &[
     "FailureView",
     "Life",
     "LifeEvent",
+    "Stale",
     "TreeChange",
     "TreeDelta",
     "TreeDiff",

@@ -10,8 +10,12 @@ mod access;
 mod agents;
 #[path = "rest/connections.rs"]
 mod connections;
+#[path = "rest/events.rs"]
+mod events;
 #[path = "rest/requests.rs"]
 mod requests;
+#[path = "rest/schedules.rs"]
+mod schedules;
 #[path = "rest/tasks.rs"]
 mod tasks;
 #[path = "rest/tree.rs"]

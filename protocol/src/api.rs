@@ -10,9 +10,11 @@ mod live;
 mod page;
 mod problem;
 mod question;
+mod schedule;
 mod system;
 mod task;
 mod tree;
+mod trigger;
 mod workflow;
 
 pub use agent::{
@@ -24,10 +26,13 @@ pub use hold::{
     ScopeView, TaskChange, Unconfirmed,
 };
 pub use link::{ActorLink, BudgetLeft, Relation};
-pub use live::EventView;
-pub use page::Page;
+pub use live::{
+    EventView, EventsQuery, Happening, SocketFilter, SocketFrame, WorkerChange, WorkerStatus,
+};
+pub use page::{Consistency, Page};
 pub use problem::{FieldError, Problem};
 pub use question::{AnswerRequest, DelegateRequest, QuestionQuery, QuestionSummary, QuestionView};
+pub use schedule::{FiringState, FiringView, PauseReason, ScheduleQuery, ScheduleView};
 pub use system::{
     Check, HealthView, LogRequest, LogView, MemberStatus, MemberView, NewToken, NodeView,
     StoreView, TokenRequest, TokenState, TokenView,
@@ -38,9 +43,10 @@ pub use task::{
 };
 pub use tree::{
     ActionRequest, ActionView, ActorAction, ActorView, Change, DiffQuery, EntityPart, FailureView,
-    Life, LifeEvent, LifeGap, LifeQuery, TreeChange, TreeDelta, TreeDiff, TreeNode, TreeQuery,
-    TreeView,
+    Life, LifeEvent, LifeGap, LifeQuery, Stale, TreeChange, TreeDelta, TreeDiff, TreeNode,
+    TreeQuery, TreeView,
 };
+pub use trigger::{HookView, TriggerView};
 pub use workflow::{
     ContextPatch, ContextView, DivergenceView, EdgeView, ExecuteRequest, ExecutionChange,
     ExecutionQuery, ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest, NodeRunView,

@@ -154,6 +154,17 @@ impl<'de> Deserialize<'de> for EntityId {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for EntityId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "EntityId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[a-z]+_[0-9a-f]{32}$" })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

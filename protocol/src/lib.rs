@@ -5,6 +5,7 @@
 //! - [`task`], [`plan`], [`agent`], [`allocation`], [`hold`]: the domain's specifications and events.
 //! - [`question`]: what is asked of people, and what becomes of it.
 //! - [`workflow`]: definitions of workflows, and what their runs record.
+//! - [`schedule`], [`trigger`]: what starts tasks and workflows by itself.
 //! - [`member`], [`shard`]: who is in the cluster, and what is shared out among them.
 //! - [`wire`]: what nodes send each other.
 //! - [`access`]: who is calling.
@@ -26,9 +27,11 @@ pub mod member;
 pub mod plan;
 pub mod question;
 pub mod record;
+pub mod schedule;
 pub mod shard;
 pub mod task;
 pub mod time;
+pub mod trigger;
 pub mod usage;
 pub mod wire;
 pub mod workflow;

@@ -124,6 +124,9 @@ pub struct TaskSpec {
     /// The task that it is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<TaskId>,
+    /// No step starts before this moment, also after a restart; its `wall_time` counts from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Timestamp>,
     /// The workflow that it is a run of: its steps are made as that says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<Box<RunSpec>>,
@@ -543,7 +546,7 @@ mod tests {
     fn the_end_of_an_attempt_is_written_with_what_it_took_and_read_without() {
         let old = json!({
             "type": "attempt_ended", "step": "a", "number": 1, "agent": "coder",
-            "started_at": "2026-01-01T00:00:00Z", "outcome": "succeeded", "output": 7,
+            "started_at": "2026-01-01T00:00:00.000000Z", "outcome": "succeeded", "output": 7,
         });
         let mut event: Event = serde_json::from_value(old.clone()).unwrap();
         assert_eq!(serde_json::to_value(&event).unwrap(), old);

@@ -33,6 +33,9 @@ pub const SHARDS_LOST: &str = "troupe_shards_lost_total";
 pub const RECOVERY_SECONDS: &str = "troupe_recovery_seconds";
 /// Gauge: entities of this node that are out of service until a person releases them, by `kind`.
 pub const PARKED: &str = "troupe_entities_parked";
+/// Gauge: for how long what a view does not hold yet has been recorded, by `view`; told by the node
+/// that folds it.
+pub const PROJECTION_LAG: &str = "troupe_projection_lag_seconds";
 /// Histogram: from a heartbeat to its echo, by `peer`.
 pub const MESH_RTT_SECONDS: &str = "troupe_mesh_rtt_seconds";
 
@@ -104,6 +107,11 @@ pub fn describe() {
         CHRONICLE_LOST,
         Unit::Bytes,
         "Bytes of the past of the supervision tree that this node could not write and gave up"
+    );
+    metrics::describe_gauge!(
+        PROJECTION_LAG,
+        Unit::Seconds,
+        "For how long what a view does not hold yet has been recorded, by view"
     );
     describe_cluster();
     describe_mesh();

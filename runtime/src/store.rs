@@ -176,6 +176,19 @@ pub trait EventLog: Send + Sync {
     /// Records of all streams after a place in the journal, in an order in which every record comes
     /// after those of its stream before it, at most `limit`.
     fn journal(&self, after: i64, limit: u32) -> Answer<'_, Vec<(i64, Record)>>;
+
+    /// How far the journal goes.
+    fn end(&self) -> Answer<'_, End>;
+}
+
+/// How far the journal goes: no record that is committed later stands at `whole` or before it, and
+/// none that was committed before this was asked stands behind `last`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Up to there [`EventLog::journal`] reads now; places up to there that are empty stay so.
+    pub whole: i64,
+    /// Where the last record stands that is committed; others before it may be under way still.
+    pub last: i64,
 }
 
 /// What the index says of a stream.
@@ -369,6 +382,11 @@ pub trait Views: Send + Sync {
 
     /// All rows of a view, by key; a moment behind, where the store has a copy that is read in its place.
     fn rows<'a>(&'a self, view: &'a str) -> Answer<'a, Vec<(String, String)>>;
+
+    /// The same, with all that was folded before this was asked.
+    fn rows_now<'a>(&'a self, view: &'a str) -> Answer<'a, Vec<(String, String)>> {
+        self.rows(view)
+    }
 
     /// The place in the journal up to which a view is folded; 0 before the first.
     fn cursor<'a>(&'a self, view: &'a str) -> Answer<'a, i64>;

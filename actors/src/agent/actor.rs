@@ -65,6 +65,14 @@ impl Entity for AgentEntity {
                 Ok(())
             }
             Message::Checked { report, failures } => health::checked(cx, &report, failures).await,
+            Message::Sync(reply) => {
+                if cx.state.head() == 0 || cx.state.deleted {
+                    cx.passivate();
+                }
+                // A reader that gave up needs no answer.
+                let _ = reply.send(());
+                Ok(())
+            }
             Message::Place => {
                 hosting::place(cx);
                 Ok(())

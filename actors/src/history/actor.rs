@@ -119,6 +119,16 @@ impl Actor for Losses {
     }
 }
 
+/// Says that a look is over, however it ended.
+struct Over(ActorRef<Notice>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        // Who stopped meanwhile looks no more.
+        let _ = self.0.cast(Notice::Looked);
+    }
+}
+
 impl Losses {
     /// Beside the mailbox: a store that does not answer keeps nobody.
     fn look(&self, myself: &ActorRef<Notice>, state: &mut State) {
@@ -126,12 +136,12 @@ impl Losses {
             state.again = true;
             return;
         }
-        let (losses, myself) = (self.clone(), myself.clone());
+        let (losses, over) = (self.clone(), Over(myself.clone()));
         tokio::spawn(async move {
             if let Err(error) = losses.end().await {
                 tracing::debug!(%error, "the past of lost nodes has no end yet");
             }
-            let _ = myself.cast(Notice::Looked);
+            drop(over);
         });
     }
 

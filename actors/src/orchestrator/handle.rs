@@ -4,6 +4,7 @@ mod agents;
 mod cases;
 mod cluster;
 mod diary;
+mod events;
 mod feed;
 mod files;
 mod holds;
@@ -15,12 +16,15 @@ mod peers;
 mod questions;
 mod rebuild;
 mod route;
+mod schedules;
 mod serve;
 mod start;
+mod strong;
 mod submission;
 mod system;
 mod tasks;
 mod tree;
+mod triggers;
 mod workflows;
 
 use std::{
@@ -45,7 +49,7 @@ use runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use cases::{Begun, Cancel};
+pub use cases::{Begun, Cancel, Drawing};
 pub use cluster::Duty;
 pub use diary::AgentLog;
 pub use files::{Artifact, Pieces};
@@ -123,6 +127,7 @@ struct Inner {
     log: OnceLock<&'static dyn LogDial>,
     followed: tree::Followed,
     readings: past::Readings,
+    nodes: events::Nodes,
 }
 
 /// What a node with a store has of its own.

@@ -87,6 +87,11 @@ impl Questions {
         &self.0.host
     }
 
+    /// What brings words of any length to the nodes that ask and those that are asked.
+    pub(crate) fn carrier(&self) -> &Carrier {
+        &self.0.carrier
+    }
+
     /// A reminder is due; answers whether what follows from it is on disk.
     pub(crate) async fn wake(&self, stream: EntityId) -> bool {
         let woken = self.0.host.ask(stream, Message::Wake);
@@ -147,6 +152,9 @@ impl Questions {
 
     /// Takes a question back that this node owns; one that is over stays as it is.
     async fn take_back(&self, id: QuestionId, reason: String) -> Result<(), NotPut> {
+        if self.0.making.contains(&id) {
+            return Err(NotPut::Later("it is just being put".to_owned()));
+        }
         let withdrawn = self
             .0
             .host

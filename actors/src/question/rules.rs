@@ -160,6 +160,9 @@ pub fn review(asking: &Asking) -> Result<(), FieldError> {
     if asking.text.len() > LONGEST_TEXT {
         return wrong("question", "must have 16 KiB at most");
     }
+    if size(&asking.about) > LONGEST_ANSWER {
+        return wrong("about", "must have 256 KiB at most");
+    }
     if asking.escalate.len() > MOST_RUNGS {
         return wrong("escalate", "must have 10 rungs at most");
     }

@@ -88,6 +88,7 @@ impl Question {
         let next = usize::try_from(self.escalations).unwrap_or(usize::MAX);
         Some(QuestionView {
             summary: self.summarised(id, spec.asking.text.clone(), spec),
+            about: spec.asking.about.clone(),
             schema: spec.asking.schema.clone(),
             default: spec.asking.default.clone(),
             escalate: spec.asking.escalate.iter().skip(next).cloned().collect(),

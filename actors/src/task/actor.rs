@@ -44,6 +44,9 @@ use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::G
 /// A task that only waits leaves memory when the wait is longer than this.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a task that only waits for others stays after it was loaded, if nobody speaks to it.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// The name of the reminder that brings a waiting task back.
 const WAKE: &str = "wake";
 
@@ -67,6 +70,8 @@ pub(crate) struct TaskEntity {
     command: Option<CommandId>,
     actor: String,
     flushing: bool,
+    /// It was loaded, and has taken a message.
+    is_up: bool,
     /// The moment for which a timer runs.
     timer: Option<Timestamp>,
 }
@@ -105,12 +110,8 @@ impl Entity for TaskEntity {
         pausing::catch_up(cx)?;
         let events = pausing::recall(cx).await?;
         stage(cx, events)?;
-        if lineage::is_untouched(&cx.state) {
-            // Its node may have gone down before it looked.
-            let event = lineage::orphaned(cx).await?;
-            stage(cx, event)?;
-        }
-        rest_with_parents(cx).await?;
+        // Its node may have gone down before it looked.
+        follow_parents(cx).await?;
         flush(cx).await
     }
 
@@ -119,6 +120,7 @@ impl Entity for TaskEntity {
             // Its first commit was refused: there is no such task, whoever still speaks to it.
             return Ok(());
         }
+        cx.volatile.is_up = true;
         match message {
             Message::Submit(submit) => return self::submit(cx, *submit).await,
             Message::Flush => return flush(cx).await,
@@ -173,7 +175,14 @@ impl Entity for TaskEntity {
                 pausing::held(cx, &act, news)?;
             }
             Message::Requeue => cx.volatile.requested.clear(),
-            Message::Wake => cx.volatile.timer = None,
+            Message::Wake => {
+                cx.volatile.timer = None;
+                let events = lineage::wake(cx).await?;
+                if !events.is_empty() {
+                    "recovery".clone_into(&mut cx.volatile.actor);
+                }
+                stage(cx, events)?;
+            }
         }
         // With several attempts under way more results may be here already: they share a commit.
         if cx.state.running() > 1 {
@@ -219,10 +228,9 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
     Ok(())
 }
 
-/// A part rests when what it is a part of does.
-async fn rest_with_parents(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
-    let above = lineage::above(cx.journal(), cx.state.spec.parent_id).await?;
-    let events = cx.state.align(&above);
+/// A part rests when what it is a part of does, and is not begun when that was stopped.
+async fn follow_parents(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
+    let events = lineage::follow(cx).await?;
     stage(cx, events)
 }
 
@@ -252,6 +260,7 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     effect::carry_out(cx)?;
     match idle_until {
         Some(_) => cx.passivate(),
+        None if rests(cx, now) => leave(cx),
         None => set_timer(cx, now),
     }
     retire(cx)
@@ -281,14 +290,34 @@ fn command_id(services: &Services) -> CommandId {
 
 /// When the task has nothing to do but wait, and long enough to leave memory: until when.
 fn idle_until(cx: &Cx, now: Timestamp) -> Option<Timestamp> {
-    let idle = cx.state.is_staged()
-        && cx.state.running() == 0
-        && cx.volatile.requested.is_empty()
-        && cx.volatile.waiters.is_empty()
-        && cx.state.ready(now).next().is_none()
-        && cx.state.to_probe().next().is_none();
+    let idle = cx.state.is_staged() && is_idle(cx, now);
     let due = cx.state.wake_at(now).filter(|_| idle)?;
     (due > now.plus(PATIENCE)).then_some(due)
+}
+
+/// Whether nothing of it is under way, and nobody waits for its end.
+fn is_idle(cx: &Cx, now: Timestamp) -> bool {
+    cx.state.running() == 0
+        && cx.volatile.requested.is_empty()
+        && cx.volatile.waiters.is_empty()
+        && cx.state.rests_with().next().is_none()
+        && cx.state.ready(now).next().is_none()
+        && cx.state.to_probe().next().is_none()
+}
+
+/// Whether it only waits for people or for other runs, who bring it back.
+fn rests(cx: &Cx, now: Timestamp) -> bool {
+    let run = cx.state.run.as_ref();
+    let waits = cx.state.waits_for_people() || run.is_some_and(|run| run.waits().next().is_some());
+    waits && !cx.state.is_staged() && is_idle(cx, now) && cx.state.wake_at(now).is_none()
+}
+
+/// Leaves memory. What is just being loaded stays a moment: whoever brought it back has something to say.
+fn leave(cx: &mut Cx) {
+    match cx.volatile.is_up {
+        true => cx.passivate(),
+        false => cx.tell_self_after(MOMENT, Message::Wake),
+    }
 }
 
 /// Comes back when something is due after `looked`, the moment at which all was looked at.
@@ -301,7 +330,10 @@ fn set_timer(cx: &mut Cx, looked: Timestamp) {
             .min()?;
         Some(oldest.plus(span.0))
     });
-    let Some(due) = cx.state.wake_at(looked).into_iter().chain(queue).min() else {
+    let rests = cx.state.rests_with().next();
+    let look = rests.map(|_| looked.plus(lineage::LOOK));
+    let due = cx.state.wake_at(looked).into_iter();
+    let Some(due) = due.chain(queue).chain(look).min() else {
         return;
     };
     let now = cx.services.clock.now();
@@ -353,15 +385,17 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
     stage(cx, held)?;
     let is_part = cx.state.spec.parent_id.is_some();
     let now = cx.services.clock.now();
+    // One that is to start later waits for that on disk.
+    let mut idle = None;
     let written = match is_part {
         false => {
             flow::go_on(cx, now).await?;
             step::allocate(cx, now)?;
-            commit(cx, None).await
+            idle = idle_until(cx, now);
+            commit(cx, idle).await
         }
-        true => match lineage::above(cx.journal(), cx.state.spec.parent_id).await {
-            Ok(above) => {
-                let events = cx.state.align(&above);
+        true => match lineage::follow(cx).await {
+            Ok(events) => {
                 stage(cx, events)?;
                 commit(cx, None).await
             }
@@ -374,16 +408,18 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
             if is_part {
                 // Whoever stops or pauses what it is a part of finds it from now on; who did before did
                 // not. And nothing of it has started.
-                let event = lineage::orphaned(cx).await?;
-                stage(cx, event)?;
-                rest_with_parents(cx).await?;
+                follow_parents(cx).await?;
                 flush(cx).await?;
             }
             // A client that went away finds its task by its key.
             let shown = cx.volatile.waiters.is_empty().then(|| Box::new(shown(cx)));
             let _ = submit.accepted.send(Ok(shown));
             effect::carry_out(cx)?;
-            set_timer(cx, now);
+            match idle {
+                Some(_) => cx.passivate(),
+                None if rests(cx, now) => leave(cx),
+                None => set_timer(cx, now),
+            }
             retire(cx)
         }
         Err(error) => {

@@ -10,11 +10,11 @@ use protocol::{
 };
 use runtime::{cluster::Fault, entity::TellError};
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::actor::Message;
 use crate::{
-    cluster::Owner,
+    cluster::{Net, Owner},
     host::{Ended, Receipt, read, record, write},
     services::Services,
 };
@@ -52,7 +52,7 @@ pub(crate) fn serve(services: &Services) {
         }),
     );
     let own = services.clone();
-    services.hosts.around.net.serve(
+    services.questions.carrier().serve(
         Service::WORD,
         Arc::new(move |incoming| {
             let services = own.clone();
@@ -99,8 +99,10 @@ impl Services {
         match self.hosts.owner(word.task) {
             Owner::Here => self.hear(word.clone()).await,
             Owner::There(node) => {
-                let net = &self.hosts.around.net;
-                let asking = net.ask(node, Service::WORD, write(word), RECORDED_WITHIN);
+                // An answer may be longer than one message.
+                let carrier = self.questions.carrier();
+                let until = Instant::now() + RECORDED_WITHIN;
+                let asking = carrier.ask_until(node, Service::WORD, write(word), until);
                 let answer = asking.await;
                 let answer = answer.map(|answer| read::<Receipt>(&answer));
                 if let Ok(Ok(receipt)) = answer {

@@ -52,8 +52,10 @@ pub enum Standing {
     Open,
     /// It was paused itself.
     Paused(Pause),
-    /// It is over. Whether its parts rest, they know themselves.
+    /// It is over, and its pause with it.
     Over,
+    /// It was cancelled, or is being cancelled; whoever does that ends its parts.
+    Stopped,
 }
 
 /// One of the things that keep a task from going on.
@@ -124,13 +126,20 @@ impl Task {
         pauses.find(|pause| pause.cause() == Cause::Own)
     }
 
+    /// The tasks above it because of which it rests.
+    pub fn rests_with(&self) -> impl Iterator<Item = TaskId> {
+        self.pauses.iter().filter_map(|pause| pause.above)
+    }
+
     /// What is to be recorded so that it rests exactly with those of which it is a part, as they stand.
     #[must_use]
     pub fn align(&self, above: &[(TaskId, Standing)]) -> Vec<Event> {
         let turn = |(task, standing): &(TaskId, Standing)| match standing {
             Standing::Paused(pause) => self.pause(Cause::Above(*task), &pause.user, &pause.reason),
             Standing::Open => self.resume(Cause::Above(*task), "operator"),
-            Standing::Over => None,
+            // Nobody could let it go on any more.
+            Standing::Over => self.resume(Cause::Above(*task), "recovery"),
+            Standing::Stopped => None,
         };
         above.iter().filter_map(turn).collect()
     }
@@ -254,10 +263,12 @@ mod tests {
         part.paused(pause(Cause::Own, 1));
         part.paused(pause(Cause::Above(task(2)), 1));
         part.paused(pause(Cause::Above(task(3)), 1));
+        part.paused(pause(Cause::Above(task(4)), 1));
         let above = [
             (task(1), Standing::Paused(pause(Cause::Own, 1))),
             (task(2), Standing::Open),
-            (task(3), Standing::Over),
+            (task(3), Standing::Stopped),
+            (task(4), Standing::Over),
         ];
         let events = part.align(&above);
         let [
@@ -267,10 +278,13 @@ mod tests {
             Event::Resumed {
                 above: Some(no), ..
             },
+            Event::Resumed {
+                above: Some(over), ..
+            },
         ] = &events[..]
         else {
             panic!("{events:?}");
         };
-        assert_eq!((*of, *no), (task(1), task(2)));
+        assert_eq!((*of, *no, *over), (task(1), task(2), task(4)));
     }
 }

@@ -116,7 +116,8 @@ impl Task {
     fn deadline(&self) -> Option<Timestamp> {
         let wall = self.spec.budget.wall_time?;
         let runs = self.status != TaskStatus::Paused;
-        runs.then(|| self.created_at.plus(wall.0 + self.paused_for))
+        let began = self.spec.start_at.unwrap_or_default().max(self.created_at);
+        runs.then(|| began.plus(wall.0 + self.paused_for))
     }
 
     /// Whether its wall time is up: what still runs is to be stopped.

@@ -335,6 +335,11 @@ impl Task {
             }
             if self.steps[index].unmet == 0 {
                 self.advance(index, at);
+                let start = self.spec.start_at.filter(|start| *start > at);
+                if let Some(start) = start {
+                    let step = &mut self.steps[index];
+                    (step.retry_at, step.ready_at) = (Some(start), Some(start));
+                }
             }
         }
     }

@@ -12,6 +12,8 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::Task;
+
 /// What a step asked, the first first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -111,6 +113,15 @@ impl Asks {
         Some(format!(
             "waits for {to} to answer {question}{more}; `troupe inbox answer {question}` does"
         ))
+    }
+}
+
+impl Task {
+    /// Whether a step waits for people.
+    #[must_use]
+    pub fn waits_for_people(&self) -> bool {
+        let mut open = self.steps.iter().filter(|step| !step.status.is_settled());
+        open.any(|step| step.asks.waits())
     }
 }
 

@@ -52,6 +52,7 @@ pub fn summary(id: TaskId, task: &Task) -> TaskSummary {
         created_at: task.created_at,
         completed_at: task.settled_at,
         error: task.error.clone(),
+        parked: None,
     }
 }
 

@@ -140,6 +140,9 @@ fn reason(task: &Task, step: &Step, outlook: &Outlook) -> String {
             .last()
             .and_then(|attempt| attempt.ended.as_ref());
         let cause = cause.map_or_else(String::new, |(_, ending)| format!(" after {ending:?}"));
+        if step.attempts.is_empty() {
+            return format!("starts at {due}, as asked for");
+        }
         return format!("is tried again at {due}{cause}");
     }
     card.map_or_else(

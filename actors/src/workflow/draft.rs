@@ -1,7 +1,5 @@
 //! From what a client gave to a definition that may be published.
 
-use std::collections::{HashMap, HashSet};
-
 use protocol::{
     api::{FieldError, WorkflowDraft},
     id::WorkflowId,
@@ -9,11 +7,12 @@ use protocol::{
 };
 use serde_json::{Value, json};
 
-use super::{graph::Graph, input::Input};
+use super::{
+    check::{self, Problem},
+    graph::Graph,
+    read,
+};
 use crate::Rejection;
-
-/// Nodes that one workflow may have.
-const MOST_NODES: usize = 10_000;
 
 /// A definition that was read and checked, with its text.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,19 +45,20 @@ impl Draft {
                 )),
             };
         };
-        let definition = definition(text, given)?;
-        let mut faults = faults(&definition);
-        if faults.is_empty() {
-            let fault = Graph::compile(&definition).err();
-            faults.extend(fault.map(|fault| FieldError::new(fault.path, fault.message)));
+        let definition = match given.source {
+            Some(_) => of_text(text, given)?,
+            None => of_json(text, given)?,
+        };
+        if definition.name.parse::<WorkflowId>().is_ok() {
+            return Err(Rejection::field(
+                "name",
+                "must not look like a workflow's id",
+            ));
         }
-        if faults.is_empty() {
-            return Ok(Some(Self {
-                source: text.to_owned(),
-                definition: Box::new(definition),
-            }));
-        }
-        Err(invalid(faults))
+        Ok(Some(Self {
+            source: text.to_owned(),
+            definition: Box::new(definition),
+        }))
     }
 }
 
@@ -75,13 +75,23 @@ fn beside(given: &WorkflowDraft) -> impl Iterator<Item = (&'static str, &'static
     .filter_map(|(key, field, value)| Some((key, field, value?)))
 }
 
-fn definition(text: &str, given: &WorkflowDraft) -> Result<Definition, Rejection> {
-    let place = match given.source {
-        Some(_) => "source",
-        None => "dag_definition",
-    };
+/// A text that says all of it itself, in YAML or JSON; what is wrong is named with its line.
+fn of_text(text: &str, given: &WorkflowDraft) -> Result<Definition, Rejection> {
+    let definition = read::checked(text).map_err(|problems| invalid("source", problems))?;
+    let said = serde_json::to_value(&definition).unwrap_or_default();
+    for (key, field, value) in beside(given) {
+        if let Some(other) = said.get(key).filter(|other| **other != value) {
+            return Err(contradicted(field, &value, other));
+        }
+    }
+    compiled(definition)
+}
+
+/// JSON; what stands beside it fills it in.
+fn of_json(text: &str, given: &WorkflowDraft) -> Result<Definition, Rejection> {
+    const PLACE: &str = "dag_definition";
     let mut value: Value = serde_json::from_str(text)
-        .map_err(|error| Rejection::field(place, format!("is not JSON: {error}")))?;
+        .map_err(|error| Rejection::field(PLACE, format!("is not JSON: {error}")))?;
     if let Value::Object(fields) = &mut value {
         for (key, field, said) in beside(given) {
             match fields.get(key) {
@@ -89,25 +99,45 @@ fn definition(text: &str, given: &WorkflowDraft) -> Result<Definition, Rejection
                     fields.insert(key.to_owned(), said);
                 }
                 Some(other) if *other == said => {}
-                Some(other) => {
-                    let message =
-                        format!("is {said}, and the definition says {other}; give it once");
-                    return Err(Rejection::field(field, message));
-                }
+                Some(other) => return Err(contradicted(field, &said, other)),
             }
         }
     }
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let field = match path.as_str() {
-            "" | "." => place.to_owned(),
-            path => format!("{place}.{path}"),
-        };
-        Rejection::field(field, error.inner().to_string())
-    })
+    let definition = read::definition(&value).map_err(|problems| invalid(PLACE, problems))?;
+    match check::check(&definition) {
+        problems if problems.is_empty() => compiled(definition),
+        problems => Err(invalid(PLACE, problems)),
+    }
 }
 
-fn invalid(errors: Vec<FieldError>) -> Rejection {
+fn contradicted(field: &str, said: &Value, other: &Value) -> Rejection {
+    let message = format!("is {said}, and the definition says {other}; give it once");
+    Rejection::field(field, message)
+}
+
+/// What passed every check, and can be run.
+fn compiled(definition: Definition) -> Result<Definition, Rejection> {
+    match Graph::compile(&definition) {
+        Ok(_) => Ok(definition),
+        Err(fault) => Err(Rejection::field(fault.path, fault.message)),
+    }
+}
+
+fn invalid(place: &str, problems: Vec<Problem>) -> Rejection {
+    let errors: Vec<FieldError> = problems
+        .into_iter()
+        .map(|problem| {
+            let mut message = problem.message;
+            if let Some(line) = problem.line {
+                message = format!("{message} (line {line})");
+            }
+            let path = match problem.path.as_str() {
+                "" => place.to_owned(),
+                path => path.to_owned(),
+            };
+            FieldError::new(path, message)
+        })
+        .collect();
     let first = errors.first();
     let message = first.map_or_else(String::new, |error| {
         let more = match errors.len() - 1 {
@@ -121,81 +151,6 @@ fn invalid(errors: Vec<FieldError>) -> Rejection {
         message,
         errors,
     }
-}
-
-/// What is wrong with a definition, whatever its expressions say.
-fn faults(definition: &Definition) -> Vec<FieldError> {
-    let mut faults = Vec::new();
-    if let Some(fault) = wrong_name(&definition.name) {
-        faults.push(FieldError::new("name", fault));
-    }
-    if definition.nodes.len() > MOST_NODES {
-        let count = definition.nodes.len();
-        let message = format!("{count} are more than {MOST_NODES}");
-        faults.push(FieldError::new("nodes", message));
-        return faults;
-    }
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    for (at, node) in definition.nodes.iter().enumerate() {
-        let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        if node.id.is_empty() || node.id.len() > 48 || !node.id.chars().all(named) {
-            let rule = "must have 1 to 48 letters, digits, `_` or `-`";
-            faults.push(FieldError::new(format!("nodes[{at}].id"), rule));
-        }
-        if let Some(first) = places.insert(&node.id, at) {
-            let message = format!(
-                "`{}` is the id of nodes[{first}] too; ids are unique",
-                node.id
-            );
-            faults.push(FieldError::new(format!("nodes[{at}].id"), message));
-        }
-    }
-    let unknown = |place: String, node: &str| {
-        FieldError::new(place, format!("`{node}` is no node of this workflow"))
-    };
-    for (at, node) in definition.nodes.iter().enumerate() {
-        let needs = node.needs.iter().enumerate();
-        let needs = needs.filter(|(_, need)| !places.contains_key(need.as_str()));
-        faults.extend(needs.map(|(n, need)| unknown(format!("nodes[{at}].needs[{n}]"), need)));
-    }
-    for (at, edge) in definition.edges.iter().enumerate() {
-        for (end, node) in [("from", &edge.from), ("to", &edge.to)] {
-            if !places.contains_key(node.as_str()) {
-                faults.push(unknown(format!("edges[{at}].{end}"), node));
-            }
-        }
-    }
-    let mut keys = HashSet::new();
-    for (at, edge) in definition.edges.iter().enumerate() {
-        let key = edge.id.clone();
-        let key = key.unwrap_or_else(|| format!("{}-{}", edge.from, edge.to));
-        if !keys.insert(key.clone()) {
-            let message = format!("`{key}` names another edge too; give this one an `id`");
-            faults.push(FieldError::new(format!("edges[{at}].id"), message));
-        }
-    }
-    let empty = match definition.shape {
-        Shape::Sequential | Shape::Concurrent | Shape::Graph => {
-            definition.nodes.is_empty().then_some("nodes")
-        }
-        Shape::Hierarchical => definition.director.is_none().then_some("director"),
-        Shape::Mixture => definition.experts.is_empty().then_some("experts"),
-    };
-    let missing = |field| FieldError::new(field, "is missing: there is nothing to be done");
-    faults.extend(empty.map(missing));
-    let schema = Input::compile(definition.input.as_ref());
-    faults.extend(schema.err().map(|why| FieldError::new("input", why)));
-    faults
-}
-
-/// Why a name cannot be one.
-fn wrong_name(name: &str) -> Option<&'static str> {
-    let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > 64 || !name.chars().all(named) {
-        return Some("must have 1 to 64 lower-case letters, digits or `-`");
-    }
-    let looks_like_an_id = name.parse::<WorkflowId>().is_ok();
-    looks_like_an_id.then_some("must not look like a workflow's id")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use protocol::{
     agent::{AgentStatus, StopMode},
-    api::{AgentQuery, AgentUpdate},
+    api::{AgentQuery, AgentUpdate, Consistency},
 };
 use serde_json::json;
 
@@ -26,7 +26,10 @@ async fn agents_of_all_nodes_stand_in_one_list_page_by_page() {
         assert_eq!(names, ["echo-a", "echo-b", "held-a", "held-b"]);
         let hosts: Vec<_> = listed.iter().map(|agent| &*agent.node).collect();
         assert_eq!(hosts, ["a", "b", "a", "b"]);
-        let stats = node.agent_stats(&nodes.admin).await.unwrap();
+        let stats = node
+            .agent_stats(&nodes.admin, Consistency::Eventual)
+            .await
+            .unwrap();
         assert_eq!((stats.total, stats.by_status["paused"]), (4, 2));
     }
 }

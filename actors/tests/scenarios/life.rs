@@ -18,7 +18,7 @@ use protocol::{
     time::Timestamp,
 };
 use runtime::store::{
-    Admin, Admissions, Answer, Append, Appended, Census, Chapter, Chronicles, Delivery,
+    Admin, Admissions, Answer, Append, Appended, Census, Chapter, Chronicles, Delivery, End,
     EntryRefusal, Error, EventLog, Founding, IdentityRow, JoinToken, Members, Memory, Outbox,
     Ownership, Refusal, Reminders, Renewal, Scope, Segment, Snapshot, Snapshots, StreamQuery,
     StreamRow, Streams, Survey, TokenRefusal, Views,
@@ -33,6 +33,7 @@ use crate::support::within;
 pub(crate) struct Life {
     store: Arc<Memory>,
     over: AtomicBool,
+    folds: AtomicBool,
     asked: AtomicUsize,
     gate: Mutex<Option<(Asked, EntityId, Arc<Gate>)>>,
 }
@@ -72,6 +73,7 @@ impl Life {
         Self {
             store,
             over: AtomicBool::new(false),
+            folds: AtomicBool::new(true),
             asked: AtomicUsize::new(0),
             gate: Mutex::default(),
         }
@@ -116,6 +118,11 @@ impl Life {
         self.over.store(false, Ordering::SeqCst);
     }
 
+    /// Views stay as they are.
+    pub(crate) fn fold_no_more(&self) {
+        self.folds.store(false, Ordering::SeqCst);
+    }
+
     /// How often one stream was read, or its row looked up.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
@@ -141,6 +148,9 @@ impl EventLog for Life {
     }
     fn journal(&self, after: i64, limit: u32) -> Answer<'_, Vec<(i64, Record)>> {
         self.ask(|| self.store.journal(after, limit))
+    }
+    fn end(&self) -> Answer<'_, End> {
+        self.ask(|| self.store.end())
     }
 }
 
@@ -353,6 +363,10 @@ impl Views for Life {
         rows: &'a [(String, String)],
         cursor: i64,
     ) -> Answer<'a, ()> {
+        if !self.folds.load(Ordering::SeqCst) {
+            let error = Error::Unavailable("views cannot be written".to_owned());
+            return Box::pin(std::future::ready(Err(error)));
+        }
         self.ask(|| self.store.fold(view, rows, cursor))
     }
     fn clear<'a>(&'a self, view: &'a str) -> Answer<'a, ()> {

@@ -330,24 +330,41 @@ async fn a_part_that_was_paused_itself_stays_so_when_what_it_is_a_part_of_goes_o
     assert_eq!(stand(&system).await, [on, on, on]);
 }
 
-#[tokio::test]
-async fn parts_go_on_with_a_task_that_was_settled_while_it_was_paused() {
-    let system = System::start(&["one"]).await;
-    system.native("one", 5).await;
+/// A part that rests, of a task that was settled while it was paused; whoever does the part is paused.
+async fn rests_alone(system: &System) -> TaskId {
     let root = system.work("root").await;
     system.tool("one").is_called(1).await;
     system.pause_agent(&system.admin, "one").await.unwrap();
     let part = system.chain_of(root).await;
     system.pause(root, StopMode::Graceful).await;
+    assert_eq!(system.status_of(part).await, TaskStatus::Paused);
     system.tool("one").release(1);
     system.completed(root).await;
-    // It is a part of what is over: only its own stream knows that it rests.
-    let system = system.crash(|tool| tool.release(2)).await;
-    assert_eq!(system.status_of(part).await, TaskStatus::Paused);
+    part
+}
+
+#[tokio::test]
+async fn a_pause_ends_with_the_task_that_was_paused_and_its_parts_go_on_by_themselves() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 5).await;
+    let part = rests_alone(&system).await;
+    until(async || {
+        let status = system.status_of(part).await;
+        (status == TaskStatus::Executing).then_some(())
+    })
+    .await;
     system.resume_agent(&system.admin, "one").await.unwrap();
-    let resumed = system.resume_task(&system.admin, root).await.unwrap();
-    assert_eq!(resumed.reach.tasks, 1);
+    system.tool("one").release(2);
     system.completed(part).await;
-    let late = system.resume_task(&system.admin, root).await;
-    assert!(matches!(late, Err(Rejection::Conflict { .. })));
+}
+
+#[tokio::test]
+async fn a_part_whose_node_went_down_meanwhile_goes_on_at_once_when_it_is_back() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 5).await;
+    let part = rests_alone(&system).await;
+    let system = system.crash(|tool| tool.release(2)).await;
+    assert_eq!(system.status_of(part).await, TaskStatus::Executing);
+    system.resume_agent(&system.admin, "one").await.unwrap();
+    system.completed(part).await;
 }

@@ -2,7 +2,7 @@
 
 use actors::adapter::Probe;
 use protocol::{
-    api::{ActorAction, TaskQuery, TaskView, TreeQuery},
+    api::{ActorAction, AgentQuery, TaskQuery, TaskView, TreeQuery},
     entity::EntityId,
     id::TaskId,
     task::{AttemptStatus, StepStatus, TaskStatus},
@@ -63,11 +63,28 @@ async fn what_is_parked_is_shown_after_a_restart_and_released_from_there() {
         let actor = system.actor(&system.admin, path, None).await.unwrap();
         assert_eq!(actor.row.state, "parked", "{path}");
         assert_eq!(actor.failures[0].error, "it broke");
+        let listed = match path {
+            "/agents/one" => {
+                let one = system.agent_view("one").await;
+                let all = system.agents(&system.admin, &AgentQuery::default()).await;
+                assert_eq!(all.unwrap().items, std::slice::from_ref(&one));
+                assert_eq!((one.id, one.capacity), (agent, 0));
+                one.parked
+            }
+            _ => {
+                let all = system.tasks(&system.admin, &TaskQuery::default()).await;
+                all.unwrap().items.remove(0).parked
+            }
+        };
+        assert!(listed.is_some_and(|why| why.contains("it broke")), "{path}");
         let why = "mended".to_owned();
         let done = system.act_on_actor(&system.admin, path, None, ActorAction::Release, why);
         assert_eq!(done.await.unwrap().actor.row.state, "running", "{path}");
     }
+    assert_eq!(system.agent_view("one").await.parked, None);
     system.completed(id).await;
+    let all = system.tasks(&system.admin, &TaskQuery::default()).await;
+    assert_eq!(all.unwrap().items[0].parked, None);
 }
 
 #[tokio::test]

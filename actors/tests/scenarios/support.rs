@@ -83,14 +83,32 @@ impl System {
         let tools = tools
             .map(|name| (name, Arc::new(Tool::default())))
             .collect();
-        Self::live(memory, tools, config).await
+        Self::live(memory, tools, config, Vec::new()).await
     }
 
-    async fn live(memory: Arc<Memory>, tools: HashMap<String, Arc<Tool>>, config: Config) -> Self {
+    /// The same beside native agents of other kinds.
+    pub(crate) async fn start_beside<const N: usize>(
+        names: &[&str],
+        others: [(&'static str, Arc<dyn Adapter>); N],
+    ) -> Self {
+        let tools = names.iter().map(|name| (*name).to_owned());
+        let tools = tools.map(|name| (name, Arc::new(Tool::default())));
+        let memory = Arc::new(Memory::new());
+        Self::live(memory, tools.collect(), Config::default(), others.into()).await
+    }
+
+    async fn live(
+        memory: Arc<Memory>,
+        tools: HashMap<String, Arc<Tool>>,
+        config: Config,
+        others: Vec<(&'static str, Arc<dyn Adapter>)>,
+    ) -> Self {
         let life = Arc::new(Life::new(memory.clone()));
+        let others = others.into_iter().map(|(name, it)| (name.to_owned(), it));
         let natives = tools
             .iter()
             .map(|(name, tool)| (name.clone(), tool.clone() as Arc<dyn Adapter>))
+            .chain(others)
             .collect();
         let orchestrator = Orchestrator::start(Setup {
             config: config.clone(),
@@ -119,7 +137,19 @@ impl System {
             .map(|name| (name, Arc::new(Tool::default())))
             .collect();
         tools.values().for_each(|tool| prepare(tool));
-        Self::live(self.memory, tools, self.config).await
+        Self::live(self.memory, tools, self.config, Vec::new()).await
+    }
+
+    /// The same, beside native agents of other kinds.
+    pub(crate) async fn crash_beside<const N: usize>(
+        self,
+        others: [(&'static str, Arc<dyn Adapter>); N],
+    ) -> Self {
+        self.life.end();
+        let names = self.tools.keys().cloned();
+        let tools = names.map(|name| (name, Arc::new(Tool::default())));
+        let tools = tools.collect();
+        Self::live(self.memory, tools, self.config, others.into()).await
     }
 
     pub(crate) fn tool(&self, name: &str) -> &Tool {

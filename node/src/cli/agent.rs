@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use protocol::{
     agent::{AgentSpec, AgentStatus, AgentType, DEFAULT_MAX_TASKS, Placement, Resources, StopMode},
-    api::{AgentQuery, AgentUpdate, AgentView},
+    api::{AgentQuery, AgentUpdate, AgentView, Consistency},
 };
 use serde_json::{Map, Value, json};
 
@@ -141,6 +141,9 @@ pub(super) struct List {
     /// Only agents whose metadata has this value; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     meta: Vec<(String, String)>,
+    /// With all that the cluster had committed when it is asked, or not at all
+    #[arg(long, value_name = "eventual|strong", value_parser = word::<Consistency>)]
+    consistency: Option<Consistency>,
     /// How many, at most 200
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
@@ -281,6 +284,7 @@ impl List {
             meta: self.meta,
             limit: self.limit,
             cursor: self.cursor,
+            consistency: self.consistency.unwrap_or_default(),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! `troupe events`: what became of actors, so far and as it happens.
 
 use clap::Args;
-use protocol::api::{LifeEvent, LifeGap, LifeQuery};
+use protocol::api::{Happening, LifeEvent, LifeGap, LifeQuery, WorkerChange, WorkerStatus};
 use runtime::clock::Clock;
 
 use super::{
     exit::Outcome,
     output::{Output, visible},
     tree::Moment,
-    view::life_line,
+    view::{life_line, moment},
 };
 use crate::client::{Client, LifeNews};
 
@@ -37,10 +37,20 @@ pub(super) struct Events {
     /// The last so many, at most
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
+    /// Instead of actors' lives, events of tasks and agents and how nodes are, by names as a list:
+    /// 'task.*,agent.mode_set,worker.status', or '*'; from now on, until interrupted
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["path", "kind", "since", "node", "until", "limit"])]
+    types: Option<String>,
 }
 
 impl Events {
     pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
+        if let Some(types) = self.types {
+            let mut happenings = client.happenings(&types);
+            loop {
+                happened(&happenings.next_steadily().await?, output)?;
+            }
+        }
         let now = Clock::system().now();
         let query = LifeQuery {
             path: self.path,
@@ -65,6 +75,42 @@ impl Events {
                     continue;
                 }
             };
+        }
+    }
+}
+
+/// One line for what happened.
+fn happened(what: &Happening, output: &Output) -> Outcome {
+    if output.is_for_programs() {
+        return output.line(what);
+    }
+    let line = match what {
+        Happening::Recorded(event) if output.is_quiet() => event.entity.to_string(),
+        Happening::Recorded(event) => {
+            let kind = event.event["type"].as_str().unwrap_or("event");
+            let (at, entity, by) = (moment(event.at), event.entity, &event.actor);
+            format!("{at}  {kind}  {entity}  by {by}")
+        }
+        Happening::Worker(worker) if output.is_quiet() => worker.node.name.clone(),
+        Happening::Worker(worker) => worker_line(worker),
+    };
+    output.text(&format!("{}\n", visible(&line)))
+}
+
+fn worker_line(worker: &WorkerStatus) -> String {
+    let (at, node) = (moment(worker.at), &worker.node);
+    let (name, state) = (&node.name, node.state.as_str());
+    match (worker.change, worker.was) {
+        (WorkerChange::Status, Some(was)) => {
+            format!("{at}  node {name} is {state}, was {}", was.as_str())
+        }
+        (WorkerChange::Joined, _) => format!("{at}  node {name} joined and is {state}"),
+        (WorkerChange::Known | WorkerChange::Status, _) => format!("{at}  node {name} is {state}"),
+        (WorkerChange::Load, _) => {
+            let count =
+                |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
+            let (running, agents) = (count(node.running), count(node.agents));
+            format!("{at}  node {name} runs {running}, with {agents} agents")
         }
     }
 }

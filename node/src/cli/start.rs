@@ -11,7 +11,7 @@ use super::{
     exit::{Exit, Failure, Outcome},
 };
 use crate::{
-    config::{LogFormat, is_address},
+    config::{LogFormat, is_address, metrics_address},
     node::{Node, TOKEN_FILE},
     telemetry,
 };
@@ -46,6 +46,10 @@ pub(super) struct Start {
     /// Where this node stands, such as eu-west
     #[arg(long)]
     region: Option<String>,
+    /// Where measurements are served beside, without a token: an address, or a port of the loopback
+    /// [default: nowhere; callers with a token read them at /metrics where HTTP is served]
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = metrics_address)]
+    metrics_addr: Option<SocketAddr>,
     /// Log lines for people or for programs [default: human]
     #[arg(long, value_name = "human|json", value_parser = super::task::word::<LogFormat>)]
     log_format: Option<LogFormat>,
@@ -74,6 +78,9 @@ impl Start {
         }
         if let Some(region) = self.region {
             config.cluster.region = region;
+        }
+        if self.metrics_addr.is_some() {
+            config.telemetry.metrics_listen = self.metrics_addr;
         }
         if let Some(format) = self.log_format {
             config.log.format = format;
@@ -147,6 +154,9 @@ async fn announce(node: &Node) {
             "token",
             &node.data_dir().join(TOKEN_FILE).display().to_string(),
         );
+    }
+    if let Some(metrics) = node.metrics() {
+        line("metrics", &format!("http://{metrics}/metrics"));
     }
     if let Some(mesh) = &member.mesh {
         line("mesh", mesh);

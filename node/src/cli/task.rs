@@ -4,11 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use protocol::{
-    api::{Assignment, TaskPatch, TaskQuery, TaskView},
+    api::{Assignment, Consistency, TaskPatch, TaskQuery, TaskView},
     id::TaskId,
     plan::StepSpec,
     task::{Priority, TaskSpec, TaskStatus},
-    time::Span,
+    time::{Span, Timestamp},
 };
 use serde::de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer};
 use serde_json::{Map, Value};
@@ -125,6 +125,9 @@ pub(super) struct Create {
     /// Free JSON, returned unchanged
     #[arg(long, value_name = "JSON", value_parser = json::<Map<String, Value>>)]
     metadata: Option<Map<String, Value>>,
+    /// Start it at this moment, as 2030-01-01T08:00:00Z, and not before
+    #[arg(long, value_name = "MOMENT")]
+    start_at: Option<Timestamp>,
     /// Makes a repeat of this command harmless: the same key makes one task
     #[arg(long)]
     key: Option<String>,
@@ -147,6 +150,9 @@ pub(super) struct List {
     /// Only tasks whose description contains this
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
+    /// With all that the cluster had committed when it is asked, or not at all
+    #[arg(long, value_name = "eventual|strong", value_parser = word::<Consistency>)]
+    consistency: Option<Consistency>,
     /// How many, at most 200
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
@@ -218,6 +224,7 @@ impl List {
             q: self.search,
             limit: self.limit,
             cursor: self.cursor,
+            consistency: self.consistency.unwrap_or_default(),
         }
     }
 }
@@ -243,6 +250,7 @@ impl Create {
             description: self.description,
             priority: self.priority.unwrap_or_default(),
             metadata: self.metadata.unwrap_or_default(),
+            start_at: self.start_at,
             ..TaskSpec::default()
         };
         let input = self.input.unwrap_or_default();

@@ -15,6 +15,7 @@ mod cluster;
 mod hold;
 mod life;
 mod question;
+mod schedule;
 mod task;
 mod tree;
 mod workflow;
@@ -69,6 +70,14 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     format!("{kept}…")
 }
 
+/// Where something stands, and that nothing of it goes on when it is out of service.
+pub(super) fn in_service(status: &str, parked: Option<&str>) -> String {
+    match parked {
+        None => status.to_owned(),
+        Some(_) => format!("{status} (parked)"),
+    }
+}
+
 impl View for AgentView {
     fn ids(&self) -> Vec<String> {
         vec![self.id.to_string()]
@@ -80,7 +89,10 @@ impl View for AgentView {
             ("id", self.id.to_string()),
             ("name", self.name.clone()),
             ("type", self.agent_type.as_str().to_owned()),
-            ("status", self.status.as_str().to_owned()),
+            (
+                "status",
+                in_service(self.status.as_str(), self.parked.as_deref()),
+            ),
             ("description", self.description.clone()),
             ("endpoint", or_dash(self.endpoint.as_ref())),
             ("capabilities", self.capabilities.join(", ")),
@@ -98,6 +110,9 @@ impl View for AgentView {
             ("created", moment(self.created_at)),
             ("updated", moment(self.updated_at)),
         ];
+        if let Some(why) = &self.parked {
+            fields.push(("parked", why.clone()));
+        }
         for (name, map) in [("config", &self.config), ("metadata", &self.metadata)] {
             if !map.is_empty() {
                 fields.push((name, serde_json::to_string(map).unwrap_or_default()));
@@ -124,7 +139,7 @@ impl View for Page<AgentView> {
             let mut row = vec![
                 agent.name.clone(),
                 agent.agent_type.as_str().to_owned(),
-                agent.status.as_str().to_owned(),
+                in_service(agent.status.as_str(), agent.parked.as_deref()),
                 format!("{}/{}", agent.running_tasks, agent.max_tasks),
                 agent.capabilities.join(","),
             ];

@@ -210,6 +210,15 @@ pub(super) struct Runs {
 }
 
 impl Workflow {
+    /// Does what needs no node, or gives the rest back.
+    pub(super) fn alone(self, output: &Output) -> Result<Outcome, Self> {
+        match self {
+            Self::Check(check) => Ok(check.run(output)),
+            Self::Graph(graph) => Ok(graph.run(output)),
+            with_a_node => Err(with_a_node),
+        }
+    }
+
     pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
         match self {
             Self::Check(check) => check.run(output),

@@ -34,7 +34,8 @@ impl Client {
             .with("capability", query.capability.as_deref())
             .with("type", query.agent_type.map(AgentType::as_str))
             .with("limit", query.limit)
-            .with("cursor", query.cursor.as_deref());
+            .with("cursor", query.cursor.as_deref())
+            .with("consistency", query.consistency.asked());
         for (key, value) in &query.meta {
             route = route.with(&format!("meta.{key}"), Some(value));
         }

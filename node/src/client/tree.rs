@@ -1,8 +1,8 @@
 //! The living tree: as it is, as it was, what becomes of actors, and what is done to them.
 
 use protocol::api::{
-    ActionRequest, ActionView, ActorAction, ActorView, DiffQuery, LifeEvent, LifeGap, LifeQuery,
-    Page, TreeDelta, TreeDiff,
+    ActionRequest, ActionView, ActorAction, ActorView, DiffQuery, Happening, LifeEvent, LifeGap,
+    LifeQuery, Page, TreeDelta, TreeDiff,
 };
 use reqwest::Method;
 use serde::Deserialize;
@@ -62,6 +62,15 @@ impl Client {
     #[must_use]
     pub fn lives(&self, query: &LifeQuery) -> Follow<LifeNews> {
         Follow::new(self.clone(), lives(query, Some("stream")))
+    }
+
+    /// What happens in the cluster from now on, by names such as `task.*,worker.status`.
+    #[must_use]
+    pub fn happenings(&self, types: &str) -> Follow<Happening> {
+        Follow::new(
+            self.clone(),
+            Route::to(["events"]).with("types", Some(types)),
+        )
     }
 }
 

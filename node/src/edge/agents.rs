@@ -3,7 +3,7 @@
 use http::StatusCode;
 use protocol::{
     agent::AgentSpec,
-    api::{AgentQuery, AgentUpdate, StopRequest},
+    api::{AgentQuery, AgentUpdate, Consistency, StopRequest},
 };
 
 use super::{
@@ -28,8 +28,17 @@ pub(super) async fn handle(
                 .at(&format!("/api/v1/agents/{}", view.id)))
         }
         AgentOp::List => Answer::json(&orchestrator.agents(caller, &query(call)?).await?),
-        AgentOp::Stats => Answer::json(&orchestrator.agent_stats(caller).await?),
-        AgentOp::Get => Answer::json(&orchestrator.agent(caller, agent()?).await?),
+        AgentOp::Stats => {
+            let stats = orchestrator.agent_stats(caller, call.consistency()?);
+            Answer::json(&stats.await?)
+        }
+        AgentOp::Get => {
+            match call.consistency()? {
+                Consistency::Eventual => {}
+                Consistency::Strong => orchestrator.agent_caught_up(caller, agent()?).await?,
+            }
+            Answer::json(&orchestrator.agent(caller, agent()?).await?)
+        }
         AgentOp::Update => Answer::json(
             &orchestrator
                 .update_agent(caller, agent()?, body::parse(bytes)?)
@@ -91,5 +100,6 @@ fn query(call: &Call) -> Result<AgentQuery, Refused> {
         meta: query.starting("meta."),
         limit: query.limit()?,
         cursor: query.text("cursor").map(str::to_owned),
+        consistency: call.consistency()?,
     })
 }

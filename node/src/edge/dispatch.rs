@@ -14,14 +14,17 @@ use warp::{Buf, Filter, reply::Response};
 use super::{
     agents,
     answer::Answer,
-    body, cluster, holds,
+    body, cluster, events, holds,
+    listener::Stay,
     problem::Refused,
+    push::Upgrade,
     questions,
     replay::Begun,
     request::Call,
+    schedules,
     shared::Shared,
     system,
-    table::{Body, Operation, TaskOp, Verb, WorkflowOp},
+    table::{Body, EventOp, Operation, TaskOp, TriggerOp, Verb, WorkflowOp},
     tasks, tree, workflows,
 };
 
@@ -33,13 +36,21 @@ pub(crate) fn filter(
     warp::any()
         .map(move || shared.clone())
         .and(warp::ext::get::<Arc<Call>>())
+        .and(upgrade())
         .and(warp::body::stream())
-        .then(async |shared: Arc<Shared>, call: Arc<Call>, body| {
-            match run(shared, call.clone(), body).await {
+        .then(
+            async |shared: Arc<Shared>, call: Arc<Call>, upgrade, body| match run(
+                shared,
+                call.clone(),
+                upgrade,
+                body,
+            )
+            .await
+            {
                 Ok(answer) => answer.respond(),
                 Err(refused) => refused.respond(call.id.as_str()),
-            }
-        })
+            },
+        )
         .recover(async |rejection: warp::Rejection| {
             // Only a request that came round the gate can get here.
             tracing::error!(?rejection, "a request was not admitted");
@@ -48,9 +59,21 @@ pub(crate) fn filter(
         .unify()
 }
 
+/// What makes a WebSocket of a request that asks for one where there is one; the gate takes from all
+/// others what would tell.
+fn upgrade() -> impl Filter<Extract = (Option<Upgrade>,), Error = std::convert::Infallible> + Clone
+{
+    let stay = warp::ext::optional::<Stay>();
+    let asked = warp::ws()
+        .and(stay)
+        .map(|ws, stay: Option<Stay>| Some(Upgrade::new(ws, stay.map(|Stay(stay)| stay))));
+    asked.or(warp::any().map(|| None)).unify()
+}
+
 async fn run<B: Buf>(
     shared: Arc<Shared>,
     call: Arc<Call>,
+    upgrade: Option<Upgrade>,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Answer, Refused> {
     if call.route.mutates()
@@ -72,6 +95,11 @@ async fn run<B: Buf>(
             bytes
         }
     };
+    if let (Operation::Event(EventOp::Socket | EventOp::Client), Some(upgrade)) =
+        (call.route.operation, upgrade)
+    {
+        return events::socket(upgrade, &shared, &call).await;
+    }
     let patience = shared.request_timeout + call.wait()?.unwrap_or_default();
     if !call.route.mutates() {
         return timeout(patience, handle(&shared, &call, &bytes))
@@ -114,7 +142,7 @@ fn late() -> Refused {
 /// Does a command, once for each idempotency key.
 async fn once(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refused> {
     let key = match call.route.method {
-        // The orchestrator keeps these itself, in the store.
+        // The orchestrator keeps these itself, in the store; a webhook has an id of its own.
         Verb::Post if !keeps_keys(call.route.operation) => call.idempotency_key()?,
         Verb::Post | Verb::Get | Verb::Put | Verb::Delete => None,
     };
@@ -153,6 +181,7 @@ async fn once(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Refu
 fn keeps_keys(operation: Operation) -> bool {
     operation == Operation::Task(TaskOp::Submit)
         || operation == Operation::Workflow(WorkflowOp::Execute)
+        || operation == Operation::Trigger(TriggerOp::Hook)
 }
 
 fn slot(call: &Call, key: &str) -> Result<[u8; 32], Refused> {
@@ -179,6 +208,11 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::Question(operation) => questions::handle(operation, shared, call, bytes).await,
         Operation::Tree(operation) => tree::handle(operation, shared, call, bytes).await,
         Operation::Workflow(operation) => workflows::handle(operation, shared, call, bytes).await,
+        Operation::Event(operation) => events::handle(operation, shared, call).await,
+        Operation::Schedule(operation) => schedules::handle(operation, shared, call, bytes).await,
+        Operation::Trigger(operation) => {
+            schedules::handle_trigger(operation, shared, call, bytes).await
+        }
     }
 }
 

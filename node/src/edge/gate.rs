@@ -28,7 +28,7 @@ use super::{
     query::Query,
     request::{Call, RequestId},
     shared::Shared,
-    table::{self, Found},
+    table::{self, EventOp, Found, Operation},
     trace::Visit,
 };
 
@@ -127,7 +127,21 @@ fn admit<B>(
         route,
         parts,
         query,
-        headers: std::mem::take(request.headers_mut()),
+        headers: match route.operation {
+            // What makes a WebSocket of it is looked for in the request.
+            Operation::Event(EventOp::Socket | EventOp::Client) => request.headers().clone(),
+            Operation::Event(EventOp::Stream)
+            | Operation::System(_)
+            | Operation::Agent(_)
+            | Operation::Task(_)
+            | Operation::Cluster(_)
+            | Operation::Hold(_)
+            | Operation::Question(_)
+            | Operation::Schedule(_)
+            | Operation::Tree(_)
+            | Operation::Trigger(_)
+            | Operation::Workflow(_) => std::mem::take(request.headers_mut()),
+        },
     })
 }
 

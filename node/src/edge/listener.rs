@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::admission::Admission;
 use super::{EdgeConfig, EdgeError, shared::Shared};
 
-pub(crate) use connection::Service;
+pub(crate) use connection::{Service, Stay};
 pub(crate) use tls::acceptor;
 
 /// How requests travel.
@@ -101,7 +101,7 @@ pub(crate) async fn serve<S: Service>(
     let spawn = |stream, ticket| {
         let link = connection::Link {
             stream,
-            ticket,
+            stay: connection::Stay::new((ticket, connections.token())),
             tls: serving.tls.clone(),
             limits: serving.limits,
             shared: serving.shared.clone(),

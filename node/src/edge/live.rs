@@ -1,28 +1,22 @@
 //! Events as they happen, as server-sent events, or those so far as JSON.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    sync::Mutex,
-    task::{Context, Poll},
-    time::Duration,
-};
-
 use actors::{
-    orchestrator::{EventFeed, Feed, LifeFrame},
+    orchestrator::{EventFeed, Feed, HappeningFrame, LifeFrame, WORKER_STATUS},
     workflow::news::news,
 };
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt};
 use http::header::ACCEPT;
 use protocol::{api::EventView, id::TaskId};
 use serde::Serialize;
 use serde_json::Value;
-use warp::{Reply, sse::Event};
 
-use super::{answer::Answer, problem::Refused, request::Call, shared::Shared};
-
-/// A comment is sent when nothing else was for this long, so that nobody in between hangs up.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+use super::{
+    answer::Answer,
+    problem::Refused,
+    push::{Door, Frame, push},
+    request::Call,
+    shared::Shared,
+};
 
 pub(super) async fn task_events(
     shared: &Shared,
@@ -44,12 +38,9 @@ pub(super) async fn task_events(
         }
     }
     let feed = shared.orchestrator.task_events(caller, id, after).await?;
-    let stopping = shared.stopping.clone().cancelled_owned();
     let request = call.id.clone();
-    let events = feed.take_until(stopping).map(move |event| {
-        Ok::<_, Infallible>(frame(event.map_err(Refused::from), request.as_str()))
-    });
-    Ok(streamed(events))
+    let frames = feed.map(move |event| frame(event.map_err(Refused::from), request.as_str()));
+    Ok(push(shared, Door::Events, frames))
 }
 
 /// What happened in a run and to its nodes.
@@ -70,17 +61,15 @@ pub(super) async fn run_events(
         let told: Vec<EventView> = events.iter().filter_map(as_news).collect();
         return Answer::json(&told);
     }
-    let stopping = shared.stopping.clone().cancelled_owned();
     let request = call.id.clone();
-    let frames = feed.take_until(stopping).filter_map(move |event| {
+    let frames = feed.filter_map(move |event| {
         let told = match event {
             Ok(event) => as_news(&event).map(Ok),
             Err(rejection) => Some(Err(Refused::from(rejection))),
         };
-        let frame = told.map(|told| Ok::<_, Infallible>(frame(told, request.as_str())));
-        std::future::ready(frame)
+        std::future::ready(told.map(|told| frame(told, request.as_str())))
     });
-    Ok(streamed(frames))
+    Ok(push(shared, Door::Events, frames))
 }
 
 /// An event as those are told it who follow a run: by another name, and of the run's nodes.
@@ -114,18 +103,12 @@ pub(super) async fn agent_logs(
         Some(_) => return Err(Refused::bad("follow", "is neither `1` nor `0`")),
     }
     let lines = orchestrator.follow_agent(caller, agent, since).await?;
-    let stopping = shared.stopping.clone().cancelled_owned();
     let request = call.id.clone();
-    let frames = lines.take_until(stopping).map(move |line| {
-        Ok::<_, Infallible>(match line {
-            Ok(line) => Event::default()
-                .id(line.cursor.clone())
-                .event("log")
-                .data(serde_json::to_string(&line).unwrap_or_default()),
-            Err(rejection) => frame(Err(rejection.into()), request.as_str()),
-        })
+    let frames = lines.map(move |line| match line {
+        Ok(line) => Frame::new(line.cursor.clone(), "log", &line),
+        Err(rejection) => problem(&rejection.into(), request.as_str()),
     });
-    Ok(streamed(frames))
+    Ok(push(shared, Door::Events, frames))
 }
 
 /// What is told as it comes, each with the cursor to go on after.
@@ -134,46 +117,29 @@ pub(super) fn feed<T: Serialize + Send + 'static>(
     event: &'static str,
     feed: Feed<T>,
 ) -> Answer {
-    let stopping = shared.stopping.clone().cancelled_owned();
-    let frames = feed.take_until(stopping).map(move |told| {
-        let data = serde_json::to_string(&told.what).unwrap_or_default();
-        let frame = Event::default().event(event).data(data);
-        Ok::<_, Infallible>(if told.cursor.is_empty() {
-            frame
-        } else {
-            frame.id(told.cursor)
-        })
-    });
-    streamed(frames)
+    let frames = feed.map(move |told| Frame::new(told.cursor, event, &told.what));
+    push(shared, Door::Events, frames)
 }
 
 /// The same of actors' lives; a frame without data says how far they are told.
 pub(super) fn lives(shared: &Shared, feed: Feed<LifeFrame>) -> Answer {
-    let stopping = shared.stopping.clone().cancelled_owned();
-    let frames = feed.take_until(stopping).map(move |told| {
-        let event = Event::default();
-        let frame = match &told.what {
-            LifeFrame::Turn(turn) => event
-                .event("life")
-                .data(serde_json::to_string(turn).unwrap_or_default()),
-            LifeFrame::Gap(gap) => event
-                .event("gap")
-                .data(serde_json::to_string(gap).unwrap_or_default()),
-            LifeFrame::Mark => event,
-        };
-        Ok::<_, Infallible>(if told.cursor.is_empty() {
-            frame
-        } else {
-            frame.id(told.cursor)
-        })
+    let frames = feed.map(|told| match &told.what {
+        LifeFrame::Turn(turn) => Frame::new(told.cursor, "life", turn),
+        LifeFrame::Gap(gap) => Frame::new(told.cursor, "gap", gap),
+        LifeFrame::Mark => Frame::mark(told.cursor),
     });
-    streamed(frames)
+    push(shared, Door::Events, frames)
 }
 
-fn streamed(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Answer {
-    let alive = warp::sse::keep_alive().interval(HEARTBEAT).stream(events);
-    let body = Shareable::new(alive.into_stream());
-    Answer::Streamed(warp::sse::reply(body).into_response())
+/// What happens in the cluster, through either door.
+pub(super) fn happenings(feed: Feed<HappeningFrame>) -> impl Stream<Item = Frame> + Send + 'static {
+    feed.map(|told| match &told.what {
+        HappeningFrame::Recorded(name, view) => {
+            Frame::new(told.cursor, name.as_str(), view).about(view.entity)
+        }
+        HappeningFrame::Worker(worker) => Frame::new(told.cursor, WORKER_STATUS, worker),
+        HappeningFrame::Mark => Frame::mark(told.cursor),
+    })
 }
 
 /// The position to go on after: where a client was cut off counts more than where it began.
@@ -209,48 +175,18 @@ async fn recorded(mut feed: EventFeed, after: u64, last: u64) -> Result<Vec<Even
     Ok(events)
 }
 
-fn frame(event: Result<EventView, Refused>, request: &str) -> Event {
+fn frame(event: Result<EventView, Refused>, request: &str) -> Frame {
     match event {
         Ok(view) => {
-            let kind = view
-                .event
-                .get("type")
-                .and_then(Value::as_str)
-                .unwrap_or("event")
-                .to_owned();
-            let data = serde_json::to_string(&view).unwrap_or_default();
-            Event::default()
-                .id(view.seq.to_string())
-                .event(kind)
-                .data(data)
+            let kind = view.event.get("type").and_then(Value::as_str);
+            Frame::new(view.seq.to_string(), kind.unwrap_or("event"), &view).about(view.entity)
         }
-        Err(refused) => {
-            let data = serde_json::to_string(&refused.problem(request)).unwrap_or_default();
-            Event::default().event("problem").data(data)
-        }
+        Err(refused) => problem(&refused, request),
     }
 }
 
-/// A stream that may be shared between threads because nobody can reach it without `&mut`:
-/// bodies must be `Sync`, feeds are not.
-struct Shareable<S>(Mutex<Pin<Box<S>>>);
-
-impl<S> Shareable<S> {
-    fn new(stream: S) -> Self {
-        Self(Mutex::new(Box::pin(stream)))
-    }
-}
-
-impl<S: Stream> Stream for Shareable<S> {
-    type Item = S::Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        let inner = self
-            .0
-            .get_mut()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        inner.as_mut().poll_next(context)
-    }
+fn problem(refused: &Refused, request: &str) -> Frame {
+    Frame::new(String::new(), "problem", &refused.problem(request))
 }
 
 #[cfg(test)]
@@ -274,22 +210,19 @@ mod tests {
 
     #[test]
     fn an_event_is_one_frame_with_its_position() {
-        let text = frame(Ok(event(7)), "r").to_string();
-        let lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
-        assert_eq!(lines.len(), 3, "{text}");
-        assert!(
-            lines.contains(&"event:submitted") && lines.contains(&"id:7"),
-            "{text}"
+        let frame = frame(Ok(event(7)), "r");
+        assert_eq!(
+            (frame.id.as_deref(), frame.event.as_deref()),
+            (Some("7"), Some("submitted"))
         );
+        assert_eq!(frame.data.lines().count(), 1, "{}", frame.data);
     }
 
     #[test]
     fn a_failure_in_the_middle_is_told() {
-        let text = frame(Err(Rejection::not_found("task").into()), "req_9").to_string();
-        assert!(
-            text.contains("event:problem") && text.contains("req_9"),
-            "{text}"
-        );
+        let frame = frame(Err(Rejection::not_found("task").into()), "req_9");
+        assert_eq!(frame.event.as_deref(), Some("problem"));
+        assert!(frame.data.contains("req_9"), "{}", frame.data);
     }
 
     #[tokio::test]

@@ -9,6 +9,8 @@ use super::table::{self, Route};
 
 const REQUESTS: &str = "troupe_http_requests_total";
 const SECONDS: &str = "troupe_http_request_seconds";
+/// Gauge: WebSockets that are open, by `kind`.
+pub(super) const SOCKETS: &str = "troupe_ws_connections";
 /// What requests that match no route are counted under; never the path, which anybody can make up.
 const UNMATCHED: &str = "unmatched";
 
@@ -66,6 +68,7 @@ impl Meters {
             metrics::Unit::Seconds,
             "Time from a request's head to its answer's, by route."
         );
+        metrics::describe_gauge!(SOCKETS, "WebSockets that are open, by kind.");
         let known = |route: &Route| Meter::new(route.path, route.method.as_str());
         let mut routes: Vec<_> = table::routes().map(known).collect();
         routes.push(Meter::new(UNMATCHED, UNMATCHED));

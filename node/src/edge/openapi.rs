@@ -59,6 +59,9 @@ pub fn document() -> Value {
             {"name": "cluster", "description": "The nodes, and the tokens with which others join."},
             {"name": "workflows", "description": "What is to be done, written down once, and its runs."},
             {"name": "tree", "description": "Every actor of the cluster, now and then."},
+            {"name": "events", "description": "What happens in the cluster, as it happens."},
+            {"name": "schedules", "description": "What starts by the clock."},
+            {"name": "triggers", "description": "What starts when something happens."},
         ],
         "paths": paths,
         "components": {
@@ -159,6 +162,8 @@ fn path_part(name: &str) -> &'static str {
         "workflow" => "The workflow's id or name.",
         "execution" => "The run's id, which is that of a task.",
         "node" => "The node's name.",
+        "schedule" => "The schedule's id.",
+        "trigger" => "The trigger's id.",
         "token" => "The token's id, such as `token_0198…`; not the secret.",
         "step" => "The step's id within its task.",
         "path" => {
@@ -260,6 +265,10 @@ fn good(answer: &Answers, generator: &mut SchemaGenerator) -> Value {
             response["content"] = json!({
                 "text/event-stream": {"schema": {"type": "string", "contentMediaType": "application/json", "contentSchema": data}},
             });
+        }
+        Content::Socket(form) => {
+            // OpenAPI has no word for the messages of a WebSocket.
+            response["x-messages"] = form(generator).to_value();
         }
         Content::Other(media) => {
             response["content"] = json!({media: {"schema": {"type": "string"}}});

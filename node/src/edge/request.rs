@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use protocol::{access::Caller, time::Span};
+use protocol::{access::Caller, api::Consistency, time::Span};
 use uuid::Uuid;
 
 use super::{problem::Refused, query::Query, table::Route};
@@ -48,6 +48,11 @@ impl Call {
             )),
             wait => Ok(wait.map(|Span(wait)| wait)),
         }
+    }
+
+    /// How fresh the client wants the answer.
+    pub(crate) fn consistency(&self) -> Result<Consistency, Refused> {
+        Ok(self.query.word("consistency")?.unwrap_or_default())
     }
 
     /// The client's idempotency key.

@@ -6,7 +6,7 @@ use protocol::api::{HealthView, LogRequest};
 
 use super::{
     Readiness, answer::Answer, body, dispatch::fenced, openapi, problem::Refused, request::Call,
-    shared::Shared, table::SystemOp,
+    scrape::MEDIA, shared::Shared, table::SystemOp,
 };
 
 pub(super) async fn handle(
@@ -30,11 +30,7 @@ pub(super) async fn handle(
         },
         SystemOp::Metrics => {
             let text = (shared.metrics)();
-            Ok(Answer::text(
-                StatusCode::OK,
-                "text/plain; version=0.0.4; charset=utf-8",
-                text,
-            ))
+            Ok(Answer::text(StatusCode::OK, MEDIA, text))
         }
         SystemOp::Node => Answer::json(&orchestrator.node()),
         SystemOp::Log => log(shared, call, None).await,

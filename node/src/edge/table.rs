@@ -6,9 +6,11 @@
 
 mod agents;
 mod cluster;
+mod events;
 mod holds;
 mod matching;
 mod questions;
+mod schedules;
 mod system;
 mod tasks;
 mod tree;
@@ -17,15 +19,19 @@ mod workflows;
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use protocol::api::Consistency;
+
 use super::access::Access;
 
 pub(crate) use agents::AgentOp;
 pub(crate) use cluster::ClusterOp;
+pub(crate) use events::EventOp;
 pub(crate) use holds::HoldOp;
 pub(crate) use matching::{Found, find};
 pub(crate) use questions::QuestionOp;
+pub(crate) use schedules::{ScheduleOp, TriggerOp};
 pub(crate) use system::SystemOp;
-pub(crate) use tasks::{Consistency, TaskOp};
+pub(crate) use tasks::TaskOp;
 pub(crate) use tree::TreeOp;
 pub(crate) use workflows::WorkflowOp;
 
@@ -40,6 +46,9 @@ pub(crate) enum Operation {
     Question(QuestionOp),
     Tree(TreeOp),
     Workflow(WorkflowOp),
+    Event(EventOp),
+    Schedule(ScheduleOp),
+    Trigger(TriggerOp),
 }
 
 /// The methods that routes have.
@@ -119,6 +128,9 @@ impl Route {
             Operation::Question(_) => "questions",
             Operation::Tree(_) => "tree",
             Operation::Workflow(_) => "workflows",
+            Operation::Event(_) => "events",
+            Operation::Schedule(_) => "schedules",
+            Operation::Trigger(_) => "triggers",
         }
     }
 
@@ -139,6 +151,13 @@ pub struct Parameter {
     /// Its form.
     pub schema: Form,
 }
+
+/// How fresh an answer is to be.
+pub(crate) const CONSISTENCY: Parameter = Parameter {
+    name: "consistency",
+    description: "`strong` answers with all that the cluster had committed when it was asked, or with 503 when that cannot be had within three seconds. Tasks are always answered so.",
+    schema: form::<Consistency>,
+};
 
 /// Writes a type's schema into the document.
 pub type Form = fn(&mut SchemaGenerator) -> Schema;
@@ -186,6 +205,8 @@ pub enum Content {
     Events(Form),
     /// Server-sent events, each with such data.
     Feed(Form),
+    /// A WebSocket, with such messages.
+    Socket(Form),
     /// Something else, of this media type.
     Other(&'static str),
 }
@@ -201,6 +222,8 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(questions::ROUTES)
         .chain(tree::ROUTES)
         .chain(workflows::ROUTES)
+        .chain(events::ROUTES)
+        .chain(schedules::ROUTES)
 }
 
 /// How many there are.
@@ -211,7 +234,9 @@ pub(crate) const COUNT: usize = system::ROUTES.len()
     + holds::ROUTES.len()
     + questions::ROUTES.len()
     + tree::ROUTES.len()
-    + workflows::ROUTES.len();
+    + workflows::ROUTES.len()
+    + events::ROUTES.len()
+    + schedules::ROUTES.len();
 
 #[cfg(test)]
 mod tests {
@@ -233,11 +258,19 @@ mod tests {
     }
 
     #[test]
-    fn only_health_is_open() {
+    fn only_health_and_what_is_signed_is_open() {
         let open: Vec<_> = routes()
             .filter(|route| route.access == Access::Open)
             .map(|route| route.path)
             .collect();
-        assert_eq!(open, ["/health", "/health/live", "/health/ready"]);
+        assert_eq!(
+            open,
+            [
+                "/health",
+                "/health/live",
+                "/health/ready",
+                "/api/v1/hooks/{trigger}"
+            ]
+        );
     }
 }

@@ -10,12 +10,8 @@ use protocol::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    answer::Answer,
-    artifact, body, live,
-    problem::Refused,
-    request::Call,
-    shared::Shared,
-    table::{Consistency, TaskOp},
+    answer::Answer, artifact, body, live, problem::Refused, request::Call, shared::Shared,
+    table::TaskOp,
 };
 
 pub(super) async fn handle(
@@ -98,7 +94,7 @@ async fn submit(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
 async fn get(shared: &Shared, call: &Call) -> Result<Answer, Refused> {
     let (caller, id) = (call.caller()?, task_id(call)?);
     // One task is always asked itself, so both words mean the same here.
-    call.query.word::<Consistency>("consistency")?;
+    call.consistency()?;
     let view = match call.wait()? {
         Some(wait) => shared.orchestrator.await_task(caller, id, wait).await?,
         None => shared.orchestrator.task(caller, id).await?,
@@ -122,5 +118,6 @@ fn query(call: &Call) -> Result<TaskQuery, Refused> {
         q: query.text("q").map(str::to_owned),
         limit: query.limit()?,
         cursor: query.text("cursor").map(str::to_owned),
+        consistency: call.consistency()?,
     })
 }

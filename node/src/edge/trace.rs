@@ -111,6 +111,11 @@ const fn is_looked_at_only(route: &Route) -> bool {
         | Operation::Task(_)
         | Operation::Cluster(_)
         | Operation::Hold(_)
-        | Operation::Tree(_) => false,
+        | Operation::Question(_)
+        | Operation::Schedule(_)
+        | Operation::Tree(_)
+        | Operation::Trigger(_)
+        | Operation::Workflow(_)
+        | Operation::Event(_) => false,
     }
 }

@@ -1,5 +1,6 @@
 //! Handlers of workflows and of their runs.
 
+use actors::orchestrator::Drawing;
 use http::StatusCode;
 use protocol::{
     api::{
@@ -142,6 +143,16 @@ pub(super) async fn handle(
             }
             let (run, request) = (run_id(call, 0)?, body::parse_or_default(bytes)?);
             Answer::json(&orchestrator.replay_execution(caller, run, request).await?)
+        }
+        WorkflowOp::Draw => {
+            let format = call.query.word::<Drawing>("format")?.unwrap_or_default();
+            let run = run_id(call, 0)?;
+            let picture = orchestrator.draw_execution(caller, run, format).await?;
+            Ok(Answer::text(
+                StatusCode::OK,
+                "text/plain; charset=utf-8",
+                picture,
+            ))
         }
         WorkflowOp::Events => live::run_events(shared, call, run_id(call, 0)?).await,
     }

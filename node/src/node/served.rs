@@ -1,6 +1,6 @@
 //! The node's edge while it runs: its address, its token, and the task that serves.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use protocol::record::ChainHash;
 use runtime::clock::Dice;
@@ -10,10 +10,12 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{DataDir, Node, StartError, TOKEN_FILE, URL_FILE};
 use crate::{
-    edge::{Edge, EdgeConfig, Parts, Readiness},
+    config::TelemetrySection,
+    edge::{Edge, EdgeConfig, Parts, Readiness, scrape::Scrape},
     mesh::Company,
     telemetry,
 };
@@ -116,6 +118,31 @@ impl Served {
             tracing::warn!("requests were still open when their time was up");
             self.serving.abort();
         }
+    }
+}
+
+/// Measurements that are served at an address of their own, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Metered {
+    pub(super) address: SocketAddr,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Metered {
+    pub(super) async fn start(config: &TelemetrySection) -> Result<Option<Self>, StartError> {
+        let Some(address) = config.metrics_listen else {
+            return Ok(None);
+        };
+        let scrape = Scrape::bind(address).await?;
+        let address = scrape.local_addr();
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "measurements are served to whoever can reach this address");
+        }
+        let serving = tokio::spawn(scrape.serve(telemetry::render));
+        Ok(Some(Self {
+            address,
+            _serving: AbortOnDropHandle::new(serving),
+        }))
     }
 }
 

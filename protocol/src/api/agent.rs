@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Consistency;
 use crate::{
     agent::{AgentStatus, AgentType, Health, Placement, Resources, StopMode},
     id::{AgentId, TaskId},
@@ -87,6 +88,9 @@ pub struct AgentQuery {
     pub limit: Option<u32>,
     /// From `next_cursor` of the page before.
     pub cursor: Option<String>,
+    /// How fresh the list is to be.
+    #[serde(skip_serializing_if = "Consistency::is_eventual")]
+    pub consistency: Consistency,
 }
 
 /// An agent as clients see it.
@@ -134,6 +138,10 @@ pub struct AgentView {
     pub health: Option<HealthReport>,
     /// `closed`, `open` or `half_open`.
     pub circuit: String,
+    /// Why it is out of service, if it is: the last errors. It takes nothing until a person releases
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<String>,
 }
 
 /// What a health check found.

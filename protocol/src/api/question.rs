@@ -77,6 +77,9 @@ pub struct QuestionView {
     /// What lists show, with all of the question.
     #[serde(flatten)]
     pub summary: QuestionSummary,
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub about: Value,
     /// JSON Schema of the answer; any JSON is one without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{HoldView, RunOf};
+use super::{Consistency, HoldView, RunOf};
 use crate::{
     allocation::ScoreCard,
     id::TaskId,
@@ -30,6 +30,9 @@ pub struct TaskQuery {
     pub limit: Option<u32>,
     /// From `next_cursor` of the page before.
     pub cursor: Option<String>,
+    /// How fresh the list is to be.
+    #[serde(skip_serializing_if = "Consistency::is_eventual")]
+    pub consistency: Consistency,
 }
 
 /// What a list shows of a task.
@@ -63,6 +66,10 @@ pub struct TaskSummary {
     pub completed_at: Option<Timestamp>,
     /// Why it failed.
     pub error: Option<Failure>,
+    /// Why it is out of service, if it is: the last errors. Nothing of it goes on until a person
+    /// releases it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<String>,
 }
 
 /// A task with its plan.

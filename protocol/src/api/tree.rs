@@ -45,6 +45,20 @@ pub struct TreeView {
     /// Nodes of the cluster whose actors are missing here, because they did not answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent: Vec<String>,
+    /// Nodes that told nothing of themselves for a while before this moment: their actors stand here as
+    /// they were when they did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<Stale>,
+}
+
+/// A node of whose past an end is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Stale {
+    /// The node.
+    pub node: String,
+    /// Up to when it is known.
+    pub until: Timestamp,
 }
 
 /// One actor.
@@ -219,6 +233,10 @@ pub struct TreeDiff {
     pub to: Timestamp,
     /// Each actor whose row differs, sorted by path.
     pub changes: Vec<TreeChange>,
+    /// Nodes that are not known up to the later moment, or of which it is not known how they were at
+    /// the earlier one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<Stale>,
 }
 
 /// How one actor differs between two moments.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use protocol::{
-    api::{Change, Life, LifeEvent, TreeChange, TreeDiff},
+    api::{Change, Life, LifeEvent, Stale, TreeChange, TreeDiff},
     time::Timestamp,
 };
 
@@ -33,7 +33,23 @@ pub fn diff(before: &Past, after: &Past, life: &[LifeEvent]) -> TreeDiff {
         from: before.at,
         to: after.at,
         changes,
+        stale: stale(before, after),
     }
+}
+
+/// Nodes of which either moment is not known, each up to where it is.
+fn stale(before: &Past, after: &Past) -> Vec<Stale> {
+    let both = before.stale.iter().chain(&after.stale);
+    let mut stale = BTreeMap::<&str, Timestamp>::new();
+    for it in both {
+        let until = stale.entry(&it.node).or_insert(it.until);
+        *until = it.until.min(*until);
+    }
+    let named = stale.into_iter().map(|(node, until)| Stale {
+        node: node.to_owned(),
+        until,
+    });
+    named.collect()
 }
 
 /// Who stands at one path, by node.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    api::{TreeNode, TreeQuery, TreeView},
+    api::{Stale, TreeNode, TreeQuery, TreeView},
     entity::Sight,
     time::Timestamp,
 };
@@ -76,6 +76,8 @@ pub struct Past {
     pub nodes: BTreeMap<String, BTreeMap<String, PastActor>>,
     /// Nodes whose past cannot be read.
     pub silent: Vec<String>,
+    /// Nodes that wrote nothing for a while before that moment, not even that they live.
+    pub stale: Vec<Stale>,
 }
 
 impl Past {
@@ -156,6 +158,7 @@ impl Past {
             next: last.map(|last| cursor(&last.node, &last.path)),
             nodes,
             silent: self.silent.clone(),
+            stale: self.stale.clone(),
         }
     }
 }

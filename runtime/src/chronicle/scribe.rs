@@ -21,6 +21,9 @@ use crate::{
 /// The longest a chapter goes on.
 const LONGEST: Duration = Duration::from_hours(1);
 
+/// For so long a tree in which nothing changes writes nothing; then that it is there.
+pub(super) const SIGN: Duration = Duration::from_secs(15);
+
 /// Changes of fewer bytes are not worth a base, which costs as much again.
 const LEAST: u64 = 64 << 10;
 
@@ -32,6 +35,8 @@ pub(super) struct Pen {
     changes: Changes,
     scribe: Scribe,
     told: Timestamp,
+    /// When something was written last.
+    wrote: Timestamp,
 }
 
 impl Pen {
@@ -48,10 +53,11 @@ impl Pen {
             changes,
             scribe: Scribe::new(enough),
             told: now,
+            wrote: now,
         }
     }
 
-    /// What changed, if anything did, in as many segments as it takes.
+    /// What changed, if anything did, in as many segments as it takes; now and then that nothing did.
     pub(super) fn note(&mut self, now: Timestamp) -> Vec<Segment> {
         let delta = match self.scribe.next(now) {
             SegmentKind::Base => self.changes.take_all(),
@@ -66,9 +72,10 @@ impl Pen {
         self.told = tale.to;
         if kind == SegmentKind::Base {
             self.scribe.begin();
-        } else if tale.is_empty() {
+        } else if tale.is_empty() && now.since(self.wrote) < SIGN {
             return Vec::new();
         }
+        self.wrote = now;
         let mut pieces = cut(tale, PIECE).into_iter().peekable();
         let mut segments = Vec::new();
         while let Some(piece) = pieces.next() {

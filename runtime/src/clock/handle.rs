@@ -17,6 +17,7 @@ pub struct Clock(Source);
 #[derive(Clone)]
 enum Source {
     System { origin: Instant, coarse_origin: u64 },
+    Paced { wall: Timestamp, origin: Instant },
     Test(Arc<Mutex<Hands>>),
 }
 
@@ -38,6 +39,14 @@ impl Clock {
         })
     }
 
+    /// Stands at `wall` now and goes on as tokio's time does: where a test pauses that, it has a day in
+    /// a moment.
+    #[must_use]
+    pub fn paced(wall: Timestamp) -> Self {
+        let origin = Instant::now();
+        Self(Source::Paced { wall, origin })
+    }
+
     /// The moment, for what is written down.
     #[must_use]
     #[expect(
@@ -50,6 +59,7 @@ impl Clock {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH);
                 Timestamp::default().plus(since.unwrap_or_default())
             }
+            Source::Paced { wall, origin } => wall.plus(origin.elapsed()),
             Source::Test(hands) => lock(hands).wall,
         }
     }
@@ -58,7 +68,7 @@ impl Clock {
     #[must_use]
     pub fn monotonic(&self) -> Duration {
         match &self.0 {
-            Source::System { origin, .. } => origin.elapsed(),
+            Source::System { origin, .. } | Source::Paced { origin, .. } => origin.elapsed(),
             Source::Test(hands) => lock(hands).elapsed,
         }
     }
@@ -68,6 +78,7 @@ impl Clock {
     pub fn boot(&self) -> Duration {
         match &self.0 {
             Source::System { .. } => since_boot(),
+            Source::Paced { origin, .. } => origin.elapsed(),
             Source::Test(hands) => lock(hands).elapsed,
         }
     }
@@ -85,6 +96,9 @@ impl Clock {
     pub fn micros(&self) -> u64 {
         match &self.0 {
             Source::System { coarse_origin, .. } => coarse_micros().wrapping_sub(*coarse_origin),
+            Source::Paced { origin, .. } => {
+                u64::try_from(origin.elapsed().as_micros()).unwrap_or(0)
+            }
             Source::Test(hands) => u64::try_from(lock(hands).elapsed.as_micros()).unwrap_or(0),
         }
     }
@@ -125,6 +139,7 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Source::System { .. } => f.write_str("Clock(system)"),
+            Source::Paced { wall, .. } => write!(f, "Clock(paced from {wall})"),
             Source::Test(hands) => write!(f, "Clock({})", lock(hands).wall),
         }
     }

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use protocol::shard::Shard;
+use protocol::{shard::Shard, time::Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::{Projection, handle::catch_up};
 use crate::{
     journal::Journal,
+    metrics,
     store::Scope,
     supervision::{ChildSpec, Message, Restart, child},
 };
@@ -18,6 +19,14 @@ const PERIOD: Duration = Duration::from_millis(500);
 struct Projector<P> {
     projection: Arc<P>,
     journal: Journal,
+}
+
+/// How far the view is.
+struct Known {
+    /// Appends that had been committed when the view was folded last.
+    folded: Option<u64>,
+    /// All that was recorded before is in it.
+    whole: Timestamp,
 }
 
 #[derive(Debug)]
@@ -47,36 +56,55 @@ pub fn projector<P: Projection>(projection: P, journal: Journal) -> ChildSpec {
 
 impl<P: Projection> Actor for Projector<P> {
     type Msg = Tick;
-    /// Appends that had been committed when the view was folded last.
-    type State = Option<u64>;
+    type State = Known;
     type Arguments = ();
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<Tick>,
-        (): (),
-    ) -> Result<Option<u64>, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<Known, ActorProcessingErr> {
         myself.cast(Tick::Look)?;
-        Ok(None)
+        Ok(Known {
+            folded: None,
+            whole: self.journal.clock().now(),
+        })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<Tick>,
         Tick::Look: Tick,
-        folded: &mut Option<u64>,
+        known: &mut Known,
     ) -> Result<(), ActorProcessingErr> {
         let committed = self.journal.feed().committed();
         // One node folds, the owner of the first shard; what others commit it learns by looking.
         let holdings = self.journal.holdings();
         let alone = holdings.scope() == Scope::All;
-        if holdings.owns(Shard(0)) && (!alone || *folded != Some(committed)) {
-            match catch_up(&*self.projection, self.journal.store()).await {
-                Ok(_) => *folded = Some(committed),
-                Err(error) => tracing::warn!(view = P::VIEW, %error, "the view is behind"),
+        let now = self.journal.clock().now();
+        if !holdings.owns(Shard(0)) {
+            // Whoever folds it tells how far it is.
+            self.tell(now, now);
+            known.whole = now;
+        } else if !alone || known.folded != Some(committed) {
+            let clock = self.journal.clock();
+            let behind = |since| self.tell(since, clock.now());
+            match catch_up(&*self.projection, self.journal.store(), behind).await {
+                Ok(_) => {
+                    known.folded = Some(committed);
+                    known.whole = now;
+                    self.tell(now, now);
+                }
+                Err(error) => {
+                    tracing::warn!(view = P::VIEW, %error, "the view is behind");
+                    self.tell(known.whole, self.journal.clock().now());
+                }
             }
         }
         myself.send_after(PERIOD, || Tick::Look);
         Ok(())
+    }
+}
+
+impl<P: Projection> Projector<P> {
+    /// The view holds all that was recorded before `since`.
+    fn tell(&self, since: Timestamp, now: Timestamp) {
+        ::metrics::gauge!(metrics::PROJECTION_LAG, "view" => P::VIEW).set(now.since(since));
     }
 }

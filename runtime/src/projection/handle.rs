@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
+use protocol::time::Timestamp;
+
 use super::Projection;
 use crate::store::{self, Error};
 
 /// Records folded in one transaction.
 const PAGE: u32 = 1000;
 
-/// Folds what was appended since the view's cursor; answers how many records.
+/// Folds what was appended since the view's cursor; answers how many records. Before each page, `behind`
+/// hears when its first record was appended.
 pub(super) async fn catch_up<P: Projection>(
     projection: &P,
     store: &store::Shared,
+    behind: impl Fn(Timestamp) + Send,
 ) -> Result<u64, Error> {
     let mut cursor = store.cursor(P::VIEW).await?;
     let mut folded = 0;
@@ -21,6 +25,9 @@ pub(super) async fn catch_up<P: Projection>(
             return Ok(folded);
         };
         let next = *last;
+        if let Some((_, first)) = page.first() {
+            behind(first.at);
+        }
         let mut rows: BTreeMap<String, P::Row> = BTreeMap::new();
         for (_, record) in &page {
             for (key, change) in projection.changes(record) {
@@ -63,5 +70,5 @@ async fn read_row<P: Projection>(store: &store::Shared, key: &str) -> Result<P::
 /// When the store fails.
 pub async fn rebuild<P: Projection>(projection: &P, store: &store::Shared) -> Result<u64, Error> {
     store.clear(P::VIEW).await?;
-    catch_up(projection, store).await
+    catch_up(projection, store, |_| {}).await
 }

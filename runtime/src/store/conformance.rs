@@ -42,6 +42,7 @@ macro_rules! store_conformance {
                 records_read_back_as_written,
                 reading_starts_after_a_position,
                 the_journal_holds_every_stream_in_order,
+                the_end_of_the_journal_is_behind_all_that_was_appended,
                 a_key_makes_one_stream,
                 a_key_is_the_tenants_own,
                 of_two_with_one_key_the_first_wins,

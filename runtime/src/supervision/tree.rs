@@ -49,7 +49,7 @@ struct Inner {
     log: Log,
     vigil: Vigil,
     /// What ends an actor in the middle of whatever it does; only what runs under `/system` has one.
-    killers: DashMap<Arc<str>, Killer>,
+    killers: DashMap<Arc<str>, (Arc<Row>, Killer)>,
 }
 
 /// What ends an actor as a crash would.
@@ -110,9 +110,11 @@ impl Tree {
         self.0.rows.is_empty()
     }
 
-    /// From now on the actor can be killed by its place; a later one takes the place of this one.
-    pub(super) fn set_killer(&self, path: &Arc<str>, killer: Killer) {
-        self.0.killers.insert(Arc::clone(path), killer);
+    /// From now on the actor can be killed by its place, until its row leaves; a later one takes the
+    /// place of this one.
+    pub(super) fn set_killer(&self, entry: &Arc<Row>, killer: Killer) {
+        let place = Arc::clone(entry.shared_path());
+        self.0.killers.insert(place, (Arc::clone(entry), killer));
     }
 
     /// Kills the actor at `path`, one of those under `/system`, in the middle of whatever it does: for
@@ -120,7 +122,7 @@ impl Tree {
     #[must_use]
     pub fn kill(&self, path: &str) -> bool {
         let killer = self.0.killers.remove(path);
-        killer.inspect(|(_, kill)| kill()).is_some()
+        killer.inspect(|(_, (_, kill))| kill()).is_some()
     }
 
     /// A new row; it takes the place of one that stands at the same path, such as of an actor that
@@ -144,6 +146,14 @@ impl Tree {
             metrics::left(entry.kind());
             self.left(entry);
         }
+        let kills = |_: &Arc<str>, (of, _): &(Arc<Row>, Killer)| Arc::ptr_eq(of, entry);
+        self.0.killers.remove_if(entry.path(), kills);
+    }
+
+    /// How many actors can be killed by their place.
+    #[cfg(test)]
+    pub(super) fn killers(&self) -> usize {
+        self.0.killers.len()
     }
 
     fn left(&self, entry: &Arc<Row>) {

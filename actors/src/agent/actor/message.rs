@@ -32,6 +32,8 @@ pub(crate) enum Message {
     },
     /// What its host found, and how many checks in a row failed.
     Checked { report: HealthReport, failures: u32 },
+    /// Answered once all before it is on disk and in the registry.
+    Sync(oneshot::Sender<()>),
     /// Nodes came, went or were asked to: see whether it is hosted where it should be.
     Place,
     /// A node hosts it that should not.
@@ -74,6 +76,7 @@ impl runtime::supervision::Message for Message {
             Self::Change { .. } => "Change",
             Self::Check { .. } => "Check",
             Self::Checked { .. } => "Checked",
+            Self::Sync(_) => "Sync",
             Self::Place => "Place",
             Self::Stray(_) => "Stray",
             Self::Share(_) => "Share",

@@ -7,7 +7,8 @@ use protocol::{
     access::Caller,
     agent::{AgentSpec, StopMode},
     api::{
-        AgentChange, AgentQuery, AgentStats, AgentUpdate, AgentView, EventView, HealthReport, Page,
+        AgentChange, AgentQuery, AgentStats, AgentUpdate, AgentView, Consistency, EventView,
+        HealthReport, Page,
     },
     id::NodeId,
 };
@@ -44,8 +45,13 @@ impl Orchestrator {
     ///
     /// # Errors
     ///
-    /// `Unavailable` while one of the nodes that own agents cannot be asked.
+    /// `Unavailable` while one of the nodes that own agents cannot be asked, and when a list that is to be
+    /// `Strong` cannot be had within three seconds.
     pub async fn agents(&self, caller: &Caller, query: &AgentQuery) -> Answer<Page<AgentView>> {
+        match query.consistency {
+            Consistency::Eventual => {}
+            Consistency::Strong => self.agents_caught_up(caller).await?,
+        }
         let list = |node| ListAgents {
             node,
             query: query.clone(),
@@ -171,8 +177,19 @@ impl Orchestrator {
     /// # Errors
     ///
     /// When the store cannot be read, or as [`agents`](Self::agents).
-    pub async fn agent_stats(&self, caller: &Caller) -> Answer<AgentStats> {
-        let mut stats = self.carry_out(caller, TotalAgents).await?;
+    pub async fn agent_stats(
+        &self,
+        caller: &Caller,
+        consistency: Consistency,
+    ) -> Answer<AgentStats> {
+        match consistency {
+            Consistency::Eventual => {}
+            Consistency::Strong => {
+                self.agents_caught_up(caller).await?;
+                self.totals_caught_up(caller).await?;
+            }
+        }
+        let mut stats = self.carry_out(caller, TotalAgents { consistency }).await?;
         for counts in self.everywhere(caller, |node| CountAgents { node }).await? {
             stats.total += counts.by_status.values().sum::<u64>();
             for (status, count) in counts.by_status {
@@ -216,7 +233,7 @@ impl Orchestrator {
     }
 
     /// What each node that owns anything answers.
-    async fn everywhere<U: UseCase>(
+    pub(super) async fn everywhere<U: UseCase>(
         &self,
         caller: &Caller,
         case: impl Fn(NodeId) -> U,

@@ -9,6 +9,7 @@ mod cancel;
 mod diary;
 mod events;
 mod holds;
+mod journal;
 mod life;
 mod log;
 mod nodes;
@@ -16,13 +17,16 @@ mod pausing;
 mod questions;
 mod run_change;
 mod runs;
+mod schedules;
 mod scopes;
+mod strong;
 mod submission;
 mod system;
 mod task_change;
 mod tasks;
 mod tokens;
 mod tree;
+mod triggers;
 mod workflows;
 
 use std::time::Duration;
@@ -46,6 +50,7 @@ pub(super) use cancel::{CancelTask, ENDING, Extent};
 pub(super) use diary::{ReadDiary, ReadRecord, SeenTasks};
 pub(super) use events::{EventsAfter, views, visible};
 pub(super) use holds::{Interrupt, LiftHold, ListHolds, PlaceHold, When};
+pub(super) use journal::ReadJournal;
 pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
@@ -53,10 +58,17 @@ pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
 pub(super) use questions::{
     Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
 };
-pub(super) use run_change::{ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
+pub use run_change::Drawing;
+pub(super) use run_change::{DrawRun, ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
 pub use runs::Begun;
 pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
+pub(super) use schedules::{
+    CreateSchedule, ListSchedules, ScheduleFirings, ShowSchedule, TurnSchedule, Turned,
+};
 pub(super) use scopes::{Deed, TurnScope};
+pub(super) use strong::{
+    AGAIN, CAUGHT_UP_WITHIN, CatchUp, CommittedAgents, SyncAgent, SyncAgents, behind,
+};
 pub(super) use submission::SubmitTask;
 pub(super) use system::StoreStatus;
 pub use task_change::Cancel;
@@ -66,6 +78,10 @@ pub(super) use tasks::{
 };
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
 pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
+pub(super) use triggers::{
+    CreateTrigger, DeliverHook, ListTriggers, ShowTrigger, TriggerFirings, TriggerTurned,
+    TurnTrigger,
+};
 pub(super) use workflows::{
     CreateWorkflow, DeleteWorkflow, FindWorkflow, ListWorkflows, ShowWorkflow, UpdateWorkflow,
     WorkflowVersions,

@@ -107,7 +107,7 @@ async fn summary(store: &store::Shared, stream: EntityId) -> Result<Option<Summa
         EntityKind::Hold => of::<crate::hold::Hold>(store, stream).await,
         EntityKind::Workflow => of::<crate::workflow::state::Workflow>(store, stream).await,
         EntityKind::Question => of::<crate::question::Question>(store, stream).await,
-        EntityKind::Schedule => Ok(None),
-        EntityKind::Trigger => Ok(None),
+        EntityKind::Schedule => of::<crate::schedule::Schedule>(store, stream).await,
+        EntityKind::Trigger => of::<crate::trigger::Trigger>(store, stream).await,
     }
 }

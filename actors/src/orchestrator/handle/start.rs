@@ -18,7 +18,8 @@ use runtime::{
 };
 
 use super::{
-    Cluster, Inner, Member, Orchestrator, Outpost, Own, Setup, past::Readings, tree::Followed,
+    Cluster, Inner, Member, Orchestrator, Outpost, Own, Setup, events::Nodes, past::Readings,
+    tree::Followed,
 };
 use crate::{
     adapter::{self, Doors},
@@ -32,8 +33,10 @@ use crate::{
     orchestrator::{admission::Admission, tracker::task_tracker},
     question::{self, Questions},
     registry::{self, Directory, Registry},
+    schedule,
     services::{Parts, Services},
     task::{self, actor::Message},
+    trigger,
     workflow::library::Library,
 };
 
@@ -43,6 +46,7 @@ struct Footing {
     holdings: Holdings,
     cluster: Option<Cluster>,
     part: Option<Part>,
+    clock: Clock,
 }
 
 /// How long attempts that are stopped may take to end.
@@ -71,6 +75,7 @@ impl Orchestrator {
             holdings: part.holdings.clone(),
             cluster: Some(part.cluster()),
             part: Some(part),
+            clock: Clock::system(),
         };
         Self::begin(setup, footing).await
     }
@@ -81,12 +86,26 @@ impl Orchestrator {
     ///
     /// When the store cannot be read.
     pub async fn start_among(setup: Setup, around: Surroundings) -> Result<Self, store::Error> {
+        Self::start_by(setup, around, Clock::system()).await
+    }
+
+    /// The same by another clock, such as one that follows a test's time.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn start_by(
+        setup: Setup,
+        around: Surroundings,
+        clock: Clock,
+    ) -> Result<Self, store::Error> {
         let epoch = setup.store.begin(around.me.node, &setup.node).await?;
         let footing = Footing {
             around,
             holdings: Holdings::everything(epoch),
             cluster: None,
             part: None,
+            clock,
         };
         Self::begin(setup, footing).await
     }
@@ -107,6 +126,7 @@ impl Orchestrator {
             holdings: Holdings::everything(epoch),
             cluster: Some(cluster),
             part: None,
+            clock: Clock::system(),
         };
         Self::begin(setup, footing).await
     }
@@ -122,12 +142,13 @@ impl Orchestrator {
     }
 
     async fn begin(setup: Setup, footing: Footing) -> Result<Self, store::Error> {
-        let (clock, dice) = (Clock::system(), Dice::system());
+        let dice = Dice::system();
         let Footing {
             around,
             holdings,
             cluster,
             part,
+            clock,
         } = footing;
         let (id, name) = (around.me.node, around.me.name.clone());
         let writer = Writer::start(setup.store.clone());
@@ -182,6 +203,7 @@ impl Orchestrator {
             log: std::sync::OnceLock::new(),
             followed: Followed::default(),
             readings: Readings::default(),
+            nodes: Nodes::default(),
         }));
         orchestrator.serve();
         orchestrator.begin_runs();
@@ -218,6 +240,7 @@ impl Orchestrator {
             log: std::sync::OnceLock::new(),
             followed: Followed::default(),
             readings: Readings::default(),
+            nodes: Nodes::default(),
         }));
         orchestrator.serve();
         orchestrator
@@ -278,6 +301,11 @@ impl Own {
         // Last: those that were answered tell their tasks.
         let questions = self.services.questions.host();
         questions.recover(&scope, Arrival::Own).await?;
+        self.services
+            .schedules
+            .recover(&scope, Arrival::Own)
+            .await?;
+        self.services.triggers.recover(&scope, Arrival::Own).await?;
         if agents + tasks > 0 {
             tracing::info!(agents, tasks, "recovered");
         }
@@ -336,6 +364,8 @@ fn services(
     let agents = Host::new(tree.clone(), journal.clone());
     let held = Host::new(tree.clone(), journal.clone());
     let workflows = Host::new(tree.clone(), journal.clone());
+    let schedules = Host::new(tree.clone(), journal.clone());
+    let triggers = Host::new(tree.clone(), journal.clone());
     let holds = Holds::new(journal.store().clone());
     let doors = Doors::fenced(
         &setup.config,
@@ -373,12 +403,17 @@ fn services(
         library: Library::new(journal.clone()),
         workflows: workflows.clone(),
         questions,
+        schedules: schedules.clone(),
+        triggers: triggers.clone(),
+        watching: trigger::Watching::default(),
     });
     askers.provide(&services);
     tasks.provide(services.clone());
     agents.provide(services.clone());
     held.provide(services.clone());
     workflows.provide(services.clone());
+    schedules.provide(services.clone());
+    triggers.provide(services.clone());
     allocator.provide(tasks.clone(), hosts.clone(), holds);
     hosts.provide(host::Local {
         registry,
@@ -437,6 +472,7 @@ fn children(
         registry::actor::agent_manager(services.clone()),
         task_tracker(services.clone(), journal.clone()),
         hold::keeper(services.clone()),
+        trigger::follower(services.clone(), journal.clone()),
     ]);
     let (system, _) = branch("system", Spec::infrastructure(Strategy::OneForOne), system);
     vec![
@@ -446,6 +482,8 @@ fn children(
         services.held.supervisor(),
         services.workflows.supervisor(),
         services.questions.host().supervisor(),
+        services.schedules.supervisor(),
+        services.triggers.supervisor(),
         services.tasks.supervisor(),
     ]
 }
@@ -469,6 +507,8 @@ fn moves(services: &Services, part: &Part) -> Moves {
                         .recover(&scope, arrival)
                         .await
                         .map(drop),
+                    services.schedules.recover(&scope, arrival).await.map(drop),
+                    services.triggers.recover(&scope, arrival).await.map(drop),
                 ] {
                     if let Err(error) = recovered {
                         tracing::error!(%error, "unfinished work was not recovered yet");
@@ -482,6 +522,8 @@ fn moves(services: &Services, part: &Part) -> Moves {
             let services = going.clone();
             Box::pin(async move {
                 services.questions.host().evict(&scope, how).await;
+                services.triggers.evict(&scope, how).await;
+                services.schedules.evict(&scope, how).await;
                 services.tasks.evict(&scope, how).await;
                 services.agents.evict(&scope, how).await;
                 services.held.evict(&scope, how).await;
@@ -494,23 +536,29 @@ fn moves(services: &Services, part: &Part) -> Moves {
 }
 
 fn wake(services: &Services) -> Wake {
-    let (tasks, questions) = (services.tasks.clone(), services.questions.clone());
+    let services = services.clone();
     Arc::new(move |stream, _| {
-        let (tasks, questions) = (tasks.clone(), questions.clone());
+        let services = services.clone();
         Box::pin(async move {
-            match stream.kind() {
-                EntityKind::Task => match tasks.tell(stream, Message::Wake).await {
-                    Ok(()) => true,
-                    Err(error) => {
-                        tracing::warn!(%stream, %error, "a reminder could not be delivered yet");
-                        false
-                    }
-                },
-                // Neither sets reminders: drop it rather than repeat it for ever.
-                EntityKind::Agent | EntityKind::Hold | EntityKind::Workflow => true,
-                EntityKind::Question => questions.wake(stream).await,
-                EntityKind::Schedule => true,
-                EntityKind::Trigger => true,
+            let told = match stream.kind() {
+                EntityKind::Task => services.tasks.tell(stream, Message::Wake).await,
+                EntityKind::Schedule => {
+                    let due = schedule::Message::Wake;
+                    services.schedules.tell(stream, due).await
+                }
+                EntityKind::Question => return services.questions.wake(stream).await,
+                // None of them sets reminders: drop it rather than repeat it for ever.
+                EntityKind::Agent
+                | EntityKind::Hold
+                | EntityKind::Workflow
+                | EntityKind::Trigger => return true,
+            };
+            match told {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(%stream, %error, "a reminder could not be delivered yet");
+                    false
+                }
             }
         })
     })

@@ -46,7 +46,9 @@ impl Orchestrator {
         };
         match self.carry_out(caller, case).await {
             // What this node knows itself is worth showing, and who is missing is said.
-            Err(Rejection::Unavailable { .. }) if self.0.own.is_none() && query.at.is_none() => {
+            Err(Rejection::Unavailable { .. })
+                if self.0.own.is_none() && query.at.is_none() && self.knows_members() =>
+            {
                 self.gather(caller, query).await
             }
             answer => answer,
@@ -74,6 +76,12 @@ impl Orchestrator {
             to: query.to,
         };
         self.carry_out(caller, case).await
+    }
+
+    /// Whether this node has heard who belongs to the cluster: before that it cannot say who is missing.
+    fn knows_members(&self) -> bool {
+        let roll = self.0.roll.as_ref();
+        roll.is_none_or(|roll| !roll.membership.roster().members().is_empty())
     }
 
     /// Nodes whose actors belong to the cluster's tree now, by name: members whose lease runs, or

@@ -17,11 +17,11 @@ use protocol::{
 };
 
 use super::{
-    Answer, Begun, Inner, Orchestrator,
+    Answer, Begun, Drawing, Inner, Orchestrator,
     cases::{
-        CreateWorkflow, DeleteWorkflow, ENDING, FindWorkflow, ForkRun, ListRuns, ListWorkflows,
-        ReplayRun, RunTurn, ShowContext, ShowRun, ShowWorkflow, StartRun, TerminateRun, TurnRuns,
-        UpdateWorkflow, WorkflowVersions, WriteContext,
+        CreateWorkflow, DeleteWorkflow, DrawRun, ENDING, FindWorkflow, ForkRun, ListRuns,
+        ListWorkflows, ReplayRun, RunTurn, ShowContext, ShowRun, ShowWorkflow, StartRun,
+        TerminateRun, TurnRuns, UpdateWorkflow, WorkflowVersions, WriteContext,
     },
 };
 use crate::{
@@ -230,6 +230,20 @@ impl Orchestrator {
         let reach = self.carry_out(caller, case).await?.reach;
         let execution = self.execution(caller, id).await?;
         Ok(ExecutionChange { execution, reach })
+    }
+
+    /// The graph of a run as a picture.
+    ///
+    /// # Errors
+    ///
+    /// As [`execution`](Self::execution).
+    pub async fn draw_execution(
+        &self,
+        caller: &Caller,
+        id: TaskId,
+        format: Drawing,
+    ) -> Answer<String> {
+        self.carry_out(caller, DrawRun { id, format }).await
     }
 
     /// What the nodes of a run share.

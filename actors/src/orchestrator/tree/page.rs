@@ -161,6 +161,7 @@ impl Pages {
             nodes: rows,
             next,
             silent,
+            stale: Vec::new(),
         }
     }
 }

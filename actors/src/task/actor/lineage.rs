@@ -1,4 +1,6 @@
-//! What a task is a part of: whether that rests, or was stopped.
+//! What a task is a part of: whether that rests, is over, or was stopped.
+
+use std::time::Duration;
 
 use protocol::{
     entity::{EntityId, EntityKind},
@@ -10,7 +12,11 @@ use runtime::{journal::Journal, store};
 use super::Cx;
 use crate::task::{Task, pause::Standing};
 
-/// The task `parent`, the one of which that is a part, and so on, as they are on disk.
+/// How often a part that rests looks whether what it rests with is over.
+pub(super) const LOOK: Duration = Duration::from_secs(3);
+
+/// The task `parent`, the one of which that is a part, and so on, as they are on disk: whoever stops or
+/// pauses a task looks for its parts after it wrote that down.
 pub(crate) async fn above(
     journal: &Journal,
     parent: Option<TaskId>,
@@ -21,15 +27,16 @@ pub(crate) async fn above(
         let Some(row) = journal.store().stream(id).await? else {
             break;
         };
-        let standing = if !row.summary.open {
-            Standing::Over
-        } else if row.summary.status == TaskStatus::Paused.as_str() {
-            // Its row does not tell whether it was paused itself.
-            let task = journal.load::<Task>(id).await?;
-            let pause = task.as_ref().and_then(|task| task.own_pause());
-            pause.map_or(Standing::Open, |pause| Standing::Paused(pause.clone()))
+        let standing = if row.summary.open {
+            // Its row tells neither whether it is being cancelled nor whether it was paused itself.
+            journal
+                .load::<Task>(id)
+                .await?
+                .map_or(Standing::Open, |task| of(&task))
+        } else if row.summary.status == TaskStatus::Cancelled.as_str() {
+            Standing::Stopped
         } else {
-            Standing::Open
+            Standing::Over
         };
         above.push((TaskId::from_uuid(id.key()), standing));
         next = row.summary.parent;
@@ -37,45 +44,52 @@ pub(crate) async fn above(
     Ok(above)
 }
 
-/// The first of a task and what it is a part of, from `id` upwards, that was cancelled or is being
-/// cancelled. What is read is on disk: who stops a task looks for its parts after it wrote that down.
-pub(crate) async fn stopped(
-    journal: &Journal,
-    id: EntityId,
-) -> Result<Option<EntityId>, store::Error> {
-    let mut next = Some(id);
-    while let Some(id) = next {
-        let Some(row) = journal.store().stream(id).await? else {
-            return Ok(None);
-        };
-        let is_stopped = if row.summary.open {
-            let task = journal.load::<Task>(id).await?;
-            task.is_some_and(|task| task.cancelling)
-        } else {
-            row.summary.status == TaskStatus::Cancelled.as_str()
-        };
-        if is_stopped {
-            return Ok(Some(id));
-        }
-        next = row.summary.parent;
+fn of(task: &Task) -> Standing {
+    match task.own_pause() {
+        _ if task.cancelling => Standing::Stopped,
+        Some(pause) => Standing::Paused(pause.clone()),
+        None => Standing::Open,
     }
-    Ok(None)
 }
 
-/// The end of a part that came while what it is a part of was being stopped: whoever did that may have
-/// looked before it was on disk.
-pub(super) async fn orphaned(cx: &Cx) -> Result<Option<Event>, store::Error> {
-    let Some(parent) = cx.state.spec.parent_id else {
-        return Ok(None);
-    };
-    let stopped = stopped(cx.journal(), parent.into()).await?;
-    Ok(stopped.and_then(|above| {
-        let reason = format!("it is a part of {above}, which was cancelled");
-        cx.state.cancel(&cx.state.user, &reason)
-    }))
+/// The first of what is above a task that was cancelled or is being cancelled.
+pub(crate) fn stopped(above: &[(TaskId, Standing)]) -> Option<TaskId> {
+    let mut above = above.iter();
+    above.find_map(|(task, standing)| match standing {
+        Standing::Stopped => Some(*task),
+        Standing::Open | Standing::Paused(_) | Standing::Over => None,
+    })
+}
+
+/// What is to be recorded of a part so that it stands as what it is a part of: it rests with it, and is
+/// not begun when that was stopped. Whoever stopped it may have looked before the part was on disk.
+pub(super) async fn follow(cx: &Cx) -> Result<Vec<Event>, store::Error> {
+    let above = above(cx.journal(), cx.state.spec.parent_id).await?;
+    if is_untouched(&cx.state)
+        && let Some(stopped) = stopped(&above)
+    {
+        let reason = format!("it is a part of {stopped}, which was cancelled");
+        return Ok(cx
+            .state
+            .cancel(&cx.state.user, &reason)
+            .into_iter()
+            .collect());
+    }
+    Ok(cx.state.align(&above))
+}
+
+/// The same, looked at only when something that a part rests with is over: that tells nobody.
+pub(super) async fn wake(cx: &Cx) -> Result<Vec<Event>, store::Error> {
+    for task in cx.state.rests_with() {
+        let row = cx.journal().store().stream(task.into()).await?;
+        if row.is_none_or(|row| !row.summary.open) {
+            return follow(cx).await;
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Whether nothing of a task was ever given to an agent.
-pub(super) fn is_untouched(task: &Task) -> bool {
+fn is_untouched(task: &Task) -> bool {
     task.steps.iter().all(|step| step.attempts.is_empty())
 }

@@ -19,7 +19,7 @@ use protocol::{
     access::Caller,
     agent::Resources,
     api::{AgentView, AttemptView, TaskView},
-    entity::EntityId,
+    entity::{EntityId, EntityKind},
     id::{NodeId, TaskId},
     member::{NodeRole, Roles},
     wire::Service,
@@ -37,6 +37,7 @@ use uuid::Uuid;
 use super::{asks::Asks, board::Board, turns::Sums};
 use crate::{
     life::Life,
+    people::Curious,
     support::{quick, task, until, within},
     tool::Tool,
 };
@@ -65,7 +66,13 @@ impl Map {
             let first = first.unwrap().unwrap_or_default();
             first.first().map(|record| record.owner)
         };
-        moved.or_else(made)
+        // What nobody made yet will belong to the first on the map.
+        let will_be = || {
+            let is_question = entity.kind() == EntityKind::Question;
+            let sites = self.sites.lock().unwrap();
+            sites.first().filter(|_| is_question).map(|site| site.node)
+        };
+        moved.or_else(made).or_else(will_be)
     }
 }
 
@@ -146,7 +153,7 @@ pub(crate) struct Node {
     pub(crate) tool: Arc<Tool>,
     pub(crate) lease: watch::Sender<Lease>,
     pub(crate) fence: Fence,
-    life: Arc<Life>,
+    pub(crate) life: Arc<Life>,
 }
 
 impl std::ops::Deref for Node {
@@ -189,7 +196,12 @@ fn natives(tool: &Arc<Tool>, names: &[&str]) -> HashMap<String, Arc<dyn Adapter>
         "sums".to_owned(),
         Arc::new(Sums(tool.clone())) as Arc<dyn Adapter>,
     );
-    names.iter().map(one).chain([asks, sums]).collect()
+    let curious = (
+        "curious".to_owned(),
+        Arc::new(Curious::default()) as Arc<dyn Adapter>,
+    );
+    let others = [asks, sums, curious];
+    names.iter().map(one).chain(others).collect()
 }
 
 impl Town {
@@ -395,6 +407,18 @@ impl Town {
             self.knows(node, name, slots).await;
         }
         self[at].agent(&admin, name).await.unwrap()
+    }
+
+    /// An agent that asks people, hosted where it is registered.
+    pub(crate) async fn curious(&self, at: &str) {
+        let spec = json!({
+            "name": "curious", "agent_type": "native", "capabilities": ["ask"],
+            "placement": { "node": at }, "config": { "name": "curious" },
+        });
+        let spec = serde_json::from_value(spec).unwrap();
+        let admin = Caller::admin();
+        self[at].register_agent(&admin, spec).await.unwrap();
+        self.knows(&self[at], "curious", 5).await;
     }
 
     /// The same, whoever knows of it when this ends.

@@ -33,6 +33,9 @@ impl View for QuestionView {
             ("asked at", moment(it.asked_at)),
             ("deadline", or_dash(it.deadline.map(moment))),
         ];
+        if !self.about.is_null() {
+            fields.push(("about", self.about.to_string()));
+        }
         for next in &self.escalate {
             fields.push(("then", next.to.to_string()));
         }

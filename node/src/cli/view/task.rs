@@ -3,7 +3,7 @@
 use protocol::api::{AttemptView, Page, ResultView, StepView, TaskSummary, TaskView};
 use serde_json::Value;
 
-use super::{Block, View, cut, moment, or_dash, with_more};
+use super::{Block, View, cut, in_service, moment, or_dash, with_more};
 use crate::cli::output::Detail;
 
 impl View for TaskView {
@@ -85,7 +85,7 @@ impl View for Page<TaskSummary> {
             let width = if detail == Detail::Wide { 200 } else { 50 };
             let mut row = vec![
                 task.id.to_string(),
-                task.status.as_str().to_owned(),
+                in_service(task.status.as_str(), task.parked.as_deref()),
                 format!("{} %", task.progress),
                 moment(task.created_at),
                 cut(&task.description, width),

@@ -1,7 +1,7 @@
 //! What tables show of the tree, of what changed in it, and of one actor.
 
 use protocol::api::{
-    ActionView, ActorLink, ActorView, BudgetLeft, Change, EntityPart, TreeChange, TreeDiff,
+    ActionView, ActorLink, ActorView, BudgetLeft, Change, EntityPart, Stale, TreeChange, TreeDiff,
     TreeNode, TreeView,
 };
 
@@ -24,8 +24,18 @@ impl View for TreeView {
                 "not all of it: {silent} gave no answer"
             )));
         }
+        blocks.extend(stale(&self.stale));
         blocks
     }
+}
+
+/// Which nodes are shown as they were earlier.
+fn stale(stale: &[Stale]) -> Option<Block> {
+    let nodes = stale
+        .iter()
+        .map(|it| format!("{} is known up to {}", it.node, moment(it.until)));
+    let nodes: Vec<_> = nodes.collect();
+    (!nodes.is_empty()).then(|| Block::Text(nodes.join("; ")))
 }
 
 /// The tree of each node, one below the other, and what in it needs attention.
@@ -127,13 +137,15 @@ impl View for TreeDiff {
         let counts = counts.join(", ");
         let (from, to) = (moment(self.from), moment(self.to));
         let span = format!("from {from} to {to}: {counts}");
-        vec![
+        let mut blocks = vec![
             Block::Text(span),
             Block::Rows {
                 header,
                 rows: rows.collect(),
             },
-        ]
+        ];
+        blocks.extend(stale(&self.stale));
+        blocks
     }
 }
 
@@ -303,6 +315,7 @@ mod tests {
             nodes,
             next: None,
             silent: vec!["three".to_owned()],
+            stale: Vec::new(),
         }
     }
 
@@ -360,11 +373,19 @@ mod tests {
             from: Timestamp::default(),
             to: Timestamp::default(),
             changes: vec![change],
+            stale: vec![Stale {
+                node: "two".to_owned(),
+                until: Timestamp::from_micros(1_800_000_000_000_000),
+            }],
         };
         assert_eq!(
             rows(&diff.blocks(Detail::Short)[1]),
             ["2027-01-15T08:00:00Z|moved|/tasks/t|task|one → two|running|node one was lost"]
         );
+        let Block::Text(known) = &diff.blocks(Detail::Short)[2] else {
+            panic!("it is not said up to when node two is known");
+        };
+        assert_eq!(known, "two is known up to 2027-01-15T08:00:00Z");
     }
 
     #[test]

@@ -40,7 +40,7 @@ struct Told {
 }
 
 impl Check {
-    pub(in crate::cli) fn run(self, output: &Output) -> Outcome {
+    pub(super) fn run(self, output: &Output) -> Outcome {
         let mut files = Vec::new();
         for path in &self.files {
             let problems = read::checked(&read_text(path)?).err().unwrap_or_default();

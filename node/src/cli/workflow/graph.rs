@@ -29,7 +29,7 @@ enum Format {
 }
 
 impl Graph {
-    pub(in crate::cli) fn run(self, output: &Output) -> Outcome {
+    pub(super) fn run(self, output: &Output) -> Outcome {
         let definition = definition(&self.file)?;
         output.text(&match self.format {
             Format::Text => draw::text(&definition, |_| None),

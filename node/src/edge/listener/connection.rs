@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Request, Version, header::CONNECTION};
+use http::{HeaderValue, Request, StatusCode, Version, header::CONNECTION};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Limits, Transport, admission::Ticket, patient::Patient};
+use super::{Limits, Transport, patient::Patient};
 use crate::edge::{gate, shared::Shared};
 
 /// What answers requests that passed the gate.
@@ -55,11 +55,22 @@ impl<S> Service for S where
 /// A connection and what it needs.
 pub(super) struct Link<S> {
     pub(super) stream: TcpStream,
-    pub(super) ticket: Ticket,
+    /// Its place, which whatever becomes of the connection keeps.
+    pub(super) stay: Stay,
     pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
     pub(super) limits: Limits,
     pub(super) shared: Arc<Shared>,
     pub(super) service: S,
+}
+
+/// As long as somebody has it, the connection counts, and the edge waits for its end.
+#[derive(Clone)]
+pub(crate) struct Stay(pub(crate) Arc<dyn Send + Sync>);
+
+impl Stay {
+    pub(super) fn new(place: impl Send + Sync + 'static) -> Self {
+        Self(Arc::new(place))
+    }
 }
 
 /// How long a TLS handshake may take.
@@ -85,7 +96,7 @@ const MAX_RESETS: usize = 20;
 pub(super) async fn run<S: Service>(link: Link<S>) {
     let Link {
         stream,
-        ticket,
+        stay,
         tls,
         limits,
         shared,
@@ -103,14 +114,13 @@ pub(super) async fn run<S: Service>(link: Link<S>) {
     }
     let stream = Patient::new(stream, limits.write);
     match tls {
-        None => speak(stream, limits, shared, service, Transport::Plain).await,
+        None => speak(stream, limits, shared, service, (Transport::Plain, stay)).await,
         Some(tls) => match timeout(HANDSHAKE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => speak(stream, limits, shared, service, Transport::Tls).await,
+            Ok(Ok(stream)) => speak(stream, limits, shared, service, (Transport::Tls, stay)).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         },
     }
-    drop(ticket);
 }
 
 /// Whether a client begins with anything but a TLS handshake.
@@ -130,8 +140,13 @@ async fn refuse_plain(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std
     Ok(())
 }
 
-async fn speak<IO, S>(io: IO, limits: Limits, shared: Arc<Shared>, service: S, transport: Transport)
-where
+async fn speak<IO, S>(
+    io: IO,
+    limits: Limits,
+    shared: Arc<Shared>,
+    service: S,
+    (transport, stay): (Transport, Stay),
+) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service,
 {
@@ -139,7 +154,8 @@ where
     let (stopping, closing) = (shared.stopping.clone(), shared.closing.clone());
     let requests = {
         let activity = activity.clone();
-        hyper::service::service_fn(move |request: Request<Incoming>| {
+        hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(stay.clone());
             let guard = InFlight::new(activity.clone(), request.version());
             let is_http1 = request.version() < Version::HTTP_2;
             let shared = shared.clone();
@@ -149,7 +165,8 @@ where
                     body,
                     _guard: guard,
                 });
-                if is_http1 && shared.stopping.is_cancelled() {
+                let goes_on = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+                if is_http1 && shared.stopping.is_cancelled() && !goes_on {
                     let headers = answer.headers_mut();
                     headers.insert(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -158,7 +175,7 @@ where
         })
     };
     let builder = builder(limits);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), requests));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), requests));
     let mut ticks = interval(limits.header.min(limits.idle) / 4 + Duration::from_millis(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut told, mut ending) = (false, false);

@@ -10,7 +10,7 @@ use protocol::{
 };
 use serde_json::{Map, Value};
 
-use super::{Answers, Body, Content, Operation, Parameter, Route, SMALL, Verb, form};
+use super::{Answers, Body, CONSISTENCY, Content, Operation, Parameter, Route, SMALL, Verb, form};
 use crate::edge::access::Access;
 
 /// What the routes of this page do.
@@ -120,6 +120,7 @@ pub(super) static ROUTES: &[Route] = &[
                 description: "Only agents whose metadata has this value under the name after `meta.`.",
                 schema: form::<String>,
             },
+            CONSISTENCY,
             LIMIT,
             CURSOR,
         ],
@@ -133,6 +134,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Totals over all agents",
         description: "How many there are, what became of their attempts, how long those took and what they cost.",
+        query: &[CONSISTENCY],
         answers: &[ok(Content::Json(form::<AgentStats>), "The totals.")],
         problems: &[],
         ..route(
@@ -145,6 +147,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "One agent",
         description: "By id or name.",
+        query: &[CONSISTENCY],
         ..route(
             Verb::Get,
             "/api/v1/agents/{agent}",

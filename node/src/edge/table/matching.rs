@@ -2,7 +2,10 @@
 
 use http::Method;
 
-use super::{Route, Verb, agents, cluster, holds, system, tasks, tree, workflows};
+use super::{
+    Route, Verb, agents, cluster, events, holds, questions, schedules, system, tasks, tree,
+    workflows,
+};
 use crate::edge::query::segment;
 
 /// What a request is for.
@@ -77,8 +80,17 @@ impl<'a> Group<'a> {
         const TASKS: usize = AGENTS + agents::ROUTES.len();
         const CLUSTER: usize = TASKS + tasks::ROUTES.len();
         const HOLDS: usize = CLUSTER + cluster::ROUTES.len();
-        const TREE: usize = HOLDS + holds::ROUTES.len();
+        const QUESTIONS: usize = HOLDS + holds::ROUTES.len();
+        const TREE: usize = QUESTIONS + questions::ROUTES.len();
         const WORKFLOWS: usize = TREE + tree::ROUTES.len();
+        const EVENTS: usize = WORKFLOWS + workflows::ROUTES.len();
+        const SCHEDULES: usize = EVENTS + events::ROUTES.len();
+        let events = |prefix, tail| Self {
+            routes: events::ROUTES,
+            first: EVENTS,
+            prefix,
+            tail,
+        };
         let system = |prefix, tail| Self {
             routes: system::ROUTES,
             first: 0,
@@ -89,7 +101,10 @@ impl<'a> Group<'a> {
             .strip_prefix("/api/v1/")
             .or_else(|| path.strip_prefix("/api/"))
         else {
-            return system("", path);
+            return match path.starts_with("/ws/") {
+                true => events("", path),
+                false => system("", path),
+            };
         };
         let (first, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         match first {
@@ -117,6 +132,12 @@ impl<'a> Group<'a> {
                 prefix: "/api/v1/",
                 tail: rest,
             },
+            "questions" => Self {
+                routes: questions::ROUTES,
+                first: QUESTIONS,
+                prefix: "/api/v1/",
+                tail: rest,
+            },
             "tree" | "actors" | "life" => Self {
                 routes: tree::ROUTES,
                 first: TREE,
@@ -129,6 +150,13 @@ impl<'a> Group<'a> {
                 prefix: "/api/v1/",
                 tail: rest,
             },
+            "schedules" | "triggers" | "hooks" => Self {
+                routes: schedules::ROUTES,
+                first: SCHEDULES,
+                prefix: "/api/v1/",
+                tail: rest,
+            },
+            "events" | "ws" => events("/api/v1/", rest),
             _ => system("/api/v1/", rest),
         }
     }

@@ -12,7 +12,7 @@ use protocol::{
 };
 
 use super::{
-    Answers, Body, Content, LARGE, Operation, Parameter, Route, SMALL, Verb,
+    Answers, Body, CONSISTENCY, Content, LARGE, Operation, Parameter, Route, SMALL, Verb,
     agents::{CURSOR, LIMIT},
     form,
 };
@@ -81,15 +81,6 @@ const WAIT: Parameter = Parameter {
     schema: form::<Span>,
 };
 
-#[derive(schemars::JsonSchema, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Consistency {
-    /// What lists show, which may be a moment behind.
-    Eventual,
-    /// What the task itself knows.
-    Strong,
-}
-
 pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Submit a task",
@@ -134,6 +125,7 @@ pub(super) static ROUTES: &[Route] = &[
                 description: "Only tasks whose description contains this, case aside.",
                 schema: form::<String>,
             },
+            CONSISTENCY,
             LIMIT,
             CURSOR,
         ],
@@ -147,14 +139,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "One task",
         description: "With its plan, every attempt of every step, its progress and its result.",
-        query: &[
-            Parameter {
-                name: "consistency",
-                description: "`strong` asks the task itself. One task is always answered so.",
-                schema: form::<Consistency>,
-            },
-            WAIT,
-        ],
+        query: &[CONSISTENCY, WAIT],
         ..route(Verb::Get, "/api/v1/tasks/{task}", "getTask", TaskOp::Get)
     },
     Route {

@@ -43,6 +43,7 @@ pub(crate) enum WorkflowOp {
     WriteContext,
     Fork,
     Replay,
+    Draw,
     Events,
 }
 
@@ -118,6 +119,22 @@ const RUN_USER: Parameter = Parameter {
     description: "Only this user's.",
     schema: form::<String>,
 };
+
+/// For whom a graph is drawn.
+#[derive(schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(
+    dead_code,
+    reason = "it stands in the document; requests are read as what it documents"
+)]
+enum Format {
+    /// For a terminal.
+    Text,
+    /// For Graphviz.
+    Dot,
+    /// For Mermaid.
+    Mermaid,
+}
 
 pub(super) static ROUTES: &[Route] = &[
     Route {
@@ -445,6 +462,25 @@ pub(super) static ROUTES: &[Route] = &[
             "/api/v1/executions/{execution}/replay",
             "replayExecution",
             WorkflowOp::Replay,
+        )
+    },
+    Route {
+        summary: "The graph of a run as a picture",
+        description: "For a terminal with a mark for where each node stands, for Graphviz, or for Mermaid.",
+        query: &[Parameter {
+            name: "format",
+            description: "`text`, `dot` or `mermaid`; `text` when absent.",
+            schema: form::<Format>,
+        }],
+        answers: &[ok(
+            Content::Other("text/plain; charset=utf-8"),
+            "The picture.",
+        )],
+        ..route(
+            Verb::Get,
+            "/api/v1/executions/{execution}/graph",
+            "executionGraph",
+            WorkflowOp::Draw,
         )
     },
     Route {

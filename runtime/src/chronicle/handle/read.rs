@@ -7,7 +7,7 @@ use std::{
 };
 
 use protocol::{
-    api::{LifeEvent, TreeDiff},
+    api::{LifeEvent, Stale, TreeDiff},
     id::NodeId,
     time::Timestamp,
 };
@@ -17,12 +17,16 @@ use super::super::{
     codec::{self, Tale},
     diff,
     past::Past,
+    scribe::SIGN,
     sieve::{Below, Reasons, Sieve},
 };
 use crate::store::{self, Chapter, Error, Segment, SegmentKind};
 
 /// A segment that tells of a moment may be written for so much longer.
 const LATE: Duration = Duration::from_mins(1);
+
+/// How late a node's sign of life may be.
+const TARDY: Duration = Duration::from_secs(5);
 
 /// Segments that are read at once: at first, and at most.
 const FEW: u16 = 8;
@@ -121,6 +125,12 @@ pub async fn past(
         if node.is_some_and(|node| node != chapter.name) {
             continue;
         }
+        if chapter.until.plus(SIGN + TARDY) < at {
+            past.stale.push(Stale {
+                node: chapter.name.clone(),
+                until: chapter.until,
+            });
+        }
         let segments = store.segments(chapter.node, chapter.chapter, at).await?;
         bounds.spend(bytes(&segments))?;
         let (name, sieve, until) = (chapter.name.clone(), Below(below.to_owned()), *bounds);
@@ -207,7 +217,7 @@ pub struct Span {
     pub to: Timestamp,
     /// Of these nodes; of all when absent.
     pub nodes: Option<BTreeSet<String>>,
-    /// The last so many.
+    /// The last so many, and what happened in the same moment as the first of them.
     pub limit: usize,
 }
 
@@ -216,7 +226,7 @@ pub struct Span {
 pub struct Lives {
     /// In order of time.
     pub events: Vec<LifeEvent>,
-    /// There may be more, of this moment and before it.
+    /// There may be more, of this moment and before it; nothing of it is among these.
     pub more: Option<Timestamp>,
 }
 
@@ -242,7 +252,8 @@ pub async fn life(
         // What is not read yet is older than this.
         let newest = source.newest;
         let is_full = lives.events.len() >= span.limit;
-        if is_full && lives.events.first().is_none_or(|it| it.at >= newest) {
+        // What happened in one moment is told on one page, so that the next one begins before it.
+        if is_full && lives.events.first().is_none_or(|it| it.at > newest) {
             lives.more = lives.more.max(Some(newest));
             return Ok(lives);
         }
@@ -272,6 +283,8 @@ impl Lives {
         self.events.extend(told);
         self.events.sort_by_key(|event| event.at);
         let surplus = self.events.len().saturating_sub(limit);
+        let oldest = self.events.get(surplus).map(|event| event.at);
+        let surplus = self.events.partition_point(|event| Some(event.at) < oldest);
         if let Some(left_out) = self.events.drain(..surplus).next_back() {
             self.more = self.more.max(Some(left_out.at));
         }

@@ -64,7 +64,13 @@ impl<E: Entity> Host<E> {
                 }
             }
             for (epoch, of) in self.by_epoch(&ids) {
-                store.claim(&of, epoch, journal.owner()).await?;
+                if let Err(error) = store.claim(&of, epoch, journal.owner()).await {
+                    // Whoever comes later does not arrive from elsewhere for it.
+                    for id in &ids {
+                        self.0.arriving.remove(id);
+                    }
+                    return Err(error);
+                }
             }
             count += ids.len() as u64;
             stream::iter(ids)

@@ -26,6 +26,18 @@ impl<E: Entity> Host<E> {
         Ok(())
     }
 
+    /// Those of this node that are out of service.
+    #[must_use]
+    pub fn parked(&self) -> Vec<EntityId> {
+        self.0.parked.iter().map(|id| *id).collect()
+    }
+
+    /// Whether one of this node's is out of service.
+    #[must_use]
+    pub fn is_parked(&self, id: EntityId) -> bool {
+        self.0.parked.contains(&id)
+    }
+
     /// Shows the streams of `scope` that are out of service, which nothing brings to life.
     ///
     /// # Errors

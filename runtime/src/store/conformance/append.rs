@@ -202,6 +202,22 @@ pub async fn the_journal_holds_every_stream_in_order(store: Shared) -> Result<()
     Ok(())
 }
 
+pub async fn the_end_of_the_journal_is_behind_all_that_was_appended(
+    store: Shared,
+) -> Result<(), Error> {
+    let empty = store.end().await?;
+    assert_eq!((empty.whole, empty.last), (0, 0));
+    for seq in 1..=5 {
+        all(&store, &[append(task(1), seq), append(agent(2), seq)]).await?;
+        let end = store.end().await?;
+        let journal = store.journal(0, 100).await?;
+        assert_eq!(Some(end.last), journal.last().map(|(place, _)| *place));
+        assert!(end.whole >= end.last, "nothing else is under way: {end:?}");
+        assert_eq!(store.journal(end.whole, 100).await?, vec![]);
+    }
+    Ok(())
+}
+
 fn repeated(number: u128, same_body: bool) -> Result<Appended, Refusal> {
     Err(Refusal::Repeated {
         stream: task(number),

@@ -9,7 +9,7 @@ use protocol::{
 
 use super::{Memory, State};
 use crate::store::{
-    Answer, Append, Appended, Error, EventLog, Refusal, ReminderChange, Scope, StreamQuery,
+    Answer, Append, Appended, End, Error, EventLog, Refusal, ReminderChange, Scope, StreamQuery,
     StreamRow, Streams, key, of_command,
 };
 
@@ -33,6 +33,13 @@ impl EventLog for Memory {
             let page = later.take(limit as usize);
             page.map(|(place, record)| (place, record.clone()))
                 .collect()
+        })
+    }
+
+    fn end(&self) -> Answer<'_, End> {
+        self.with(|state| {
+            let last = i64::try_from(state.records.len()).unwrap_or(i64::MAX);
+            End { whole: last, last }
         })
     }
 }

@@ -13,7 +13,8 @@ use super::{
     gateway::{Cut, asked},
 };
 use crate::store::{
-    Answer, Append, Appended, Error, EventLog, Refusal, Scope, StreamQuery, StreamRow, Streams,
+    Answer, Append, Appended, End, Error, EventLog, Refusal, Scope, StreamQuery, StreamRow,
+    Streams,
     batch::holding,
     key,
     rows::{self, Cells, record, stream_row},
@@ -56,6 +57,16 @@ impl EventLog for Postgres {
             rows.iter()
                 .map(|row| Ok((row.number("position")?, record(row)?)))
                 .collect()
+        })
+    }
+
+    fn end(&self) -> Answer<'_, End> {
+        asked(async move {
+            let mut connection = self.reading()?.acquire().await?;
+            let whole = horizon(&mut connection).await?;
+            let last = sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM event");
+            let last: i64 = last.fetch_one(&mut *connection).await?;
+            Ok(End { whole, last })
         })
     }
 }

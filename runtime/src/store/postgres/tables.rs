@@ -1,7 +1,7 @@
 //! Everything beside the journal: snapshots, owners, reminders, outbox, views.
 
 use protocol::{entity::EntityId, epoch::Epoch, id::NodeId, time::Timestamp};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
@@ -11,8 +11,8 @@ use super::{
     streams::within,
 };
 use crate::store::{
-    Admin, Answer, Census, Delivery, Outbox, Ownership, Reminders, Scope, Snapshot, Snapshots,
-    Views, key, rows,
+    Admin, Answer, Census, Delivery, Error, Outbox, Ownership, Reminders, Scope, Snapshot,
+    Snapshots, Views, key, rows,
 };
 
 impl Snapshots for Postgres {
@@ -237,14 +237,11 @@ impl Views for Postgres {
     }
 
     fn rows<'a>(&'a self, view: &'a str) -> Answer<'a, Vec<(String, String)>> {
-        asked(self.browse(move |pool| async move {
-            let rows =
-                sqlx::query_as("SELECT key, body FROM view_row WHERE view = $1 ORDER BY key")
-                    .bind(view)
-                    .fetch_all(&pool)
-                    .await?;
-            Ok(rows)
-        }))
+        asked(self.browse(move |pool| async move { view_rows(&pool, view).await }))
+    }
+
+    fn rows_now<'a>(&'a self, view: &'a str) -> Answer<'a, Vec<(String, String)>> {
+        asked(async move { view_rows(self.reading()?, view).await })
     }
 
     fn cursor<'a>(&'a self, view: &'a str) -> Answer<'a, i64> {
@@ -353,4 +350,10 @@ impl Admin for Postgres {
             Ok(())
         })
     }
+}
+
+/// All rows of a view, by key.
+async fn view_rows(pool: &PgPool, view: &str) -> Result<Vec<(String, String)>, Error> {
+    let rows = sqlx::query_as("SELECT key, body FROM view_row WHERE view = $1 ORDER BY key");
+    Ok(rows.bind(view).fetch_all(pool).await?)
 }

@@ -9,7 +9,8 @@ use sqlx::QueryBuilder;
 
 use super::{Sqlite, append};
 use crate::store::{
-    Answer, Append, Appended, Error, EventLog, Refusal, Scope, StreamQuery, StreamRow, Streams,
+    Answer, Append, Appended, End, Error, EventLog, Refusal, Scope, StreamQuery, StreamRow,
+    Streams,
     batch::holding,
     key,
     rows::{Cells, record, stream_row, streams},
@@ -53,6 +54,14 @@ impl EventLog for Sqlite {
             rows.iter()
                 .map(|row| Ok((row.number("position")?, record(row)?)))
                 .collect()
+        })
+    }
+
+    fn end(&self) -> Answer<'_, End> {
+        Box::pin(async move {
+            let last = sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM event");
+            let last: i64 = last.fetch_one(&self.readers).await?;
+            Ok(End { whole: last, last })
         })
     }
 }

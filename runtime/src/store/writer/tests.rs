@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::*;
 use crate::store::{
-    Answer, EventLog, Memory,
+    Answer, End, EventLog, Memory,
     conformance::{append, task},
 };
 
@@ -128,6 +128,9 @@ impl EventLog for Scripted {
 
     fn journal(&self, after: i64, limit: u32) -> Answer<'_, Vec<(i64, protocol::record::Record)>> {
         self.memory.journal(after, limit)
+    }
+    fn end(&self) -> Answer<'_, End> {
+        self.memory.end()
     }
 }
 

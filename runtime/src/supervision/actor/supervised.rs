@@ -170,7 +170,7 @@ impl<M: Message> Life<M> {
         if self.entry.path().starts_with("/system") {
             let cell = actor.get_cell();
             let killer = Box::new(move || cell.kill());
-            self.tree.set_killer(self.entry.shared_path(), killer);
+            self.tree.set_killer(&self.entry, killer);
         }
         self.slot.occupy(actor, Arc::clone(&self.entry));
     }

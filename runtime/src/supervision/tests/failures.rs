@@ -9,8 +9,8 @@ use super::fixture::{Mishap, Order, SECOND, eager, hold, ping, root, stage, tree
 use crate::{
     clock::{Clock, Dice},
     supervision::{
-        Backoff, Intensity, Rejection, Restart, Spec, Strategy, Streak, Tree, actor::sentry_every,
-        branch,
+        Backoff, Intensity, Rejection, Restart, Spec, Strategy, Streak, Supervisor, Tree,
+        actor::sentry_every, branch,
     },
 };
 
@@ -292,4 +292,23 @@ async fn a_failing_child_waits_as_the_back_off_says_and_its_supervisor_does_not(
             .expect("not before its time");
         assert!(late <= Duration::from_millis(1), "{late:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_an_actor_leaves_with_it() {
+    let (stage, mut log) = stage();
+    let tree = tree();
+    let (spec, address) = stage.puppet("a", Restart::Temporary);
+    let spec = vec![spec];
+    let root = Supervisor::start(&tree, "/system", eager(Strategy::OneForOne), spec, None);
+    let root = root.await.unwrap();
+    log.expect(&["a up"]).await;
+    let before = tree.killers();
+    let cell = address.cell().unwrap();
+    address.cast(Order::Stop).unwrap();
+    cell.wait(None).await.unwrap();
+    while !root.which().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(tree.killers(), before - 1);
 }

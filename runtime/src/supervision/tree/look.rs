@@ -160,6 +160,7 @@ impl Tree {
                 .flatten(),
             nodes,
             silent: Vec::new(),
+            stale: Vec::new(),
         }
     }
 

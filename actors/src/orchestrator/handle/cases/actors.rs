@@ -258,6 +258,8 @@ impl Orchestrator {
             Some("holds") => ("/holds", EntityKind::Hold),
             Some("workflows") => ("/workflows", EntityKind::Workflow),
             Some("questions") => ("/questions", EntityKind::Question),
+            Some("schedules") => ("/schedules", EntityKind::Schedule),
+            Some("triggers") => ("/triggers", EntityKind::Trigger),
             Some(_) | None => ("/tasks", EntityKind::Task),
         };
         ActorView {
@@ -295,8 +297,8 @@ impl Orchestrator {
             EntityKind::Hold => services.held.unpark(id).await,
             EntityKind::Workflow => services.workflows.unpark(id).await,
             EntityKind::Question => services.questions.host().unpark(id).await,
-            EntityKind::Schedule => Ok(()),
-            EntityKind::Trigger => Ok(()),
+            EntityKind::Schedule => services.schedules.unpark(id).await,
+            EntityKind::Trigger => services.triggers.unpark(id).await,
         }
         .map_err(Rejection::from)
     }
@@ -312,8 +314,8 @@ impl Orchestrator {
             EntityKind::Hold => services.held.restart(id, how).await,
             EntityKind::Workflow => services.workflows.restart(id, how).await,
             EntityKind::Question => services.questions.host().restart(id, how).await,
-            EntityKind::Schedule => Err(TellError::NoSuchEntity(id)),
-            EntityKind::Trigger => Err(TellError::NoSuchEntity(id)),
+            EntityKind::Schedule => services.schedules.restart(id, how).await,
+            EntityKind::Trigger => services.triggers.restart(id, how).await,
         }
     }
 

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 use protocol::{
     access::{Caller, Role},
     agent::{AgentStatus, Health},
-    api::{AgentQuery, AgentStats, AgentView, EventView, HealthReport, Page},
+    api::{AgentQuery, AgentStats, AgentView, Consistency, EventView, HealthReport, Page},
     entity::EntityId,
     id::{AgentId, NodeId},
 };
@@ -46,26 +46,40 @@ impl UseCase for ListAgents {
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Page<AgentView>> {
         let query = &self.query;
         let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE) as usize;
+        let parked = at.parked_agents(caller).await?;
         let tenant = at.own()?.services.registry.tenant(&caller.tenant);
-        let matching: Vec<&Arc<Agent>> = tenant
-            .agents
-            .values()
-            .filter(|agent| at.owns(agent) && matches(agent, query))
+        let in_service = tenant.agents.values().filter(|agent| {
+            at.owns(agent) && !parked.contains_key(&agent.name) && matches(agent, query)
+        });
+        let mut matching: BTreeMap<&str, Listed<'_>> = in_service
+            .map(|agent| (agent.name.as_str(), Listed::InService(agent)))
             .collect();
+        let parked = parked.iter().filter(|(_, view)| lists(view, query));
+        matching.extend(parked.map(|(name, view)| (name.as_str(), Listed::Parked(view))));
+        let total = Some(matching.len() as u64);
         let after = query.cursor.as_deref().unwrap_or_default();
-        let mut rest = matching.iter().filter(|agent| agent.name.as_str() > after);
+        let mut rest = matching.into_iter().filter(|(name, _)| *name > after);
         let page: Vec<_> = rest.by_ref().take(limit).collect();
         let next_cursor = rest
             .next()
             .and_then(|_| page.last())
-            .map(|agent| agent.name.clone());
-        let items = page.iter().map(|agent| at.show_agent(agent));
+            .map(|(name, _)| (*name).to_owned());
+        let items = page.into_iter().map(|(_, listed)| match listed {
+            Listed::InService(agent) => at.show_agent(agent),
+            Listed::Parked(view) => view.clone(),
+        });
         Ok(Page {
             items: items.collect(),
-            total: Some(matching.len() as u64),
+            total,
             next_cursor,
         })
     }
+}
+
+/// A line of a list of agents.
+enum Listed<'a> {
+    InService(&'a Agent),
+    Parked(&'a AgentView),
 }
 
 /// How many agents one node owns, by status and by type.
@@ -109,7 +123,10 @@ impl UseCase for CountAgents {
 
 /// What attempts came to, over all agents of the tenant.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in super::super) struct TotalAgents;
+pub(in super::super) struct TotalAgents {
+    #[serde(default)]
+    pub(in super::super) consistency: Consistency,
+}
 
 impl UseCase for TotalAgents {
     type Answer = AgentStats;
@@ -122,7 +139,10 @@ impl UseCase for TotalAgents {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<AgentStats> {
         let store = at.own()?.journal.store();
-        let rows = store.rows(AgentTotalsView::VIEW).await?;
+        let rows = match self.consistency {
+            Consistency::Eventual => store.rows(AgentTotalsView::VIEW).await?,
+            Consistency::Strong => store.rows_now(AgentTotalsView::VIEW).await?,
+        };
         let mut all = Totals::default();
         let mut stats = AgentStats::default();
         for (key, body) in rows {
@@ -162,6 +182,14 @@ impl UseCase for ShowAgent {
     }
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<AgentView> {
+        if let Some(id) = at.agent_id(caller, &self.agent).await?
+            && at.own()?.services.agents.is_parked(id.into())
+        {
+            let mut parked = at.parked_agents(caller).await?.into_values();
+            if let Some(view) = parked.find(|view| view.id == id) {
+                return Ok(view);
+            }
+        }
         let found = at.find_agent(caller, &self.agent).await?;
         Ok(at.show_agent(&found))
     }
@@ -253,6 +281,22 @@ impl UseCase for AgentEvents {
 }
 
 impl Orchestrator {
+    /// Agents of the caller that this node owns and that are out of service, by name.
+    async fn parked_agents(&self, caller: &Caller) -> Answer<BTreeMap<String, AgentView>> {
+        let own = self.own()?;
+        let mut parked = BTreeMap::new();
+        for id in own.services.agents.parked() {
+            let row = own.journal.store().stream(id).await?;
+            let row = row.filter(|row| {
+                row.tenant == caller.tenant && row.parked.is_some() && !row.summary.hidden
+            });
+            if let Some(view) = row.and_then(|row| view::parked(&row, &self.0.name)) {
+                parked.insert(view.name.clone(), view);
+            }
+        }
+        Ok(parked)
+    }
+
     /// The stream of an agent, also after it was removed.
     pub(super) async fn agent_stream(&self, caller: &Caller, agent: &str) -> Answer<EntityId> {
         if let Some(found) = self.agent_id(caller, agent).await? {
@@ -301,9 +345,25 @@ impl Orchestrator {
     }
 }
 
-fn no_agent(agent: &str) -> Rejection {
+pub(super) fn no_agent(agent: &str) -> Rejection {
     let shown: String = agent.chars().take(80).collect();
     Rejection::not_found(format!("agent {shown}"))
+}
+
+/// Whether a list holds an agent that is out of service: no step can be given to it.
+fn lists(agent: &AgentView, query: &AgentQuery) -> bool {
+    query.status.is_none_or(|status| agent.status == status)
+        && query.agent_type.is_none_or(|kind| agent.agent_type == kind)
+        && query.capability.is_none()
+        && has_all(&agent.metadata, &query.meta)
+}
+
+/// Whether metadata has all these values.
+fn has_all(metadata: &Map<String, Value>, wanted: &[(String, String)]) -> bool {
+    wanted.iter().all(|(key, value)| {
+        let found = metadata.get(key);
+        found.is_some_and(|found| shown(found) == *value)
+    })
 }
 
 fn matches(agent: &Agent, query: &AgentQuery) -> bool {
@@ -323,10 +383,7 @@ fn matches(agent: &Agent, query: &AgentQuery) -> bool {
             .capability
             .as_ref()
             .is_none_or(|capability| facts.spec.capabilities.contains(capability) && healthy())
-        && query.meta.iter().all(|(key, value)| {
-            let found = facts.spec.metadata.get(key);
-            found.is_some_and(|found| shown(found) == *value)
-        })
+        && has_all(&facts.spec.metadata, &query.meta)
 }
 
 /// A value as a query writes it: text without its quotes.

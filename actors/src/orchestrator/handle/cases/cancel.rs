@@ -27,6 +27,9 @@ pub(super) use sweep::{Roots, Sweep};
 /// How long a cancelled task may take to end what it runs, before it is shown as it is.
 pub(in super::super) const ENDING: Duration = Duration::from_secs(10);
 
+/// The longest that anybody waits for an end.
+const LONGEST: Duration = Duration::from_mins(10);
+
 /// How often it is looked whether questions between agents have ended.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -79,7 +82,8 @@ impl UseCase for CancelTask {
     }
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<CancelView> {
-        let until = Instant::now() + self.wait;
+        // What another node says is not trusted with the clock.
+        let until = Instant::now() + self.wait.min(LONGEST);
         match self.extent {
             Extent::Alone => at.end_alone(caller, self.id, self.reason, until).await,
             Extent::Tree => {

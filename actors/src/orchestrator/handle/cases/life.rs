@@ -178,7 +178,7 @@ impl UseCase for RelayNews {
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<News> {
         let (node, until) = (
             self.case.node,
-            Instant::now() + self.case.wait + TOLD_WITHIN,
+            Instant::now() + self.case.wait.min(LONGEST_WAIT) + TOLD_WITHIN,
         );
         at.ask_once(caller, node, self.case, until).await
     }

@@ -11,7 +11,7 @@ use protocol::{
     id::TaskId,
     task::{Event, TaskSpec},
     time::Timestamp,
-    workflow::{Origin, RunSpec},
+    workflow::{NodeStatus, Origin, RunSpec},
 };
 use runtime::journal::decode;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,7 @@ use crate::{
     task::{Task, actor::Command},
     workflow::{
         draft::Draft,
+        draw,
         graph::Graph,
         run::{fork, replay},
     },
@@ -59,6 +60,69 @@ impl UseCase for WriteContext {
         at.command(caller, id, Command::Write { version, values })
             .await?;
         at.shared(id).await
+    }
+}
+
+/// The graph of a run as a picture.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct DrawRun {
+    pub(in super::super) id: TaskId,
+    pub(in super::super) format: Drawing,
+}
+
+/// For whom a graph is drawn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drawing {
+    /// For a terminal, with where each node stands.
+    #[default]
+    Text,
+    /// For Graphviz.
+    Dot,
+    /// For Mermaid.
+    Mermaid,
+}
+
+impl UseCase for DrawRun {
+    type Answer = String;
+    const NAME: &'static str = "run.draw";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<String> {
+        let Self { id, format } = self;
+        let of = at.run_of(caller, id).await?;
+        let library = &at.own()?.services.library;
+        let edition = library.edition(of.id, of.version).await?;
+        let edition = edition.ok_or_else(|| no_run(id))?;
+        let definition = &edition.definition;
+        Ok(match format {
+            Drawing::Dot => draw::dot(definition),
+            Drawing::Mermaid => draw::mermaid(definition),
+            Drawing::Text => {
+                let run = at.read(id, |task, _| task.run.clone()).await?;
+                let run = run.unwrap_or_default();
+                draw::text(definition, |node| {
+                    let status = run.turn(node).map(|turn| turn.status);
+                    Some(mark(status.unwrap_or_default()).to_owned())
+                })
+            }
+        })
+    }
+}
+
+const fn mark(status: NodeStatus) -> &'static str {
+    match status {
+        NodeStatus::Completed => "✓",
+        NodeStatus::Failed => "✗",
+        NodeStatus::Unknown => "?",
+        NodeStatus::Skipped | NodeStatus::Cancelled => "–",
+        NodeStatus::Running => "▶",
+        NodeStatus::Waiting => "…",
+        NodeStatus::Pending => "·",
     }
 }
 
@@ -151,7 +215,7 @@ impl UseCase for ForkRun {
         let task = own.journal.load::<Task>(run.into()).await?;
         let task = task.ok_or_else(|| no_run(run))?;
         let graph = own.services.library.graph(of.id, of.version).await?;
-        let recorded = at.recorded(run).await?;
+        let recorded = at.history(run).await?;
         let events = recorded.iter().map(|(event, _)| event);
         let forked = fork::inherited(&graph, (run, &task), &request.from_node, events)?;
         own.services.admission.enter()?;
@@ -227,7 +291,7 @@ impl UseCase for ReplayRun {
                 edition.graph.clone()
             }
         };
-        let recorded = at.recorded(id).await?;
+        let recorded = at.history(id).await?;
         let replayed = replay::replay(&graph, id, &recorded);
         Ok(ReplayView {
             execution_id: id,
@@ -263,7 +327,7 @@ impl Orchestrator {
     }
 
     /// All that was recorded of a task.
-    async fn recorded(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
+    async fn history(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
         let store = self.own()?.journal.store();
         let mut recorded = Vec::new();
         loop {

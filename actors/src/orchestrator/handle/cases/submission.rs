@@ -261,9 +261,10 @@ impl Orchestrator {
             let status = &row.summary.status;
             return Err(wrong(format!("task {parent} is {status}; {remedy}")));
         }
-        match actor::stopped(&self.own()?.journal, parent.into()).await? {
+        let above = actor::above(&self.own()?.journal, Some(parent)).await?;
+        match actor::stopped(&above) {
             None => Ok(()),
-            Some(above) if above == parent.into() => {
+            Some(above) if above == parent => {
                 let why = format!("task {parent} is being cancelled; {remedy}");
                 Err(wrong(why))
             }

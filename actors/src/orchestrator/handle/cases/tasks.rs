@@ -6,13 +6,16 @@ use protocol::{
     access::Caller,
     allocation::{Exclusion, ScoreCard},
     api::{
-        AllocationView, Page, ResultView, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep,
-        WhyView,
+        AllocationView, Consistency, Page, ResultView, TaskQuery, TaskSummary, TaskTree, TaskView,
+        WhyStep, WhyView,
     },
     entity::{EntityId, EntityKind},
     id::TaskId,
 };
-use runtime::store::{StreamQuery, StreamRow};
+use runtime::{
+    redact::redact,
+    store::{StreamQuery, StreamRow},
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -136,7 +139,12 @@ impl UseCase for ListTasks {
             before,
             limit: limit + 1,
         };
-        let mut rows = at.own()?.journal.store().browse(&rows).await?;
+        let store = at.own()?.journal.store();
+        // The index is committed with what it shows; a copy of it may be behind.
+        let mut rows = match query.consistency {
+            Consistency::Eventual => store.browse(&rows).await?,
+            Consistency::Strong => store.list(&rows).await?,
+        };
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next_cursor = rows
@@ -398,5 +406,6 @@ pub(super) fn summary(row: &StreamRow) -> Answer<TaskSummary> {
         })?;
     summary.id = TaskId::from_uuid(row.stream.key());
     summary.task_id = summary.id;
+    summary.parked = row.parked.as_deref().map(|why| redact(why).into_owned());
     Ok(summary)
 }

@@ -1,0 +1,312 @@
+//! Whole runs of workflows: what is seen of them, and what clients do to them.
+
+use std::time::Duration;
+
+use protocol::{
+    agent::StopMode,
+    api::{
+        ContextPatch, ExecuteRequest, ExecutionQuery, ExecutionStatus, ExecutionView, ForkRequest,
+        ReplayRequest,
+    },
+    task::TaskStatus,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    support::{System, until, user, within},
+    workflows::made,
+};
+
+/// A system in which agents give back what they are handed.
+async fn echoing() -> System {
+    let system = System::start(&[]).await;
+    let echo = json!({ "name": "echo", "agent_type": "echo", "capabilities": ["work"] });
+    system.agent(echo).await;
+    system
+}
+
+async fn run(system: &System, definition: &Value, input: Value) -> ExecutionView {
+    let admin = &system.admin;
+    let name = made(system, admin, definition).await.name;
+    let request = ExecuteRequest {
+        input,
+        ..ExecuteRequest::default()
+    };
+    let wait = Some(Duration::from_secs(20));
+    let begun = system.execute_workflow(admin, &name, request, None, wait);
+    let id = within(begun).await.unwrap().run.id;
+    system.execution(admin, id).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_run_shows_what_each_node_was_handed_and_gave_and_which_edges_were_taken() {
+    let system = echoing().await;
+    let definition = json!({
+        "name": "n",
+        "context": { "seen": 0 },
+        "nodes": [
+            { "id": "a", "type": "transform", "output": { "good": "$.input.good" } },
+            { "id": "b", "type": "agent", "agent": "echo", "input": "yes", "set": { "seen": 1 } },
+            { "id": "c", "type": "agent", "agent": "echo", "input": "no" },
+        ],
+        "edges": [
+            { "from": "a", "to": "b", "condition": { "path": "$.good", "op": "eq", "value": true } },
+            { "from": "a", "to": "c", "condition": { "path": "$.good", "op": "eq", "value": false } },
+        ],
+    });
+    let run = run(&system, &definition, json!({ "good": true })).await;
+    assert_eq!(run.status, ExecutionStatus::Completed, "{:?}", run.error);
+    let statuses: Vec<&str> = run.nodes.iter().map(|node| node.status.as_str()).collect();
+    assert_eq!(statuses, ["completed", "completed", "skipped"]);
+    let taken: Vec<Option<bool>> = run.edges.iter().map(|edge| edge.taken).collect();
+    assert_eq!(taken, [Some(true), Some(false)]);
+    assert_eq!(run.edges[0].condition["op"], "eq");
+    let node = &run.nodes[1];
+    assert_eq!(
+        (&node.input_data, &node.output),
+        (&json!("yes"), &json!("yes"))
+    );
+    assert_eq!(
+        (node.node_type.as_str(), node.dependencies.as_slice()),
+        ("agent", &["a".to_owned()][..])
+    );
+    assert_eq!(
+        (run.context["seen"].clone(), run.context_version),
+        (json!(1), 1)
+    );
+    assert!(node.started_at.is_some() && node.completed_at >= node.started_at);
+}
+
+#[tokio::test]
+async fn a_run_that_only_waits_says_for_what_and_a_crash_does_not_change_that() {
+    let system = System::start(&[]).await;
+    let admin = system.admin.clone();
+    let definition = json!({
+        "name": "n", "nodes": [{ "id": "a", "type": "wait", "for": "1h" }],
+    });
+    made(&system, &admin, &definition).await;
+    let begun = system.execute_workflow(&admin, "n", ExecuteRequest::default(), None, None);
+    let id = begun.await.unwrap().run.id;
+    let shown = system.execution(&admin, id).await.unwrap();
+    assert_eq!(shown.status, ExecutionStatus::Waiting);
+    assert!(shown.nodes[0].waits_for.as_ref().unwrap().until.is_some());
+    let system = system.crash(|_| {}).await;
+    let again = system.execution(&admin, id).await.unwrap();
+    assert_eq!(
+        (again.status, &again.nodes),
+        (ExecutionStatus::Waiting, &shown.nodes)
+    );
+}
+
+#[tokio::test]
+async fn all_runs_of_a_workflow_are_paused_and_go_on() {
+    let system = System::start(&[]).await;
+    let admin = system.admin.clone();
+    for name in ["n", "m"] {
+        let definition =
+            json!({ "name": name, "nodes": [{ "id": "a", "type": "wait", "for": "1h" }] });
+        made(&system, &admin, &definition).await;
+    }
+    let mut runs = Vec::new();
+    for name in ["n", "n", "m"] {
+        let begun = system.execute_workflow(&admin, name, ExecuteRequest::default(), None, None);
+        runs.push(begun.await.unwrap().run.id);
+    }
+    let mode = StopMode::Graceful;
+    let paused = system
+        .pause_workflow(&admin, "n", "why".to_owned(), mode)
+        .await
+        .unwrap();
+    assert_eq!(paused.executions, [runs[1], runs[0]]);
+    let status = async |at: usize| system.execution(&admin, runs[at]).await.unwrap().status;
+    assert_eq!(status(0).await, ExecutionStatus::Paused);
+    assert_eq!(status(2).await, ExecutionStatus::Waiting);
+    let resumed = system.resume_workflow(&admin, "n").await.unwrap();
+    assert_eq!(resumed.executions.len(), 2);
+    assert_eq!(status(0).await, ExecutionStatus::Waiting);
+}
+
+/// A run of three nodes after each other, of which the last one is given what the second one gave.
+async fn three(system: &System) -> ExecutionView {
+    let definition = json!({
+        "name": "n", "type": "sequential",
+        "nodes": [
+            { "id": "a", "type": "agent", "agent": "echo", "input": { "n": "$.input" }, "set": { "a": "$.output.n" } },
+            { "id": "b", "type": "agent", "agent": "echo", "set": { "b": "$.output" } },
+            { "id": "c", "type": "transform", "output": { "c": "$.nodes.b.output" } },
+        ],
+    });
+    let run = run(system, &definition, json!(7)).await;
+    assert_eq!(run.status, ExecutionStatus::Completed, "{:?}", run.error);
+    run
+}
+
+#[tokio::test]
+async fn a_fork_takes_over_what_was_done_before_a_node_and_calls_none_of_it_again() {
+    let system = echoing().await;
+    let first = three(&system).await;
+    let request = ForkRequest {
+        from_node: "b".to_owned(),
+        input: Some(json!("edited")),
+    };
+    let admin = system.admin.clone();
+    let forked = system
+        .fork_execution(&admin, first.id, request)
+        .await
+        .unwrap();
+    let id = forked.run.id;
+    system.completed(id).await;
+    let forked = system.execution(&admin, id).await.unwrap();
+    let [a, b, _] = &forked.nodes[..] else {
+        panic!("{:?}", forked.nodes);
+    };
+    assert!(a.inherited && a.calls == 0, "{a:?}");
+    assert_eq!(a.output, json!({ "n": 7 }));
+    assert_eq!((b.inherited, &b.input_data), (false, &json!("edited")));
+    assert_eq!(forked.result, json!({ "c": "edited" }));
+    assert_eq!(forked.context["a"], json!(7));
+    assert_eq!(forked.origin.unwrap().run, first.id);
+    let attempts = system.attempts(&admin, id).await.unwrap();
+    assert_eq!(attempts.len(), 1, "{attempts:?}");
+    let wrong = ForkRequest {
+        from_node: "z".to_owned(),
+        input: None,
+    };
+    let refused = system
+        .fork_execution(&admin, first.id, wrong)
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("a, b, c"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_replay_with_its_own_definition_is_the_same_and_with_another_names_the_first_divergence()
+{
+    let system = echoing().await;
+    let run = three(&system).await;
+    let admin = system.admin.clone();
+    let own = system.replay_execution(&admin, run.id, ReplayRequest::default());
+    let own = own.await.unwrap();
+    assert_eq!(own.divergence, None);
+    assert!(own.same >= 4, "{own:?}");
+    assert_eq!(own.events, run.position);
+    let other = json!({
+        "name": "n", "type": "sequential",
+        "nodes": [
+            { "id": "a", "type": "agent", "agent": "echo", "input": { "n": "$.input" }, "set": { "a": "$.output.n" } },
+            { "id": "b", "type": "agent", "agent": "echo", "input": "other", "set": { "b": "$.output" } },
+            { "id": "c", "type": "transform", "output": { "c": "$.nodes.b.output" } },
+        ],
+    });
+    let request = ReplayRequest {
+        source: Some(other.to_string()),
+        ..ReplayRequest::default()
+    };
+    let replayed = system
+        .replay_execution(&admin, run.id, request)
+        .await
+        .unwrap();
+    let found = replayed.divergence.unwrap();
+    assert_eq!(found.node.as_deref(), Some("b"));
+    assert!(found.seq > 1 && found.seq <= run.position);
+    let missing = ReplayRequest {
+        version: Some(5),
+        ..ReplayRequest::default()
+    };
+    let missing = system.replay_execution(&admin, run.id, missing).await;
+    assert_eq!(missing.unwrap_err().code(), "invalid");
+}
+
+#[tokio::test]
+async fn the_context_of_a_run_is_written_once_from_each_version() {
+    let system = System::start(&[]).await;
+    let admin = system.admin.clone();
+    let definition = json!({
+        "name": "n", "context": { "k": 1 }, "nodes": [{ "id": "a", "type": "wait", "for": "1h" }],
+    });
+    made(&system, &admin, &definition).await;
+    let begun = system.execute_workflow(&admin, "n", ExecuteRequest::default(), None, None);
+    let id = begun.await.unwrap().run.id;
+    let context = system.context(&admin, id).await.unwrap();
+    assert_eq!((context.version, &context.values["k"]), (0, &json!(1)));
+    let patch = |value: Value| ContextPatch {
+        version: 0,
+        values: serde_json::from_value(json!({ "k": null, "l": value })).unwrap(),
+    };
+    let (first, second) = futures_util::join!(
+        system.write_context(&admin, id, patch(json!("first"))),
+        system.write_context(&admin, id, patch(json!("second"))),
+    );
+    let written = first.unwrap();
+    assert_eq!(written.version, 1);
+    assert_eq!(Value::Object(written.values), json!({ "l": "first" }));
+    assert_eq!(second.unwrap_err().code(), "context_changed");
+    let other = system
+        .write_context(&user("bob"), id, patch(json!("third")))
+        .await;
+    assert_eq!(other.unwrap_err().code(), "not_found");
+}
+
+#[tokio::test]
+async fn a_cancelled_run_is_taken_back_and_a_terminated_one_is_not() {
+    let system = echoing().await;
+    let admin = system.admin.clone();
+    let definition = json!({
+        "name": "n", "type": "sequential",
+        "nodes": [
+            { "id": "a", "type": "agent", "agent": "echo", "input": 1, "compensate": { "agent": "echo" } },
+            { "id": "b", "type": "wait", "for": "1h" },
+        ],
+    });
+    made(&system, &admin, &definition).await;
+    for (terminate, compensated) in [(false, true), (true, false)] {
+        let begun = system.execute_workflow(&admin, "n", ExecuteRequest::default(), None, None);
+        let id = begun.await.unwrap().run.id;
+        until(|| async {
+            let run = system.execution(&admin, id).await.unwrap();
+            (run.status == ExecutionStatus::Waiting).then_some(())
+        })
+        .await;
+        let ended = match terminate {
+            true => {
+                system
+                    .terminate_execution(&admin, id, String::new(), None)
+                    .await
+            }
+            false => {
+                system
+                    .cancel_execution(&admin, id, String::new(), None)
+                    .await
+            }
+        };
+        ended.unwrap();
+        let task = system.settled(id).await;
+        assert_eq!(task.status, TaskStatus::Cancelled);
+        let run = system.execution(&admin, id).await.unwrap();
+        assert_eq!(run.nodes[0].compensated, compensated, "{:?}", run.nodes);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_a_run_of_another_workflow_gives_what_that_gave() {
+    let system = echoing().await;
+    let admin = system.admin.clone();
+    let inner = json!({ "name": "inner", "nodes": [{ "id": "x", "type": "agent", "agent": "echo", "input": "$.input" }] });
+    made(&system, &admin, &inner).await;
+    let outer = json!({
+        "name": "outer", "nodes": [{ "id": "sub", "type": "subworkflow", "workflow": "inner", "input": [1, 2] }],
+    });
+    let run = run(&system, &outer, Value::Null).await;
+    assert_eq!(
+        (run.status, &run.result),
+        (ExecutionStatus::Completed, &json!([1, 2])),
+        "{run:?}"
+    );
+    let query = ExecutionQuery {
+        workflow: Some("inner".to_owned()),
+        ..ExecutionQuery::default()
+    };
+    let parts = system.executions(&admin, &query).await.unwrap().items;
+    assert_eq!(parts.len(), 1);
+    assert_eq!(parts[0].parent_id, Some(run.id));
+}

@@ -1,0 +1,64 @@
+//! Handlers of what happens in the cluster, as it happens.
+
+use http::StatusCode;
+use protocol::api::EventsQuery;
+use tokio::time::timeout;
+
+use super::{
+    answer::Answer,
+    live,
+    problem::Refused,
+    push::{Door, Upgrade, is_ours, push},
+    request::Call,
+    shared::Shared,
+    table::EventOp,
+};
+
+pub(super) async fn handle(
+    operation: EventOp,
+    shared: &Shared,
+    call: &Call,
+) -> Result<Answer, Refused> {
+    match operation {
+        EventOp::Stream => through(Door::Events, shared, call).await,
+        EventOp::Socket | EventOp::Client => Err(Upgrade::missing()),
+    }
+}
+
+/// The same over a WebSocket.
+pub(super) async fn socket(
+    upgrade: Upgrade,
+    shared: &Shared,
+    call: &Call,
+) -> Result<Answer, Refused> {
+    if !is_ours(&call.headers, &shared.hosts) {
+        return Err(Refused::new(
+            StatusCode::FORBIDDEN,
+            "foreign_origin",
+            "a page of another site may not open a WebSocket here; names of this node are listed as `hosts` under `[edge]`",
+        ));
+    }
+    if shared.stopping.is_cancelled() {
+        return Err(Refused::unavailable("draining", "the node stops"));
+    }
+    let opened = through(Door::Socket(upgrade, "client"), shared, call);
+    let late = || Refused::unavailable("timeout", "the node did not answer in time");
+    timeout(shared.request_timeout, opened)
+        .await
+        .unwrap_or_else(|_| Err(late()))
+}
+
+async fn through(door: Door, shared: &Shared, call: &Call) -> Result<Answer, Refused> {
+    let text = |name: &str| call.query.text(name).map(str::to_owned);
+    let cut_off = call.header("last-event-id").filter(|id| !id.is_empty());
+    let asked = EventsQuery {
+        types: text("types"),
+        // Where a client was cut off counts more than where it began.
+        since: cut_off.map(str::to_owned).or_else(|| text("since")),
+    };
+    let feed = shared.orchestrator.follow_events(call.caller()?, &asked);
+    let feed = feed
+        .await
+        .map_err(|wrong| Refused::from(wrong).in_query())?;
+    Ok(push(shared, door, live::happenings(feed)))
+}
