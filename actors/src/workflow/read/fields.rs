@@ -23,6 +23,9 @@ pub const COMMON: [&str; 12] = [
     "compensate",
 ];
 
+/// Fields of every node that are an editor's own: kept with the text, and not looked at.
+const EDITORS: [&str; 2] = ["metadata", "position"];
+
 const WORKER: [&str; 4] = ["agent", "capability", "prompt", "with"];
 const DIRECTOR: [&str; 7] = [
     "agent",
@@ -116,7 +119,8 @@ fn node(it: &Value, path: &str, problems: &mut Vec<Problem>) {
         let message = format!("there is no type of node `{name}`; {hint}");
         return problems.push(Problem::new(field(path, "type"), message));
     };
-    let known: Vec<&str> = COMMON.iter().chain(kind.fields).copied().collect();
+    let known = COMMON.iter().chain(&EDITORS).chain(kind.fields);
+    let known: Vec<&str> = known.copied().collect();
     refuse(it, path, &known, &format!("a `{name}` node"), problems);
     for key in ["each", "workers"] {
         if known.contains(&key) {

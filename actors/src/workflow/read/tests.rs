@@ -82,6 +82,12 @@ fn unknown_fields_are_refused_by_name() {
 }
 
 #[test]
+fn editors_keep_what_is_theirs_in_nodes() {
+    let text = "name: x\nnodes:\n  - { id: a, type: parallel, position: { x: 1 }, metadata: { colour: red } }\n";
+    assert!(read(text).is_ok());
+}
+
+#[test]
 fn values_of_the_wrong_type_have_their_line() {
     let found = told("name: x\nnodes:\n  - id: a\n    type: wait\n    for: soon\n");
     assert_eq!(found[0].1.as_deref(), Some("a"), "{found:?}");
