@@ -10,10 +10,10 @@ mod access;
 mod agents;
 #[path = "rest/connections.rs"]
 mod connections;
-#[path = "rest/questions.rs"]
-mod questions;
 #[path = "rest/events.rs"]
 mod events;
+#[path = "rest/questions.rs"]
+mod questions;
 #[path = "rest/requests.rs"]
 mod requests;
 #[path = "rest/schedules.rs"]
