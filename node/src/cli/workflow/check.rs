@@ -14,7 +14,7 @@ use crate::cli::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Check {
+pub(in crate::cli) struct Check {
     /// Files with definitions, YAML or JSON; `-` for standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,

@@ -9,7 +9,7 @@ use super::check::definition;
 use crate::cli::{exit::Outcome, output::Output};
 
 #[derive(Debug, Args)]
-pub(super) struct Graph {
+pub(in crate::cli) struct Graph {
     /// The file with the definition, YAML or JSON; `-` for standard input
     file: PathBuf,
     /// What is printed
