@@ -8,6 +8,7 @@ mod program;
 use std::fs;
 
 use program::Program;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// A node with an agent that gives back what it is handed.
@@ -119,7 +120,7 @@ fn what_is_wrong_is_told_with_its_place_and_the_exit_code_tells_how_a_run_ended(
 #[test]
 fn a_run_is_paused_resumed_cancelled_forked_and_replayed() {
     let troupe = Program::new();
-    let _node = with_echo(&troupe);
+    let mut node = with_echo(&troupe);
     let nap = json!({"name": "nap", "nodes": [
         {"id": "a", "type": "agent", "agent": "echo", "input": 1},
         {"id": "b", "type": "wait", "for": "1h", "needs": ["a"]},
@@ -158,4 +159,6 @@ fn a_run_is_paused_resumed_cancelled_forked_and_replayed() {
     assert!(replayed.out.contains("second"), "{replayed:?}");
     troupe.ok(&["workflow", "delete", "say", "nap"]);
     assert_eq!(troupe.json(&["workflow", "list"])["items"], json!([]));
+    node.signal(Signal::TERM);
+    assert!(node.end().success());
 }
