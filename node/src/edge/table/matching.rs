@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Route, Verb, agents, cluster, holds, system, tasks, tree};
+use super::{Route, Verb, agents, cluster, holds, schedules, system, tasks, tree};
 use crate::edge::query::segment;
 
 /// What a request is for.
@@ -78,6 +78,7 @@ impl<'a> Group<'a> {
         const CLUSTER: usize = TASKS + tasks::ROUTES.len();
         const HOLDS: usize = CLUSTER + cluster::ROUTES.len();
         const TREE: usize = HOLDS + holds::ROUTES.len();
+        const SCHEDULES: usize = TREE + tree::ROUTES.len();
         let system = |prefix, tail| Self {
             routes: system::ROUTES,
             first: 0,
@@ -119,6 +120,12 @@ impl<'a> Group<'a> {
             "tree" | "actors" | "life" => Self {
                 routes: tree::ROUTES,
                 first: TREE,
+                prefix: "/api/v1/",
+                tail: rest,
+            },
+            "schedules" | "triggers" | "hooks" => Self {
+                routes: schedules::ROUTES,
+                first: SCHEDULES,
                 prefix: "/api/v1/",
                 tail: rest,
             },
