@@ -201,7 +201,7 @@ async fn cancel(services: &Services, run: TaskId, user: &str) {
     match asked.await {
         Ok(Some(Ok(()))) => {}
         Ok(Some(Err(rejection))) => {
-            tracing::debug!(%run, %rejection, "the previous run was not cancelled")
+            tracing::debug!(%run, %rejection, "the previous run was not cancelled");
         }
         Ok(None) => tracing::warn!(%run, "the previous run did not say whether it is cancelled"),
         Err(error) => tracing::warn!(%run, %error, "the previous run was not cancelled"),

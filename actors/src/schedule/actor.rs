@@ -439,15 +439,16 @@ fn rest(cx: &mut Cx) {
         Some(due) if idle && due > now.plus(PATIENCE) && cx.volatile.reminder == Some(due) => {
             cx.passivate();
         }
-        Some(due) => {
+        Some(due)
             if cx
                 .volatile
                 .timer
-                .is_none_or(|timer| due < timer || timer <= now)
-            {
-                cx.volatile.timer = Some(due);
-                cx.tell_self_after(due.since(now), Message::Wake);
-            }
+                .is_none_or(|timer| due < timer || timer <= now) =>
+        {
+            cx.volatile.timer = Some(due);
+            cx.tell_self_after(due.since(now), Message::Wake);
         }
+        // One that is as good runs already.
+        Some(_) => {}
     }
 }

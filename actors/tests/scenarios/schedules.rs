@@ -295,7 +295,12 @@ async fn a_run_that_cannot_be_started_is_tried_again_and_that_is_seen() {
     assert!(error.message.contains("one"), "{error:?}");
     system.native("one", 5).await;
     system.tool("one").release(1);
-    let made = until(async || first().await.filter(|firing| firing.outcome.is_some())).await;
+    let made = until(async || {
+        first()
+            .await
+            .filter(|firing| firing.state == FiringState::Started)
+    })
+    .await;
     assert_eq!(
         (made.state, made.run),
         (FiringState::Started, Some(run_of(id, slot)))
