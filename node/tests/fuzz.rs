@@ -115,7 +115,7 @@ fn requests(task: &str) -> Vec<(&'static str, String, Value)> {
         (
             "POST",
             "/api/v1/workflows".to_owned(),
-            json!({"source": definition.to_string()}),
+            json!({"source": definition.to_string().replacen("flow", "text", 1)}),
         ),
         (
             "PUT",
@@ -130,7 +130,7 @@ fn requests(task: &str) -> Vec<(&'static str, String, Value)> {
         ),
         (
             "POST",
-            format!("/api/v1/executions/{task}/cancel"),
+            "/api/v1/executions/task_01980000000070008000000000000001/cancel".to_owned(),
             json!({"reason": "r"}),
         ),
     ]

@@ -99,7 +99,7 @@ fn what_is_wrong_is_told_with_its_place_and_the_exit_code_tells_how_a_run_ended(
         .fails(6, &["name `say` is taken"]);
     troupe
         .run(&["workflow", "run", "say"])
-        .fails(2, &["input", "word"]);
+        .fails(2, &["input", "what a run takes"]);
     troupe
         .run(&["workflow", "run", "nothing"])
         .fails(3, &["nothing"]);

@@ -32,10 +32,7 @@ pub(super) async fn watch(client: &Client, run: TaskId, output: &Output) -> Outc
     if is_drawn {
         return Picture::new(client, output, shown).live().await;
     }
-    if shown.status.is_terminal() {
-        output.show(&shown)?;
-        return Ok(end(shown.status));
-    }
+    // One that is over is told from its beginning to its end as well.
     let mut events = client.follow_execution(run, 0);
     while let Some(event) = next(&mut events).await? {
         tell(&event, output)?;
