@@ -1,6 +1,6 @@
 //! What agents report to have taken of models.
 
-use protocol::usage::Usage;
+use protocol::{api::Consistency, usage::Usage};
 use serde_json::json;
 
 use crate::support::{System, until, within};
@@ -37,7 +37,10 @@ async fn what_agents_report_stands_with_their_attempts_and_is_summed_for_each() 
     assert_eq!(reported(ids[0]).await, Some(usage(101, 11, Some(2_000))));
     assert_eq!(reported(ids[2]).await, None);
     let stats = until(async || {
-        let stats = system.agent_stats(&system.admin).await.unwrap();
+        let stats = system
+            .agent_stats(&system.admin, Consistency::Eventual)
+            .await
+            .unwrap();
         (stats.succeeded == 3).then_some(stats)
     })
     .await;
@@ -58,7 +61,10 @@ async fn an_attempt_that_is_cancelled_took_what_it_reported_all_the_same() {
     let cancelled = system.cancel_task(&system.admin, id, String::new());
     within(cancelled).await.unwrap();
     let stats = until(async || {
-        let stats = system.agent_stats(&system.admin).await.unwrap();
+        let stats = system
+            .agent_stats(&system.admin, Consistency::Eventual)
+            .await
+            .unwrap();
         (stats.tokens > 0).then_some(stats)
     })
     .await;
