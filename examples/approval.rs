@@ -30,10 +30,9 @@ async fn start(folder: &Path) -> anyhow::Result<Node> {
 async fn question(node: &Node) -> anyhow::Result<QuestionSummary> {
     let until = Instant::now() + Duration::from_secs(20);
     while Instant::now() < until {
-        let inbox = node
-            .orchestrator()
-            .questions(&node.caller(), &QuestionQuery::default());
-        if let Some(question) = inbox.await?.items.into_iter().next() {
+        let (me, all) = (node.caller(), QuestionQuery::default());
+        let inbox = node.orchestrator().questions(&me, &all).await?;
+        if let Some(question) = inbox.items.into_iter().next() {
             return Ok(question);
         }
         sleep(Duration::from_millis(20)).await;
