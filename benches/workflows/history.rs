@@ -95,6 +95,7 @@ fn answered(step: String, at: Timestamp) -> Vec<Event> {
         outcome: Outcome::Succeeded {
             output: json!({ "n": 1 }),
         },
+        usage: None,
     };
     vec![started, ended]
 }

@@ -105,7 +105,7 @@ fn requests(task: &str) -> Vec<(&'static str, String, Value)> {
         (
             "POST",
             "/api/v1/workflows".to_owned(),
-            json!({"dag_definition": definition.clone(), "status": "draft"}),
+            json!({"dag_definition": definition, "status": "draft"}),
         ),
         (
             "POST",

@@ -255,6 +255,10 @@ mod tests {
         text.parse().unwrap()
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "JSON is put together where it is used"
+    )]
     fn slots(spec: serde_json::Value, made: &str) -> Result<Slots, Vec<FieldError>> {
         let mut whole = serde_json::json!({ "name": "x", "target": {} });
         whole

@@ -67,7 +67,7 @@ impl Asks {
 
     /// Whether a reply to this question is still waited for.
     #[must_use]
-    pub fn awaits(&self, question: QuestionId) -> bool {
+    pub fn expects(&self, question: QuestionId) -> bool {
         self.open().any(|ask| ask.question == question)
     }
 
@@ -177,9 +177,9 @@ mod tests {
         let mut asks = Asks::default();
         assert!(!asks.waits());
         asks.add(&[wanted("a", 1), wanted("b", 2)]);
-        assert!(asks.waits() && asks.awaits(question(1)));
+        assert!(asks.waits() && asks.expects(question(1)));
         asks.told(question(1), &done(true));
-        assert!(asks.waits() && !asks.awaits(question(1)));
+        assert!(asks.waits() && !asks.expects(question(1)));
         let error = Failure::new("no_answer", "nobody answered in time");
         asks.told(question(2), &Reply::Failed { error });
         assert!(!asks.waits());

@@ -132,6 +132,10 @@ mod tests {
 
     use super::*;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "JSON is put together where it is used"
+    )]
     fn spec(on: Value, target: Value) -> TriggerSpec {
         serde_json::from_value(json!({ "name": "x", "on": on, "target": target })).unwrap()
     }

@@ -187,6 +187,10 @@ fn picked(event: &Value, keys: &[&str]) -> Map<String, Value> {
 mod tests {
     use super::*;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "JSON is put together where it is used"
+    )]
     fn told(event: Value) -> Option<(&'static str, Value)> {
         let view = serde_json::from_value(json!({
             "entity": "task_01980000000070008000000000000001", "seq": 3,

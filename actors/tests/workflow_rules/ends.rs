@@ -16,6 +16,10 @@ fn undoable(id: &str) -> Value {
     })
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "JSON is put together where it is used"
+)]
 fn line(nodes: Value) -> Value {
     json!({ "name": "line", "type": "sequential", "nodes": nodes })
 }

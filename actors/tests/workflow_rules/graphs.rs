@@ -9,6 +9,10 @@ fn node(id: &str) -> Value {
     json!({ "id": id, "type": "agent", "agent": "a" })
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "JSON is put together where it is used"
+)]
 fn graph(nodes: Value, edges: Value) -> Value {
     json!({ "name": "g", "nodes": nodes, "edges": edges })
 }

@@ -64,7 +64,7 @@ pub enum OnError {
 }
 
 /// What a node does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Work {
@@ -78,6 +78,7 @@ pub enum Work {
         condition: Condition,
     },
     /// Where branches begin; its output is its input.
+    #[default]
     Parallel,
     /// Where branches meet.
     Join(Join),
@@ -127,12 +128,6 @@ pub enum Work {
         /// How one answer is chosen.
         choose: Choose,
     },
-}
-
-impl Default for Work {
-    fn default() -> Self {
-        Self::Parallel
-    }
 }
 
 /// Who does something, and in which words it is asked for.

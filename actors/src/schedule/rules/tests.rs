@@ -24,6 +24,10 @@ struct Made {
 }
 
 impl Made {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "JSON is put together where it is used"
+    )]
     fn of(spec: serde_json::Value) -> Self {
         let mut whole = json!({ "name": "x", "target": { "workflow": "w" } });
         let fields = whole.as_object_mut().unwrap();

@@ -65,7 +65,7 @@ pub(super) fn told(task: &Task, by: EntityId, reply: Reply) -> Option<Event> {
     let question = QuestionId::from_uuid(by.key());
     let asked = by.kind() == EntityKind::Question;
     let mut steps = task.steps.iter();
-    match steps.find(|step| asked && step.asks.awaits(question)) {
+    match steps.find(|step| asked && step.asks.expects(question)) {
         Some(step) => Some(Event::Replied {
             step: step.spec.id.clone(),
             question,

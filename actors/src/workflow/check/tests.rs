@@ -1,3 +1,5 @@
+//! What is found wrong with definitions.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What holds, and what is neither yes nor no.
+
 use serde_json::json;
 
 use super::*;

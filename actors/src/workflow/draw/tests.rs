@@ -1,3 +1,5 @@
+//! What pictures show.
+
 use super::*;
 use crate::workflow::read::read;
 

@@ -1,3 +1,5 @@
+//! What the language says, and that nothing hostile harms it.
+
 use proptest::prelude::*;
 use serde_json::json;
 

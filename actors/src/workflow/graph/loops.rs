@@ -26,13 +26,13 @@ pub(super) fn close(nodes: &mut [Place], edges: &mut [Link]) {
         let body: Vec<usize> = (0..nodes.len())
             .filter(|at| ahead[*at] && before[*at])
             .collect();
-        for at in 0..nodes.len() {
-            let comes_out = nodes[at]
+        for (at, place) in nodes.iter_mut().enumerate() {
+            let comes_out = place
                 .incoming
                 .iter()
                 .any(|edge| body.contains(&edges[*edge].from));
             if comes_out && !body.contains(&at) {
-                nodes[at].behind.push(index);
+                place.behind.push(index);
             }
         }
         if let Some(Back { body: known, .. }) = &mut edges[index].back {

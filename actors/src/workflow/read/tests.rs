@@ -1,3 +1,5 @@
+//! What is read, and where it stands.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -222,7 +222,7 @@ impl<'a> Look<'a> {
                     events.push(ended(next, NodeStatus::Skipped, Value::Null));
                 }
                 Ok(Ready::Goes(taken)) => events.push(begin::begin(self, place, &taken)),
-                Err(event) => events.push(event),
+                Err(event) => events.push(*event),
             }
         }
         events
@@ -236,7 +236,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn readiness(&self, place: &Place) -> Result<Ready, RunEvent> {
+    fn readiness(&self, place: &Place) -> Result<Ready, Box<RunEvent>> {
         let enough = match place.work {
             crate::workflow::graph::Work::Join(Some(enough)) => enough,
             _ => usize::MAX,
@@ -249,7 +249,7 @@ impl<'a> Look<'a> {
                 open = true;
             } else if self
                 .is_taken(link)
-                .map_err(|error| self.torn(link, &error))?
+                .map_err(|error| Box::new(self.torn(link, &error)))?
             {
                 taken.push(*edge);
             }
@@ -268,7 +268,7 @@ impl<'a> Look<'a> {
         }
         if let Some(when) = &place.when {
             let holds = self.holds(when, self.handed(&taken));
-            if !holds.map_err(|error| broke(place, unreadable("when", &error)))? {
+            if !holds.map_err(|error| Box::new(broke(place, unreadable("when", &error))))? {
                 return Ok(Ready::Skipped);
             }
         }

@@ -59,7 +59,7 @@ pub(super) fn ask_about(look: &Look<'_>, turn: &Turn) -> Option<RunEvent> {
     let step = steps.find(|step| step.status == StepStatus::Unknown)?;
     let why = step.error.as_ref().map(|error| &error.message);
     let mut at = turn.at();
-    at.node.push_str("?");
+    at.node.push('?');
     Some(RunEvent::Asked {
         entity: other(look, EntityKind::Question, &at),
         at: turn.at(),
@@ -283,8 +283,8 @@ fn mixture(
         (Chooser::Judge(caller), None) => {
             let input = answered.first().map(|step| step.spec.input.clone());
             let all = choose::listed(&candidates);
-            let asked = json!({ "input": input, "candidates": all.clone() });
-            let beside = super::decide::beside("candidates", all);
+            let asked = json!({ "input": input, "candidates": all });
+            let beside = super::decide::beside("candidates", choose::listed(&candidates));
             return Some(match call(look, place, caller, (&judge, asked, beside)) {
                 Ok(step) => begin::started(&at, vec![step], 0, Alone::No),
                 Err(error) => broke(place, unreadable("choose", &error)),

@@ -1,3 +1,5 @@
+//! What strings refer to.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -187,6 +187,10 @@ mod tests {
 
     use super::*;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "JSON is put together where it is used"
+    )]
     fn run(nodes: serde_json::Value, edges: &[(&str, &str)]) -> ExecutionView {
         let id = "task_01980000000070008000000000000001";
         let workflow = "workflow_01980000000070008000000000000001";

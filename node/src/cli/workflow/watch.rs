@@ -185,6 +185,10 @@ mod tests {
 
     use super::*;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "JSON is put together where it is used"
+    )]
     fn event(event: Value) -> EventView {
         serde_json::from_value(json!({
             "entity": "task_01980000000070008000000000000001", "seq": 3,
