@@ -179,29 +179,29 @@ mod tests {
     fn what_is_wrong_is_named_by_its_place() {
         for (text, fields) in [
             (
-                r#"{"nodes": [{"id": "a", "type": "task"}]}"#,
+                r#"{"nodes": [{"id": "a", "type": "task", "capability": "c"}]}"#,
                 vec!["dag_definition"],
             ),
             (
-                r#"{"name": "N", "nodes": [{"id": "a", "type": "task"}]}"#,
+                r#"{"name": "N", "nodes": [{"id": "a", "type": "task", "capability": "c"}]}"#,
                 vec!["name"],
             ),
             (r#"{"name": "n"}"#, vec!["nodes"]),
             (
-                r#"{"name": "n", "input": {"type": "shoe"}, "nodes": [{"id": "a", "type": "task"}]}"#,
+                r#"{"name": "n", "input": {"type": "shoe"}, "nodes": [{"id": "a", "type": "task", "capability": "c"}]}"#,
                 vec!["input"],
             ),
             (r#"{"name": "n", "type": "mixture"}"#, vec!["experts"]),
             (
-                r#"{"name": "n", "nodes": [{"id": "a", "type": "task"}, {"id": "a", "type": "task"}]}"#,
+                r#"{"name": "n", "nodes": [{"id": "a", "type": "task", "capability": "c"}, {"id": "a", "type": "task", "capability": "c"}]}"#,
                 vec!["nodes[1].id"],
             ),
             (
-                r#"{"name": "n", "nodes": [{"id": "a b", "type": "task", "needs": ["z"]}]}"#,
+                r#"{"name": "n", "nodes": [{"id": "a b", "type": "task", "capability": "c", "needs": ["z"]}]}"#,
                 vec!["nodes[0].id", "nodes[0].needs[0]"],
             ),
             (
-                r#"{"name": "n", "nodes": [{"id": "a", "type": "task"}], "edges": [{"from": "a", "to": "b"}]}"#,
+                r#"{"name": "n", "nodes": [{"id": "a", "type": "task", "capability": "c"}], "edges": [{"from": "a", "to": "b"}]}"#,
                 vec!["edges[0].to"],
             ),
             (

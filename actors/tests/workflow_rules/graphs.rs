@@ -246,6 +246,14 @@ fn nodes_share_a_context_with_versions_and_templates_see_what_they_name() {
 }
 
 #[test]
+fn a_context_may_begin_with_nothing_in_it() {
+    let definition = json!({ "name": "g", "context": { "later": null }, "nodes": [node("a")] });
+    let mut play = Play::of(definition, Value::Null, by_name());
+    play.play();
+    assert_eq!(play.result(), "a");
+}
+
+#[test]
 fn a_failure_that_may_be_goes_on_with_its_error_in_sight() {
     let definition = json!({
         "name": "g",

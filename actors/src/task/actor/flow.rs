@@ -21,13 +21,17 @@ use crate::{
     },
 };
 
+/// Decisions in a row after which a run is taken out of service, rather than decide for ever. The longest
+/// loop of nodes that call nobody takes a tenth of it.
+const ROUNDS: u32 = 200_000;
+
 /// Decides until there is nothing to decide.
 pub(super) async fn go_on(cx: &mut Cx, now: Timestamp) -> Result<(), ActorProcessingErr> {
     if cx.state.run.is_none() || cx.state.status.is_terminal() {
         return Ok(());
     }
     let graph = graph(cx).await?;
-    loop {
+    for _ in 0..ROUNDS {
         let events = decide(&graph, task_id(cx), &cx.state, now);
         if events.is_empty() {
             return Ok(());
@@ -37,6 +41,7 @@ pub(super) async fn go_on(cx: &mut Cx, now: Timestamp) -> Result<(), ActorProces
         }
         stage(cx, events)?;
     }
+    Err("its decisions do not come to an end".into())
 }
 
 /// What its definition says; the same for all of its life.

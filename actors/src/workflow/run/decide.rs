@@ -96,7 +96,7 @@ impl<'a> Look<'a> {
     /// What the nodes share, before the first of them.
     fn set_out(&self) -> Vec<RunEvent> {
         let is_first = self.sight.run.turns().next().is_none();
-        if !is_first || self.graph.context.is_empty() || !self.sight.run.context.is_empty() {
+        if !is_first || self.graph.context.is_empty() || self.sight.run.set_out {
             return Vec::new();
         }
         vec![RunEvent::Wrote {

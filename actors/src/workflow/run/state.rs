@@ -21,6 +21,8 @@ pub struct Run {
     pub context: Map<String, Value>,
     /// How often that was written.
     pub context_version: u64,
+    /// Whether it holds what the definition begins with.
+    pub set_out: bool,
     loops: BTreeMap<LoopKey, u32>,
     /// Why it fails, if it does: because of which node.
     pub broke: Option<(String, Failure)>,
@@ -34,6 +36,8 @@ struct Kept {
     nodes: Vec<Turn>,
     context: Map<String, Value>,
     context_version: u64,
+    #[serde(default)]
+    set_out: bool,
     loops: BTreeMap<LoopKey, u32>,
     broke: Option<(String, Failure)>,
     taking_back: Option<Vec<String>>,
@@ -47,6 +51,7 @@ impl From<Kept> for Run {
             nodes: kept.nodes,
             context: kept.context,
             context_version: kept.context_version,
+            set_out: kept.set_out,
             loops: kept.loops,
             broke: kept.broke,
             taking_back: kept.taking_back,
@@ -60,6 +65,7 @@ impl From<Run> for Kept {
             nodes: run.nodes,
             context: run.context,
             context_version: run.context_version,
+            set_out: run.set_out,
             loops: run.loops,
             broke: run.broke,
             taking_back: run.taking_back,
@@ -304,6 +310,7 @@ impl Run {
 
     pub(crate) fn wrote(&mut self, node: Option<&str>, version: u64, values: &Map<String, Value>) {
         self.context_version = version;
+        self.set_out |= node.is_none();
         for (key, value) in values {
             if value.is_null() {
                 self.context.remove(key);
@@ -319,6 +326,7 @@ impl Run {
 
     pub(crate) fn inherit(&mut self, nodes: &[Inherited], context: &Map<String, Value>) {
         self.context.clone_from(context);
+        self.set_out = true;
         for node in nodes {
             let at = self.place_of(&node.at.node);
             let turn = &mut self.nodes[at];
