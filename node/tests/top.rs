@@ -140,7 +140,7 @@ fn the_cluster_is_watched_searched_and_left_in_a_real_terminal() {
     });
     terminal.press(&["Enter", "End", "Enter"]);
     terminal.until("the details of its program are there", |screen| {
-        screen.contains("/agents/sleeper/task_") && screen.contains("kind        tool")
+        screen.contains("/agents/sleeper/task_") && screen.contains("kind         tool")
     });
     // Between the node and the program stands the program's runner.
     let node = i32::try_from(node.child.id()).unwrap();
