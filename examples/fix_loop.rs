@@ -1,12 +1,13 @@
 //! Generate, review and test side by side, a gate, and a loop that fixes until it passes.
 //!
 //! A program is written with a fault in it. Reviewing and testing are programs of this machine; what they
-//! find decides whether the run goes back or ships. Prints each turn of each node, and what was shipped:
+//! find decides whether the run goes back or ships. Prints what they said before the last round, and what
+//! was shipped:
 //!
 //! ```text
 //! review    completed {"pass":true}
 //! test      completed {"pass":false}
-//! gate      completed false
+//! fix       completed {"program":"echo $((2 + 3))"}
 //! ...
 //! shipped after 3 rounds: echo $((2 + 2))
 //! ```
@@ -32,7 +33,7 @@ fn shell(name: &str, script: &str) -> Value {
 
 fn definition() -> Value {
     let checked = json!({ "program": "$.context.program" });
-    let program = json!({ "program": "${output.program}" });
+    let program = json!({ "program": "${output.json.program}" });
     json!({
         "name": "fix-loop",
         "description": "Write a program that prints 4",
@@ -42,7 +43,7 @@ fn definition() -> Value {
             { "id": "review", "type": "agent", "agent": "reviewer", "needs": ["round"], "input": checked },
             { "id": "test", "type": "agent", "agent": "tester", "needs": ["round"], "input": checked },
             { "id": "gate", "type": "condition", "needs": ["review", "test"],
-              "condition": "nodes.review.output.pass && nodes.test.output.pass" },
+              "condition": "nodes.review.output.json.pass && nodes.test.output.json.pass" },
             { "id": "fix", "type": "agent", "agent": "fixer", "input": checked, "set": program },
             { "id": "ship", "type": "transform", "output": "$.context.program" },
         ],
@@ -94,12 +95,10 @@ async fn main() -> anyhow::Result<()> {
     let run = troupe.execution(&me, begun.run.id).await?;
     for node in &run.nodes {
         for turn in &node.runs {
-            println!(
-                "{:<9} {} {}",
-                node.node_id,
-                turn.status.as_str(),
-                turn.output
-            );
+            // Of the rounds before the last, what programs said.
+            if let Some(said) = turn.output.get("json") {
+                println!("{:<9} {} {said}", node.node_id, turn.status.as_str());
+            }
         }
     }
     let rounds = run.nodes.iter().find(|node| node.node_id == "test");

@@ -28,7 +28,13 @@ fn direct(call: &Call) -> Result<Value, CallError> {
         .as_array()
         .cloned()
         .unwrap_or_default();
-    let count = |worker: &Value| worker["output"].as_str()?.trim().parse::<u64>().ok();
+    let count = |worker: &Value| {
+        worker["output"]["stdout"]
+            .as_str()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    };
     match call.input["round"].as_u64() {
         Some(1) => {
             let files = std::fs::read_dir(folder).map_err(|error| CallError::Failed {
