@@ -52,7 +52,7 @@ impl Orchestrator {
     ///
     /// # Errors
     ///
-    /// As [`agents_caught_up`](Self::agents_caught_up), and `NotFound`.
+    /// `Unavailable` when the views are not caught up within three seconds, `NotFound` without such an agent.
     pub async fn agent_caught_up(&self, caller: &Caller, agent: &str) -> Answer<()> {
         let agent = agent.to_owned();
         self.carry_out(caller, SyncAgent { agent }).await
