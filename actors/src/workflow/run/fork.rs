@@ -67,16 +67,16 @@ pub fn inherited<'a>(
     // What later nodes wrote is not there yet.
     let mut context = Map::new();
     for event in recorded {
-        match event {
-            Event::Run {
-                event: RunEvent::Wrote { node, values, .. },
-            } if node.as_deref().is_none_or(|node| kept.contains(node)) => {
-                context.extend(values.clone());
-            }
-            Event::Run {
-                event: RunEvent::Forked { context: first, .. },
-            } => context.clone_from(first),
-            _ => {}
+        let Event::Run { event } = event else {
+            continue;
+        };
+        if let RunEvent::Forked { context: first, .. } = event {
+            context.clone_from(first);
+        }
+        if let RunEvent::Wrote { node, values, .. } = event
+            && node.as_deref().is_none_or(|node| kept.contains(node))
+        {
+            context.extend(values.clone());
         }
     }
     context.retain(|_, value| !value.is_null());
