@@ -93,7 +93,7 @@ impl EvalError {
 /// use actors::workflow::expression::Expression;
 /// use serde_json::json;
 ///
-/// let passed = Expression::parse("nodes.test.output.failed == 0 and input.strict ?? true")?;
+/// let passed = Expression::parse("nodes.test.output.failed == 0 and (input.strict ?? true)")?;
 /// let scope = json!({ "input": {}, "nodes": { "test": { "output": { "failed": 0 } } } });
 /// assert_eq!(passed.evaluate(&scope)?, json!(true));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
