@@ -30,8 +30,8 @@ const ROUNDS: usize = 3;
 const ALONE: usize = 500;
 /// Agents that do nothing, so that every node hosts some.
 const AGENTS: usize = 6;
-/// For shards and agents to find their places.
-const SETTLE: Duration = Duration::from_secs(5);
+/// For shards and agents to find their places: agents move a few at a time, every five seconds.
+const SETTLE: Duration = Duration::from_secs(12);
 /// What a node gets of one processor where machines are small: three of them, PostgreSQL and the load
 /// generator then fit on two.
 const SHARE: f64 = 0.2;

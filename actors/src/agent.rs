@@ -7,6 +7,7 @@
 pub(crate) mod actor;
 pub mod breaker;
 pub mod placing;
+pub mod spreading;
 pub mod state;
 pub mod stats;
 mod token;

@@ -6,9 +6,6 @@ use protocol::{agent::Placement, id::AgentId, id::NodeId};
 
 use crate::cluster::{Site, Standing};
 
-/// Agents that a node may have more than its fair share before some are moved.
-const SLACK: usize = 1;
-
 /// The node that is to host an agent: the present one as long as it fits, else the one whose name
 /// and the agent's id draw the highest lot. So a node that leaves gives its agents to all others
 /// alike, and one that comes back under its name draws those that it had.
@@ -47,37 +44,6 @@ fn lot(agent: AgentId, name: &str) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)
-}
-
-/// How many agents are to move from which node to which, `most` at a time, when each hosts so many.
-/// Nothing moves while all are near their fair share, so what is moved stays.
-#[must_use]
-pub fn moves(hosted: &[(NodeId, usize)], most: usize) -> Vec<(NodeId, NodeId, usize)> {
-    let Some(fair) = hosted
-        .iter()
-        .map(|(_, count)| count)
-        .sum::<usize>()
-        .checked_div(hosted.len())
-    else {
-        return Vec::new();
-    };
-    let mut rich: Vec<_> = hosted.to_vec();
-    rich.retain(|(_, count)| *count > fair + SLACK);
-    rich.sort_unstable_by_key(|(node, count)| (Reverse(*count), *node));
-    let mut poor: Vec<_> = hosted.to_vec();
-    poor.retain(|(_, count)| *count < fair);
-    poor.sort_unstable_by_key(|(node, count)| (*count, *node));
-    let (mut left, mut plan) = (most, Vec::new());
-    for (from, mut count) in rich {
-        for (to, has) in &mut poor {
-            let moved = (count - fair).min(fair - *has).min(left);
-            if moved > 0 {
-                plan.push((from, *to, moved));
-                (count, *has, left) = (count - moved, *has + moved, left - moved);
-            }
-        }
-    }
-    plan
 }
 
 #[cfg(test)]
@@ -184,16 +150,5 @@ mod tests {
             ..anywhere
         };
         assert_eq!(choose(agent(1), &nowhere, Some(node(1)), &sites), None);
-    }
-
-    #[test]
-    fn a_newcomer_is_given_some_at_a_time_and_nearly_equal_nodes_are_left_alone() {
-        let plan = moves(&[(node(1), 60), (node(2), 60), (node(3), 0)], 8);
-        let moved: usize = plan.iter().map(|(.., count)| count).sum();
-        assert_eq!(moved, 8);
-        assert!(plan.iter().all(|(_, to, _)| *to == node(3)));
-        let near = [(node(1), 21), (node(2), 20), (node(3), 19)];
-        assert_eq!(moves(&near, 8), []);
-        assert_eq!(moves(&[], 8), []);
     }
 }

@@ -7,9 +7,12 @@ use protocol::id::NodeId;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use runtime::supervision::{self, ChildSpec, Restart, child};
 
-use super::{Agent, Registry};
+use super::Registry;
 use crate::{
-    agent::{actor as agent, placing},
+    agent::{
+        actor as agent, placing,
+        spreading::{self, Hosted, Kind},
+    },
     cluster::{Owner, Standing},
     host::Offer,
     services::Services,
@@ -110,41 +113,42 @@ impl Actor for AgentManager {
     }
 }
 
-/// Lets idle agents move, a few at a time, from nodes that host many to nodes that host few. Every
-/// control node comes to the same plan, and carries out what concerns its own agents.
+/// Lets idle agents move, a few at a time, so that nodes host alike, and alike of each kind. Every control
+/// node comes to the same plan, and carries out what concerns its own agents.
 fn rebalance(services: &Services) {
     let hosts = &services.hosts;
     let sites = hosts.around.cluster.sites();
-    let mut hosted: HashMap<NodeId, usize> = sites
-        .iter()
-        .filter(|site| site.standing == Standing::Up)
-        .map(|site| (site.node, 0))
-        .collect();
+    let up = sites.iter().filter(|site| site.standing == Standing::Up);
+    let mut nodes: Vec<NodeId> = up.map(|site| site.node).collect();
+    nodes.sort_unstable();
     let mut agents = services.registry.all();
     agents.sort_unstable_by_key(|agent| agent.id);
-    let host = |agent: &Agent| agent.facts().host.as_ref().map(|(node, _)| *node);
-    for agent in &agents {
-        if let Some(count) = host(agent).and_then(|node| hosted.get_mut(&node)) {
-            *count += 1;
-        }
-    }
-    let hosted: Vec<(NodeId, usize)> = hosted.into_iter().collect();
-    for (from, to, count) in placing::moves(&hosted, MOVED) {
-        let Some(site) = sites.iter().find(|site| site.node == to) else {
-            continue;
+    let hosted = agents.into_iter().filter_map(|agent| {
+        let facts = agent.facts();
+        let on = facts.host.as_ref().map(|(node, _)| *node)?;
+        let kind = Kind::of(&agent.tenant, &facts.spec);
+        let hosted = Hosted {
+            agent: agent.id,
+            kind,
+            on,
         };
-        let movable = agents.iter().filter(|agent| {
+        nodes.contains(&on).then_some((agent, hosted))
+    });
+    let (agents, mut hosted): (Vec<_>, Vec<_>) = hosted.unzip();
+    let may = |place: usize, to: NodeId| {
+        let (agent, site) = (agents.get(place), sites.iter().find(|it| it.node == to));
+        agent.zip(site).is_some_and(|(agent, site)| {
             let facts = agent.facts();
-            host(agent) == Some(from)
-                && agent.load(&facts).taken == 0
+            agent.load(&facts).taken == 0
                 && placing::fits(&facts.spec.placement, site)
                 && hosts.offer(to, &facts.spec) == Offer::Made
-        });
-        for agent in movable.take(count) {
-            if hosts.owner(agent.id) == Owner::Here {
-                let share = agent::Message::Share(to);
-                services.agents.tell_active(agent.id.into(), share);
-            }
+        })
+    };
+    for it in spreading::moves(&mut hosted, &nodes, MOVED, may) {
+        let id = hosted[it.place].agent;
+        if hosts.owner(id) == Owner::Here {
+            let share = agent::Message::Share(it.to);
+            services.agents.tell_active(id.into(), share);
         }
     }
 }
