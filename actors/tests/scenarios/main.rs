@@ -11,6 +11,7 @@ mod cluster;
 mod control;
 mod events;
 mod feed;
+mod forks;
 mod hanging;
 mod holding;
 mod intake;

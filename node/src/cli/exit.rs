@@ -148,6 +148,9 @@ fn refused(problem: &protocol::api::Problem) -> Failure {
             Exit::NotFound,
             Some("`troupe task list`, `troupe agent list` and `troupe nodes` show what there is"),
         ),
+        409 if problem.code == "irreversible" => {
+            (Exit::Conflict, Some("--confirm does it all the same"))
+        }
         409 | 412 => (Exit::Conflict, None),
         429 => (
             Exit::Unreachable,

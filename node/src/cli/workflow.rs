@@ -129,6 +129,9 @@ pub(super) enum Workflow {
         /// What that node is handed: JSON, or @FILE with JSON or YAML
         #[arg(long, value_name = "JSON|@FILE")]
         input: Option<String>,
+        /// Do nodes again that called something irreversible
+        #[arg(long)]
+        confirm: bool,
         /// Follow the new run until it is settled; its end decides the exit code
         #[arg(long)]
         watch: bool,
@@ -290,11 +293,13 @@ impl Workflow {
                 run,
                 from,
                 input,
+                confirm,
                 watch,
             } => {
                 let request = ForkRequest {
                     from_node: from,
                     input: input.as_deref().map(run::input).transpose()?,
+                    confirm,
                 };
                 let forked = client.fork_execution(run, &request).await?;
                 match watch {

@@ -429,7 +429,7 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "Fork a run at a node",
-        description: "A new run takes over what was done before the node, with its receipts: none of it is called again. The node and what comes after it are done anew, with another input if one is given.",
+        description: "A new run takes over what was done before the node, with its receipts: none of it is called again. The node and what comes after it are done anew, with another input if one is given. It is a conflict, `irreversible`, when one of them called something irreversible, or may have, unless `confirm` says that it may be done again.",
         body: Body::Required(form::<ForkRequest>, LARGE),
         answers: &[Answers {
             status: 201,

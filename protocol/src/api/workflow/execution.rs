@@ -383,6 +383,10 @@ pub struct ForkRequest {
     /// What that node is handed in place of what its definition says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Value>,
+    /// That nodes may be done again which called something irreversible; without it a fork that would is a
+    /// conflict, which names them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirm: bool,
 }
 
 /// `POST /executions/{id}/replay?dry`: with which definition; the run's own when all are absent.

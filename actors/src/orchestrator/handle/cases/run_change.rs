@@ -1,6 +1,6 @@
 //! What can be done to runs: another context, another end, a fork, a replay.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use protocol::{
     access::{Caller, Role},
@@ -8,10 +8,11 @@ use protocol::{
         CancelView, ContextPatch, ContextView, DivergenceView, ForkRequest, ReplayRequest,
         ReplayView, WorkflowDraft,
     },
+    entity::EntityKind,
     id::TaskId,
     task::{Event, TaskSpec},
     time::Timestamp,
-    workflow::{NodeStatus, Origin, RunSpec},
+    workflow::{NodeStatus, Origin, RunEvent, RunSpec},
 };
 use runtime::journal::decode;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,9 @@ use crate::{
 
 /// Records read at once.
 const PAGE: u32 = 500;
+
+/// Runs within a run that a fork looks at; beyond that it is taken that they called something irreversible.
+const MOST_PARTS: usize = 1000;
 
 /// New values for what the nodes of a run share.
 #[derive(Debug, Serialize, Deserialize)]
@@ -216,8 +220,20 @@ impl UseCase for ForkRun {
         let task = task.ok_or_else(|| no_run(run))?;
         let graph = own.services.library.graph(of.id, of.version).await?;
         let recorded = at.history(run).await?;
+        let within = at.irreversible_within(&recorded).await?;
         let events = recorded.iter().map(|(event, _)| event);
-        let forked = fork::inherited(&graph, (run, &task), &request.from_node, events)?;
+        let of_run: (TaskId, &Task) = (run, &task);
+        let forked = fork::inherited(&graph, of_run, &request.from_node, events, within)?;
+        if !forked.again.is_empty() && !request.confirm {
+            return Err(Rejection::Conflict {
+                code: "irreversible",
+                message: format!(
+                    "a fork at `{}` does again what cannot be taken back: {}; confirm it if that is meant",
+                    request.from_node,
+                    forked.again.join(", ")
+                ),
+            });
+        }
         own.services.admission.enter()?;
         let origin = Origin {
             run,
@@ -235,7 +251,7 @@ impl UseCase for ForkRun {
         };
         let id = TaskId::from_uuid(at.fresh_id()?);
         let admitted = Admitted {
-            forked: Some(forked),
+            forked: Some(forked.event),
             ..admitted(id, spec, None)
         };
         let made = at.make_task(caller, admitted, None).await?;
@@ -326,6 +342,32 @@ impl Orchestrator {
         of.await?.ok_or_else(|| no_run(id))
     }
 
+    /// Nodes that waited for runs of other workflows in which something irreversible was called.
+    async fn irreversible_within(
+        &self,
+        recorded: &[(Event, Timestamp)],
+    ) -> Answer<BTreeSet<String>> {
+        let journal = &self.own()?.journal;
+        let mut open: Vec<(String, TaskId)> = parts(recorded).collect();
+        let (mut found, mut looked) = (BTreeSet::new(), 0);
+        while let Some((node, part)) = open.pop() {
+            if found.contains(&node) {
+                continue;
+            }
+            looked += 1;
+            let Some(task) = journal.load::<Task>(part.into()).await? else {
+                continue;
+            };
+            if looked > MOST_PARTS || fork::irreversible(&task).next().is_some() {
+                found.insert(node);
+                continue;
+            }
+            let recorded = self.history(part).await?;
+            open.extend(parts(&recorded).map(|(_, part)| (node.clone(), part)));
+        }
+        Ok(found)
+    }
+
     /// All that was recorded of a task.
     async fn history(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
         let store = self.own()?.journal.store();
@@ -341,4 +383,18 @@ impl Orchestrator {
             }
         }
     }
+}
+
+/// The runs that a run was waiting for, each with its node.
+fn parts(recorded: &[(Event, Timestamp)]) -> impl Iterator<Item = (String, TaskId)> {
+    recorded.iter().filter_map(|(event, _)| {
+        let Event::Run {
+            event: RunEvent::Asked { at, entity, .. },
+        } = event
+        else {
+            return None;
+        };
+        let is_run = entity.kind() == EntityKind::Task;
+        is_run.then(|| (at.node.clone(), TaskId::from_uuid(entity.key())))
+    })
 }
