@@ -15,6 +15,7 @@ mod forks;
 mod hanging;
 mod holding;
 mod intake;
+mod large;
 mod life;
 mod parts;
 mod pausing;

@@ -102,6 +102,7 @@ impl Play {
     }
 
     pub(crate) fn record(&mut self, event: Event) {
+        let event = self.task.large.fold(event);
         self.task.apply(&event, self.now);
         self.log.push((event, self.now));
     }

@@ -14,7 +14,10 @@ use super::{Sight, state::Turn};
 use crate::{
     Rejection,
     task::Task,
-    workflow::graph::{Graph, Place},
+    workflow::{
+        graph::{Graph, Place},
+        large::Large,
+    },
 };
 
 /// How a fork begins.
@@ -61,6 +64,9 @@ pub fn inherited<'a>(
     let sight = Sight { id, task, run };
     let mut kept = HashSet::new();
     let mut nodes = Vec::new();
+    // As the fork will have it: its input, then each large value where it comes first.
+    let mut large = Large::default();
+    large.take_over(task.large.loaded(&task.spec.input));
     for (at, place) in graph.nodes.iter().enumerate() {
         let Some(turn) = run.turn(place.id()) else {
             continue;
@@ -70,7 +76,7 @@ pub fn inherited<'a>(
             nodes.push(Inherited {
                 at: turn.at(),
                 status: turn.status,
-                output: sight.output(turn),
+                output: large.take_over(task.large.loaded(&sight.output(turn))),
                 error: turn.error.clone(),
                 settled_at: turn.settled_at.unwrap_or_default(),
             });
@@ -100,6 +106,9 @@ pub fn inherited<'a>(
         }
     }
     context.retain(|_, value| !value.is_null());
+    for value in context.values_mut() {
+        *value = large.take_over(task.large.loaded(value));
+    }
     let again = called.iter().filter(|node| !kept.contains(node.as_str()));
     let again = again.cloned().collect();
     let called = called.into_iter().collect();

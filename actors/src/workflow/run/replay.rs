@@ -94,7 +94,9 @@ struct Again<'a> {
 impl Again<'_> {
     /// What comes next in place of `event`, if that does not, and about which node.
     fn differs(&mut self, event: &Event, at: Timestamp) -> Option<(Option<String>, Vec<Value>)> {
-        let wanted = is_decision(&self.task, event).then(|| essence(event));
+        // As it would be written down now: what is large may be referred to.
+        let wanted =
+            is_decision(&self.task, event).then(|| essence(&self.task.large.fold(event.clone())));
         let is_wanted = |(_, other): &(Event, Value)| Some(other) == wanted.as_ref();
         if let Some(found) = self.open.iter().position(is_wanted) {
             self.open.remove(found);
