@@ -1,7 +1,10 @@
 //! Forks and replays of runs.
 
 use protocol::{
-    api::{ExecutionView, ForkRequest, ReplayRequest, ReplayView},
+    api::{
+        CheckRequest, ExecuteRequest, ExecutionQuery, ExecutionView, ForkRequest, ReplayRequest,
+        ReplayView,
+    },
     id::TaskId,
 };
 use serde_json::{Value, json};
@@ -171,4 +174,59 @@ async fn a_node_that_another_definition_has_more_is_the_first_divergence() {
     let found = found.await.unwrap().divergence.unwrap();
     assert_eq!(found.node.as_deref(), Some("audit"), "{found:?}");
     assert_eq!(found.decided[0]["what"], json!("started"));
+}
+
+#[tokio::test]
+async fn the_last_runs_of_a_workflow_are_checked_against_a_definition_that_is_to_be_adopted() {
+    let system = echoing().await;
+    let admin = system.admin.clone();
+    let choice = |than: u32| {
+        json!({
+            "name": "choice",
+            "nodes": [
+                { "id": "a", "type": "agent", "agent": "echo", "input": "$.input" },
+                { "id": "small", "type": "agent", "agent": "echo" },
+                { "id": "big", "type": "agent", "agent": "echo" },
+            ],
+            "edges": [
+                { "from": "a", "to": "small", "condition": format!("output < {than}") },
+                { "from": "a", "to": "big", "condition": format!("output >= {than}") },
+            ],
+        })
+    };
+    made(&system, &admin, &choice(10)).await;
+    for input in [1, 7, 12, 3, 9] {
+        let request = ExecuteRequest {
+            input: json!(input),
+            ..ExecuteRequest::default()
+        };
+        let begun = system.execute_workflow(&admin, "choice", request, None, None);
+        system.completed(begun.await.unwrap().run.id).await;
+    }
+    let check = async |definition: Option<Value>, runs: Option<u32>| {
+        let request = CheckRequest {
+            source: definition.map(|definition| definition.to_string()),
+            runs,
+            ..CheckRequest::default()
+        };
+        let checked = system.check_workflow(&admin, "choice".to_owned(), request);
+        checked.await.unwrap()
+    };
+    let own = check(None, None).await;
+    assert_eq!((own.runs, own.same, own.diverged.len()), (5, 5, 0));
+    let other = check(Some(choice(5)), None).await;
+    assert_eq!((other.runs, other.same), (5, 3), "{other:?}");
+    for run in &other.diverged {
+        let found = run.divergence.as_ref().unwrap();
+        assert_eq!(found.recorded["what"], json!("started"));
+        assert_eq!(found.node.as_deref(), Some("small"));
+    }
+    let last = check(Some(choice(5)), Some(1)).await;
+    assert_eq!((last.runs, last.diverged.len()), (1, 1));
+    // Nothing was done.
+    let query = ExecutionQuery::default();
+    assert_eq!(
+        system.executions(&admin, &query).await.unwrap().items.len(),
+        5
+    );
 }

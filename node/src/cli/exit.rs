@@ -39,6 +39,9 @@ pub(super) enum Exit {
 }
 
 impl Exit {
+    /// Recorded runs would go another way.
+    pub(super) const DIVERGED: Self = Self::NotFound;
+
     pub(super) const fn code(self) -> u8 {
         self as u8
     }

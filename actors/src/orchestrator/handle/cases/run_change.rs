@@ -1,13 +1,10 @@
-//! What can be done to runs: another context, another end, a fork, a replay.
+//! What can be done to runs: another context, another end, a fork.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use protocol::{
     access::{Caller, Role},
-    api::{
-        CancelView, ContextPatch, ContextView, DivergenceView, ForkRequest, ReplayRequest,
-        ReplayView, WorkflowDraft,
-    },
+    api::{CancelView, ContextPatch, ContextView, ForkRequest},
     entity::EntityKind,
     id::TaskId,
     task::{Event, TaskSpec},
@@ -16,23 +13,18 @@ use protocol::{
 };
 use runtime::journal::decode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     Answer, CancelTask, Effect, Extent, Orchestrator, Place, UseCase, at_least,
     runs::{Begun, admitted, no_run},
     submission::Admitted,
     visible,
-    workflows::no_version,
 };
 use crate::{
     Rejection,
     task::{Task, actor::Command},
-    workflow::{
-        draft::Draft,
-        draw,
-        graph::Graph,
-        run::{fork, replay},
-    },
+    workflow::{draw, large::Large, run::fork, view as execution},
 };
 
 /// Records read at once.
@@ -151,6 +143,31 @@ impl UseCase for ShowContext {
     }
 }
 
+/// A large value of a run, which views refer to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowValue {
+    pub(in super::super) id: TaskId,
+    pub(in super::super) digest: String,
+}
+
+impl UseCase for ShowValue {
+    type Answer = Value;
+    const NAME: &'static str = "run.value";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Value> {
+        let Self { id, digest } = self;
+        at.run_of(caller, id).await?;
+        let missing = format!("value {digest}");
+        let value = at.read(id, move |task, _| task.large.named(&digest));
+        value.await?.ok_or_else(|| Rejection::not_found(missing))
+    }
+}
+
 /// The end of a run, at once: what it did is not taken back.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) struct TerminateRun {
@@ -247,6 +264,7 @@ impl UseCase for ForkRun {
         let spec = TaskSpec {
             parent_id: None,
             workflow: Some(Box::new(of)),
+            input: task.large.loaded(&task.spec.input),
             ..task.spec.clone()
         };
         let id = TaskId::from_uuid(at.fresh_id()?);
@@ -259,84 +277,20 @@ impl UseCase for ForkRun {
     }
 }
 
-/// A recorded run decided anew, with nothing done.
-#[derive(Debug, Serialize, Deserialize)]
-pub(in super::super) struct ReplayRun {
-    pub(in super::super) id: TaskId,
-    pub(in super::super) request: ReplayRequest,
-}
-
-impl UseCase for ReplayRun {
-    type Answer = ReplayView;
-    const NAME: &'static str = "run.replay";
-    const EFFECT: Effect = Effect::Reads;
-
-    fn place(&self) -> Place<'_> {
-        Place::Store
-    }
-
-    fn read_within(&self) -> Duration {
-        // A long history is all read, and decided anew.
-        Duration::from_secs(10)
-    }
-
-    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ReplayView> {
-        let Self { id, request } = self;
-        let of = at.run_of(caller, id).await?;
-        let library = &at.own()?.services.library;
-        let given = WorkflowDraft {
-            dag_definition: request.dag_definition,
-            source: request.source,
-            name: None,
-            ..WorkflowDraft::default()
-        };
-        let graph = match (Draft::read(&given)?, request.version) {
-            (Some(_), Some(_)) => {
-                return Err(Rejection::field(
-                    "version",
-                    "stands beside a definition; give one of them",
-                ));
-            }
-            (Some(draft), None) => Graph::compile(&draft.definition)
-                .map_err(|fault| Rejection::field(fault.path, fault.message))?
-                .into(),
-            (None, version) => {
-                let version = version.unwrap_or(of.version);
-                let edition = library.edition(of.id, version).await?;
-                let edition = edition.ok_or_else(|| no_version(version, of.version))?;
-                edition.graph.clone()
-            }
-        };
-        let recorded = at.history(id).await?;
-        let replayed = replay::replay(&graph, id, &recorded);
-        Ok(ReplayView {
-            execution_id: id,
-            events: replayed.events as u64,
-            same: replayed.same as u64,
-            divergence: replayed.divergence.map(|found| DivergenceView {
-                seq: found.seq as u64,
-                node: found.node,
-                recorded: found.recorded,
-                decided: found.decided,
-            }),
-        })
-    }
-}
-
 impl Orchestrator {
     async fn shared(&self, id: TaskId) -> Answer<ContextView> {
         let context = self.read(id, |task, _| {
             let run = task.run.as_deref()?;
             Some(ContextView {
                 version: run.context_version,
-                values: run.context.clone(),
+                values: execution::shared(task, run, Large::loaded),
             })
         });
         context.await?.ok_or_else(|| no_run(id))
     }
 
     /// Of which workflow a task is a run, if it is one that the caller may see.
-    async fn run_of(&self, caller: &Caller, id: TaskId) -> Answer<RunSpec> {
+    pub(super) async fn run_of(&self, caller: &Caller, id: TaskId) -> Answer<RunSpec> {
         visible(self, caller, id).await?;
         let of = self.read(id, |task, _| task.spec.workflow.as_deref().cloned());
         of.await?.ok_or_else(|| no_run(id))
@@ -369,7 +323,7 @@ impl Orchestrator {
     }
 
     /// All that was recorded of a task.
-    async fn history(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
+    pub(super) async fn history(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
         let store = self.own()?.journal.store();
         let mut recorded = Vec::new();
         loop {
