@@ -71,3 +71,30 @@ fn a_call_that_would_be_handed_too_much_fails_the_run_before_it_is_made() {
     assert!(play.calls.is_empty());
     assert!(journal(play) < 5 << 20);
 }
+
+#[test]
+fn a_director_is_handed_the_same_in_every_round() {
+    let play = &mut Play::of(
+        json!({
+            "name": "n",
+            "nodes": [{
+                "id": "d", "type": "hierarchical", "input": "${input + '!'}",
+                "director": { "agent": "lead", "workers": { "agent": "w" } },
+            }],
+        }),
+        text("a", LARGE),
+        Box::new(|step| match step.spec.id.as_str() {
+            "d:lead1" => gives(json!({ "workers": [{ "id": "w", "prompt": "p" }] })),
+            _ => gives(json!({ "output": "done" })),
+        }),
+    );
+    play.play();
+    assert_eq!(play.result(), "done");
+    let handed = |step: &str| {
+        let whole = play.task.large.whole(&play.step(step).spec.input);
+        whole.unwrap()["input"].clone()
+    };
+    assert_eq!(handed("d:lead1"), json!("a".repeat(LARGE) + "!"));
+    assert_eq!(handed("d:lead2"), handed("d:lead1"));
+    play.replays();
+}

@@ -134,7 +134,10 @@ fn direct(
             let message = format!("the director was asked {rounds} times, which is its limit");
             return Some(failed(at, Failure::new("round_limit", message)));
         }
-        let input = asked[0].spec.input.get("input").cloned();
+        let input = match look.sight.whole(&asked[0].spec.input) {
+            Ok(first) => first.get("input").cloned(),
+            Err(error) => return Some(broke(place, unreadable("director", &error))),
+        };
         let seen = json!({
             "input": input.unwrap_or_default(),
             "round": round,
