@@ -78,8 +78,8 @@ fn a_director_is_handed_the_same_in_every_round() {
         json!({
             "name": "n",
             "nodes": [{
-                "id": "d", "type": "hierarchical", "input": "${input + '!'}",
-                "director": { "agent": "lead", "workers": { "agent": "w" } },
+                "id": "d", "type": "direct", "input": "${input + '!'}",
+                "agent": "lead", "workers": { "agent": "w" },
             }],
         }),
         text("a", LARGE),

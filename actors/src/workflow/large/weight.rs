@@ -82,7 +82,7 @@ pub(super) struct Weight {
     /// Its name and the bytes of its content; of what is worth a reference.
     pub(super) digest: Option<(Digest, usize)>,
     /// Those of its parts, by their places in it, that are or have such.
-    parts: Vec<(usize, Weight)>,
+    parts: Vec<(usize, Self)>,
 }
 
 impl Weight {
