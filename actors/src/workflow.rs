@@ -3,7 +3,7 @@
 //! [`expression`], [`template`] and [`condition`] are the language of definitions. [`read`] makes a
 //! definition of a text, [`check`] says what is wrong with one, [`draw`] shows one. It is compiled into a
 //! [`graph`]; [`run`] holds the rules by which a task that is a run of it goes on, [`view`] is what clients
-//! see of it, and [`news`] what they are told.
+//! see of it, and [`news`] what they are told. [`large`] keeps its large values once.
 //!
 //! [`state::Workflow`] is what the events of a definition say, [`draft`] takes what a client gave. A
 //! `Library` has each version in memory that is used, a `WorkflowEntity` records them.
@@ -16,6 +16,7 @@ pub mod draw;
 pub mod expression;
 pub mod graph;
 pub mod input;
+pub mod large;
 pub(crate) mod library;
 pub mod news;
 pub mod read;

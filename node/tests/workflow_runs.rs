@@ -162,3 +162,103 @@ fn a_run_is_paused_resumed_cancelled_forked_and_replayed() {
     node.signal(Signal::TERM);
     assert!(node.end().success());
 }
+
+#[test]
+fn a_fork_that_does_again_what_cannot_be_taken_back_wants_to_be_confirmed() {
+    let troupe = Program::new();
+    let _node = with_echo(&troupe);
+    let pay = json!({"name": "pay", "type": "sequential", "nodes": [
+        {"id": "a", "type": "agent", "agent": "echo", "input": 1},
+        {"id": "b", "type": "agent", "agent": "echo", "effect": "irreversible"},
+    ]});
+    write(&troupe, "pay.json", &pay);
+    let run = troupe.json(&["workflow", "run", "pay.json", "--wait", "30s"]);
+    let id = run["id"].as_str().unwrap();
+    troupe
+        .run(&["workflow", "fork", id, "--from", "a"])
+        .fails(6, &["cannot be taken back: b", "--confirm"]);
+    let told = troupe.ok(&[
+        "workflow",
+        "fork",
+        id,
+        "--from",
+        "a",
+        "--confirm",
+        "--watch",
+    ]);
+    assert!(told.contains("the run  completed"), "{told}");
+    let forks = troupe.json(&["workflow", "runs", "pay"]);
+    let fork = forks["items"][0]["id"].as_str().unwrap();
+    troupe.ok(&["workflow", "replay", fork, id, "--dry"]);
+}
+
+#[test]
+fn a_definition_is_checked_against_the_last_runs_and_a_published_one_against_one() {
+    let troupe = Program::new();
+    let _node = with_echo(&troupe);
+    write(&troupe, "say.json", &say("d"));
+    let mut first = String::new();
+    for word in ["hi", "ho"] {
+        let input = json!({ "word": word }).to_string();
+        let run = troupe.json(&[
+            "workflow", "run", "say.json", "--input", &input, "--wait", "30s",
+        ]);
+        first = run["id"].as_str().unwrap().to_owned();
+    }
+    troupe.ok(&["workflow", "check", "say.json", "--against", "say"]);
+    let mut other = say("d");
+    other["nodes"][1]["input"] = json!("else");
+    write(&troupe, "other.json", &other);
+    let checked = troupe.run(&[
+        "workflow",
+        "check",
+        "other.json",
+        "--against",
+        "say",
+        "--runs",
+        "1",
+    ]);
+    assert_eq!(checked.code, Some(3), "{checked:?}");
+    assert!(
+        checked.out.contains(&first) && checked.out.contains("second"),
+        "{checked:?}"
+    );
+    troupe.ok(&["workflow", "update", "say", "other.json"]);
+    let replayed = troupe.run(&["workflow", "replay", &first, "--version", "2"]);
+    assert_eq!(replayed.code, Some(1), "{replayed:?}");
+    assert!(replayed.out.contains("second"), "{replayed:?}");
+    troupe
+        .run(&["workflow", "check", "other.json", "--against", "nothing"])
+        .fails(3, &["nothing"]);
+}
+
+#[test]
+fn a_large_value_is_shown_by_reference_and_printed_when_it_is_asked_for() {
+    let troupe = Program::new();
+    let _node = with_echo(&troupe);
+    let word = "x".repeat(100_000);
+    fs::write(
+        troupe.folder().join("word.json"),
+        json!({ "word": word }).to_string(),
+    )
+    .unwrap();
+    write(&troupe, "say.json", &say("d"));
+    let run = troupe.json(&[
+        "workflow",
+        "run",
+        "say.json",
+        "--input",
+        "@word.json",
+        "--wait",
+        "30s",
+    ]);
+    assert_eq!(run["result"], word.as_str());
+    let shown = &run["nodes"][1]["output"];
+    assert_eq!(shown["bytes"], word.len() + 2, "{shown}");
+    let (id, value) = (
+        run["id"].as_str().unwrap(),
+        shown["$large"].as_str().unwrap(),
+    );
+    let printed = troupe.ok(&["workflow", "value", id, value]);
+    assert_eq!(printed.trim_end(), format!("\"{word}\""));
+}

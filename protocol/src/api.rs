@@ -48,8 +48,8 @@ pub use tree::{
 };
 pub use trigger::{HookView, TriggerView};
 pub use workflow::{
-    ContextPatch, ContextView, DivergenceView, EdgeView, ExecuteRequest, ExecutionChange,
-    ExecutionQuery, ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest, NodeRunView,
-    ReplayRequest, ReplayView, RunOf, VersionView, WaitView, WorkflowChange, WorkflowDraft,
-    WorkflowNode, WorkflowQuery, WorkflowReach, WorkflowSummary, WorkflowView,
+    CheckRequest, CheckView, ContextPatch, ContextView, DivergenceView, EdgeView, ExecuteRequest,
+    ExecutionChange, ExecutionQuery, ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest,
+    NodeRunView, ReplayRequest, ReplayView, RunOf, VersionView, WaitView, WorkflowChange,
+    WorkflowDraft, WorkflowNode, WorkflowQuery, WorkflowReach, WorkflowSummary, WorkflowView,
 };

@@ -210,6 +210,10 @@ fn task_id(cx: &Cx) -> TaskId {
 
 fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), ActorProcessingErr> {
     for event in events {
+        let event = match cx.state.run {
+            Some(_) => cx.state.large.fold(event),
+            None => event,
+        };
         cx.state.stage(&event)?;
         pausing::ended(cx, &event);
         others::follow(cx, &event);

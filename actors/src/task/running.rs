@@ -107,7 +107,7 @@ impl Task {
                 self.run_mut().waits_for(Began { at, now }, wait);
             }
             RunEvent::Settled { step, output, .. } => self.is_known(step, output.as_ref(), now),
-            RunEvent::Forked { nodes, context } => self.run_mut().inherit(nodes, context),
+            RunEvent::Forked { nodes, context, .. } => self.run_mut().inherit(nodes, context),
             RunEvent::Broke { node, error } => {
                 let broke = (node.clone(), error.clone());
                 self.run_mut().broke.get_or_insert(broke);

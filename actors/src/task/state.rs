@@ -24,7 +24,7 @@ use super::{
     running::Of,
     view,
 };
-use crate::workflow::run::Run;
+use crate::workflow::{large::Large, run::Run};
 
 /// A task as its events say.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub struct Task {
     /// Where its nodes stand, when it is a run of a workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Box<Run>>,
+    /// Its large values, when it is a run of a workflow: kept once, and referred to by all else in here.
+    #[serde(default, skip_serializing_if = "Large::is_empty")]
+    pub large: Large,
     /// Where each step stands among them; what is missing is looked for.
     #[serde(skip)]
     places: Places,
@@ -345,6 +348,20 @@ impl EventSourced for Task {
     const STATE_VERSION: u16 = 1;
 
     fn apply(&mut self, event: &Event, at: Timestamp) {
+        let is_run = self.run.is_some() || matches!(event, Event::Submitted { .. });
+        match is_run.then(|| self.large.take_in(event)).flatten() {
+            Some(folded) => self.happened(&folded, at),
+            None => self.happened(event, at),
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        view::index(self)
+    }
+}
+
+impl Task {
+    fn happened(&mut self, event: &Event, at: Timestamp) {
         // An event of a step that the plan does not hold changes nothing.
         let place = |step: &str| self.position(step);
         match event {
@@ -484,9 +501,5 @@ impl EventSourced for Task {
             }
             Event::Deleted { .. } => self.deleted = true,
         }
-    }
-
-    fn summary(&self) -> Summary {
-        view::index(self)
     }
 }

@@ -71,12 +71,16 @@ pub fn task(id: TaskId, version: u64, task: &Task) -> TaskView {
         status: task.status,
         progress: task.progress(),
         priority: task.spec.priority,
-        input: task.spec.input.clone(),
+        input: task.large.loaded(&task.spec.input),
         plan: task.source.map(|source| PlanView {
             source,
-            steps: task.steps.iter().map(self::step).collect(),
+            steps: task
+                .steps
+                .iter()
+                .map(|step| self::step(task, step))
+                .collect(),
         }),
-        result: task.result.clone(),
+        result: task.large.loaded(&task.result),
         error: task.error.clone(),
         metadata: task.spec.metadata.clone(),
         created_at: task.created_at,
@@ -86,7 +90,7 @@ pub fn task(id: TaskId, version: u64, task: &Task) -> TaskView {
     }
 }
 
-fn step(step: &Step) -> StepView {
+fn step(task: &Task, step: &Step) -> StepView {
     let last = step.attempts.last();
     StepView {
         id: step.spec.id.clone(),
@@ -104,7 +108,7 @@ fn step(step: &Step) -> StepView {
             .iter()
             .map(|attempt| self::attempt(step, attempt))
             .collect(),
-        output: step.output.clone(),
+        output: task.large.shown(&step.output),
         error: step.error.clone(),
         retry_at: step.retry_at,
     }
@@ -167,13 +171,17 @@ pub fn result(id: TaskId, task: &Task) -> ResultView {
     ResultView {
         id,
         status: task.status,
-        result: task.result.clone(),
+        result: task.large.loaded(&task.result),
         error: task.error.clone(),
-        provenance: task.steps.iter().filter_map(provenance).collect(),
+        provenance: task
+            .steps
+            .iter()
+            .filter_map(|step| provenance(task, step))
+            .collect(),
     }
 }
 
-fn provenance(step: &Step) -> Option<Provenance> {
+fn provenance(task: &Task, step: &Step) -> Option<Provenance> {
     let last = step
         .attempts
         .last()
@@ -182,7 +190,7 @@ fn provenance(step: &Step) -> Option<Provenance> {
         step: step.spec.id.clone(),
         agent: last.agent_name.clone(),
         attempt: last.number,
-        output: step.output.clone(),
+        output: task.large.shown(&step.output),
     })
 }
 

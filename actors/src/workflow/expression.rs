@@ -80,7 +80,7 @@ pub struct EvalError {
 }
 
 impl EvalError {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    pub(in crate::workflow) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
         }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     graph::{Graph, Link, Place},
+    large::Large,
     run::{Past, Run, Sight, Turn, Wait, is_taken},
 };
 use crate::task::{Step, Task};
@@ -47,8 +48,8 @@ pub fn execution(
         status: status(task, run),
         progress: task.progress(),
         user_id: task.user.clone(),
-        input: task.spec.input.clone(),
-        context: run.context.clone(),
+        input: task.large.loaded(&task.spec.input),
+        context: shared(task, run, Large::shown),
         context_version: run.context_version,
         nodes: nodes
             .map(|place| node(sight, graph, of.id, place))
@@ -60,7 +61,7 @@ pub fn execution(
                 ..edge(sight, graph, of.id, (at, link))
             })
             .collect(),
-        result: task.result.clone(),
+        result: task.large.loaded(&task.result),
         error: task.error.clone(),
         origin: of.origin.clone(),
         parent_id: task.spec.parent_id,
@@ -72,6 +73,17 @@ pub fn execution(
         completed_at: task.settled_at,
         position,
     }
+}
+
+/// What its nodes share.
+pub(crate) fn shared(
+    task: &Task,
+    run: &Run,
+    show: impl Fn(&Large, &Value) -> Value,
+) -> Map<String, Value> {
+    let all = run.context.iter();
+    all.map(|(key, value)| (key.clone(), show(&task.large, value)))
+        .collect()
 }
 
 fn status(task: &Task, run: &Run) -> ExecutionStatus {
@@ -102,6 +114,7 @@ fn node(sight: Sight<'_>, graph: &Graph, workflow: WorkflowId, place: &Place) ->
 
 /// A node that had its turn.
 fn with_turn(sight: Sight<'_>, turn: &Turn, shown: WorkflowNode) -> WorkflowNode {
+    let large = &sight.task.large;
     let steps = steps(sight.task, &turn.steps);
     let settled = steps.iter().filter(|step| step.status.is_settled());
     let undone = turn.undo.and_then(|undo| sight.task.steps.get(undo));
@@ -118,15 +131,15 @@ fn with_turn(sight: Sight<'_>, turn: &Turn, shown: WorkflowNode) -> WorkflowNode
     WorkflowNode {
         status: turn.status,
         run: turn.run,
-        input_data: handed(turn, &steps),
-        output: sight.output(turn),
+        input_data: large.shown(&handed(turn, &steps)),
+        output: large.shown(&sight.output(turn)),
         error: turn.error.clone(),
         retry_count: retries(&steps),
         calls: count(steps.len()),
         calls_settled: count(settled.count()),
         agents: agents(&steps),
         waits_for,
-        detail: turn.detail.clone(),
+        detail: large.shown(&turn.detail),
         inherited: turn.inherited,
         compensated: undone.is_some_and(|step| step.status == StepStatus::Completed),
         runs: turn
@@ -182,7 +195,7 @@ fn last_agent(step: &Step) -> Option<String> {
 fn earlier(task: &Task, past: &Past) -> NodeRunView {
     let steps = steps(task, &past.steps);
     let output = match (&*steps, past.status) {
-        ([only], NodeStatus::Completed) => only.output.clone(),
+        ([only], NodeStatus::Completed) => task.large.shown(&only.output),
         _ => Value::Null,
     };
     NodeRunView {

@@ -18,14 +18,14 @@ use crate::{
 };
 
 /// A system in which agents give back what they are handed.
-async fn echoing() -> System {
+pub(crate) async fn echoing() -> System {
     let system = System::start(&[]).await;
     let echo = json!({ "name": "echo", "agent_type": "echo", "capabilities": ["work"] });
     system.agent(echo).await;
     system
 }
 
-async fn run(system: &System, definition: &Value, input: Value) -> ExecutionView {
+pub(crate) async fn run(system: &System, definition: &Value, input: Value) -> ExecutionView {
     let admin = &system.admin;
     let name = made(system, admin, definition).await.name;
     let request = ExecuteRequest {
@@ -148,6 +148,7 @@ async fn a_fork_takes_over_what_was_done_before_a_node_and_calls_none_of_it_agai
     let request = ForkRequest {
         from_node: "b".to_owned(),
         input: Some(json!("edited")),
+        confirm: false,
     };
     let admin = system.admin.clone();
     let forked = system
@@ -171,6 +172,7 @@ async fn a_fork_takes_over_what_was_done_before_a_node_and_calls_none_of_it_agai
     let wrong = ForkRequest {
         from_node: "z".to_owned(),
         input: None,
+        confirm: false,
     };
     let refused = system
         .fork_execution(&admin, first.id, wrong)

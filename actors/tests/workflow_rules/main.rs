@@ -4,6 +4,7 @@
 
 mod ends;
 mod graphs;
+mod large;
 mod play;
 mod random;
 mod shapes;

@@ -102,6 +102,7 @@ impl Play {
     }
 
     pub(crate) fn record(&mut self, event: Event) {
+        let event = self.task.large.fold(event);
         self.task.apply(&event, self.now);
         self.log.push((event, self.now));
     }
@@ -257,6 +258,8 @@ impl Play {
 
     /// What was recorded gives the same state, and so does a snapshot of it.
     pub(crate) fn replays(&self) {
+        let replayed = run::replay::replay(&self.graph, id(), &self.log);
+        assert_eq!(replayed.divergence, None, "{:?}", self.log);
         let mut again = Task::default();
         for (event, at) in &self.log {
             let text = serde_json::to_string(event).unwrap();

@@ -39,6 +39,9 @@ pub(super) enum Exit {
 }
 
 impl Exit {
+    /// Recorded runs would go another way.
+    pub(super) const DIVERGED: Self = Self::NotFound;
+
     pub(super) const fn code(self) -> u8 {
         self as u8
     }
@@ -148,6 +151,9 @@ fn refused(problem: &protocol::api::Problem) -> Failure {
             Exit::NotFound,
             Some("`troupe task list`, `troupe agent list` and `troupe nodes` show what there is"),
         ),
+        409 if problem.code == "irreversible" => {
+            (Exit::Conflict, Some("--confirm does it all the same"))
+        }
         409 | 412 => (Exit::Conflict, None),
         429 => (
             Exit::Unreachable,

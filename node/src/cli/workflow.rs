@@ -32,7 +32,7 @@ pub(super) use run::Run;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Workflow {
-    /// Say what is wrong with definitions, line by line; needs no node
+    /// Say what is wrong with definitions, line by line, or which recorded runs would go another way with one
     Check(check::Check),
     /// Draw the graph of a definition; needs no node
     Graph(graph::Graph),
@@ -129,6 +129,9 @@ pub(super) enum Workflow {
         /// What that node is handed: JSON, or @FILE with JSON or YAML
         #[arg(long, value_name = "JSON|@FILE")]
         input: Option<String>,
+        /// Do nodes again that called something irreversible
+        #[arg(long)]
+        confirm: bool,
         /// Follow the new run until it is settled; its end decides the exit code
         #[arg(long)]
         watch: bool,
@@ -147,6 +150,13 @@ pub(super) enum Workflow {
         /// That nothing is done, which is always so
         #[arg(long)]
         dry: bool,
+    },
+    /// Print a large value of a run, to which what is shown of it refers
+    Value {
+        /// The run
+        run: TaskId,
+        /// What stands at `$large`
+        value: String,
     },
     /// List runs, the newest first; with an id show one
     Runs(Runs),
@@ -213,7 +223,7 @@ impl Workflow {
     /// Does what needs no node, or gives the rest back.
     pub(super) fn alone(self, output: &Output) -> Result<Outcome, Self> {
         match self {
-            Self::Check(check) => Ok(check.run(output)),
+            Self::Check(check) if !check.is_against() => Ok(check.run(output)),
             Self::Graph(graph) => Ok(graph.run(output)),
             with_a_node => Err(with_a_node),
         }
@@ -221,7 +231,7 @@ impl Workflow {
 
     pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
         match self {
-            Self::Check(check) => check.run(output),
+            Self::Check(check) => check.run_against(client, output).await,
             Self::Graph(graph) => graph.run(output),
             Self::Run(run) => run.run(client, output).await,
             Self::Create { file, status } => {
@@ -290,11 +300,13 @@ impl Workflow {
                 run,
                 from,
                 input,
+                confirm,
                 watch,
             } => {
                 let request = ForkRequest {
                     from_node: from,
                     input: input.as_deref().map(run::input).transpose()?,
+                    confirm,
                 };
                 let forked = client.fork_execution(run, &request).await?;
                 match watch {
@@ -308,6 +320,10 @@ impl Workflow {
                 file,
                 dry: _,
             } => replay(client, output, runs, version, file.as_deref()).await,
+            Self::Value { run, value } => {
+                let value = client.execution_value(run, &value).await?;
+                output.text(&format!("{value}\n"))
+            }
             Self::Watch { run } => watch::watch(client, run, output).await,
             Self::Runs(runs) => runs.run(client, output).await,
         }

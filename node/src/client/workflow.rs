@@ -5,16 +5,17 @@ use std::time::Duration;
 use protocol::{
     agent::StopMode,
     api::{
-        CancelRequest, EventView, ExecuteRequest, ExecutionChange, ExecutionQuery, ExecutionStatus,
-        ExecutionSummary, ExecutionView, ForkRequest, Page, PauseRequest, ReplayRequest,
-        ReplayView, VersionView, WorkflowChange, WorkflowDraft, WorkflowQuery, WorkflowReach,
-        WorkflowSummary, WorkflowView,
+        CancelRequest, CheckRequest, CheckView, EventView, ExecuteRequest, ExecutionChange,
+        ExecutionQuery, ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest, Page,
+        PauseRequest, ReplayRequest, ReplayView, VersionView, WorkflowChange, WorkflowDraft,
+        WorkflowQuery, WorkflowReach, WorkflowSummary, WorkflowView,
     },
     id::TaskId,
     time::Span,
     workflow::Status,
 };
 use reqwest::Method;
+use serde_json::Value;
 
 use super::{ANSWER, Answer, Client, Follow, Route};
 
@@ -164,6 +165,11 @@ impl Client {
             .await
     }
 
+    /// A large value of a run, to which what is shown of it refers.
+    pub async fn execution_value(&self, id: TaskId, value: &str) -> Answer<Value> {
+        self.get(execution(id, ["values", value])).await
+    }
+
     /// Begins a run with what another one had before a node.
     pub async fn fork_execution(
         &self,
@@ -182,6 +188,14 @@ impl Client {
     ) -> Answer<ReplayView> {
         let route = execution(id, ["replay"]).with("dry", Some(true));
         self.send(Method::POST, route, request).await
+    }
+
+    /// Decides the last runs of a workflow anew with another definition; nothing is done.
+    pub async fn check_workflow(&self, name: &str, request: &CheckRequest) -> Answer<CheckView> {
+        let call = self
+            .call(Method::POST, &workflow(name, ["check"]))
+            .json(request);
+        self.read(call.timeout(3 * ANSWER)).await
     }
 
     /// What happens in a run after a position. When it is settled and told, nothing follows any more.

@@ -130,6 +130,10 @@ pub(super) async fn handle(
             let (run, patch) = (run_id(call, 0)?, body::parse(bytes)?);
             Answer::json(&orchestrator.write_context(caller, run, patch).await?)
         }
+        WorkflowOp::Value => {
+            let (run, value) = (run_id(call, 0)?, call.part(1)?.to_owned());
+            Answer::json(&orchestrator.execution_value(caller, run, value).await?)
+        }
         WorkflowOp::Fork => {
             let (run, request) = (run_id(call, 0)?, body::parse(bytes)?);
             let forked = orchestrator.fork_execution(caller, run, request).await?;
@@ -143,6 +147,14 @@ pub(super) async fn handle(
             }
             let (run, request) = (run_id(call, 0)?, body::parse_or_default(bytes)?);
             Answer::json(&orchestrator.replay_execution(caller, run, request).await?)
+        }
+        WorkflowOp::Check => {
+            let (workflow, request) = (call.part(0)?.to_owned(), body::parse_or_default(bytes)?);
+            Answer::json(
+                &orchestrator
+                    .check_workflow(caller, workflow, request)
+                    .await?,
+            )
         }
         WorkflowOp::Draw => {
             let format = call.query.word::<Drawing>("format")?.unwrap_or_default();

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
 pub use execution::{
-    ContextPatch, ContextView, DivergenceView, EdgeView, ExecuteRequest, ExecutionChange,
-    ExecutionQuery, ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest, NodeRunView,
-    ReplayRequest, ReplayView, RunOf, WaitView, WorkflowNode, WorkflowReach,
+    CheckRequest, CheckView, ContextPatch, ContextView, DivergenceView, EdgeView, ExecuteRequest,
+    ExecutionChange, ExecutionQuery, ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest,
+    NodeRunView, ReplayRequest, ReplayView, RunOf, WaitView, WorkflowNode, WorkflowReach,
 };
 
 use crate::{

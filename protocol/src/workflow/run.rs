@@ -144,6 +144,9 @@ pub enum RunEvent {
         nodes: Vec<Inherited>,
         /// Its context.
         context: Map<String, Value>,
+        /// Nodes that called something irreversible in that run, or in those that it comes from.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        called: Vec<String>,
     },
     /// A node's turn has come: these calls are made for it, beside those that were before.
     Started {

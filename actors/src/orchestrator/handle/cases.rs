@@ -16,6 +16,7 @@ mod nodes;
 mod pausing;
 mod questions;
 mod run_change;
+mod run_replay;
 mod runs;
 mod schedules;
 mod scopes;
@@ -59,7 +60,8 @@ pub(super) use questions::{
     Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
 };
 pub use run_change::Drawing;
-pub(super) use run_change::{DrawRun, ForkRun, ReplayRun, ShowContext, TerminateRun, WriteContext};
+pub(super) use run_change::{DrawRun, ForkRun, ShowContext, ShowValue, TerminateRun, WriteContext};
+pub(super) use run_replay::{CheckRuns, ReplayRun};
 pub use runs::Begun;
 pub(super) use runs::{ListRuns, RunTurn, ShowRun, StartRun, TurnRuns};
 pub(super) use schedules::{

@@ -13,20 +13,20 @@ use super::{
     Orchestrator,
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, CatchUp,
-        ChangeAgent, CheckAgent, CheckpointTask, CommittedAgents, CompareTrees, CountAgents,
-        CreateSchedule, CreateToken, CreateTrigger, CreateWorkflow, DealWith, DeleteTask,
-        DeleteWorkflow, DeliverHook, DrawRun, EventsAfter, FindActor, FindArtifact, FindWorkflow,
-        ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions,
-        ListRuns, ListSchedules, ListTasks, ListTokens, ListTriggers, ListWorkflows, PauseTask,
-        PlaceHold, PutQuestion, ReadDiary, ReadJournal, ReadLife, ReadRecord, RegisterAgent,
-        RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, ScheduleFirings, SeenTasks,
-        ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest, ShowNode,
-        ShowQuestion, ShowResult, ShowRun, ShowSchedule, ShowTask, ShowTaskTree, ShowTree,
-        ShowTrigger, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus,
-        SubmitTask, SyncAgent, SyncAgents, TakeQuestionBack, TellNews, TendEntity, TerminateRun,
-        TotalAgents, TriggerFirings, TurnLog, TurnNode, TurnPart, TurnRuns, TurnSchedule,
-        TurnScope, TurnTrigger, UpdateAgent, UpdateWorkflow, UseCase, WorkflowVersions,
-        WriteContext,
+        ChangeAgent, CheckAgent, CheckRuns, CheckpointTask, CommittedAgents, CompareTrees,
+        CountAgents, CreateSchedule, CreateToken, CreateTrigger, CreateWorkflow, DealWith,
+        DeleteTask, DeleteWorkflow, DeliverHook, DrawRun, EventsAfter, FindActor, FindArtifact,
+        FindWorkflow, ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes,
+        ListQuestions, ListRuns, ListSchedules, ListTasks, ListTokens, ListTriggers, ListWorkflows,
+        PauseTask, PlaceHold, PutQuestion, ReadDiary, ReadJournal, ReadLife, ReadRecord,
+        RegisterAgent, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, ScheduleFirings,
+        SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest,
+        ShowNode, ShowQuestion, ShowResult, ShowRun, ShowSchedule, ShowTask, ShowTaskTree,
+        ShowTree, ShowTrigger, ShowValue, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent,
+        StoreStatus, SubmitTask, SyncAgent, SyncAgents, TakeQuestionBack, TellNews, TendEntity,
+        TerminateRun, TotalAgents, TriggerFirings, TurnLog, TurnNode, TurnPart, TurnRuns,
+        TurnSchedule, TurnScope, TurnTrigger, UpdateAgent, UpdateWorkflow, UseCase,
+        WorkflowVersions, WriteContext,
     },
 };
 use crate::{
@@ -45,7 +45,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 97] = [
+const TABLE: [Entry; 99] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -139,7 +139,9 @@ const TABLE: [Entry; 97] = [
     entry::<DrawRun>(),
     entry::<ForkRun>(),
     entry::<ReplayRun>(),
+    entry::<CheckRuns>(),
     entry::<ShowContext>(),
+    entry::<ShowValue>(),
     entry::<TerminateRun>(),
     entry::<WriteContext>(),
     entry::<WorkflowVersions>(),

@@ -9,19 +9,21 @@ use protocol::{
     access::Caller,
     agent::StopMode,
     api::{
-        ContextPatch, ContextView, ExecuteRequest, ExecutionChange, ExecutionQuery,
-        ExecutionSummary, ExecutionView, ForkRequest, Page, ReplayRequest, ReplayView, VersionView,
-        WorkflowChange, WorkflowDraft, WorkflowQuery, WorkflowReach, WorkflowSummary, WorkflowView,
+        CheckRequest, CheckView, ContextPatch, ContextView, ExecuteRequest, ExecutionChange,
+        ExecutionQuery, ExecutionSummary, ExecutionView, ForkRequest, Page, ReplayRequest,
+        ReplayView, VersionView, WorkflowChange, WorkflowDraft, WorkflowQuery, WorkflowReach,
+        WorkflowSummary, WorkflowView,
     },
     id::{TaskId, WorkflowId},
 };
+use serde_json::Value;
 
 use super::{
     Answer, Begun, Drawing, Inner, Orchestrator,
     cases::{
-        CreateWorkflow, DeleteWorkflow, DrawRun, ENDING, FindWorkflow, ForkRun, ListRuns,
-        ListWorkflows, ReplayRun, RunTurn, ShowContext, ShowRun, ShowWorkflow, StartRun,
-        TerminateRun, TurnRuns, UpdateWorkflow, WorkflowVersions, WriteContext,
+        CheckRuns, CreateWorkflow, DeleteWorkflow, DrawRun, ENDING, FindWorkflow, ForkRun,
+        ListRuns, ListWorkflows, ReplayRun, RunTurn, ShowContext, ShowRun, ShowValue, ShowWorkflow,
+        StartRun, TerminateRun, TurnRuns, UpdateWorkflow, WorkflowVersions, WriteContext,
     },
 };
 use crate::{
@@ -255,6 +257,20 @@ impl Orchestrator {
         self.carry_out(caller, ShowContext { id }).await
     }
 
+    /// A large value of a run, to which what is shown of it refers.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` also without such a value.
+    pub async fn execution_value(
+        &self,
+        caller: &Caller,
+        id: TaskId,
+        digest: String,
+    ) -> Answer<Value> {
+        self.carry_out(caller, ShowValue { id, digest }).await
+    }
+
     /// Gives what the nodes of a run share new values.
     ///
     /// # Errors
@@ -296,6 +312,22 @@ impl Orchestrator {
         request: ReplayRequest,
     ) -> Answer<ReplayView> {
         self.carry_out(caller, ReplayRun { id, request }).await
+    }
+
+    /// Decides the last runs of a workflow anew with a definition that is to be adopted, and names the first
+    /// divergence of each that would go another way. Nothing is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`replay_execution`](Self::replay_execution).
+    pub async fn check_workflow(
+        &self,
+        caller: &Caller,
+        workflow: String,
+        request: CheckRequest,
+    ) -> Answer<CheckView> {
+        self.carry_out(caller, CheckRuns { workflow, request })
+            .await
     }
 
     /// Pauses all runs of a workflow that the caller may see. Those that begin later are not paused.

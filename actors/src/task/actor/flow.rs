@@ -71,7 +71,7 @@ fn note(cx: &mut Cx, event: &Event) {
         } => Effect::Ask(Box::new(Ask {
             entity: *entity,
             of: about.clone().unwrap_or_else(|| at.to_string()),
-            input: input.clone(),
+            input: cx.state.large.loaded(input),
         })),
         RunEvent::Ended {
             at,
@@ -122,7 +122,7 @@ pub(super) fn ask_again(cx: &mut Cx) {
         } => Some(Effect::Ask(Box::new(Ask {
             entity: *entity,
             of: about.clone().unwrap_or_else(|| turn.at().to_string()),
-            input: input.clone(),
+            input: cx.state.large.loaded(input),
         }))),
         Wait::Until(_) => None,
     });

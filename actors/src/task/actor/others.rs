@@ -190,7 +190,7 @@ pub(super) fn tell_above(cx: &Cx) {
 fn outcome(task: &Task) -> Option<Reply> {
     match task.status {
         TaskStatus::Completed => Some(Reply::Done {
-            output: task.result.clone(),
+            output: task.large.loaded(&task.result),
             user: task.user.clone(),
         }),
         TaskStatus::Failed => Some(Reply::Failed {

@@ -159,8 +159,8 @@ fn call(cx: &Cx, step: &Step, attempt: &Attempt, of_agent: Option<Duration>) -> 
             .as_deref()
             .unwrap_or(&cx.state.spec.description)
             .into(),
-        task_input: Arc::new(cx.state.spec.input.clone()),
-        input: step.spec.input.clone(),
+        task_input: Arc::new(cx.state.large.loaded(&cx.state.spec.input)),
+        input: cx.state.large.loaded(&step.spec.input),
         needs: cx.state.needs(step),
         replies: step.asks.replies(),
         timeout,

@@ -24,7 +24,8 @@ pub(super) const MOST: usize = 10_000;
 /// What a node does first.
 pub(super) fn begin(look: &Look<'_>, place: &Place, taken: &[usize]) -> RunEvent {
     let at = look.next_run(place);
-    let input = match input(look, place, taken) {
+    let input = input(look, place, taken);
+    let input = match input.and_then(|input| look.sight.fits(&input).map(|()| input)) {
         Ok(input) => input,
         Err(error) => return broke(place, unreadable("input", &error)),
     };
@@ -110,7 +111,7 @@ pub(super) fn render(
 ) -> Result<Value, EvalError> {
     let mut uses = Uses::default();
     template.uses(&mut uses);
-    template.render(&look.sight.scope(&uses, beside))
+    template.render(&look.sight.scope(&uses, beside)?)
 }
 
 /// A call: its name, what it is handed where the caller does not say, and what its templates see beside.
@@ -133,6 +134,9 @@ pub(super) fn call(
         Some(template) => render(look, template, seen)?,
         None => input,
     };
+    // Of many calls that are made at once, each holds no more than it must.
+    let input = look.sight.task.large.folded(input);
+    look.sight.fits(&input)?;
     Ok(StepSpec {
         id: name.to_owned(),
         agent: caller.agent.clone(),

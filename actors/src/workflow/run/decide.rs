@@ -35,9 +35,14 @@ pub(super) struct Look<'a> {
     pub(super) now: Timestamp,
 }
 
-/// What comes next; empty when the run waits for something.
+/// What comes next, with large values that are kept by reference; empty when the run waits for something.
 #[must_use]
 pub fn decide(graph: &Graph, id: TaskId, task: &Task, now: Timestamp) -> Vec<Event> {
+    let events = next(graph, id, task, now).into_iter();
+    events.map(|event| task.large.fold(event)).collect()
+}
+
+fn next(graph: &Graph, id: TaskId, task: &Task, now: Timestamp) -> Vec<Event> {
     let Some(run) = task.run.as_deref() else {
         return Vec::new();
     };
@@ -154,7 +159,8 @@ impl<'a> Look<'a> {
         for (key, template) in &place.set {
             let mut uses = Uses::default();
             template.uses(&mut uses);
-            match template.render(&self.sight.scope(&uses, beside("output", output.clone()))) {
+            let scope = self.sight.scope(&uses, beside("output", output.clone()));
+            match scope.and_then(|scope| template.render(&scope)) {
                 Ok(value) => drop(values.insert(key.clone(), value)),
                 Err(error) => return broke(place, unreadable(&format!("set.{key}"), &error)),
             }
@@ -295,7 +301,7 @@ impl<'a> Look<'a> {
     pub(super) fn holds(&self, condition: &Condition, output: Value) -> Result<bool, EvalError> {
         let mut uses = Uses::default();
         condition.uses(&mut uses);
-        condition.holds(&self.sight.scope(&uses, beside("output", output)))
+        condition.holds(&self.sight.scope(&uses, beside("output", output))?)
     }
 
     /// What a node is handed that does not say it itself.

@@ -134,7 +134,10 @@ fn direct(
             let message = format!("the director was asked {rounds} times, which is its limit");
             return Some(failed(at, Failure::new("round_limit", message)));
         }
-        let input = asked[0].spec.input.get("input").cloned();
+        let input = match look.sight.whole(&asked[0].spec.input) {
+            Ok(first) => first.get("input").cloned(),
+            Err(error) => return Some(broke(place, unreadable("director", &error))),
+        };
         let seen = json!({
             "input": input.unwrap_or_default(),
             "round": round,
@@ -150,9 +153,13 @@ fn direct(
     if last.status != StepStatus::Completed {
         return Some(failed(at, because_of(last)));
     }
-    Some(match orders(&last.output) {
+    let answer = match look.sight.whole(&last.output) {
+        Ok(answer) => answer,
+        Err(error) => return Some(broke(place, unreadable("director", &error))),
+    };
+    Some(match orders(&answer) {
         Ok(orders) if orders.is_empty() => RunEvent::Ended {
-            output: last.output.get("output").cloned().unwrap_or_default(),
+            output: answer.get("output").cloned().unwrap_or_default(),
             detail: json!({ "rounds": asked.len(), "workers": done.len() }),
             status: NodeStatus::Completed,
             error: None,
@@ -257,11 +264,18 @@ fn mixture(
     let judge = format!("{at}~judge");
     let (judged, answered): (Vec<&Step>, Vec<&Step>) =
         steps.iter().partition(|step| step.spec.id == judge);
+    let answers = Value::Array(answered.iter().map(|step| step.output.clone()).collect());
+    let answers = match look.sight.whole(&answers) {
+        Ok(Value::Array(answers)) => answers,
+        Ok(_) => return None,
+        Err(error) => return Some(broke(place, unreadable("choose", &error))),
+    };
     let candidates: Vec<Candidate<'_>> = answered
         .iter()
-        .map(|step| Candidate {
+        .zip(&answers)
+        .map(|(step, answer)| Candidate {
             id: step.spec.id.strip_prefix(&prefix).unwrap_or(&step.spec.id),
-            output: (step.status == StepStatus::Completed).then_some(&step.output),
+            output: (step.status == StepStatus::Completed).then_some(answer),
         })
         .collect();
     let kept = |choice: &Value| {

@@ -1,6 +1,13 @@
 //! A recorded run decided again, with nothing done: whether a definition would have led it the same way.
 
-use protocol::{id::TaskId, task::Event, time::Timestamp, workflow::RunEvent};
+use std::collections::VecDeque;
+
+use protocol::{
+    id::TaskId,
+    task::Event,
+    time::Timestamp,
+    workflow::{NodeStatus, RunEvent},
+};
 use runtime::journal::EventSourced;
 use serde_json::Value;
 
@@ -21,11 +28,11 @@ pub struct Replayed {
 /// Where a run would have gone another way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Divergence {
-    /// Which event of the run, the first is 1.
+    /// Which event of the run, the first is 1; one more than there are when it is after them.
     pub seq: usize,
     /// About which node, if it is about one.
     pub node: Option<String>,
-    /// What was recorded.
+    /// What was recorded; nothing when it is after all that was.
     pub recorded: Value,
     /// What is decided now in its place; nothing when no decision is left.
     pub decided: Vec<Value>,
@@ -35,33 +42,116 @@ pub struct Divergence {
 /// is taken as recorded.
 #[must_use]
 pub fn replay(graph: &Graph, id: TaskId, recorded: &[(Event, Timestamp)]) -> Replayed {
-    let mut task = Task::default();
+    let mut again = Again {
+        graph,
+        id,
+        task: Task::default(),
+        open: VecDeque::new(),
+    };
     let mut same = 0;
+    let mut divergence = None;
     for (index, (event, at)) in recorded.iter().enumerate() {
-        if is_decision(&task, event) {
-            let decided = decide(graph, id, &task, *at);
-            let wanted = essence(event);
-            if !decided.iter().any(|other| essence(other) == wanted) {
-                let divergence = Divergence {
-                    seq: index + 1,
-                    node: node_of(event),
-                    recorded: wanted,
-                    decided: decided.iter().map(essence).collect(),
-                };
-                return Replayed {
-                    events: index + 1,
-                    same,
-                    divergence: Some(divergence),
-                };
-            }
-            same += 1;
+        if let Some((node, decided)) = again.differs(event, *at) {
+            divergence = Some(Divergence {
+                seq: index + 1,
+                node,
+                recorded: essence(event),
+                decided,
+            });
+            break;
         }
-        task.apply(event, *at);
+        same += usize::from(is_decision(&again.task, event));
+        again.task.apply(event, *at);
+    }
+    if let (None, Some((_, last)), 1..) = (&divergence, recorded.last(), same) {
+        let decided = again.at_the_end(*last);
+        divergence = decided.first().map(|first| Divergence {
+            seq: recorded.len() + 1,
+            node: node_of(first),
+            recorded: Value::Null,
+            decided: decided.clone(),
+        });
     }
     Replayed {
-        events: recorded.len(),
+        events: divergence
+            .as_ref()
+            .map_or(recorded.len(), |found| found.seq.min(recorded.len())),
         same,
-        divergence: None,
+        divergence,
+    }
+}
+
+/// A run that is decided again.
+struct Again<'a> {
+    graph: &'a Graph,
+    id: TaskId,
+    task: Task,
+    /// What was decided at once with what was recorded last. It comes next, before any of it changes what
+    /// follows.
+    open: VecDeque<(Event, Value)>,
+}
+
+impl Again<'_> {
+    /// What comes next in place of `event`, if that does not, and about which node.
+    fn differs(&mut self, event: &Event, at: Timestamp) -> Option<(Option<String>, Vec<Value>)> {
+        // As it would be written down now: what is large may be referred to.
+        let wanted =
+            is_decision(&self.task, event).then(|| essence(&self.task.large.fold(event.clone())));
+        let is_wanted = |(_, other): &(Event, Value)| Some(other) == wanted.as_ref();
+        if let Some(found) = self.open.iter().position(is_wanted) {
+            self.open.remove(found);
+            return None;
+        }
+        // The moment of a record is later than that of its decisions: what came due in between is decided
+        // once more.
+        let open = std::mem::take(&mut self.open);
+        let left = open.into_iter().filter(|(event, _)| !self.is_due(event));
+        let left: Vec<Value> = left.map(|(_, essence)| essence).collect();
+        if let Some(first) = left.first() {
+            return Some((node_of(first), left));
+        }
+        let wanted = wanted.as_ref()?;
+        let mut decided = self.decided(at);
+        let Some(found) = decided.iter().position(is_wanted) else {
+            let decided = decided.into_iter().map(|(_, essence)| essence);
+            return Some((node_of(wanted), decided.collect()));
+        };
+        decided.remove(found);
+        self.open = decided;
+        None
+    }
+
+    /// What would come after all that was recorded.
+    fn at_the_end(&mut self, at: Timestamp) -> Vec<Value> {
+        let open = match self.open.is_empty() {
+            true => self.decided(at),
+            false => std::mem::take(&mut self.open),
+        };
+        let open = open.into_iter().filter(|(event, _)| !self.is_due(event));
+        open.map(|(_, essence)| essence).collect()
+    }
+
+    fn decided(&self, at: Timestamp) -> VecDeque<(Event, Value)> {
+        let decided = decide(self.graph, self.id, &self.task, at);
+        let decided = decided.into_iter().map(|event| {
+            let essence = essence(&event);
+            (event, essence)
+        });
+        decided.collect()
+    }
+
+    /// Whether time alone leads to it.
+    fn is_due(&self, event: &Event) -> bool {
+        let Event::Run {
+            event: RunEvent::Ended { at, status, .. },
+        } = event
+        else {
+            return false;
+        };
+        let run = self.task.run.as_deref();
+        let turn = run.and_then(|run| run.turn(&at.node));
+        let waits = turn.and_then(|turn| turn.waits.as_ref());
+        *status == NodeStatus::Completed && matches!(waits, Some(Wait::Until(_)))
     }
 }
 
@@ -81,11 +171,12 @@ fn is_decision(task: &Task, event: &Event) -> bool {
                 let winds_down = task.cancelling || task.is_broke();
                 winds_down || !matches!(waits, Some(Wait::For { .. }))
             }
+            // Taking nothing back is what a client asks for; what is to be taken back is decided.
+            RunEvent::TakesBack { nodes } => !nodes.is_empty(),
             RunEvent::Started { .. }
             | RunEvent::Waits { .. }
             | RunEvent::Asked { .. }
             | RunEvent::WentBack { .. }
-            | RunEvent::TakesBack { .. }
             | RunEvent::Undoes { .. } => true,
         },
         Event::Submitted { .. }
@@ -117,7 +208,6 @@ fn essence(event: &Event) -> Value {
     value
 }
 
-fn node_of(event: &Event) -> Option<String> {
-    let value = serde_json::to_value(event).ok()?;
-    Some(value.get("node")?.as_str()?.to_owned())
+fn node_of(essence: &Value) -> Option<String> {
+    Some(essence.get("node")?.as_str()?.to_owned())
 }

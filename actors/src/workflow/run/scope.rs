@@ -6,7 +6,10 @@ use serde_json::{Map, Value, json};
 use super::state::{Output, Run, Turn};
 use crate::{
     task::Task,
-    workflow::expression::{UsedNodes, Uses},
+    workflow::{
+        expression::{EvalError, UsedNodes, Uses},
+        large::TooLarge,
+    },
 };
 
 /// A run with its steps, to be looked at.
@@ -21,7 +24,7 @@ pub struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    /// What a node gave.
+    /// What a node gave, with large values by reference.
     #[must_use]
     pub fn output(&self, turn: &Turn) -> Value {
         let step = |at: &usize| self.task.steps.get(*at);
@@ -39,9 +42,26 @@ impl Sight<'_> {
         }
     }
 
-    /// What of the run is referred to, and `beside`.
-    #[must_use]
-    pub fn scope(&self, uses: &Uses, beside: Map<String, Value>) -> Value {
+    /// What of the run is referred to, and `beside`, with all that large values hold.
+    ///
+    /// # Errors
+    ///
+    /// When that is more than may be loaded.
+    pub fn scope(&self, uses: &Uses, beside: Map<String, Value>) -> Result<Value, EvalError> {
+        self.whole(&self.looked_at(uses, beside))
+    }
+
+    /// A value with all that it refers to.
+    pub(super) fn whole(&self, value: &Value) -> Result<Value, EvalError> {
+        self.task.large.whole(value).map_err(unread)
+    }
+
+    /// Whether a value can be handed on with all that it refers to.
+    pub(super) fn fits(&self, value: &Value) -> Result<(), EvalError> {
+        self.task.large.fits(value).map_err(unread)
+    }
+
+    fn looked_at(&self, uses: &Uses, beside: Map<String, Value>) -> Value {
         let mut scope = beside;
         if uses.input {
             scope.insert("input".to_owned(), self.task.spec.input.clone());
@@ -82,6 +102,10 @@ impl Sight<'_> {
         });
         (turn.id.clone(), seen)
     }
+}
+
+fn unread(error: TooLarge) -> EvalError {
+    EvalError::new(error.to_string())
 }
 
 /// What a step gave, or why it gave nothing.

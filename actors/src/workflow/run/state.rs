@@ -177,6 +177,12 @@ impl Run {
         self.places.get(node).map(|at| &self.nodes[*at])
     }
 
+    /// The node that stands there among those that had a turn.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<&Turn> {
+        self.nodes.get(place)
+    }
+
     /// Every node that had a turn.
     pub fn turns(&self) -> impl Iterator<Item = &Turn> {
         self.nodes.iter()

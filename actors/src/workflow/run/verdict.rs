@@ -12,11 +12,16 @@ use crate::workflow::{expression::Uses, graph::Place};
 /// All nodes are over, and none that is needed failed.
 pub(super) fn completed(look: Look<'_>) -> Event {
     let result = match &look.graph.output {
-        None => Ok(by_shape(&look)),
+        None => {
+            let result = by_shape(&look);
+            look.sight.fits(&result).map(|()| result)
+        }
         Some(template) => {
             let mut uses = Uses::default();
             template.uses(&mut uses);
-            template.render(&look.sight.scope(&uses, Map::new()))
+            look.sight
+                .scope(&uses, Map::new())
+                .and_then(|scope| template.render(&scope))
         }
     };
     match result {

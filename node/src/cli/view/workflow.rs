@@ -1,7 +1,7 @@
 //! What tables show of workflows and of their runs.
 
 use protocol::api::{
-    ExecutionChange, ExecutionSummary, ExecutionView, Page, ReplayView, VersionView,
+    CheckView, ExecutionChange, ExecutionSummary, ExecutionView, Page, ReplayView, VersionView,
     WorkflowChange, WorkflowReach, WorkflowSummary, WorkflowView,
 };
 
@@ -226,6 +226,43 @@ impl View for WorkflowReach {
         ];
         fields.extend(super::hold::reached(&self.reach));
         vec![Block::Fields(fields)]
+    }
+}
+
+impl View for CheckView {
+    fn ids(&self) -> Vec<String> {
+        let diverged = self.diverged.iter();
+        diverged.map(|run| run.execution_id.to_string()).collect()
+    }
+
+    fn blocks(&self, _: Detail) -> Vec<Block> {
+        let fields = vec![
+            ("runs", self.runs.to_string()),
+            ("same", self.same.to_string()),
+            ("other", self.diverged.len().to_string()),
+        ];
+        let rows = self.diverged.iter().map(|run| {
+            let found = run.divergence.as_ref();
+            let decided = found.map(|found| match found.decided.first() {
+                Some(first) => cut(&first.to_string(), 60),
+                None => "nothing".to_owned(),
+            });
+            vec![
+                run.execution_id.to_string(),
+                found.map_or_else(String::new, |found| found.seq.to_string()),
+                or_dash(found.and_then(|found| found.node.as_ref())),
+                found.map_or_else(String::new, |found| cut(&found.recorded.to_string(), 60)),
+                decided.unwrap_or_default(),
+            ]
+        });
+        let table = Block::Rows {
+            header: vec!["RUN", "AT", "NODE", "RECORDED", "NOW"],
+            rows: rows.collect(),
+        };
+        match self.diverged.is_empty() {
+            true => vec![Block::Fields(fields)],
+            false => vec![Block::Fields(fields), table],
+        }
     }
 }
 

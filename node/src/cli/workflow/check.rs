@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 
 use actors::workflow::{check::Problem, read};
 use clap::Args;
-use protocol::workflow::Definition;
+use protocol::{api::CheckRequest, workflow::Definition};
 use serde::Serialize;
 
-use crate::cli::{
-    exit::{Exit, Failure, Outcome},
-    output::{Output, visible},
-    read_text,
+use crate::{
+    cli::{
+        exit::{Exit, Failure, Outcome},
+        output::{Output, visible},
+        read_text,
+    },
+    client::Client,
 };
 
 #[derive(Debug, Args)]
@@ -18,6 +21,13 @@ pub(in crate::cli) struct Check {
     /// Files with definitions, YAML or JSON; `-` for standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Decide the last runs of this workflow anew with the definition, on a node; the exit code is 3 when
+    /// any would go another way
+    #[arg(long, value_name = "WORKFLOW")]
+    against: Option<String>,
+    /// How many of the last runs, at most 200
+    #[arg(long, value_name = "N", requires = "against", default_value_t = 20)]
+    runs: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,6 +64,38 @@ impl Check {
             output.data(&Report { files })?;
         } else {
             output.text(&files.iter().map(Checked::lines).collect::<String>())?;
+        }
+        Ok(exit)
+    }
+
+    /// Whether it takes a node.
+    pub(super) const fn is_against(&self) -> bool {
+        self.against.is_some()
+    }
+
+    /// The definitions against what was recorded, once each of them holds.
+    pub(super) async fn run_against(self, client: &Client, output: &Output) -> Outcome {
+        let Some(workflow) = &self.against else {
+            return self.run(output);
+        };
+        let mut exit = Exit::Ok;
+        for path in &self.files {
+            let source = read_text(path)?;
+            if let Err(problems) = read::checked(&source) {
+                let file = Checked::new(path, problems);
+                let failure = Failure::new(Exit::Failed, "this is not a definition");
+                return Err(failure.because(file.lines().trim_end()));
+            }
+            let request = CheckRequest {
+                source: Some(source),
+                runs: Some(self.runs),
+                ..CheckRequest::default()
+            };
+            let checked = client.check_workflow(workflow, &request).await?;
+            if !checked.diverged.is_empty() {
+                exit = Exit::DIVERGED;
+            }
+            output.show(&checked)?;
         }
         Ok(exit)
     }

@@ -3,10 +3,10 @@
 use protocol::{
     access::Role,
     api::{
-        CancelRequest, ContextPatch, ContextView, EventView, ExecuteRequest, ExecutionChange,
-        ExecutionStatus, ExecutionSummary, ExecutionView, ForkRequest, Page, PauseRequest,
-        ReplayRequest, ReplayView, VersionView, WorkflowChange, WorkflowDraft, WorkflowReach,
-        WorkflowSummary, WorkflowView,
+        CancelRequest, CheckRequest, CheckView, ContextPatch, ContextView, EventView,
+        ExecuteRequest, ExecutionChange, ExecutionStatus, ExecutionSummary, ExecutionView,
+        ForkRequest, Page, PauseRequest, ReplayRequest, ReplayView, VersionView, WorkflowChange,
+        WorkflowDraft, WorkflowReach, WorkflowSummary, WorkflowView,
     },
     time::Span,
     workflow::Status,
@@ -41,8 +41,10 @@ pub(crate) enum WorkflowOp {
     TerminateRun,
     Context,
     WriteContext,
+    Value,
     Fork,
     Replay,
+    Check,
     Draw,
     Events,
 }
@@ -428,8 +430,19 @@ pub(super) static ROUTES: &[Route] = &[
         )
     },
     Route {
+        summary: "A large value of a run",
+        description: "What is shown of a run holds `{\"$large\": VALUE, \"bytes\": SIZE}` in the place of values of 64 KiB or more; here is the value.",
+        answers: &[ok(Content::Json(form::<serde_json::Value>), "The value.")],
+        ..route(
+            Verb::Get,
+            "/api/v1/executions/{execution}/values/{value}",
+            "executionValue",
+            WorkflowOp::Value,
+        )
+    },
+    Route {
         summary: "Fork a run at a node",
-        description: "A new run takes over what was done before the node, with its receipts: none of it is called again. The node and what comes after it are done anew, with another input if one is given.",
+        description: "A new run takes over what was done before the node, with its receipts: none of it is called again. The node and what comes after it are done anew, with another input if one is given. It is a conflict, `irreversible`, when one of them called something irreversible, or may have, unless `confirm` says that it may be done again.",
         body: Body::Required(form::<ForkRequest>, LARGE),
         answers: &[Answers {
             status: 201,
@@ -462,6 +475,21 @@ pub(super) static ROUTES: &[Route] = &[
             "/api/v1/executions/{execution}/replay",
             "replayExecution",
             WorkflowOp::Replay,
+        )
+    },
+    Route {
+        summary: "Try a definition against the last runs of a workflow",
+        description: "Decides recorded runs anew, the newest ones first, with a definition that is to be adopted, and names the first divergence of each that would go another way. Nothing is done.",
+        body: Body::Optional(form::<CheckRequest>, LARGE),
+        answers: &[ok(
+            Content::Json(form::<CheckView>),
+            "How many runs would go the same way, and where the others would not.",
+        )],
+        ..route(
+            Verb::Post,
+            "/api/v1/workflows/{workflow}/check",
+            "checkWorkflow",
+            WorkflowOp::Check,
         )
     },
     Route {

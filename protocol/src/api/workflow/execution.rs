@@ -383,6 +383,10 @@ pub struct ForkRequest {
     /// What that node is handed in place of what its definition says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Value>,
+    /// That nodes may be done again which called something irreversible; without it a fork that would is a
+    /// conflict, which names them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirm: bool,
 }
 
 /// `POST /executions/{id}/replay?dry`: with which definition; the run's own when all are absent.
@@ -417,6 +421,44 @@ pub struct ReplayView {
     pub same: u64,
     /// The first that was not; absent when all were.
     pub divergence: Option<DivergenceView>,
+}
+
+/// `POST /workflows/{id}/check`: the definition that is to be adopted; the newest version when all of the
+/// first three are absent.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckRequest {
+    /// A version of the workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Or a definition that is not published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::workflow::Definition>")
+    )]
+    pub dag_definition: Option<Box<RawValue>>,
+    /// The same as a text, JSON or YAML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// How many of the newest runs are decided anew; 20 when absent, 200 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<u32>,
+}
+
+/// What deciding the last runs of a workflow anew came to; nothing was done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CheckView {
+    /// The workflow.
+    pub workflow_id: WorkflowId,
+    /// Runs that were looked at.
+    pub runs: u64,
+    /// Those among them that would go the same way.
+    pub same: u64,
+    /// The others, the newest first, each with its first divergence.
+    pub diverged: Vec<ReplayView>,
 }
 
 /// Where a run would have gone another way.

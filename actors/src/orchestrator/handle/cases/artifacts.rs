@@ -58,7 +58,7 @@ fn find(task: &Task, artifact: &ArtifactId) -> Option<Found> {
         .find(|attempt| attempt.number == artifact.attempt)?;
     let last = step.attempts.last().map(|attempt| attempt.number);
     // The output of a step is that of its last attempt, if of any.
-    let output = (last == Some(artifact.attempt)).then_some(&step.output);
+    let output = (last == Some(artifact.attempt)).then(|| task.large.loaded(&step.output));
     let recorded = output.and_then(|output| {
         let files = output.get("artifacts")?.as_array()?;
         let named = |file: &&serde_json::Value| {

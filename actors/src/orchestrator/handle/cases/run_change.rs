@@ -1,41 +1,37 @@
-//! What can be done to runs: another context, another end, a fork, a replay.
+//! What can be done to runs: another context, another end, a fork.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use protocol::{
     access::{Caller, Role},
-    api::{
-        CancelView, ContextPatch, ContextView, DivergenceView, ForkRequest, ReplayRequest,
-        ReplayView, WorkflowDraft,
-    },
+    api::{CancelView, ContextPatch, ContextView, ForkRequest},
+    entity::EntityKind,
     id::TaskId,
     task::{Event, TaskSpec},
     time::Timestamp,
-    workflow::{NodeStatus, Origin, RunSpec},
+    workflow::{NodeStatus, Origin, RunEvent, RunSpec},
 };
 use runtime::journal::decode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     Answer, CancelTask, Effect, Extent, Orchestrator, Place, UseCase, at_least,
     runs::{Begun, admitted, no_run},
     submission::Admitted,
     visible,
-    workflows::no_version,
 };
 use crate::{
     Rejection,
     task::{Task, actor::Command},
-    workflow::{
-        draft::Draft,
-        draw,
-        graph::Graph,
-        run::{fork, replay},
-    },
+    workflow::{draw, large::Large, run::fork, view as execution},
 };
 
 /// Records read at once.
 const PAGE: u32 = 500;
+
+/// Runs within a run that a fork looks at; beyond that it is taken that they called something irreversible.
+const MOST_PARTS: usize = 1000;
 
 /// New values for what the nodes of a run share.
 #[derive(Debug, Serialize, Deserialize)]
@@ -147,6 +143,31 @@ impl UseCase for ShowContext {
     }
 }
 
+/// A large value of a run, which views refer to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct ShowValue {
+    pub(in super::super) id: TaskId,
+    pub(in super::super) digest: String,
+}
+
+impl UseCase for ShowValue {
+    type Answer = Value;
+    const NAME: &'static str = "run.value";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Entity(self.id.into())
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Value> {
+        let Self { id, digest } = self;
+        at.run_of(caller, id).await?;
+        let missing = format!("value {digest}");
+        let value = at.read(id, move |task, _| task.large.named(&digest));
+        value.await?.ok_or_else(|| Rejection::not_found(missing))
+    }
+}
+
 /// The end of a run, at once: what it did is not taken back.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) struct TerminateRun {
@@ -216,8 +237,20 @@ impl UseCase for ForkRun {
         let task = task.ok_or_else(|| no_run(run))?;
         let graph = own.services.library.graph(of.id, of.version).await?;
         let recorded = at.history(run).await?;
+        let within = at.irreversible_within(&recorded).await?;
         let events = recorded.iter().map(|(event, _)| event);
-        let forked = fork::inherited(&graph, (run, &task), &request.from_node, events)?;
+        let of_run: (TaskId, &Task) = (run, &task);
+        let forked = fork::inherited(&graph, of_run, &request.from_node, events, within)?;
+        if !forked.again.is_empty() && !request.confirm {
+            return Err(Rejection::Conflict {
+                code: "irreversible",
+                message: format!(
+                    "a fork at `{}` does again what cannot be taken back: {}; confirm it if that is meant",
+                    request.from_node,
+                    forked.again.join(", ")
+                ),
+            });
+        }
         own.services.admission.enter()?;
         let origin = Origin {
             run,
@@ -231,79 +264,16 @@ impl UseCase for ForkRun {
         let spec = TaskSpec {
             parent_id: None,
             workflow: Some(Box::new(of)),
+            input: task.large.loaded(&task.spec.input),
             ..task.spec.clone()
         };
         let id = TaskId::from_uuid(at.fresh_id()?);
         let admitted = Admitted {
-            forked: Some(forked),
+            forked: Some(forked.event),
             ..admitted(id, spec, None)
         };
         let made = at.make_task(caller, admitted, None).await?;
         at.begun(made).await
-    }
-}
-
-/// A recorded run decided anew, with nothing done.
-#[derive(Debug, Serialize, Deserialize)]
-pub(in super::super) struct ReplayRun {
-    pub(in super::super) id: TaskId,
-    pub(in super::super) request: ReplayRequest,
-}
-
-impl UseCase for ReplayRun {
-    type Answer = ReplayView;
-    const NAME: &'static str = "run.replay";
-    const EFFECT: Effect = Effect::Reads;
-
-    fn place(&self) -> Place<'_> {
-        Place::Store
-    }
-
-    fn read_within(&self) -> Duration {
-        // A long history is all read, and decided anew.
-        Duration::from_secs(10)
-    }
-
-    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ReplayView> {
-        let Self { id, request } = self;
-        let of = at.run_of(caller, id).await?;
-        let library = &at.own()?.services.library;
-        let given = WorkflowDraft {
-            dag_definition: request.dag_definition,
-            source: request.source,
-            name: None,
-            ..WorkflowDraft::default()
-        };
-        let graph = match (Draft::read(&given)?, request.version) {
-            (Some(_), Some(_)) => {
-                return Err(Rejection::field(
-                    "version",
-                    "stands beside a definition; give one of them",
-                ));
-            }
-            (Some(draft), None) => Graph::compile(&draft.definition)
-                .map_err(|fault| Rejection::field(fault.path, fault.message))?
-                .into(),
-            (None, version) => {
-                let version = version.unwrap_or(of.version);
-                let edition = library.edition(of.id, version).await?;
-                let edition = edition.ok_or_else(|| no_version(version, of.version))?;
-                edition.graph.clone()
-            }
-        };
-        let recorded = at.history(id).await?;
-        let replayed = replay::replay(&graph, id, &recorded);
-        Ok(ReplayView {
-            execution_id: id,
-            events: replayed.events as u64,
-            same: replayed.same as u64,
-            divergence: replayed.divergence.map(|found| DivergenceView {
-                seq: found.seq as u64,
-                node: found.node,
-                recorded: found.recorded,
-                decided: found.decided,
-            }),
-        })
     }
 }
 
@@ -313,21 +283,47 @@ impl Orchestrator {
             let run = task.run.as_deref()?;
             Some(ContextView {
                 version: run.context_version,
-                values: run.context.clone(),
+                values: execution::shared(task, run, Large::loaded),
             })
         });
         context.await?.ok_or_else(|| no_run(id))
     }
 
     /// Of which workflow a task is a run, if it is one that the caller may see.
-    async fn run_of(&self, caller: &Caller, id: TaskId) -> Answer<RunSpec> {
+    pub(super) async fn run_of(&self, caller: &Caller, id: TaskId) -> Answer<RunSpec> {
         visible(self, caller, id).await?;
         let of = self.read(id, |task, _| task.spec.workflow.as_deref().cloned());
         of.await?.ok_or_else(|| no_run(id))
     }
 
+    /// Nodes that waited for runs of other workflows in which something irreversible was called.
+    async fn irreversible_within(
+        &self,
+        recorded: &[(Event, Timestamp)],
+    ) -> Answer<BTreeSet<String>> {
+        let journal = &self.own()?.journal;
+        let mut open: Vec<(String, TaskId)> = parts(recorded).collect();
+        let (mut found, mut looked) = (BTreeSet::new(), 0);
+        while let Some((node, part)) = open.pop() {
+            if found.contains(&node) {
+                continue;
+            }
+            looked += 1;
+            let Some(task) = journal.load::<Task>(part.into()).await? else {
+                continue;
+            };
+            if looked > MOST_PARTS || fork::irreversible(&task).next().is_some() {
+                found.insert(node);
+                continue;
+            }
+            let recorded = self.history(part).await?;
+            open.extend(parts(&recorded).map(|(_, part)| (node.clone(), part)));
+        }
+        Ok(found)
+    }
+
     /// All that was recorded of a task.
-    async fn history(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
+    pub(super) async fn history(&self, id: TaskId) -> Answer<Vec<(Event, Timestamp)>> {
         let store = self.own()?.journal.store();
         let mut recorded = Vec::new();
         loop {
@@ -341,4 +337,18 @@ impl Orchestrator {
             }
         }
     }
+}
+
+/// The runs that a run was waiting for, each with its node.
+fn parts(recorded: &[(Event, Timestamp)]) -> impl Iterator<Item = (String, TaskId)> {
+    recorded.iter().filter_map(|(event, _)| {
+        let Event::Run {
+            event: RunEvent::Asked { at, entity, .. },
+        } = event
+        else {
+            return None;
+        };
+        let is_run = entity.kind() == EntityKind::Task;
+        is_run.then(|| (at.node.clone(), TaskId::from_uuid(entity.key())))
+    })
 }
