@@ -14,6 +14,7 @@ mod feed;
 mod hanging;
 mod holding;
 mod intake;
+mod later;
 mod life;
 mod parts;
 mod pausing;

@@ -8,6 +8,7 @@ use protocol::{
         ContextPatch, ExecuteRequest, ExecutionQuery, ExecutionStatus, ExecutionView, ForkRequest,
         ReplayRequest,
     },
+    id::TaskId,
     task::TaskStatus,
 };
 use serde_json::{Value, json};
@@ -36,6 +37,18 @@ async fn run(system: &System, definition: &Value, input: Value) -> ExecutionView
     let begun = system.execute_workflow(admin, &name, request, None, wait);
     let id = within(begun).await.unwrap().run.id;
     system.execution(admin, id).await.unwrap()
+}
+
+/// Runs of a workflow of which the list says that they have this status.
+async fn listed(system: &System, workflow: &str, status: ExecutionStatus) -> Vec<TaskId> {
+    let query = ExecutionQuery {
+        workflow: Some(workflow.to_owned()),
+        status: Some(status),
+        ..ExecutionQuery::default()
+    };
+    let page = system.executions(&system.admin, &query).await.unwrap();
+    assert!(page.items.iter().all(|run| run.status == status));
+    page.items.into_iter().map(|run| run.id).collect()
 }
 
 #[tokio::test]
@@ -90,12 +103,18 @@ async fn a_run_that_only_waits_says_for_what_and_a_crash_does_not_change_that() 
     let shown = system.execution(&admin, id).await.unwrap();
     assert_eq!(shown.status, ExecutionStatus::Waiting);
     assert!(shown.nodes[0].waits_for.as_ref().unwrap().until.is_some());
+    assert_eq!(listed(&system, "n", ExecutionStatus::Waiting).await, [id]);
+    assert_eq!(listed(&system, "n", ExecutionStatus::Running).await, []);
     let system = system.crash(|_| {}).await;
     let again = system.execution(&admin, id).await.unwrap();
     assert_eq!(
         (again.status, &again.nodes),
         (ExecutionStatus::Waiting, &shown.nodes)
     );
+    assert_eq!(listed(&system, "n", ExecutionStatus::Waiting).await, [id]);
+    let stopped = system.cancel_execution(&admin, id, String::new(), None);
+    stopped.await.unwrap();
+    assert_eq!(listed(&system, "n", ExecutionStatus::Waiting).await, []);
 }
 
 #[tokio::test]

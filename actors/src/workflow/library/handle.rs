@@ -12,6 +12,7 @@ use protocol::{
     access::Caller,
     id::{TaskId, WorkflowId},
     task::{Budget, Priority},
+    time::Timestamp,
     workflow::{Definition, Origin},
 };
 use runtime::{journal::Journal, store};
@@ -74,6 +75,9 @@ pub(crate) struct NewRun {
     pub(crate) input: Value,
     #[serde(default)]
     pub(crate) priority: Option<Priority>,
+    /// No node starts before this moment.
+    #[serde(default)]
+    pub(crate) start_at: Option<Timestamp>,
     /// Its limits; where one is absent, that of the definition counts.
     #[serde(default)]
     pub(crate) budget: Budget,

@@ -110,7 +110,7 @@ const ENDING: Parameter = Parameter {
 
 const RUN_STATUS: Parameter = Parameter {
     name: "status",
-    description: "Only this status; `running` finds those that wait for a person or a moment too.",
+    description: "Only this status; `running` finds those of which something runs, `waiting` the others that go on.",
     schema: form::<ExecutionStatus>,
 };
 
