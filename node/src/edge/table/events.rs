@@ -36,7 +36,7 @@ const fn get(path: &'static str, id: &'static str, operation: EventOp) -> Route 
 const WANTED: &[Parameter] = &[
     Parameter {
         name: "types",
-        description: "Names with commas between them, such as `task.*,worker.status`; all when absent.",
+        description: "Names with commas between them, such as `task.*,workflow.node.*,worker.status`; all when absent.",
         schema: form::<String>,
     },
     Parameter {
