@@ -75,6 +75,17 @@ pub struct Idempotency {
     pub body_hash: ChainHash,
 }
 
+impl Idempotency {
+    /// A key under which no other body can come: its maker says the same whenever it says it again.
+    #[must_use]
+    pub fn of_its_own(key: String) -> Self {
+        Self {
+            key,
+            body_hash: ChainHash::default(),
+        }
+    }
+}
+
 /// A wake-up that survives a restart; one a name and stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReminderChange {

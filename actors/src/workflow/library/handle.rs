@@ -65,6 +65,9 @@ pub(crate) struct NewRun {
     /// Its id, if that is known before: then it begins once, however often it is asked for.
     #[serde(default)]
     pub(crate) id: Option<TaskId>,
+    /// What makes it the only one for ever, where its id does not.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
     /// Of which workflow: its name or id.
     pub(crate) workflow: String,
     /// Which version; the newest without it.

@@ -98,8 +98,9 @@ impl UseCase for StartRun {
             let made = at.replay(caller, row.stream, wait).await?;
             return at.begun(made).await;
         }
+        let key = run.key.clone().map(Idempotency::of_its_own);
         let spec = at.admit_run(caller, run).await?;
-        let made = at.make_task(caller, admitted(id, spec, None), wait).await?;
+        let made = at.make_task(caller, admitted(id, spec, key), wait).await?;
         at.begun(made).await
     }
 }
