@@ -6,9 +6,11 @@ use protocol::{
     agent::StopMode,
     api::{
         ContextPatch, ExecuteRequest, ExecutionQuery, ExecutionStatus, ExecutionView, ForkRequest,
-        ReplayRequest,
+        QuestionQuery, ReplayRequest,
     },
+    entity::EntityKind,
     id::TaskId,
+    question::QuestionStatus,
     task::TaskStatus,
 };
 use serde_json::{Value, json};
@@ -328,4 +330,42 @@ async fn a_node_that_is_a_run_of_another_workflow_gives_what_that_gave() {
     let parts = system.executions(&admin, &query).await.unwrap().items;
     assert_eq!(parts.len(), 1);
     assert_eq!(parts[0].parent_id, Some(run.id));
+}
+
+#[tokio::test]
+async fn a_question_that_is_just_being_put_when_its_run_is_cancelled_is_taken_back() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 1).await;
+    let admin = system.admin.clone();
+    // What runs beside it keeps the run in memory.
+    let definition = json!({
+        "name": "n", "nodes": [
+            { "id": "a", "type": "human", "question": "Go on?" },
+            { "id": "b", "type": "agent", "agent": "one" },
+        ],
+    });
+    made(&system, &admin, &definition).await;
+    // It is put again after a pause that is longer each time.
+    system.life.lose_rows(EntityKind::Question, 5);
+    let begun = system.execute_workflow(&admin, "n", ExecuteRequest::default(), None, None);
+    let id = begun.await.unwrap().run.id;
+    within(system.tool("one").is_called(1)).await;
+    until(async || (system.life.rows_to_lose() == 0).then_some(())).await;
+    let stopped = system.cancel_execution(&admin, id, "no".to_owned(), None);
+    let stopped = stopped.await.unwrap().execution;
+    assert_eq!(stopped.status, ExecutionStatus::Cancelled);
+    let question = until(async || {
+        let query = QuestionQuery {
+            task: Some(id),
+            ..QuestionQuery::default()
+        };
+        let page = system.questions(&admin, &query).await.unwrap();
+        page.items.into_iter().next()
+    })
+    .await;
+    until(async || {
+        let view = system.question(&admin, question.id).await.unwrap();
+        (view.summary.status == QuestionStatus::Withdrawn).then_some(())
+    })
+    .await;
 }
