@@ -134,6 +134,12 @@ fn a_run_is_paused_resumed_cancelled_forked_and_replayed() {
     let cancelled = troupe.json(&["workflow", "cancel", id]);
     assert_eq!(cancelled["status"], "cancelled");
     assert_eq!(troupe.run(&["workflow", "watch", id]).code, Some(7));
+    let moment = "2100-01-01T00:00:00.000000Z";
+    let later = troupe.json(&["workflow", "run", "nap", "--at", moment]);
+    let waiting = troupe.json(&["workflow", "runs", "nap", "--status", "waiting"]);
+    assert_eq!(waiting["items"][0]["id"], later["id"]);
+    let shown = troupe.json(&["workflow", "runs", later["id"].as_str().unwrap()]);
+    assert_eq!(shown["start_at"], moment);
     write(&troupe, "say.json", &say("d"));
     let run = troupe.json(&[
         "workflow",

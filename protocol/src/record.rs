@@ -107,6 +107,12 @@ pub struct Summary {
     pub name: Option<String>,
     /// The entity that it belongs to, such as a parent task.
     pub parent: Option<EntityId>,
+    /// The workflow that it is a run of. The first append says so, later ones change nothing.
+    #[serde(default)]
+    pub workflow: Option<EntityId>,
+    /// Whether all that the run could go on with waits for something.
+    #[serde(default)]
+    pub waits: bool,
     /// The body that lists show, as JSON.
     pub body: String,
 }

@@ -75,6 +75,17 @@ pub struct Idempotency {
     pub body_hash: ChainHash,
 }
 
+impl Idempotency {
+    /// A key under which no other body can come: its maker says the same whenever it says it again.
+    #[must_use]
+    pub fn of_its_own(key: String) -> Self {
+        Self {
+            key,
+            body_hash: ChainHash::default(),
+        }
+    }
+}
+
 /// A wake-up that survives a restart; one a name and stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReminderChange {
@@ -225,12 +236,31 @@ pub struct StreamQuery {
     pub user: Option<String>,
     /// Parts of this entity.
     pub parent: Option<EntityId>,
+    /// Runs of workflows alone.
+    pub runs: Option<Runs>,
     /// Whose body contains this text, case aside.
     pub text: Option<String>,
     /// Made before this one: the cursor.
     pub before: Option<EntityId>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// Which runs of workflows a list holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// Of this workflow.
+    pub of: Option<EntityId>,
+    /// Those that wait, or those that do not.
+    pub waits: Option<bool>,
+}
+
+impl Runs {
+    fn hold(&self, summary: &Summary) -> bool {
+        summary.workflow.is_some()
+            && (self.of.is_none() || self.of == summary.workflow)
+            && self.waits.is_none_or(|waits| waits == summary.waits)
+    }
 }
 
 impl StreamQuery {
@@ -251,6 +281,7 @@ impl StreamQuery {
             && is(&self.status, &summary.status)
             && is(&self.user, &summary.user)
             && (self.parent.is_none() || self.parent == summary.parent)
+            && self.runs.is_none_or(|runs| runs.hold(summary))
             && self.text.as_ref().is_none_or(|text| {
                 let body = summary.body.to_lowercase();
                 body.contains(&text.to_lowercase())

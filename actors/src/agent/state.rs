@@ -107,8 +107,8 @@ impl EventSourced for AgentRecord {
             hidden: self.deleted,
             user: self.user.clone(),
             name,
-            parent: None,
             body: body.to_string(),
+            ..Summary::default()
         }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct Order {
     /// A run that is cancelled before.
     pub(crate) cancels: Option<TaskId>,
     /// What makes this run the only one for ever, where its id does not.
-    pub(crate) key: Option<Idempotency>,
+    pub(crate) key: Option<String>,
 }
 
 /// What a run is made with, whatever it is a run of.
@@ -54,7 +54,7 @@ pub(crate) struct Start<'a> {
     pub(crate) user: &'a str,
     /// For its metadata.
     pub(crate) about: (&'static str, Value),
-    pub(crate) key: Option<Idempotency>,
+    pub(crate) key: Option<String>,
 }
 
 /// Sees to it that a run is there, beside the mailbox of whoever orders it, and tells what came of it.
@@ -121,6 +121,7 @@ async fn start_run(
     };
     let run = NewRun {
         id: Some(start.run),
+        key: start.key,
         workflow: workflow.to_owned(),
         version,
         input: input.clone(),
@@ -149,7 +150,7 @@ async fn start_task(
         user: start.user.to_owned(),
         trace: runtime::trace::current_trace(),
         command: CommandId::from_uuid(services.dice.uuid_v7(services.clock.now())),
-        key: start.key,
+        key: start.key.map(Idempotency::of_its_own),
         accepted,
         forked: None,
         settled: None,

@@ -127,6 +127,7 @@ impl Holds {
                 status: Some(STANDS.to_owned()),
                 user: None,
                 parent: None,
+                runs: None,
                 text: None,
                 before,
                 limit: PAGE,

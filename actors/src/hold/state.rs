@@ -77,9 +77,9 @@ impl EventSourced for Hold {
             hidden: false,
             user: self.by.clone(),
             name: None,
-            parent: None,
             // Strings and times always can be written.
             body: serde_json::to_string(self).unwrap_or_default(),
+            ..Summary::default()
         }
     }
 }

@@ -199,6 +199,7 @@ impl EventSourced for Question {
             parent: spec.map(|spec| EntityId::from(spec.task)),
             // Strings and times always can be written.
             body: serde_json::to_string(&body).unwrap_or_default(),
+            ..Summary::default()
         }
     }
 }

@@ -63,6 +63,8 @@ pub(crate) struct TaskEntity {
     interrupting: Vec<pausing::Watch>,
     /// What its workflow says, if it is a run of one.
     graph: Option<Arc<Graph>>,
+    /// Questions and runs that it is having made.
+    asking: others::BeingMade,
     /// Answered when the task is settled.
     waiters: Vec<oneshot::Sender<Box<TaskView>>>,
     /// The client's key, until the first commit.

@@ -105,8 +105,10 @@ impl Task {
         }
         let retries = self.frontier().filter_map(|(_, step)| step.retry_at);
         let waits = self.run.as_ref().and_then(|run| run.due());
+        let start = self.run.as_ref().and(self.spec.start_at);
         retries
             .chain(waits)
+            .chain(start)
             .chain(self.deadline().filter(|_| !self.breaks()))
             .filter(|due| *due > now)
             .min()

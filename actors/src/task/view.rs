@@ -9,9 +9,11 @@ use protocol::{
     id::TaskId,
     record::Summary,
     task::{AttemptStatus, Failure, StepStatus},
+    time::Timestamp,
 };
 
 use super::{Attempt, Step, Task, state::Ending};
+use crate::workflow::view::waits;
 
 /// Characters of a description that lists show.
 const BRIEF: usize = 200;
@@ -26,6 +28,8 @@ pub(crate) fn index(task: &Task) -> Summary {
         user: task.user.clone(),
         name: None,
         parent: task.spec.parent_id.map(EntityId::from),
+        workflow: task.spec.workflow.as_ref().map(|of| of.id.into()),
+        waits: task.run.as_ref().is_some_and(|run| waits(task, run)),
         // Strings, numbers and times always can be written.
         body: serde_json::to_string(&body).unwrap_or_default(),
     }
@@ -194,12 +198,22 @@ fn provenance(task: &Task, step: &Step) -> Option<Provenance> {
     })
 }
 
+/// The moment for which a run waits of which nothing has begun.
+#[must_use]
+pub fn starts_at(task: &Task) -> Option<Timestamp> {
+    let waits = task.run.as_ref().is_some_and(|run| !run.has_begun());
+    task.spec.start_at.filter(|_| waits)
+}
+
 /// Why a task that is over did not complete, in one sentence.
 #[must_use]
 pub fn ending(task: &Task) -> String {
     match (&task.error, task.settled_at) {
         (Some(Failure { message, .. }), _) => message.clone(),
         (None, Some(_)) => format!("the task is {}", task.status.as_str()),
-        (None, None) => "the task goes on".to_owned(),
+        (None, None) => match starts_at(task) {
+            Some(start) => format!("the run starts at {start}, as asked for"),
+            None => "the task goes on".to_owned(),
+        },
     }
 }

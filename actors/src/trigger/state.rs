@@ -204,11 +204,11 @@ impl EventSourced for Trigger {
             hidden: self.deleted,
             user: self.user.clone(),
             name: (!self.deleted).then(|| self.spec.name.clone()),
-            parent: None,
             // Strings, numbers and times always can be written.
             body: view
                 .and_then(|view| serde_json::to_string(&view).ok())
                 .unwrap_or_default(),
+            ..Summary::default()
         }
     }
 }

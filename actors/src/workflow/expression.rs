@@ -27,12 +27,12 @@ use serde_json::Value;
 
 pub use function::{FUNCTIONS, Signature};
 pub use kinds::Kinds;
+pub use query::Query;
 pub use uses::{UsedNodes, Uses};
 
 pub(super) use fuel::{Fuel, weight};
 pub(super) use function::as_text;
 pub(super) use order::{Order, compare, contains, described, same};
-pub(super) use query::Query;
 use term::Term;
 pub(super) use term::truth;
 

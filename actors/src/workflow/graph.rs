@@ -13,7 +13,7 @@ use protocol::{
 
 use serde_json::{Map, Value};
 
-use super::{condition::Condition, template::Template};
+use super::{condition::Condition, expression::Query, template::Template};
 
 pub use compile::Fault;
 
@@ -153,9 +153,9 @@ pub enum Work {
 #[derive(Debug, Clone)]
 pub enum Chooser {
     /// What most answered.
-    Vote(Option<serde_json_path::JsonPath>),
+    Vote(Option<Query>),
     /// The highest number.
-    BestOf(serde_json_path::JsonPath),
+    BestOf(Query),
     /// All of them.
     Concat(Option<String>),
     /// An agent decides.

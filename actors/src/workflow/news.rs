@@ -4,6 +4,18 @@
 use protocol::api::EventView;
 use serde_json::{Map, Value, json};
 
+/// An event as those are told it who follow runs: by another name, and of the run's nodes.
+#[must_use]
+pub fn retold(view: &EventView) -> Option<EventView> {
+    let news = news(view)?;
+    let mut event = news.data;
+    event["type"] = news.name.into();
+    Some(EventView {
+        event,
+        ..view.clone()
+    })
+}
+
 /// What clients are told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct News {

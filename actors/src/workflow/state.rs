@@ -262,9 +262,9 @@ impl EventSourced for Workflow {
             hidden: self.deleted,
             user: self.user.clone(),
             name: brief.as_ref().map(|brief| brief.name.clone()),
-            parent: None,
             // Strings, numbers and times always can be written.
             body: serde_json::to_string(&brief).unwrap_or_default(),
+            ..Summary::default()
         }
     }
 }

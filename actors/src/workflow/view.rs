@@ -69,6 +69,7 @@ pub fn execution(
         priority: task.spec.priority,
         metadata: task.spec.metadata.clone(),
         created_at: task.created_at,
+        start_at: task.spec.start_at,
         started_at: run.turns().filter_map(|turn| turn.started_at).min(),
         completed_at: task.settled_at,
         position,
@@ -87,11 +88,20 @@ pub(crate) fn shared(
 }
 
 fn status(task: &Task, run: &Run) -> ExecutionStatus {
-    let rests = task.running() == 0 && task.frontier().next().is_none();
-    if task.status == TaskStatus::Executing && rests && run.waits().next().is_some() {
-        return ExecutionStatus::Waiting;
+    match waits(task, run) {
+        true => ExecutionStatus::Waiting,
+        false => task.status.into(),
     }
-    task.status.into()
+}
+
+/// Whether all that it could go on with waits for a person, a moment or another run.
+pub(crate) fn waits(task: &Task, run: &Run) -> bool {
+    let rests = task.running() == 0 && task.frontier().next().is_none();
+    let for_something = || {
+        let for_its_start = task.spec.start_at.is_some() && !run.has_begun();
+        for_its_start || run.waits().next().is_some()
+    };
+    task.status == TaskStatus::Executing && rests && for_something()
 }
 
 fn node(sight: Sight<'_>, graph: &Graph, workflow: WorkflowId, place: &Place) -> WorkflowNode {

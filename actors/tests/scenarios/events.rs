@@ -4,10 +4,13 @@ use actors::orchestrator::{Feed, HappeningFrame, Told};
 use futures_util::StreamExt;
 use protocol::{
     access::Caller,
-    api::{EventsQuery, WorkerChange},
+    api::{EventsQuery, ExecuteRequest, WorkerChange},
 };
 
-use crate::support::{System, task, user, within};
+use crate::{
+    support::{System, task, user, within},
+    workflows::made,
+};
 use serde_json::json;
 
 impl System {
@@ -62,6 +65,71 @@ async fn events_of_all_tasks_and_agents_come_by_name_in_the_order_of_the_journal
         .happenings(&system.admin, "task.settled", Some("0"))
         .await;
     assert_eq!(names(&mut few, "task.settled").await, ["task.settled"]);
+}
+
+#[tokio::test]
+async fn what_happens_to_nodes_of_runs_comes_under_names_of_its_own() {
+    let system = System::start(&[]).await;
+    let echo = json!({ "name": "echo", "agent_type": "echo" });
+    system.agent(echo).await;
+    let definition = json!({
+        "name": "n", "type": "sequential", "nodes": [
+            { "id": "a", "type": "agent", "agent": "echo" },
+            { "id": "b", "type": "transform", "output": "$.nodes.a.output" },
+        ],
+    });
+    let admin = system.admin.clone();
+    made(&system, &admin, &definition).await;
+    let begun = system.execute_workflow(&admin, "n", ExecuteRequest::default(), None, None);
+    let id = begun.await.unwrap().run.id;
+    system.completed(id).await;
+    let mut feed = system.happenings(&admin, "workflow.*", Some("0")).await;
+    let told = names(&mut feed, "workflow.completed").await;
+    assert_eq!(
+        told,
+        [
+            "workflow.started",
+            "workflow.node.started",
+            "workflow.node.attempt",
+            "workflow.node.completed",
+            "workflow.node.completed",
+            "workflow.completed",
+        ]
+    );
+    let mut feed = system
+        .happenings(&admin, "workflow.node.*", Some("0"))
+        .await;
+    let first = within(feed.next()).await.unwrap();
+    let HappeningFrame::Recorded(_, view) = first.what else {
+        panic!("{first:?}");
+    };
+    assert_eq!(
+        (view.entity, &view.event["type"], &view.event["node"]),
+        (id.into(), &json!("workflow.node.started"), &json!("a"))
+    );
+    // Those who follow tasks are told of it as of any other; nothing comes twice after a position.
+    let mut both = system
+        .happenings(&admin, "task.*,workflow.*", Some("0"))
+        .await;
+    let mut all = Vec::new();
+    let mut cursors = Vec::new();
+    while all.last().is_none_or(|name| name != "workflow.completed") {
+        let told = within(both.next()).await.unwrap();
+        if let HappeningFrame::Recorded(name, _) = told.what {
+            all.push(name);
+            cursors.push(told.cursor);
+        }
+    }
+    assert!(all.contains(&"task.settled".to_owned()), "{all:?}");
+    assert!(!all.contains(&"task.run".to_owned()), "{all:?}");
+    let types = "task.*,workflow.*";
+    for (at, cursor) in cursors.iter().enumerate() {
+        let mut rest = system.happenings(&admin, types, Some(cursor)).await;
+        let left = &all[at + 1..];
+        if !left.is_empty() {
+            assert_eq!(names(&mut rest, "workflow.completed").await, left);
+        }
+    }
 }
 
 #[tokio::test]

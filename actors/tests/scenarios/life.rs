@@ -35,6 +35,7 @@ pub(crate) struct Life {
     over: AtomicBool,
     folds: AtomicBool,
     asked: AtomicUsize,
+    unreadable: Mutex<Option<(EntityKind, usize)>>,
     gate: Mutex<Option<(Asked, EntityId, Arc<Gate>)>>,
 }
 
@@ -75,6 +76,7 @@ impl Life {
             over: AtomicBool::new(false),
             folds: AtomicBool::new(true),
             asked: AtomicUsize::new(0),
+            unreadable: Mutex::default(),
             gate: Mutex::default(),
         }
     }
@@ -123,6 +125,28 @@ impl Life {
         self.folds.store(false, Ordering::SeqCst);
     }
 
+    /// So many times the row of one of this kind cannot be looked up.
+    pub(crate) fn lose_rows(&self, kind: EntityKind, times: usize) {
+        *self.unreadable.lock().unwrap() = Some((kind, times));
+    }
+
+    /// How many of these times are left.
+    pub(crate) fn rows_to_lose(&self) -> usize {
+        let unreadable = self.unreadable.lock().unwrap();
+        unreadable.map_or(0, |(_, times)| times)
+    }
+
+    fn loses_row(&self, kind: EntityKind) -> bool {
+        let mut unreadable = self.unreadable.lock().unwrap();
+        match &mut *unreadable {
+            Some((lost, times)) if *lost == kind && *times > 0 => {
+                *times -= 1;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
     /// How often one stream was read, or its row looked up.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
@@ -157,6 +181,10 @@ impl EventLog for Life {
 impl Streams for Life {
     fn stream(&self, stream: EntityId) -> Answer<'_, Option<StreamRow>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.loses_row(stream.kind()) {
+            let error = Error::Unavailable("the row cannot be read now".to_owned());
+            return Box::pin(std::future::ready(Err(error)));
+        }
         let answer = self.ask(|| self.store.stream(stream));
         self.kept(Asked::Row, stream, answer)
     }

@@ -16,6 +16,7 @@ mod hanging;
 mod holding;
 mod intake;
 mod large;
+mod later;
 mod life;
 mod parts;
 mod pausing;

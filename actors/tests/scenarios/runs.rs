@@ -6,8 +6,11 @@ use protocol::{
     agent::StopMode,
     api::{
         ContextPatch, ExecuteRequest, ExecutionQuery, ExecutionStatus, ExecutionView, ForkRequest,
-        ReplayRequest,
+        QuestionQuery, ReplayRequest,
     },
+    entity::EntityKind,
+    id::TaskId,
+    question::QuestionStatus,
     task::TaskStatus,
 };
 use serde_json::{Value, json};
@@ -36,6 +39,18 @@ pub(crate) async fn run(system: &System, definition: &Value, input: Value) -> Ex
     let begun = system.execute_workflow(admin, &name, request, None, wait);
     let id = within(begun).await.unwrap().run.id;
     system.execution(admin, id).await.unwrap()
+}
+
+/// Runs of a workflow of which the list says that they have this status.
+async fn listed(system: &System, workflow: &str, status: ExecutionStatus) -> Vec<TaskId> {
+    let query = ExecutionQuery {
+        workflow: Some(workflow.to_owned()),
+        status: Some(status),
+        ..ExecutionQuery::default()
+    };
+    let page = system.executions(&system.admin, &query).await.unwrap();
+    assert!(page.items.iter().all(|run| run.status == status));
+    page.items.into_iter().map(|run| run.id).collect()
 }
 
 #[tokio::test]
@@ -90,12 +105,18 @@ async fn a_run_that_only_waits_says_for_what_and_a_crash_does_not_change_that() 
     let shown = system.execution(&admin, id).await.unwrap();
     assert_eq!(shown.status, ExecutionStatus::Waiting);
     assert!(shown.nodes[0].waits_for.as_ref().unwrap().until.is_some());
+    assert_eq!(listed(&system, "n", ExecutionStatus::Waiting).await, [id]);
+    assert_eq!(listed(&system, "n", ExecutionStatus::Running).await, []);
     let system = system.crash(|_| {}).await;
     let again = system.execution(&admin, id).await.unwrap();
     assert_eq!(
         (again.status, &again.nodes),
         (ExecutionStatus::Waiting, &shown.nodes)
     );
+    assert_eq!(listed(&system, "n", ExecutionStatus::Waiting).await, [id]);
+    let stopped = system.cancel_execution(&admin, id, String::new(), None);
+    stopped.await.unwrap();
+    assert_eq!(listed(&system, "n", ExecutionStatus::Waiting).await, []);
 }
 
 #[tokio::test]
@@ -311,4 +332,42 @@ async fn a_node_that_is_a_run_of_another_workflow_gives_what_that_gave() {
     let parts = system.executions(&admin, &query).await.unwrap().items;
     assert_eq!(parts.len(), 1);
     assert_eq!(parts[0].parent_id, Some(run.id));
+}
+
+#[tokio::test]
+async fn a_question_that_is_just_being_put_when_its_run_is_cancelled_is_taken_back() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 1).await;
+    let admin = system.admin.clone();
+    // What runs beside it keeps the run in memory.
+    let definition = json!({
+        "name": "n", "nodes": [
+            { "id": "a", "type": "human", "question": "Go on?" },
+            { "id": "b", "type": "agent", "agent": "one" },
+        ],
+    });
+    made(&system, &admin, &definition).await;
+    // It is put again after a pause that is longer each time.
+    system.life.lose_rows(EntityKind::Question, 5);
+    let begun = system.execute_workflow(&admin, "n", ExecuteRequest::default(), None, None);
+    let id = begun.await.unwrap().run.id;
+    within(system.tool("one").is_called(1)).await;
+    until(async || (system.life.rows_to_lose() == 0).then_some(())).await;
+    let stopped = system.cancel_execution(&admin, id, "no".to_owned(), None);
+    let stopped = stopped.await.unwrap().execution;
+    assert_eq!(stopped.status, ExecutionStatus::Cancelled);
+    let question = until(async || {
+        let query = QuestionQuery {
+            task: Some(id),
+            ..QuestionQuery::default()
+        };
+        let page = system.questions(&admin, &query).await.unwrap();
+        page.items.into_iter().next()
+    })
+    .await;
+    until(async || {
+        let view = system.question(&admin, question.id).await.unwrap();
+        (view.summary.status == QuestionStatus::Withdrawn).then_some(())
+    })
+    .await;
 }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     cluster::Town,
     life::{Asked, Life},
-    support::{System, task, until, user, within},
+    support::{System, until, user},
     tool::Tool,
 };
 
@@ -33,7 +33,7 @@ fn spec(mut when: Value) -> protocol::schedule::ScheduleSpec {
     serde_json::from_value(when).unwrap()
 }
 
-fn soon(after: Duration) -> Timestamp {
+pub(crate) fn soon(after: Duration) -> Timestamp {
     Clock::system().now().plus(after)
 }
 
@@ -45,17 +45,17 @@ fn run_of(schedule: ScheduleId, slot: Timestamp) -> TaskId {
 }
 
 /// A system whose days last a moment.
-struct Day {
+pub(crate) struct Day {
     memory: Arc<Memory>,
     life: Arc<Life>,
-    tool: Arc<Tool>,
+    pub(crate) tool: Arc<Tool>,
     clock: Clock,
-    at: Orchestrator,
-    admin: Caller,
+    pub(crate) at: Orchestrator,
+    pub(crate) admin: Caller,
 }
 
 impl Day {
-    async fn begin(moment: &str) -> Self {
+    pub(crate) async fn begin(moment: &str) -> Self {
         let clock = Clock::paced(moment.parse().unwrap());
         let day = Self::live(Arc::new(Memory::new()), clock).await;
         let agent = json!({
@@ -97,7 +97,7 @@ impl Day {
     }
 
     /// Lets time go on until a moment, with all that happens meanwhile.
-    async fn until(&self, moment: &str) {
+    pub(crate) async fn until(&self, moment: &str) {
         let left = moment.parse::<Timestamp>().unwrap().since(self.clock.now());
         let nothing = tokio::time::timeout(left, std::future::pending::<()>());
         nothing.await.unwrap_err();
@@ -407,49 +407,4 @@ async fn a_schedule_is_its_makers_and_turned_by_hand() {
         panic!("that never comes");
     };
     assert_eq!(errors[0].field, "cron");
-}
-
-#[tokio::test]
-async fn a_task_that_is_to_start_later_does_also_after_a_restart() {
-    let system = System::start(&["one"]).await;
-    system.native("one", 5).await;
-    let start = soon(Duration::from_millis(1500));
-    let late = json!({
-        "description": "later", "start_at": start, "budget": { "wall_time": "10s" },
-        "steps": [{ "id": "a", "agent": "one" }, { "id": "b", "agent": "one", "needs": ["a"] }],
-    });
-    let id = system.submit(&system.admin, task(late), None, None).await;
-    let id = id.unwrap().task.id;
-    assert!(system.why_not(id).await.contains("starts at"));
-    assert_eq!(system.tool("one").begun(), 0);
-    let system = system.crash(|_| ()).await;
-    within(system.tool("one").is_called(1)).await;
-    let now = Clock::system().now();
-    assert!(
-        now >= start && now.since(start) < Duration::from_secs(1),
-        "{now}"
-    );
-    system.tool("one").release(2);
-    system.completed(id).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_task_that_is_to_start_in_days_waits_on_disk() {
-    let day = Day::begin("2025-01-01T00:00:00Z").await;
-    let late = json!({
-        "description": "later", "start_at": "2025-01-01T03:00:00Z",
-        "steps": [{ "id": "a", "agent": "one" }],
-    });
-    let id = day
-        .at
-        .submit(&day.admin, task(late), None, None)
-        .await
-        .unwrap()
-        .task
-        .id;
-    day.until("2025-01-01T02:59:59Z").await;
-    assert_eq!(day.tool.begun(), 0);
-    day.until("2025-01-01T03:00:01Z").await;
-    let done = day.at.task(&day.admin, id).await.unwrap();
-    assert_eq!((done.status, day.tool.begun()), (TaskStatus::Completed, 1));
 }

@@ -9,7 +9,10 @@ use protocol::{
 use runtime::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::support::{System, until, within};
+use crate::{
+    support::{System, until, within},
+    workflows::made,
+};
 
 impl System {
     async fn trigger_on(&self, name: &str, on: Value, target: Value) -> TriggerView {
@@ -30,10 +33,11 @@ impl System {
     }
 
     async fn all_tasks(&self) -> usize {
-        let page = self
-            .tasks(&self.admin, &TaskQuery::default())
-            .await
-            .unwrap();
+        let query = TaskQuery {
+            limit: Some(200),
+            ..TaskQuery::default()
+        };
+        let page = self.tasks(&self.admin, &query).await.unwrap();
         page.items.len()
     }
 }
@@ -189,6 +193,33 @@ async fn a_delivery_starts_one_run_however_often_it_comes_and_only_if_it_is_sign
     assert_eq!((later.run, later.repeated), (Some(run), true));
     assert_eq!(system.all_tasks().await, 1);
     let _: TaskId = run;
+}
+
+#[tokio::test]
+async fn a_delivery_starts_one_run_of_a_workflow_also_when_its_trigger_forgot_it() {
+    let system = System::start(&[]).await;
+    let definition = json!({
+        "name": "n", "nodes": [{ "id": "a", "type": "transform", "output": 1 }],
+    });
+    made(&system, &system.admin, &definition).await;
+    let on = json!({ "webhook": { "secret_env": SECRET_ENV } });
+    let trigger = system.trigger_on("x", on, json!({ "workflow": "n" })).await;
+    let first = system.deliver_hook(trigger.id, signed("d0", "{}")).await;
+    let run = first.unwrap().unwrap().run.unwrap();
+    // It keeps a hundred.
+    for number in 1..=101 {
+        let delivery = signed(&format!("d{number}"), "{}");
+        system.deliver_hook(trigger.id, delivery).await.unwrap();
+    }
+    until(async || (system.all_tasks().await == 102).then_some(())).await;
+    let again = system.deliver_hook(trigger.id, signed("d0", "{}")).await;
+    let again = again.unwrap().unwrap();
+    assert_eq!((again.run, again.repeated), (Some(run), true));
+    let system = system.crash(|_| {}).await;
+    let later = system.deliver_hook(trigger.id, signed("d0", "{}")).await;
+    let later = later.unwrap().unwrap();
+    assert_eq!((later.run, later.repeated), (Some(run), true));
+    assert_eq!(system.all_tasks().await, 102);
 }
 
 #[tokio::test]

@@ -37,8 +37,8 @@ pub(super) struct Events {
     /// The last so many, at most
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
-    /// Instead of actors' lives, events of tasks and agents and how nodes are, by names as a list:
-    /// 'task.*,agent.mode_set,worker.status', or '*'; from now on, until interrupted
+    /// Instead of actors' lives, events of tasks, runs and agents and how nodes are, by names as a list:
+    /// 'task.*,workflow.node.*,agent.mode_set,worker.status', or '*'; from now on, until interrupted
     #[arg(long, value_name = "LIST", conflicts_with_all = ["path", "kind", "since", "node", "until", "limit"])]
     types: Option<String>,
 }

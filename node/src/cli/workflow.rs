@@ -36,6 +36,8 @@ pub(super) enum Workflow {
     Check(check::Check),
     /// Draw the graph of a definition; needs no node
     Graph(graph::Graph),
+    /// Print the JSON Schema of definitions, for editors; needs no node
+    Schema,
     /// Start a run of a workflow, or of the one that a file describes
     Run(Box<Run>),
     /// Make a workflow from a file, JSON or YAML
@@ -225,6 +227,7 @@ impl Workflow {
         match self {
             Self::Check(check) if !check.is_against() => Ok(check.run(output)),
             Self::Graph(graph) => Ok(graph.run(output)),
+            Self::Schema => Ok(schema(output)),
             with_a_node => Err(with_a_node),
         }
     }
@@ -233,6 +236,7 @@ impl Workflow {
         match self {
             Self::Check(check) => check.run_against(client, output).await,
             Self::Graph(graph) => graph.run(output),
+            Self::Schema => schema(output),
             Self::Run(run) => run.run(client, output).await,
             Self::Create { file, status } => {
                 let draft = WorkflowDraft {
@@ -328,6 +332,14 @@ impl Workflow {
             Self::Runs(runs) => runs.run(client, output).await,
         }
     }
+}
+
+fn schema(output: &Output) -> Outcome {
+    let schema = protocol::workflow::schema();
+    output.text(&format!(
+        "{}\n",
+        serde_json::to_string_pretty(&schema).unwrap_or_default()
+    ))
 }
 
 async fn pause(

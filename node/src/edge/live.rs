@@ -2,7 +2,7 @@
 
 use actors::{
     orchestrator::{EventFeed, Feed, HappeningFrame, LifeFrame, WORKER_STATUS},
-    workflow::news::news,
+    workflow::news::retold,
 };
 use futures_util::{Stream, StreamExt};
 use http::header::ACCEPT;
@@ -58,29 +58,18 @@ pub(super) async fn run_events(
     let feed = shared.orchestrator.task_events(caller, id, after).await?;
     if wants_json(call) {
         let events = recorded(feed, after, run.position).await?;
-        let told: Vec<EventView> = events.iter().filter_map(as_news).collect();
+        let told: Vec<EventView> = events.iter().filter_map(retold).collect();
         return Answer::json(&told);
     }
     let request = call.id.clone();
     let frames = feed.filter_map(move |event| {
         let told = match event {
-            Ok(event) => as_news(&event).map(Ok),
+            Ok(event) => retold(&event).map(Ok),
             Err(rejection) => Some(Err(Refused::from(rejection))),
         };
         std::future::ready(told.map(|told| frame(told, request.as_str())))
     });
     Ok(push(shared, Door::Events, frames))
-}
-
-/// An event as those are told it who follow a run: by another name, and of the run's nodes.
-fn as_news(view: &EventView) -> Option<EventView> {
-    let news = news(view)?;
-    let mut event = news.data;
-    event["type"] = news.name.into();
-    Some(EventView {
-        event,
-        ..view.clone()
-    })
 }
 
 /// What an agent did, and with `follow` what it does.

@@ -1,7 +1,10 @@
 //! Handlers of workflows and of their runs.
 
+use std::sync::LazyLock;
+
 use actors::orchestrator::Drawing;
 use http::StatusCode;
+use hyper::body::Bytes;
 use protocol::{
     api::{
         CancelRequest, ExecuteRequest, ExecutionQuery, Page, PauseRequest, WorkflowDraft,
@@ -14,6 +17,9 @@ use sha2::{Digest, Sha256};
 use super::{
     answer::Answer, body, live, problem::Refused, request::Call, shared::Shared, table::WorkflowOp,
 };
+
+/// The schema of definitions, as it is served.
+static SCHEMA: LazyLock<Bytes> = LazyLock::new(|| protocol::workflow::schema().to_string().into());
 
 pub(super) async fn handle(
     operation: WorkflowOp,
@@ -41,6 +47,11 @@ pub(super) async fn handle(
             let page = orchestrator.workflows(caller, &query).await;
             Answer::json(&page.map_err(in_query)?)
         }
+        WorkflowOp::Schema => Ok(Answer::text(
+            StatusCode::OK,
+            "application/schema+json",
+            SCHEMA.clone(),
+        )),
         WorkflowOp::Get => {
             let version = call.query.get("version")?;
             let found = orchestrator.workflow(caller, call.part(0)?, version).await;

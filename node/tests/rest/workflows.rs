@@ -273,6 +273,52 @@ async fn what_a_run_is_given_is_held_against_the_definition() {
 }
 
 #[tokio::test]
+async fn the_schema_of_definitions_is_served_as_it_is_published() {
+    let node = Node::start().await;
+    let served = node.get("/api/v1/workflows/schema").await;
+    assert_eq!(served.status, 200, "{served:?}");
+    assert_eq!(served.header("content-type"), "application/schema+json");
+    let published = include_str!("../../docs/workflow.schema.json");
+    let published: Value = serde_json::from_str(published).unwrap();
+    assert_eq!(served.json(), published);
+    let put = put(&node, "/api/v1/workflows/schema", &json!({})).await;
+    assert_eq!(put.status, 405, "{put:?}");
+    let named = json!({ "dag_definition": pipeline("schema") });
+    let refused = node.post("/api/v1/workflows", named).await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_to_start_later_waits_and_is_listed_as_such() {
+    let node = with_echo().await;
+    made(&node, pipeline("n")).await;
+    let body = json!({"input": {"word": "hi"}, "start_at": "2100-01-01T00:00:00Z"});
+    let begun = node.post("/api/v1/workflows/n/execute", body).await;
+    assert_eq!(begun.status, 202, "{begun:?}");
+    let id = begun.json()["id"].clone();
+    let shown = node.get(begun.header("location")).await.json();
+    assert_eq!(
+        (&shown["status"], &shown["start_at"], &shown["started_at"]),
+        (
+            &json!("waiting"),
+            &json!("2100-01-01T00:00:00.000000Z"),
+            &Value::Null
+        )
+    );
+    let ids = async |status: &str| {
+        let path = format!("/api/v1/workflows/n/executions?status={status}");
+        let listed = node.get(&path).await.json();
+        let items = listed["items"].as_array().unwrap().clone();
+        items
+            .iter()
+            .map(|run| run["id"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids("waiting").await, [id]);
+    assert_eq!(ids("running").await, [Value::Null; 0]);
+}
+
+#[tokio::test]
 async fn a_repeat_under_the_same_key_is_the_same_run() {
     let node = with_echo().await;
     made(&node, pipeline("n")).await;

@@ -69,7 +69,7 @@ pub enum WorkerChange {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Happening {
-    /// Something was recorded of a task or an agent.
+    /// Something was recorded of a task, a run or an agent.
     Recorded(EventView),
     /// A node changed.
     Worker(Box<WorkerStatus>),

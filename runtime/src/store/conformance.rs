@@ -61,6 +61,7 @@ macro_rules! store_conformance {
                 lists_are_the_newest_first_and_leave_out_hidden_ones,
                 lists_filter,
                 lists_find_text_case_aside,
+                runs_are_found_by_their_workflow_and_by_whether_they_wait,
                 lists_come_in_pages,
                 streams_are_counted_by_status,
                 open_streams_are_found_in_order,
@@ -186,6 +187,17 @@ pub fn append(stream: EntityId, seq: u64) -> Append {
         reminders: Vec::new(),
         outbox: Vec::new(),
     }
+}
+
+/// A run of a workflow whose index says so in its body, as all did once, and a task that is none.
+#[cfg(test)]
+#[must_use]
+pub fn run_and_task() -> (EntityId, [Append; 2]) {
+    let workflow = EntityId::new(EntityKind::Workflow, Uuid::from_u128(0xab));
+    let mut run = append(task(1), 1);
+    let key = workflow.key().simple();
+    run.summary.body = format!(r#"{{"workflow":{{"id":"workflow_{key}","name":"n"}}}}"#);
+    (workflow, [run, append(task(2), 1)])
 }
 
 /// An append that makes a stream with a name.

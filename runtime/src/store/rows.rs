@@ -144,6 +144,8 @@ pub(super) fn stream_row(row: &impl Cells) -> Result<StreamRow, Error> {
             user: row.text("user_id")?,
             name: row.maybe_text("name")?,
             parent: row.maybe_bytes("parent")?.map(key::unpack).transpose()?,
+            workflow: row.maybe_bytes("workflow")?.map(key::unpack).transpose()?,
+            waits: row.flag("waits")?,
             body: row.text("body")?,
         },
         parked: row.maybe_text("parked")?,

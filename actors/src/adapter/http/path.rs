@@ -53,6 +53,12 @@ impl Path {
         self.yields == Yields::Many
     }
 
+    /// The first value that it leads to.
+    #[must_use]
+    pub fn first<'a>(&self, document: &'a Value) -> Option<&'a Value> {
+        self.path.query(document).first()
+    }
+
     /// What it leads to: one value, or for a path with `*`, `..`, `?`, `,` or `:` a list of all.
     #[must_use]
     pub fn find(&self, document: &Value) -> Option<Value> {

@@ -3,12 +3,12 @@
 use crate::Rejection;
 
 /// The first word of each name.
-const GROUPS: [&str; 3] = ["task", "agent", "worker"];
+const GROUPS: [&str; 4] = ["task", "workflow", "agent", "worker"];
 
 /// Names that a list has at most.
 const LONGEST: usize = 50;
 
-/// Patterns of names: `task.settled`, `task.*`, or `*`.
+/// Patterns of names: `task.settled`, `task.*`, `workflow.node.*`, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventTypes(Vec<Pattern>);
 
@@ -24,23 +24,27 @@ impl Pattern {
         if text == "*" {
             return Some(Self::All);
         }
-        let (group, rest) = text.split_once('.')?;
-        if !GROUPS.contains(&group) {
-            return None;
-        }
-        let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-        match rest {
-            "*" => Some(Self::Group(group.to_owned())),
-            _ if !rest.is_empty() && rest.bytes().all(is_word) => Some(Self::One(text.to_owned())),
-            _ => None,
+        let (path, all) = match text.strip_suffix(".*") {
+            Some(path) => (path, true),
+            None => (text, false),
+        };
+        let is_word = |word: &str| {
+            let fits = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+            !word.is_empty() && word.bytes().all(fits)
+        };
+        let (group, rest) = path.split_once('.').unwrap_or((path, ""));
+        let is_known = GROUPS.contains(&group) && path.split('.').all(is_word);
+        match (is_known, all) {
+            (true, true) => Some(Self::Group(path.to_owned())),
+            (true, false) if !rest.is_empty() => Some(Self::One(path.to_owned())),
+            (true | false, _) => None,
         }
     }
 
     fn group(&self) -> Option<&str> {
         match self {
             Self::All => None,
-            Self::Group(group) => Some(group),
-            Self::One(name) => name.split('.').next(),
+            Self::Group(name) | Self::One(name) => name.split('.').next(),
         }
     }
 }
@@ -60,7 +64,7 @@ impl EventTypes {
             Rejection::field(
                 "types",
                 format!(
-                    "`{shown}` is no name of an event; names are such as `task.settled`, `task.*`, `agent.*`, `worker.status`, or `*`"
+                    "`{shown}` is no name of an event; names are such as `task.settled`, `task.*`, `workflow.node.*`, `agent.*`, `worker.status`, or `*`"
                 ),
             )
         };
@@ -115,6 +119,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_may_be_that_of_a_group_within_a_group() {
+        let types = EventTypes::read(Some("workflow.node.*,workflow.completed")).unwrap();
+        for wanted in ["workflow.node.started", "workflow.completed"] {
+            assert!(types.admit(wanted), "{wanted}");
+        }
+        for other in ["workflow.started", "workflow.node", "workflow.nodes.x"] {
+            assert!(!types.admit(other), "{other}");
+        }
+        assert!(types.want("workflow") && !types.want("task"));
+    }
+
+    #[test]
     fn nothing_asked_for_is_everything() {
         for all in [None, Some("*")] {
             let all = EventTypes::read(all).unwrap();
@@ -126,7 +142,17 @@ mod tests {
     fn what_is_no_name_is_refused() {
         let long = vec!["task.*"; LONGEST + 1].join(",");
         for wrong in [
-            "", "task", "task.", "robot.*", "task.a b", "*.x", "task.*,", &long,
+            "",
+            "task",
+            "task.",
+            "robot.*",
+            "task.a b",
+            "*.x",
+            "task.*,",
+            "task..*",
+            "task.a..b",
+            ".*",
+            &long,
         ] {
             assert!(EventTypes::read(Some(wrong)).is_err(), "{wrong}");
         }

@@ -39,7 +39,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const MARK: Duration = Duration::from_secs(5);
 
 impl Orchestrator {
-    /// What is recorded of the caller's tasks and agents from now on or after a position, and first how
+    /// What is recorded of the caller's tasks, runs and agents from now on or after a position, and first how
     /// each node is, then what becomes of it.
     ///
     /// # Errors
@@ -54,10 +54,10 @@ impl Orchestrator {
         at_least(caller, Role::Viewer)?;
         let types = EventTypes::read(query.types.as_deref())?;
         let workers = types.want("worker").then(|| self.workers());
-        let recorded = if types.want("task") || types.want("agent") {
-            Some(self.recorded(caller, query).await?)
-        } else {
-            None
+        let groups = ["task", "workflow", "agent"];
+        let recorded = match groups.iter().any(|group| types.want(group)) {
+            true => Some(self.recorded(caller, query).await?),
+            false => None,
         };
         Ok(match (recorded, workers) {
             (Some(recorded), Some(workers)) => Box::pin(stream::select(recorded, workers)),

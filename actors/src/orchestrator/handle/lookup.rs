@@ -43,6 +43,7 @@ impl Orchestrator {
             status: None,
             user: None,
             parent: None,
+            runs: None,
             text: Some(name.to_owned()),
             before: None,
             limit: LONGEST_PAGE,

@@ -133,6 +133,7 @@ impl Orchestrator {
             version: request.version,
             input: request.input,
             priority: request.priority,
+            start_at: request.start_at,
             budget: request.budget,
             session_id: request.session_id,
             parent_id: request.parent_id,

@@ -80,6 +80,7 @@ impl Questions {
                 status: query.status.map(|status| status.as_str().to_owned()),
                 user: None,
                 parent: query.task.map(EntityId::from),
+                runs: None,
                 text: None,
                 before,
                 limit: READ,

@@ -1,6 +1,6 @@
 //! What a run waits for: questions to people, and runs of other workflows.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use protocol::{
     access::{Caller, Role},
@@ -11,6 +11,7 @@ use protocol::{
     workflow::Human,
 };
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use super::{
     Cx,
@@ -40,10 +41,10 @@ struct Asker {
 }
 
 /// Makes what a node waits for, unless it is there. What is there and over says so again.
-pub(super) fn ask(cx: &Cx, ask: Ask) {
+pub(super) fn ask(cx: &mut Cx, ask: Ask) {
     let asker = Asker::of(cx);
-    tokio::spawn(async move {
-        let by = ask.entity;
+    let by = ask.entity;
+    let asking = tokio::spawn(async move {
         let told = match by.kind() {
             EntityKind::Question => asker.question(ask).await,
             EntityKind::Task => asker.run(ask).await,
@@ -58,6 +59,7 @@ pub(super) fn ask(cx: &Cx, ask: Ask) {
             asker.services.tell_task(Word { task, by, told }).await;
         }
     });
+    cx.volatile.asking.begin(by, asking);
 }
 
 /// Who answers: a step that asked, or a node that waits. Told again, it is nothing.
@@ -146,23 +148,40 @@ pub(super) struct Put {
 }
 
 /// Puts a step's question, unless it is there.
-pub(super) fn ask_people(cx: &Cx, put: Put) {
+pub(super) fn ask_people(cx: &mut Cx, put: Put) {
     let asker = Asker::of(cx);
-    tokio::spawn(async move {
-        let (by, task) = (put.question.into(), asker.task);
+    let (by, task) = (put.question.into(), asker.task);
+    let asking = tokio::spawn(async move {
         if let Some(told) = asker.put(put.question, put.of, put.asking).await {
             asker.services.tell_task(Word { task, by, told }).await;
         }
     });
+    cx.volatile.asking.begin(by, asking);
+}
+
+/// What is just being made that others wait for.
+#[derive(Debug, Default)]
+pub(super) struct BeingMade(HashMap<EntityId, JoinHandle<()>>);
+
+impl BeingMade {
+    fn begin(&mut self, entity: EntityId, asking: JoinHandle<()>) {
+        self.0.retain(|_, asking| !asking.is_finished());
+        self.0.insert(entity, asking);
+    }
 }
 
 /// Nobody waits for it any more. Runs are stopped as the parts that they are.
-pub(super) fn withdraw(cx: &Cx, entity: EntityId) {
+pub(super) fn withdraw(cx: &mut Cx, entity: EntityId) {
     if entity.kind() != EntityKind::Question {
         return;
     }
+    let asking = cx.volatile.asking.0.remove(&entity);
     let (services, task) = (cx.services.clone(), cx.id());
     tokio::spawn(async move {
+        // Taken back before it is there, it would be put all the same.
+        if let Some(asking) = asking {
+            let _ = asking.await;
+        }
         let id = QuestionId::from_uuid(entity.key());
         let reason = "the run that asked is over";
         if let Err(error) = services.questions.withdraw(id, reason).await {

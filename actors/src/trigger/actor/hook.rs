@@ -3,11 +3,9 @@
 use protocol::{
     api::HookView,
     id::TriggerId,
-    record::ChainHash,
     trigger::{Event, Occasion},
 };
 use ractor::ActorProcessingErr;
-use runtime::store::Idempotency;
 use serde_json::{Value, json};
 
 use super::{Cx, commit, plan, trigger_id};
@@ -43,13 +41,10 @@ pub(crate) fn hook_secret(config: &Config, name: &str) -> Result<String, String>
 }
 
 /// What makes the run of a delivery the only one, however long ago it came first.
-pub(super) fn key(trigger: TriggerId, occasion: &Occasion) -> Option<Idempotency> {
+pub(super) fn key(trigger: TriggerId, occasion: &Occasion) -> Option<String> {
     match occasion {
         Occasion::Event { .. } => None,
-        Occasion::Delivery(id) => Some(Idempotency {
-            key: format!("{trigger}/{id}"),
-            body_hash: ChainHash::default(),
-        }),
+        Occasion::Delivery(id) => Some(format!("{trigger}/{id}")),
     }
 }
 
@@ -87,7 +82,7 @@ pub(super) async fn hooked(cx: &mut Cx, delivery: &Delivery) -> Result<Hooked, A
     }
     if let Some(key) = key(id, &occasion) {
         let store = cx.journal().store();
-        let made = store.made_by(cx.state.tenant(), &key.key).await?;
+        let made = store.made_by(cx.state.tenant(), &key).await?;
         if let Some((stream, _)) = made {
             let run = protocol::id::TaskId::from_uuid(stream.key());
             return taken(Some(run), true);

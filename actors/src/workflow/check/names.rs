@@ -6,9 +6,16 @@ use protocol::workflow::{Definition, Edge, Expert};
 
 use super::{Findings, element, field};
 
+/// What stands in the place of a name in the address of the schema.
+const SCHEMA: &str = "schema";
+
 pub(super) fn check(definition: &Definition, found: &mut Findings) {
     if !is_name(&definition.name) {
         let message = "a workflow's name is 1 to 64 lower-case letters, digits and `-`";
+        found.add(None, "name", message);
+    }
+    if definition.name == SCHEMA {
+        let message = "`schema` is where the JSON Schema of definitions is found; choose another";
         found.add(None, "name", message);
     }
     let mut first = HashMap::new();

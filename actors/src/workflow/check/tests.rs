@@ -70,6 +70,13 @@ fn names_and_ids_are_looked_at() {
 }
 
 #[test]
+fn the_address_of_the_schema_is_no_name() {
+    let found = wrong("name: schema\nnodes:\n  - { id: a, type: parallel }\n");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("1 name: `schema`"), "{found:?}");
+}
+
+#[test]
 fn unknown_nodes_are_named_with_the_one_that_was_meant() {
     let found = graph(
         "nodes:\n  - { id: review, type: parallel }\n  - id: b\n    type: parallel\n    needs:\n      - revew\nedges:\n  - from: b\n    to: nowhere\n",

@@ -10,7 +10,7 @@ use crate::adapter::http::path::Path;
 /// A JSONPath as it was written. One that can find several values gives a list of them, any other the
 /// value that it finds or `null`.
 #[derive(Debug, Clone, PartialEq)]
-pub(in super::super) struct Query {
+pub struct Query {
     text: String,
     path: Path,
 }
@@ -36,6 +36,18 @@ impl Query {
         });
         fuel.make(weight(&found).0)?;
         Ok(found)
+    }
+
+    /// The first value that it finds.
+    pub(in super::super) fn first<'a>(
+        &self,
+        value: &'a Value,
+        fuel: &Fuel,
+    ) -> Result<Option<&'a Value>, EvalError> {
+        if self.finds_many() {
+            fuel.look(self.begin(value))?;
+        }
+        Ok(self.path.first(value))
     }
 
     /// What its known keys lead to, which is all that it can look at.

@@ -8,7 +8,11 @@ use protocol::workflow::{
 use serde_json::Value;
 
 use super::{Back, Caller, Chooser, Graph, Link, Place, Work, loops};
-use crate::workflow::{condition::Condition, expression::Syntax, template::Template};
+use crate::workflow::{
+    condition::Condition,
+    expression::{Query, Syntax},
+    template::Template,
+};
 
 /// Why a definition cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -265,16 +269,15 @@ fn expert(expert: &Expert) -> Result<(String, Caller)> {
 
 fn chooser(choose: &Choose) -> Result<Chooser> {
     Ok(match choose {
-        Choose::Vote { of } => Chooser::Vote(of.as_ref().map(|of| json_path(of)).transpose()?),
-        Choose::BestOf { score } => Chooser::BestOf(json_path(score)?),
+        Choose::Vote { of } => Chooser::Vote(of.as_ref().map(|of| query("of", of)).transpose()?),
+        Choose::BestOf { score } => Chooser::BestOf(query("score", score)?),
         Choose::Concat { separator } => Chooser::Concat(separator.clone()),
         Choose::Judge(worker) => Chooser::Judge(caller("choose", worker)?),
     })
 }
 
-fn json_path(text: &str) -> Result<serde_json_path::JsonPath> {
-    let parsed = serde_json_path::JsonPath::parse(text);
-    parsed.map_err(|error| fault(None, "choose", &format!("`{text}` is no JSONPath: {error}")))
+fn query(field: &str, text: &str) -> Result<Query> {
+    Query::parse(text, 0).map_err(|error| syntax(None, &format!("choose.{field}"), &error))
 }
 
 fn caller(path: &str, worker: &Worker) -> Result<Caller> {
@@ -318,4 +321,27 @@ fn fault(node: Option<&str>, path: &str, message: &str) -> Fault {
 
 fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_choice_by_a_path_that_could_take_too_long_is_refused() {
+        for choose in [
+            json!({ "by": "best_of", "score": "$..*..*" }),
+            json!({ "by": "vote", "of": "$[?@..a]" }),
+        ] {
+            let definition = json!({
+                "name": "n", "type": "mixture", "choose": choose,
+                "experts": [{ "id": "a", "agent": "x" }],
+            });
+            let fault = Graph::compile(&serde_json::from_value(definition).unwrap()).unwrap_err();
+            assert!(fault.message.contains("could take too long"), "{fault}");
+            assert!(fault.path.starts_with("nodes[0].choose."), "{fault}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use protocol::{
     access::Caller,
     id::{TaskId, WorkflowId},
     task::{Budget, Priority},
+    time::Timestamp,
     workflow::{Definition, Origin},
 };
 use runtime::{journal::Journal, store};
@@ -64,6 +65,9 @@ pub(crate) struct NewRun {
     /// Its id, if that is known before: then it begins once, however often it is asked for.
     #[serde(default)]
     pub(crate) id: Option<TaskId>,
+    /// What makes it the only one for ever, where its id does not.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
     /// Of which workflow: its name or id.
     pub(crate) workflow: String,
     /// Which version; the newest without it.
@@ -74,6 +78,9 @@ pub(crate) struct NewRun {
     pub(crate) input: Value,
     #[serde(default)]
     pub(crate) priority: Option<Priority>,
+    /// No node starts before this moment.
+    #[serde(default)]
+    pub(crate) start_at: Option<Timestamp>,
     /// Its limits; where one is absent, that of the definition counts.
     #[serde(default)]
     pub(crate) budget: Budget,

@@ -1,7 +1,8 @@
 //! One answer made of several.
 
 use serde_json::{Value, json};
-use serde_json_path::JsonPath;
+
+use crate::workflow::expression::{EvalError, Fuel, Query};
 
 /// What an expert answered, if it did.
 #[derive(Debug, Clone, Copy)]
@@ -32,13 +33,14 @@ pub fn listed(candidates: &[Candidate<'_>]) -> Value {
 ///
 /// # Errors
 ///
-/// In words, when nobody's answer has what counts.
-pub fn vote(candidates: &[Candidate<'_>], of: Option<&JsonPath>) -> Result<Chosen, String> {
+/// In words, when nobody's answer has what counts, or they are too large to be looked through.
+pub fn vote(candidates: &[Candidate<'_>], of: Option<&Query>) -> Result<Chosen, String> {
     let mut votes: Vec<(Value, usize, &str, &Value)> = Vec::new();
+    let fuel = Fuel::full();
     for (id, output) in answers(candidates) {
         let vote = match of {
             None => Some(output),
-            Some(path) => path.query(output).first(),
+            Some(path) => path.first(output, &fuel).map_err(|error| error.message)?,
         };
         let Some(vote) = vote else {
             continue;
@@ -60,12 +62,17 @@ pub fn vote(candidates: &[Candidate<'_>], of: Option<&JsonPath>) -> Result<Chose
 ///
 /// # Errors
 ///
-/// In words, when no answer has a number there.
-pub fn best(candidates: &[Candidate<'_>], score: &JsonPath) -> Result<Chosen, String> {
-    let scored = answers(candidates).filter_map(|(id, output)| {
-        let score = score.query(output).first()?.as_f64()?;
-        Some((score, id, output))
+/// In words, when no answer has a number there, or they are too large to be looked through.
+pub fn best(candidates: &[Candidate<'_>], score: &Query) -> Result<Chosen, String> {
+    let fuel = Fuel::full();
+    let scored = answers(candidates).map(|(id, output)| {
+        let score = score.first(output, &fuel)?.and_then(Value::as_f64);
+        Ok(score.map(|score| (score, id, output)))
     });
+    let scored: Vec<_> = scored
+        .collect::<Result<_, EvalError>>()
+        .map_err(|error| error.message)?;
+    let scored = scored.into_iter().flatten();
     let best = scored.reduce(|best, next| if next.0 > best.0 { next } else { best });
     match best {
         Some((_, id, output)) => Ok(chosen(id, output)),
@@ -148,7 +155,7 @@ mod tests {
         let answers = with(&[json!("b"), json!("a"), json!("a"), json!("b"), Value::Null]);
         let won = vote(&candidates(&answers), None).unwrap();
         assert_eq!((won.output, won.choice), (json!("b"), json!("e0")));
-        let of = JsonPath::parse("$.is").unwrap();
+        let of = Query::parse("$.is", 0).unwrap();
         let answers = with(&[
             json!({"is": 1, "n": 0}),
             json!({"is": 2}),
@@ -161,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_highest_number_wins_and_what_has_none_does_not_take_part() {
-        let score = JsonPath::parse("$.score").unwrap();
+        let score = Query::parse("$.score", 0).unwrap();
         let answers = with(&[
             json!({"score": 1}),
             json!({"score": 2.5}),
@@ -195,5 +202,12 @@ mod tests {
         let own = as_judged(&all, &json!({"output": 7})).unwrap();
         assert_eq!((own.output, own.choice), (json!(7), Value::Null));
         assert!(as_judged(&all, &json!("e0")).is_err());
+    }
+
+    #[test]
+    fn of_a_path_that_finds_several_the_first_counts() {
+        let score = Query::parse("$.scores[*]", 0).unwrap();
+        let answers = with(&[json!({"scores": [1, 9]}), json!({"scores": [2]})]);
+        assert_eq!(best(&candidates(&answers), &score).unwrap().choice, "e1");
     }
 }

@@ -57,7 +57,7 @@ fn next(graph: &Graph, id: TaskId, task: &Task, now: Timestamp) -> Vec<Event> {
     if run.broke.is_some() || task.cancelling {
         return undo::wind_down(look);
     }
-    if task.status == TaskStatus::Paused {
+    if task.status == TaskStatus::Paused || task.spec.start_at.is_some_and(|start| now < start) {
         return Vec::new();
     }
     let phases = [Look::set_out, Look::take_in, Look::go_back, Look::go_on];

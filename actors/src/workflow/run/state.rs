@@ -188,6 +188,12 @@ impl Run {
         self.nodes.iter()
     }
 
+    /// Whether anything was decided.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.set_out || !self.nodes.is_empty()
+    }
+
     /// How often an edge that goes back was taken.
     #[must_use]
     pub fn taken(&self, edge: &str) -> u32 {

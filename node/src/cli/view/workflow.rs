@@ -170,6 +170,7 @@ impl View for ExecutionView {
             ("created", moment(self.created_at)),
             ("completed", or_dash(self.completed_at.map(moment))),
         ];
+        fields.extend(self.start_at.map(|start| ("starts", moment(start))));
         fields.extend(error.map(|error| ("error", format!("{}: {}", error.code, error.message))));
         let mut header = vec!["NODE", "TYPE", "STATUS", "RUN", "RETRIES", "AGENTS"];
         if detail == Detail::Wide {

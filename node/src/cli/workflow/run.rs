@@ -7,7 +7,7 @@ use protocol::{
     api::{ExecuteRequest, WorkflowDraft},
     id::TaskId,
     task::Priority,
-    time::Span,
+    time::{Span, Timestamp},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -41,6 +41,9 @@ pub(in crate::cli) struct Run {
     /// How urgent it is, from 0 to 9
     #[arg(long, value_parser = priority)]
     priority: Option<Priority>,
+    /// Start it at this moment, as 2030-01-01T08:00:00Z, and not before
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<Timestamp>,
     /// Free JSON, returned unchanged
     #[arg(long, value_name = "JSON", value_parser = json::<Map<String, Value>>)]
     metadata: Option<Map<String, Value>>,
@@ -73,6 +76,7 @@ impl Run {
             input: input.unwrap_or_default(),
             version: self.version,
             priority: self.priority,
+            start_at: self.at,
             metadata: self.metadata.unwrap_or_default(),
             ..ExecuteRequest::default()
         };

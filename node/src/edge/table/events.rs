@@ -36,7 +36,7 @@ const fn get(path: &'static str, id: &'static str, operation: EventOp) -> Route 
 const WANTED: &[Parameter] = &[
     Parameter {
         name: "types",
-        description: "Names with commas between them, such as `task.*,worker.status`; all when absent.",
+        description: "Names with commas between them, such as `task.*,workflow.node.*,worker.status`; all when absent.",
         schema: form::<String>,
     },
     Parameter {
@@ -63,7 +63,7 @@ const fn socket(path: &'static str, id: &'static str, operation: EventOp) -> Rou
 pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Follow the cluster's events",
-        description: "Server-sent events named after what happened: `task.submitted`, `task.settled`, `agent.mode_set`, whatever is recorded of the caller's tasks and agents, in the order of the journal, from now on or after `since` or `Last-Event-ID`; and `worker.status`, first as each node is and then a second later at most when one joins, is suspect, dead or up, drains or leaves, and every two seconds at most when its load changes. A frame without data moves the position alone.",
+        description: "Server-sent events named after what happened: `task.submitted`, `task.settled`, `agent.mode_set`, whatever is recorded of the caller's tasks and agents, and of runs of workflows also as `workflow.started`, `workflow.node.completed`, in the order of the journal, from now on or after `since` or `Last-Event-ID`; and `worker.status`, first as each node is and then a second later at most when one joins, is suspect, dead or up, drains or leaves, and every two seconds at most when its load changes. A frame without data moves the position alone.",
         answers: &[Answers {
             status: 200,
             when: "What happens; what is recorded has the position after it as its `id`.",

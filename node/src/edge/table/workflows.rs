@@ -24,6 +24,7 @@ use crate::edge::access::Access;
 pub(crate) enum WorkflowOp {
     Create,
     List,
+    Schema,
     Get,
     Update,
     Delete,
@@ -112,7 +113,7 @@ const ENDING: Parameter = Parameter {
 
 const RUN_STATUS: Parameter = Parameter {
     name: "status",
-    description: "Only this status; `running` finds those that wait for a person or a moment too.",
+    description: "Only this status; `running` finds those of which something runs, `waiting` the others that go on.",
     schema: form::<ExecutionStatus>,
 };
 
@@ -183,6 +184,18 @@ pub(super) static ROUTES: &[Route] = &[
             "/api/v1/workflows",
             "listWorkflows",
             WorkflowOp::List,
+        )
+    },
+    Route {
+        summary: "The JSON Schema of definitions",
+        description: "By which editors complete and check them; the same as `node/docs/workflow.schema.json`.",
+        answers: &[ok(Content::Other("application/schema+json"), "The schema.")],
+        problems: &[],
+        ..route(
+            Verb::Get,
+            "/api/v1/workflows/schema",
+            "getWorkflowSchema",
+            WorkflowOp::Schema,
         )
     },
     Route {

@@ -26,6 +26,9 @@ pub struct ExecuteRequest {
     /// How urgent it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
+    /// No node starts before this moment, also after a restart; its time limit counts from then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Timestamp>,
     /// Its limits; where one is absent, that of the definition counts.
     #[serde(skip_serializing_if = "Budget::is_empty")]
     pub budget: Budget,
@@ -161,6 +164,9 @@ pub struct ExecutionView {
     pub metadata: Map<String, Value>,
     /// When it was started.
     pub created_at: Timestamp,
+    /// The moment before which no node starts, if it was to start later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Timestamp>,
     /// When its first node began.
     pub started_at: Option<Timestamp>,
     /// When it was settled.
@@ -317,7 +323,7 @@ pub struct ExecutionSummary {
 pub struct ExecutionQuery {
     /// Only runs of this workflow, by name or id.
     pub workflow: Option<String>,
-    /// Only this status; `running` means also those that wait.
+    /// Only this status; `running` means those of which something runs, `waiting` the others that go on.
     pub status: Option<ExecutionStatus>,
     /// Only this user's.
     pub user_id: Option<String>,

@@ -7,9 +7,10 @@ use protocol::{
     record::Summary,
     shard::Shard,
 };
+use uuid::Uuid;
 
 use super::{agent, all, append, at, named, task};
-use crate::store::{Append, Error, Scope, Shared, StreamQuery, StreamRow};
+use crate::store::{Append, Error, Runs, Scope, Shared, StreamQuery, StreamRow};
 
 fn query() -> StreamQuery {
     StreamQuery {
@@ -18,6 +19,7 @@ fn query() -> StreamQuery {
         status: None,
         user: None,
         parent: None,
+        runs: None,
         text: None,
         before: None,
         limit: 100,
@@ -48,6 +50,8 @@ pub async fn the_index_shows_the_last_append(store: Shared) -> Result<(), Error>
         user: "eve".into(),
         name: Some("name".into()),
         parent: Some(task(7)),
+        workflow: None,
+        waits: true,
         body: "{}".into(),
     };
     all(&store, slice::from_ref(&second)).await?;
@@ -162,6 +166,56 @@ pub async fn lists_find_text_case_aside(store: Shared) -> Result<(), Error> {
         let expected: Vec<_> = expected.iter().map(|number| task(*number)).collect();
         assert_eq!(listed(&store, query).await?, expected, "{text}");
     }
+    Ok(())
+}
+
+fn workflow(number: u128) -> EntityId {
+    EntityId::new(EntityKind::Workflow, Uuid::from_u128(number))
+}
+
+pub async fn runs_are_found_by_their_workflow_and_by_whether_they_wait(
+    store: Shared,
+) -> Result<(), Error> {
+    let run = |number, of, waits| {
+        with(number, |summary| {
+            summary.workflow = Some(workflow(of));
+            summary.waits = waits;
+        })
+    };
+    let batch = [
+        run(1, 8, false),
+        append(task(2), 1),
+        run(3, 9, true),
+        run(4, 8, true),
+        run(5, 8, false),
+    ];
+    all(&store, &batch).await?;
+    let mut later = append(task(5), 2);
+    // It is a run of the same workflow still, whatever is said of that now.
+    later.summary.waits = true;
+    all(&store, &[later]).await?;
+    let cases: [(Option<u128>, Option<bool>, &[u128]); 5] = [
+        (None, None, &[5, 4, 3, 1]),
+        (Some(8), None, &[5, 4, 1]),
+        (Some(8), Some(true), &[5, 4]),
+        (Some(8), Some(false), &[1]),
+        (None, Some(true), &[5, 4, 3]),
+    ];
+    for (of, waits, expected) in cases {
+        let runs = Runs {
+            of: of.map(workflow),
+            waits,
+        };
+        let query = StreamQuery {
+            runs: Some(runs),
+            ..query()
+        };
+        let expected: Vec<_> = expected.iter().map(|number| task(*number)).collect();
+        assert_eq!(listed(&store, query).await?, expected, "{runs:?}");
+    }
+    let row = store.stream(task(5)).await?.map(|row| row.summary);
+    let row = row.map(|summary| (summary.workflow, summary.waits));
+    assert_eq!(row, Some((Some(workflow(8)), true)));
     Ok(())
 }
 
@@ -290,6 +344,8 @@ pub async fn the_index_can_be_rebuilt(store: Shared) -> Result<(), Error> {
         user: "eve".into(),
         name: Some("new".into()),
         parent: Some(task(2)),
+        workflow: Some(workflow(5)),
+        waits: true,
         body: "{\"rebuilt\":true}".into(),
     };
     store.reindex(task(1), &summary).await?;
@@ -308,7 +364,7 @@ pub async fn sizes_are_told(store: Shared) -> Result<(), Error> {
     let census = store.census().await?;
     assert_eq!(
         (census.streams, census.open, census.records, census.schema),
-        (2, 1, 3, 2)
+        (2, 1, 3, 3)
     );
     let row = store.stream(task(1)).await?;
     assert_eq!(row.map(|row| row.updated_at), Some(at(1_002)));

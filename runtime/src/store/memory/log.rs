@@ -130,7 +130,14 @@ impl State {
         row.head = record.head();
         row.epoch = record.epoch;
         row.updated_at = record.at;
-        row.summary = summary.clone();
+        let workflow = match record.seq {
+            1 => summary.workflow,
+            _ => row.summary.workflow,
+        };
+        row.summary = Summary {
+            workflow,
+            ..summary.clone()
+        };
         if let Some(key) = idempotency {
             let name = (record.tenant.clone(), key.key.clone());
             self.idempotency

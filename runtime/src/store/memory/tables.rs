@@ -172,7 +172,7 @@ impl Admin for Memory {
 
     fn census(&self) -> Answer<'_, Census> {
         self.with(|state| Census {
-            schema: 2,
+            schema: 3,
             streams: state.streams.len() as u64,
             open: state
                 .streams

@@ -35,10 +35,10 @@ const COMMIT: &str = "
             $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[], $10::text[], $11::text[],
             $12::bigint[], $13::bigint[], $14::text[], $15::bytea[], $16::text[], $17::boolean[],
             $18::boolean[], $19::text[], $20::text[], $21::bytea[], $22::text[], $23::text[],
-            $24::bytea[]) WITH ORDINALITY
+            $24::bytea[], $38::bytea[], $39::boolean[]) WITH ORDINALITY
             AS new (stream, slot, kind, seq, count, head, epoch, owner, cmd_id, tenant, actor, at,
                 version, data, hash, status, open, hidden, user_id, name, parent, body, key,
-                body_hash, place)
+                body_hash, workflow, waits, place)
     ), foreign_stream AS MATERIALIZED (
         SELECT new.stream FROM new CROSS JOIN cluster
             JOIN shard ON shard.shard = new.slot % cluster.shards
@@ -53,16 +53,17 @@ const COMMIT: &str = "
         ON CONFLICT DO NOTHING RETURNING stream
     ), made AS (
         INSERT INTO stream (stream, kind, slot, tenant, head, epoch, owner, created_at, updated_at,
-            status, open, hidden, user_id, name, parent, body)
+            status, open, hidden, user_id, name, parent, body, workflow, waits)
         SELECT stream, kind, slot, tenant, head, epoch, owner, at, at, status, open, hidden,
-            user_id, name, parent, body
+            user_id, name, parent, body, workflow, waits
         FROM new WHERE seq = 1 AND (key IS NULL OR stream IN (SELECT stream FROM keyed))
             AND stream NOT IN (SELECT stream FROM foreign_stream)
         ON CONFLICT (stream) DO NOTHING RETURNING stream
     ), extended AS (
         UPDATE stream SET head = new.head, epoch = new.epoch, owner = new.owner,
             updated_at = new.at, status = new.status, open = new.open, hidden = new.hidden,
-            user_id = new.user_id, name = new.name, parent = new.parent, body = new.body
+            user_id = new.user_id, name = new.name, parent = new.parent, body = new.body,
+            waits = new.waits
         FROM new
         WHERE stream.stream = new.stream AND new.seq > 1 AND stream.head = new.seq - 1
             AND stream.epoch <= new.epoch
@@ -278,7 +279,9 @@ async fn write(
         .bind(column(&outbox, |(_, d)| d.kind.as_str()))
         .bind(column(&outbox, |(_, d)| d.payload.as_str()))
         .bind(column(&outbox, |(_, d)| d.due.as_micros()))
-        .bind(column(&outbox, |(_, d)| i64::from(d.tries)));
+        .bind(column(&outbox, |(_, d)| i64::from(d.tries)))
+        .bind(column(appends, |a| a.summary.workflow.map(key::pack)))
+        .bind(column(appends, |a| a.summary.waits));
     let moved = statement.fetch_all(connection).await?;
     Ok(streams(&moved)?.into_iter().collect())
 }

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use super::gateway::Setback;
 use crate::store::migration;
 
-const STEPS: [migration::Step; 2] = [
+const STEPS: [migration::Step; 3] = [
     (
         "0001_journal",
         include_str!("../migrations/postgres/0001_journal.sql"),
@@ -13,6 +13,10 @@ const STEPS: [migration::Step; 2] = [
     (
         "0002_chronicle",
         include_str!("../migrations/postgres/0002_chronicle.sql"),
+    ),
+    (
+        "0003_runs",
+        include_str!("../migrations/postgres/0003_runs.sql"),
     ),
 ];
 

@@ -207,8 +207,8 @@ impl Streams for Postgres {
             Box::pin(async move {
                 sqlx::query(
                     "UPDATE stream SET status = $1, open = $2, hidden = $3, user_id = $4,
-                         name = $5, parent = $6, body = $7
-                     WHERE stream = $8",
+                         name = $5, parent = $6, body = $7, workflow = $8, waits = $9
+                     WHERE stream = $10",
                 )
                 .bind(summary.status)
                 .bind(summary.open)
@@ -217,6 +217,8 @@ impl Streams for Postgres {
                 .bind(summary.name)
                 .bind(summary.parent.map(key::pack))
                 .bind(summary.body)
+                .bind(summary.workflow.map(key::pack))
+                .bind(summary.waits)
                 .bind(key::pack(stream))
                 .execute(connection)
                 .await?;
@@ -275,6 +277,15 @@ fn listing(query: &StreamQuery) -> QueryBuilder<sqlx::Postgres> {
     }
     if let Some(parent) = query.parent {
         sql.push(" AND parent = ").push_bind(key::pack(parent));
+    }
+    if let Some(runs) = query.runs {
+        sql.push(" AND workflow IS NOT NULL");
+        if let Some(workflow) = runs.of {
+            sql.push(" AND workflow = ").push_bind(key::pack(workflow));
+        }
+        if let Some(waits) = runs.waits {
+            sql.push(" AND waits = ").push_bind(waits);
+        }
     }
     if let Some(text) = query.text.as_deref().filter(|text| text.is_ascii()) {
         // Passes over most rows before they cross the network.

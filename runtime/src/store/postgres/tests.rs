@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use super::*;
 use crate::{
     store::{
-        Admin, Appended, EventLog, Members, Ownership, ReminderChange, Scope, Shared,
-        conformance::{self, all, alone, append, task},
+        Admin, Appended, EventLog, Members, Ownership, ReminderChange, Scope, Shared, Streams,
+        conformance::{self, all, alone, append, run_and_task, task},
     },
     testkit::postgres::PrivatePostgres,
 };
@@ -59,9 +59,28 @@ async fn a_schema_of_a_newer_build_is_refused() {
     let error = Postgres::connect(&options).await.map(drop).unwrap_err();
     let text = error.to_string();
     assert!(
-        text.contains("version 7") && text.contains("knows 2"),
+        text.contains("version 7") && text.contains("knows 3"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn runs_of_before_are_found_by_their_workflow() {
+    let options = options();
+    let store: Shared = Arc::new(Postgres::connect(&options).await.unwrap());
+    let (workflow, batch) = run_and_task();
+    all(&store, &batch).await.unwrap();
+    let before = "DROP INDEX stream_workflow; DROP INDEX stream_run;
+        ALTER TABLE stream DROP COLUMN workflow, DROP COLUMN waits;
+        DELETE FROM migration WHERE version = 3";
+    let mut connection = options.connect().await.unwrap();
+    connection.execute(before).await.unwrap();
+    store.close().await.unwrap();
+    let store = Postgres::connect(&options).await.unwrap();
+    for (number, expected) in [(1, Some(workflow)), (2, None)] {
+        let row = store.stream(task(number)).await.unwrap().unwrap();
+        assert_eq!(row.summary.workflow, expected);
+    }
 }
 
 #[tokio::test]

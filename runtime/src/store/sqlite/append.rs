@@ -20,9 +20,9 @@ use crate::store::{
 
 static CREATE: Values = Values::new(
     "INSERT INTO stream (stream, kind, slot, tenant, created_at, head, epoch, owner, updated_at,
-         status, open, hidden, user_id, name, parent, body)
+         status, open, hidden, user_id, name, parent, body, waits, workflow)
      SELECT * FROM",
-    16,
+    18,
     // Who lost the shard, or never had it, makes nothing there: its owner would not know of it.
     "WHERE column1 IS NOT NULL AND NOT EXISTS (
          SELECT 1 FROM cluster JOIN shard ON shard.shard = column3 % cluster.shards
@@ -34,9 +34,9 @@ static CREATE: Values = Values::new(
 static EXTEND: Values = Values::new(
     "UPDATE stream SET head = column3, epoch = column4, owner = column5, updated_at = column6,
          status = column7, open = column8, hidden = column9, user_id = column10, name = column11,
-         parent = column12, body = column13
+         parent = column12, body = column13, waits = column14
      FROM",
-    13,
+    14,
     "WHERE stream = column1 AND head = column2 AND epoch <= column4 RETURNING stream",
 );
 
@@ -177,7 +177,9 @@ async fn heads(
             .add(slot(append.record.stream))?
             .add(append.record.tenant.clone())?
             .add(append.record.at.as_micros())?;
-        index(row, append)
+        index(row, append)?;
+        row.add(append.summary.workflow.map(key::pack))?;
+        Ok(())
     })?;
     let extend = EXTEND.over(old, |row, append| {
         row.add(key::pack(append.record.stream))?
@@ -203,7 +205,8 @@ fn index(row: &mut Row, append: &mut Append) -> Result<(), BoxDynError> {
         .add(std::mem::take(&mut summary.user))?
         .add(summary.name.take())?
         .add(summary.parent.map(key::pack))?
-        .add(std::mem::take(&mut summary.body))?;
+        .add(std::mem::take(&mut summary.body))?
+        .add(summary.waits)?;
     Ok(())
 }
 

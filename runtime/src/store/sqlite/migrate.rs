@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use crate::store::{Error, migration};
 
-const STEPS: [migration::Step; 2] = [
+const STEPS: [migration::Step; 3] = [
     (
         "0001_journal",
         include_str!("../migrations/sqlite/0001_journal.sql"),
@@ -12,6 +12,10 @@ const STEPS: [migration::Step; 2] = [
     (
         "0002_chronicle",
         include_str!("../migrations/sqlite/0002_chronicle.sql"),
+    ),
+    (
+        "0003_runs",
+        include_str!("../migrations/sqlite/0003_runs.sql"),
     ),
 ];
 

@@ -184,7 +184,7 @@ impl Streams for Sqlite {
             Box::pin(async move {
                 sqlx::query(
                     "UPDATE stream SET status = ?, open = ?, hidden = ?, user_id = ?, name = ?,
-                         parent = ?, body = ?
+                         parent = ?, body = ?, workflow = ?, waits = ?
                      WHERE stream = ?",
                 )
                 .bind(summary.status)
@@ -194,6 +194,8 @@ impl Streams for Sqlite {
                 .bind(summary.name)
                 .bind(summary.parent.map(key::pack))
                 .bind(summary.body)
+                .bind(summary.workflow.map(key::pack))
+                .bind(summary.waits)
                 .bind(key::pack(stream))
                 .execute(connection)
                 .await?;
@@ -263,6 +265,15 @@ fn listing(query: &StreamQuery) -> QueryBuilder<sqlx::Sqlite> {
     }
     if let Some(parent) = query.parent {
         sql.push(" AND parent = ").push_bind(key::pack(parent));
+    }
+    if let Some(runs) = query.runs {
+        sql.push(" AND workflow IS NOT NULL");
+        if let Some(workflow) = runs.of {
+            sql.push(" AND workflow = ").push_bind(key::pack(workflow));
+        }
+        if let Some(waits) = runs.waits {
+            sql.push(" AND waits = ").push_bind(waits);
+        }
     }
     let text = query.text.as_deref();
     if let Some(text) = text.filter(|text| text.is_ascii() && text.len() < LONGEST_PATTERN) {

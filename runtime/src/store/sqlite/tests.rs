@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::*;
 use crate::store::{
     Admin, Appended, EventLog, Ownership, Shared, Streams,
-    conformance::{all, alone, append, task},
+    conformance::{all, alone, append, run_and_task, task},
 };
 
 async fn fresh() -> (Shared, TempDir) {
@@ -157,9 +157,33 @@ async fn a_file_of_a_newer_build_is_refused() {
     assert!(matches!(error, Error::Unusable(_)), "{error}");
     let text = error.to_string();
     assert!(
-        text.contains("version 7") && text.contains("knows 2"),
+        text.contains("version 7") && text.contains("knows 3"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn runs_of_before_are_found_by_their_workflow() {
+    let folder = TempDir::new().unwrap();
+    let store: Shared = Arc::new(open(&folder).await.unwrap());
+    let (workflow, batch) = run_and_task();
+    all(&store, &batch).await.unwrap();
+    store.close().await.unwrap();
+    let store = open(&folder).await.unwrap();
+    store
+        .execute(
+            "DROP INDEX stream_workflow; DROP INDEX stream_run;
+             ALTER TABLE stream DROP COLUMN workflow; ALTER TABLE stream DROP COLUMN waits;
+             DELETE FROM migration WHERE version = 3",
+        )
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    let store = open(&folder).await.unwrap();
+    for (number, expected) in [(1, Some(workflow)), (2, None)] {
+        let row = store.stream(task(number)).await.unwrap().unwrap();
+        assert_eq!(row.summary.workflow, expected);
+    }
 }
 
 #[tokio::test]
@@ -263,6 +287,18 @@ async fn every_list_is_served_by_an_index() {
     for (sql, index) in [
         (format!("{of} {newest}"), "sqlite_autoindex_stream"),
         (format!("{of} AND parent = ? {newest}"), "stream_parent"),
+        (
+            format!("{of} AND workflow IS NOT NULL AND workflow = ? {newest}"),
+            "stream_workflow",
+        ),
+        (
+            format!("{of} AND workflow IS NOT NULL {newest}"),
+            "stream_run",
+        ),
+        (
+            format!("{of} AND workflow IS NOT NULL AND workflow = ? AND waits = ? {newest}"),
+            "stream_workflow",
+        ),
         (
             format!("{of} AND status = ? AND status <> 'completed' {newest}"),
             "stream_status",

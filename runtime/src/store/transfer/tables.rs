@@ -90,6 +90,8 @@ pub(super) static TABLES: &[Table] = &[
             ("parent", Bytes),
             ("parked", Text),
             ("body", Text),
+            ("workflow", Bytes),
+            ("waits", Flag),
         ],
     },
     Table {

@@ -16,7 +16,7 @@ use protocol::{
     task::{Budget, TaskSpec, TaskStatus},
     workflow::{Definition, RunSpec},
 };
-use runtime::store::StreamQuery;
+use runtime::store::{Idempotency, Runs, StreamQuery};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -98,8 +98,9 @@ impl UseCase for StartRun {
             let made = at.replay(caller, row.stream, wait).await?;
             return at.begun(made).await;
         }
+        let key = run.key.clone().map(Idempotency::of_its_own);
         let spec = at.admit_run(caller, run).await?;
-        let made = at.make_task(caller, admitted(id, spec, None), wait).await?;
+        let made = at.make_task(caller, admitted(id, spec, key), wait).await?;
         at.begun(made).await
     }
 }
@@ -117,11 +118,7 @@ pub(super) fn no_run(id: TaskId) -> Rejection {
     Rejection::not_found(format!("execution {id}"))
 }
 
-pub(super) fn admitted(
-    id: TaskId,
-    spec: TaskSpec,
-    key: Option<runtime::store::Idempotency>,
-) -> Admitted {
+pub(super) fn admitted(id: TaskId, spec: TaskSpec, key: Option<Idempotency>) -> Admitted {
     let plan = Plan {
         source: PlanSource::Workflow,
         steps: Vec::new(),
@@ -190,6 +187,7 @@ fn task_of(run: NewRun, of: RunSpec, definition: &Definition) -> TaskSpec {
         },
         session_id: run.session_id,
         parent_id: run.parent_id,
+        start_at: run.start_at,
         workflow: Some(Box::new(of)),
         metadata: run.metadata,
         ..TaskSpec::default()
@@ -224,8 +222,13 @@ impl UseCase for ListRuns {
             Some(workflow) => Some(at.find_workflow(caller, workflow).await?.id),
             None => None,
         };
+        let runs = Runs {
+            of: workflow.map(EntityId::from),
+            waits: query.status.and_then(waits),
+        };
         let rows = StreamQuery {
-            status: query.status.map(status).transpose()?,
+            status: query.status.map(status),
+            runs: Some(runs),
             user: match caller.sees_all_users() {
                 true => query.user_id,
                 false => Some(caller.user.clone()),
@@ -241,9 +244,19 @@ impl UseCase for ListRuns {
             .last()
             .filter(|_| more)
             .map(|row| row.stream.to_string());
-        let items = rows.iter().map(summary).collect::<Answer<Vec<_>>>()?;
+        let items = rows.iter().map(|row| {
+            let run = listed(summary(row)?);
+            Ok(run.map(|run| match row.summary.waits {
+                true => ExecutionSummary {
+                    status: ExecutionStatus::Waiting,
+                    ..run
+                },
+                false => run,
+            }))
+        });
+        let items = items.collect::<Answer<Vec<_>>>()?;
         Ok(Page {
-            items: items.into_iter().filter_map(listed).collect(),
+            items: items.into_iter().flatten().collect(),
             total: None,
             next_cursor,
         })
@@ -252,39 +265,46 @@ impl UseCase for ListRuns {
 
 /// All runs that the caller may see, or those of one workflow.
 pub(super) fn runs_of(caller: &Caller, workflow: Option<WorkflowId>) -> StreamQuery {
-    // What the index says of a run and of nothing else: a text within it would have its quotes escaped.
-    let text = match workflow {
-        Some(id) => format!(r#""workflow":{{"id":"{id}""#),
-        None => r#""workflow":{"id":""#.to_owned(),
-    };
     StreamQuery {
         tenant: caller.tenant.clone(),
         kind: EntityKind::Task,
         status: None,
         user: (!caller.sees_all_users()).then(|| caller.user.clone()),
         parent: None,
-        text: Some(text),
+        runs: Some(Runs {
+            of: workflow.map(EntityId::from),
+            waits: None,
+        }),
+        text: None,
         before: None,
         limit: LONGEST_PAGE,
     }
 }
 
-fn status(status: ExecutionStatus) -> Answer<String> {
+/// The status of the task that a run of this status is.
+fn status(status: ExecutionStatus) -> String {
     let status = match status {
         ExecutionStatus::Pending => TaskStatus::Pending,
-        ExecutionStatus::Running => TaskStatus::Executing,
-        ExecutionStatus::Waiting => {
-            return Err(Rejection::field(
-                "status",
-                "`waiting` is known of one run, not of lists; `running` finds those that wait too",
-            ));
-        }
+        ExecutionStatus::Running | ExecutionStatus::Waiting => TaskStatus::Executing,
         ExecutionStatus::Paused => TaskStatus::Paused,
         ExecutionStatus::Completed => TaskStatus::Completed,
         ExecutionStatus::Failed => TaskStatus::Failed,
         ExecutionStatus::Cancelled => TaskStatus::Cancelled,
     };
-    Ok(status.as_str().to_owned())
+    status.as_str().to_owned()
+}
+
+/// Which of those that go on are meant, where that is the question.
+const fn waits(status: ExecutionStatus) -> Option<bool> {
+    match status {
+        ExecutionStatus::Waiting => Some(true),
+        ExecutionStatus::Running => Some(false),
+        ExecutionStatus::Pending
+        | ExecutionStatus::Paused
+        | ExecutionStatus::Completed
+        | ExecutionStatus::Failed
+        | ExecutionStatus::Cancelled => None,
+    }
 }
 
 /// What a list shows of a task that is a run.

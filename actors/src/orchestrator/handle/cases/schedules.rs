@@ -243,6 +243,7 @@ pub(super) async fn listed<T>(
         status: query.status,
         user: (!caller.sees_all_users()).then(|| caller.user.clone()),
         parent: None,
+        runs: None,
         text: None,
         before,
         limit: limit + 1,

@@ -108,6 +108,7 @@ impl UseCase for CommittedAgents {
                 status: None,
                 user: None,
                 parent: None,
+                runs: None,
                 text: None,
                 before,
                 limit: PAGE,

@@ -246,6 +246,7 @@ impl UseCase for ListWorkflows {
             status: query.status.map(|status| status.as_str().to_owned()),
             user: None,
             parent: None,
+            runs: None,
             text: query.q,
             before,
             limit: limit + 1,

@@ -103,6 +103,7 @@ impl Orchestrator {
                 status: Some(status.as_str().to_owned()),
                 user: None,
                 parent: Some(id.into()),
+                runs: None,
                 text: None,
                 before: None,
                 limit: TOLD,

@@ -216,6 +216,7 @@ impl<'a> Sweep<'a> {
                 status: Some(status.as_str().to_owned()),
                 user: user.clone(),
                 parent: None,
+                runs: None,
                 text: text.clone(),
                 before: None,
                 limit: PAGE,
