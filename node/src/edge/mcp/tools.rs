@@ -288,7 +288,10 @@ mod tests {
         let refused = |name, role, arguments| called(name, role, arguments).unwrap_err().code();
         let path = || json!({ "path": "/tasks/t1" });
         assert_eq!(refused("stop_actor", Role::Developer, path()), "forbidden");
-        assert_eq!(refused("stop_actor", Role::Operator, json!({})), "bad_request");
+        assert_eq!(
+            refused("stop_actor", Role::Operator, json!({})),
+            "bad_request"
+        );
         let other = json!({ "path": "/tasks/t1", "now": true });
         assert_eq!(refused("inspect_actor", Role::Viewer, other), "bad_request");
         let list = json!({ "path": ["/tasks/t1"] });
