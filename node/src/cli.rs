@@ -22,6 +22,7 @@ mod events;
 mod exit;
 mod hold;
 mod inbox;
+mod mcp;
 mod output;
 mod run;
 mod schedule;
@@ -178,6 +179,8 @@ enum Command {
     Events(events::Events),
     /// Watch the cluster on a terminal: actors, mailboxes, crash loops, nodes
     Top,
+    /// Give an agent tools to look at the cluster: MCP over standard input and output
+    Mcp,
     /// Say what each unfinished step of a task waits for
     Why(system::Why),
     /// Say whether each subsystem of the node works
@@ -253,6 +256,7 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
             remote(&global, async |client| events.run(&client, output).await)
         }
         Command::Top => remote(&global, async |client| top::run(&client, output).await),
+        Command::Mcp => remote(&global, async |client| mcp::run(&client).await),
         Command::Why(why) => remote(&global, async |client| why.run(&client, output).await),
         Command::Log(log) => remote(&global, async |client| log.run(&client, output).await),
         Command::Status => remote(&global, async |client| {

@@ -21,6 +21,7 @@ use protocol::{
 };
 use reqwest::{Certificate, ClientBuilder, Method, RequestBuilder, Response, header};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::node::{TOKEN_FILE, URL_FILE};
 
@@ -398,6 +399,31 @@ impl Client {
             url: self.url.clone(),
             detail: error.to_string(),
         })
+    }
+
+    /// An answer in JSON-RPC, which stands also in some that are refusals; there may be none.
+    async fn read_message(&self, request: RequestBuilder) -> Answer<Option<Value>> {
+        let response = request.send().await.map_err(|source| self.lost(source))?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|source| self.lost(source))?;
+        if status.is_success() && body.is_empty() {
+            return Ok(None);
+        }
+        let unknown = |detail| Error::Unknown {
+            url: self.url.clone(),
+            detail,
+        };
+        let message: Value =
+            serde_json::from_slice(&body).map_err(|error| unknown(format!("{status}, {error}")))?;
+        if message["jsonrpc"] == "2.0" {
+            return Ok(Some(message));
+        }
+        match serde_json::from_value(message) {
+            Ok(problem) => Err(Error::Refused(Box::new(problem))),
+            Err(_) => Err(unknown(format!(
+                "{status} without a problem that can be read"
+            ))),
+        }
     }
 
     /// The answer to a request, unless it is a refusal.

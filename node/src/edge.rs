@@ -21,6 +21,7 @@ mod host;
 mod json;
 mod listener;
 mod live;
+mod mcp;
 mod metrics;
 pub mod openapi;
 mod problem;
@@ -35,6 +36,7 @@ mod shared;
 mod system;
 pub mod table;
 mod tasks;
+mod ticket;
 mod trace;
 mod tree;
 mod workflows;
@@ -54,6 +56,7 @@ use self::{
     metrics::Meters,
     replay::Replays,
     shared::{Health, Shared},
+    ticket::Tickets,
 };
 
 /// Whether a node takes work.
@@ -198,6 +201,8 @@ impl Edge {
         let shared = Shared {
             orchestrator: parts.orchestrator,
             tokens: Tokens::new(parts.admin_token_sha256, &config.tokens),
+            tickets: Tickets::default(),
+            mcp: mcp::Server::new(),
             hosts: Hosts::new(address.ip(), &config.hosts),
             meters: Meters::new(),
             replays: Replays::default(),

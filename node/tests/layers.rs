@@ -21,12 +21,16 @@ const MACHINERY: &[&str] = &[
 
 /// Beyond [`MACHINERY`]: bodies about actors and health that the runtime itself fills in.
 const MACHINERY_BODIES: &[&str] = &[
+    "ActorLink",
+    "ActorMessages",
     "ActorView",
     "Change",
     "Check",
     "FailureView",
+    "HandledMessage",
     "Life",
     "LifeEvent",
+    "Relation",
     "Stale",
     "TreeChange",
     "TreeDelta",
@@ -42,6 +46,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("ractor_cluster::", &["runtime/src/cluster"]),
     ("reqwest::", &["actors/src/adapter", "node/src/client"]),
     ("warp::", &["node/src/edge"]),
+    ("rmcp::", &["node/src/edge"]),
     ("crossterm::", &["node/src/cli/top/terminal"]),
     ("ractor::", &["runtime/src", "actors/src"]),
 ];

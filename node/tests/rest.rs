@@ -12,6 +12,8 @@ mod agents;
 mod connections;
 #[path = "rest/events.rs"]
 mod events;
+#[path = "rest/mcp.rs"]
+mod mcp;
 #[path = "rest/questions.rs"]
 mod questions;
 #[path = "rest/requests.rs"]

@@ -7,12 +7,12 @@
 mod program;
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     process::Stdio,
 };
 
 use program::{Program, Running};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A node with an agent `clerk`.
 fn node() -> (Program, Running) {
@@ -113,4 +113,87 @@ fn what_becomes_of_actors_is_followed_and_kept() {
             .run(&["tree", asked, "5m"])
             .fails(2, &["the past is kept from"]);
     }
+}
+
+#[test]
+fn the_messages_and_the_state_of_an_actor_are_told() {
+    let (troupe, _node) = node();
+    let messages = troupe.json(&["inspect", "/system/allocator", "--messages", "10ms"]);
+    assert_eq!(messages["path"], "/system/allocator");
+    assert!(messages["messages"].is_array(), "{messages}");
+    let state = troupe.json(&["inspect", "/agents/clerk", "--state", "1"]);
+    assert_eq!(
+        (&state["position"], &state["state"]["spec"]["name"]),
+        (&1.into(), &"clerk".into())
+    );
+    let shown = troupe.ok(&["inspect", "/agents/clerk", "--state"]);
+    assert!(shown.contains("\"name\": \"clerk\""), "{shown}");
+    troupe
+        .run(&["inspect", "/agents/clerk", "--state", "99"])
+        .fails(2, &["99 is not between 1 and"]);
+    // An agent may be called as what can be asked of one.
+    troupe.ok(&[
+        "agent", "register", "state", "--type", "command", "--", "true",
+    ]);
+    assert_eq!(
+        troupe.json(&["inspect", "/agents/state"])["path"],
+        "/agents/state"
+    );
+}
+
+#[test]
+fn an_agent_of_an_operator_speaks_mcp_over_standard_input_and_output() {
+    let (troupe, _node) = node();
+    let mut command = troupe.command(&["mcp"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut into = child.stdin.take().unwrap();
+    let mut ended = Running::of(child);
+    let mut say = |message: Value| writeln!(into, "{message}").unwrap();
+    let mut hear = || -> Value {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    };
+    say(json!({
+        "jsonrpc": "2.0", "id": 0, "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": { "name": "test", "version": "1" },
+        },
+    }));
+    assert_eq!(hear()["result"]["serverInfo"]["name"], "troupe");
+    say(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+    say(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }));
+    let tools = hear();
+    assert_eq!(tools["id"], 1);
+    assert!(
+        tools.to_string().contains("get_supervision_tree"),
+        "{tools}"
+    );
+    // A client of today names its version in each message.
+    say(json!({
+        "jsonrpc": "2.0", "id": "b", "method": "tools/call",
+        "params": {
+            "name": "inspect_actor", "arguments": { "path": "/agents/clerk" },
+            "_meta": {
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
+                "io.modelcontextprotocol/clientCapabilities": {},
+            },
+        },
+    }));
+    let clerk = hear();
+    assert_eq!(clerk["id"], "b");
+    assert_eq!(
+        clerk["result"]["structuredContent"]["path"], "/agents/clerk",
+        "{clerk}"
+    );
+    say(json!("no message"));
+    let wrong = hear();
+    assert_eq!(wrong["error"]["code"], -32600, "{wrong}");
+    drop(into);
+    assert!(ended.end().success());
 }

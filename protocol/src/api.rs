@@ -7,6 +7,7 @@ mod agent;
 mod hold;
 mod link;
 mod live;
+mod look;
 mod page;
 mod problem;
 mod question;
@@ -27,8 +28,10 @@ pub use hold::{
 };
 pub use link::{ActorLink, BudgetLeft, Relation};
 pub use live::{
-    EventView, EventsQuery, Happening, SocketFilter, SocketFrame, WorkerChange, WorkerStatus,
+    EventView, EventsQuery, Happening, SocketFilter, SocketFrame, SocketTicket, WorkerChange,
+    WorkerStatus,
 };
+pub use look::{ActorMessages, EntityState, HandledMessage};
 pub use page::{Consistency, Page};
 pub use problem::{FieldError, Problem};
 pub use question::{AnswerRequest, DelegateRequest, QuestionQuery, QuestionSummary, QuestionView};

@@ -12,7 +12,7 @@ use protocol::{record::Summary, time::Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use feed::{Feed, Watch};
-pub use handle::{Commit, Error, Journal, Journaled, decode, replay};
+pub use handle::{Commit, Error, Journal, Journaled, Replayed, decode, replay, replay_until};
 
 /// A state that follows from events alone.
 pub trait EventSourced: Default + Serialize + DeserializeOwned + Send + Sync + 'static {

@@ -8,7 +8,7 @@ use serde_json::Value;
 const HIDDEN: &str = "[redacted]";
 
 /// What our own secrets begin with.
-const OURS: [&str; 2] = ["troupe_admin_", "troupe_join_"];
+const OURS: [&str; 3] = ["troupe_admin_", "troupe_join_", "troupe_ticket_"];
 
 /// What a secret follows in a header.
 const SCHEMES: [&str; 4] = ["Bearer ", "bearer ", "Basic ", "basic "];

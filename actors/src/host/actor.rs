@@ -16,8 +16,9 @@ use runtime::{
 
 use tokio::sync::watch;
 
-use self::proxy::{AgentProxy, Run, path_of_proxy};
+use self::proxy::{AgentProxy, Run, path_of_agent, path_of_proxy};
 use super::{Figures, Hosts};
+use crate::task::links::agent_of;
 
 /// How often control nodes are told what is new.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -198,8 +199,12 @@ impl HostsActor {
             return;
         };
         let place = state.places.entry(id).or_insert_with(|| {
-            let path = path_of_proxy(&post.order);
-            self.hosts.tree.enter(path, "agent-proxy")
+            let place = self
+                .hosts
+                .tree
+                .enter(path_of_proxy(&post.order), "agent-proxy");
+            place.show_links(vec![agent_of(path_of_agent(&post.order))]);
+            place
         });
         let proxy = AgentProxy {
             hosts: self.hosts.clone(),

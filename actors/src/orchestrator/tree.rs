@@ -10,7 +10,7 @@ mod page;
 mod position;
 
 pub(super) use filter::LifeFilter;
-pub(super) use frames::{Heard, News, deltas, hush, lives};
+pub(super) use frames::{Heard, News, deltas, hide_links, hush, lives};
 pub use frames::{LifeFrame, Told};
 pub(super) use page::Pages;
 pub(super) use position::Position;

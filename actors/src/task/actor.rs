@@ -35,7 +35,7 @@ pub(crate) use self::lineage::{above, stopped};
 pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
 use super::{
-    Task,
+    Task, links,
     rules::{Moment, Received, at_cost},
     trace, view,
 };
@@ -262,7 +262,7 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     }
     let idle_until = idle_until(cx, now);
     commit(cx, idle_until).await?;
-    cx.show_pause();
+    show(cx);
     effect::carry_out(cx)?;
     match idle_until {
         Some(_) => cx.passivate(),
@@ -270,6 +270,13 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
         None => set_timer(cx, now),
     }
     retire(cx)
+}
+
+/// Lets the tree show what is on disk now, before anybody acts on it.
+fn show(cx: &mut Cx) {
+    cx.show_pause();
+    let links = links::links(cx.state.tenant(), task_id(cx), &cx.state);
+    cx.show_links(links);
 }
 
 async fn commit(cx: &mut Cx, idle_until: Option<Timestamp>) -> Result<(), journal::Error> {
@@ -410,7 +417,7 @@ async fn submit(cx: &mut Cx, submit: Submit) -> Result<(), ActorProcessingErr> {
     };
     match written {
         Ok(()) => {
-            cx.show_pause();
+            show(cx);
             if is_part {
                 // Whoever stops or pauses what it is a part of finds it from now on; who did before did
                 // not. And nothing of it has started.

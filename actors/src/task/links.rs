@@ -81,6 +81,30 @@ pub fn to_task(relation: Relation, tenant: &str, id: TaskId) -> ActorLink {
     }
 }
 
+/// The agent of a proxy.
+#[must_use]
+pub const fn agent_of(agent: String) -> ActorLink {
+    ActorLink {
+        relation: Relation::Agent,
+        path: agent,
+        node: None,
+        step: None,
+        attempt: None,
+    }
+}
+
+/// What runs the attempts of the agent at a path, on the node that hosts it.
+#[must_use]
+pub fn proxy_of(agent: &str, node: Option<String>) -> ActorLink {
+    ActorLink {
+        relation: Relation::Proxy,
+        path: format!("{agent}/proxy"),
+        node,
+        step: None,
+        attempt: None,
+    }
+}
+
 /// What its events tell: what it is a part of, and which attempts run for it and where.
 #[must_use]
 pub fn links(tenant: &str, id: TaskId, task: &Task) -> Vec<ActorLink> {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use protocol::api::ActorAction;
+use protocol::{api::ActorAction, time::Span};
 
 use super::{exit::Outcome, output::Output, task::each};
 use crate::client::Client;
@@ -14,11 +14,25 @@ pub(super) struct Inspect {
     /// The node it is on, where it stands on several
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
+    /// The messages that it handles, instead: it is listened to for so long
+    #[arg(long, value_name = "SPAN", num_args = 0..=1, default_missing_value = "2s")]
+    messages: Option<Span>,
+    /// What its events made of it, instead; with a position, up to that event
+    #[arg(long, value_name = "POSITION", num_args = 0..=1, conflicts_with = "messages")]
+    state: Option<Option<u64>>,
 }
 
 impl Inspect {
     pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
-        output.show(&client.actor(&self.path, self.node.as_deref()).await?)
+        let (path, node) = (&self.path, self.node.as_deref());
+        if let Some(wait) = self.messages {
+            output.note(&format!("{path} is listened to for {wait}"));
+            return output.show(&client.actor_messages(path, node, Some(wait)).await?);
+        }
+        if let Some(at) = self.state {
+            return output.show(&client.entity_state(path, at).await?);
+        }
+        output.show(&client.actor(path, node).await?)
     }
 }
 

@@ -12,6 +12,16 @@ pub(super) fn spend(tokens: u64, cost_micros: u64) -> String {
     }
 }
 
+/// The same for a narrow column: tokens and cost with a slash between them.
+pub(super) fn brief(tokens: u64, cost_micros: u64) -> String {
+    match (tokens, cost_micros) {
+        (0, 0) => String::new(),
+        (tokens, 0) => short(tokens),
+        (0, micros) => format!("-/{}", cost(micros)),
+        (tokens, micros) => format!("{}/{}", short(tokens), cost(micros)),
+    }
+}
+
 /// A number to three digits.
 fn short(number: u64) -> String {
     let units = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
@@ -37,6 +47,13 @@ fn cost(micros: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_column_shows_tokens_and_cost_as_far_as_they_are_known() {
+        let columns = [(0, 0), (1_250, 0), (0, 1_230_000), (1_250, 1_230_000)];
+        let shown = columns.map(|(tokens, cost)| brief(tokens, cost));
+        assert_eq!(shown, ["", "1.2k", "-/1.23", "1.2k/1.23"]);
+    }
 
     #[test]
     fn spend_is_told_as_far_as_it_is_known() {

@@ -14,6 +14,7 @@ use super::{output::Detail, spend::spend};
 mod cluster;
 mod hold;
 mod life;
+mod look;
 mod question;
 mod schedule;
 mod task;

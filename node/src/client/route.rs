@@ -22,6 +22,19 @@ impl Route {
         Self(path.to_owned())
     }
 
+    /// The same path, spelt so that its last part is none of these words to the node.
+    #[must_use]
+    pub(super) fn escaped(mut self, words: &[&str]) -> Self {
+        let last = self.0.rfind('/').map_or(0, |slash| slash + 1);
+        if let Some(first) = words
+            .contains(&&self.0[last..])
+            .then(|| self.0.as_bytes()[last])
+        {
+            self.0.replace_range(last..=last, &format!("%{first:02X}"));
+        }
+        self
+    }
+
     /// Adds a parameter, if it has a value.
     #[must_use]
     pub(super) fn with(mut self, name: &str, value: Option<impl Display>) -> Self {
@@ -53,6 +66,13 @@ fn encode(text: &mut String, part: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_a_word_of_the_interface_is_spelt_otherwise() {
+        let route = |name| Route::to(["actors", name]).escaped(&["state"]);
+        assert_eq!(route("state").as_str(), "/api/v1/actors/%73tate");
+        assert_eq!(route("states").as_str(), "/api/v1/actors/states");
+    }
 
     #[test]
     fn whatever_a_name_holds_it_stays_one_part() {

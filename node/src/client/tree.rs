@@ -1,11 +1,15 @@
 //! The living tree: as it is, as it was, what becomes of actors, and what is done to them.
 
-use protocol::api::{
-    ActionRequest, ActionView, ActorAction, ActorView, DiffQuery, Happening, LifeEvent, LifeGap,
-    LifeQuery, Page, TreeDelta, TreeDiff,
+use protocol::{
+    api::{
+        ActionRequest, ActionView, ActorAction, ActorMessages, ActorView, DiffQuery, EntityState,
+        Happening, LifeEvent, LifeGap, LifeQuery, Page, TreeDelta, TreeDiff,
+    },
+    time::Span,
 };
-use reqwest::Method;
+use reqwest::{Method, header::ACCEPT};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Answer, Client, Follow, Route};
 
@@ -36,6 +40,36 @@ impl Client {
     /// One actor in full; `node` tells which, where it stands on several.
     pub async fn actor(&self, path: &str, node: Option<&str>) -> Answer<ActorView> {
         self.get(actor(path, None).with("node", node)).await
+    }
+
+    /// The messages that an actor handled since somebody asked for them, after it was listened to for a
+    /// while.
+    pub async fn actor_messages(
+        &self,
+        path: &str,
+        node: Option<&str>,
+        wait: Option<Span>,
+    ) -> Answer<ActorMessages> {
+        let route = about(path, "messages").with("node", node);
+        self.get(route.with("wait", wait)).await
+    }
+
+    /// What the events of an entity made of it, up to the one at a position or to the last.
+    pub async fn entity_state(&self, path: &str, at: Option<u64>) -> Answer<EntityState> {
+        self.get(about(path, "state").with("at", at)).await
+    }
+
+    /// Passes a message of an MCP client on, with what HTTP is to be told of it; what the node answers,
+    /// unless it has nothing to say to it.
+    pub async fn mcp(&self, message: &Value, headers: &[(&str, String)]) -> Answer<Option<Value>> {
+        let mut request = self
+            .call(Method::POST, &Route::plain("/mcp"))
+            .header(ACCEPT, "application/json, text/event-stream")
+            .json(message);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        self.read_message(request).await
     }
 
     /// Does something to one actor.
@@ -88,7 +122,18 @@ fn actor(path: &str, action: Option<ActorAction>) -> Route {
     // The root has no name at all.
     let names = path.trim_matches('/').split('/');
     let action = action.map(ActorAction::as_str);
-    Route::to(["actors"].into_iter().chain(names).chain(action))
+    let route = Route::to(["actors"].into_iter().chain(names).chain(action));
+    match action {
+        Some(_) => route,
+        // An actor may be called as what can be asked of one.
+        None => route.escaped(&["messages", "state"]),
+    }
+}
+
+/// What can be asked of an actor beside what it is.
+fn about(path: &str, what: &str) -> Route {
+    let names = path.trim_matches('/').split('/');
+    Route::to(["actors"].into_iter().chain(names).chain([what]))
 }
 
 fn lives(query: &LifeQuery, stream: Option<&'static str>) -> Route {

@@ -104,6 +104,11 @@ impl Answer {
 }
 
 impl Whole {
+    /// What it says.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Bytes that keeping it takes.
     pub(crate) fn size(&self) -> usize {
         self.body.len() + 256

@@ -16,6 +16,7 @@ use super::{
     answer::Answer,
     body, cluster, events, holds,
     listener::Stay,
+    mcp,
     problem::Refused,
     push::Upgrade,
     questions,
@@ -24,7 +25,7 @@ use super::{
     schedules,
     shared::Shared,
     system,
-    table::{Body, EventOp, Operation, TaskOp, TriggerOp, Verb, WorkflowOp},
+    table::{Body, EventOp, Operation, SystemOp, TaskOp, TriggerOp, Verb, WorkflowOp},
     tasks, tree, workflows,
 };
 
@@ -76,10 +77,10 @@ async fn run<B: Buf>(
     upgrade: Option<Upgrade>,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Answer, Refused> {
-    if call.route.mutates()
-        && let Duty::Fenced(why) = shared.orchestrator.duty()
-    {
-        return Err(fenced(why));
+    let speaks_mcp = call.route.operation == Operation::System(SystemOp::Mcp);
+    // What reads goes on; what a tool does is looked at when it is called.
+    if !speaks_mcp {
+        may_act(&shared, &call)?;
     }
     let bytes = match call.route.body {
         Body::None => Vec::new(),
@@ -100,6 +101,27 @@ async fn run<B: Buf>(
     {
         return events::socket(upgrade, &shared, &call).await;
     }
+    if speaks_mcp {
+        return mcp::answer(&shared, &call, bytes).await;
+    }
+    perform(shared, call, bytes).await
+}
+
+/// Refuses what would change something on a node that may act no more.
+fn may_act(shared: &Shared, call: &Call) -> Result<(), Refused> {
+    match shared.orchestrator.duty() {
+        Duty::Fenced(why) if call.route.mutates() => Err(fenced(why)),
+        Duty::Fenced(_) | Duty::Serving | Duty::Draining => Ok(()),
+    }
+}
+
+/// Does what an admitted request asks for, within its time.
+pub(crate) async fn perform(
+    shared: Arc<Shared>,
+    call: Arc<Call>,
+    bytes: Vec<u8>,
+) -> Result<Answer, Refused> {
+    may_act(&shared, &call)?;
     let patience = shared.request_timeout + call.wait()?.unwrap_or_default();
     if !call.route.mutates() {
         return timeout(patience, handle(&shared, &call, &bytes))

@@ -22,6 +22,7 @@ pub(super) async fn handle(
     match operation {
         EventOp::Stream => through(Door::Events, shared, call).await,
         EventOp::Socket | EventOp::Client => Err(Upgrade::missing()),
+        EventOp::Ticket => shared.tickets.give(call.caller()?, &shared.clock),
     }
 }
 

@@ -22,7 +22,7 @@ use tracing::Instrument;
 use warp::reply::Response;
 
 use super::{
-    access::{Verdict, role_name},
+    access::Verdict,
     listener::Transport,
     problem::Refused,
     query::Query,
@@ -108,15 +108,16 @@ fn admit<B>(
         Found::Method(allowed) => return Err(Refused::method(&allowed)),
         Found::Nothing => return Err(Refused::not_found("this path")),
     };
+    let headers = request.headers();
+    let by_ticket = shared
+        .tickets
+        .caller(route.operation, headers, request.uri().query());
+    let caller = caller.or(by_ticket);
     match route.access.judge(caller.as_deref()) {
         Verdict::Allowed => {}
         Verdict::Unauthenticated => return Err(Refused::unauthenticated()),
         Verdict::Forbidden(least) => {
-            return Err(Refused::new(
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                format!("this needs the role `{}` or a higher one", role_name(least)),
-            ));
+            return Err(Refused::role(least));
         }
     }
     let known = route.query.iter().map(|parameter| parameter.name);
@@ -130,7 +131,7 @@ fn admit<B>(
         headers: match route.operation {
             // What makes a WebSocket of it is looked for in the request.
             Operation::Event(EventOp::Socket | EventOp::Client) => request.headers().clone(),
-            Operation::Event(EventOp::Stream)
+            Operation::Event(EventOp::Stream | EventOp::Ticket)
             | Operation::System(_)
             | Operation::Agent(_)
             | Operation::Task(_)

@@ -7,9 +7,14 @@ use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use protocol::api::{FieldError, Problem};
+use protocol::{
+    access::Role,
+    api::{FieldError, Problem},
+};
 use serde_json::Value;
 use warp::reply::Response;
+
+use super::access::role_name;
 
 /// Why a request got no other answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +74,15 @@ impl Refused {
             "send `Authorization: Bearer TOKEN`; the administrator's token is in `admin.token` of the data directory",
         )
         .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"troupe\""))
+    }
+
+    /// 403, and which role would do.
+    pub(crate) fn role(least: Role) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            format!("this needs the role `{}` or a higher one", role_name(least)),
+        )
     }
 
     /// 404.

@@ -34,19 +34,22 @@ impl Query {
             else {
                 return Err(Refused::bad("query", "is not percent-encoded UTF-8"));
             };
-            if !known.clone().any(|known| takes(known, &name)) {
-                let known = known.collect::<Vec<_>>().join(", ");
-                let hint = if known.is_empty() {
-                    "is not a parameter of this path, which takes none".to_owned()
-                } else {
-                    format!("is not a parameter of this path; it takes {known}")
-                };
-                return Err(Refused::bad(shown(&name), hint));
-            }
+            is_known(&name, known.clone())?;
             if pairs.iter().any(|(other, _)| *other == name) {
                 return Err(Refused::bad(shown(&name), "is given twice"));
             }
             pairs.push((name, value));
+        }
+        Ok(Self { pairs })
+    }
+
+    /// What was given by name already, for a route that takes the parameters `known`.
+    pub(crate) fn of<'a>(
+        pairs: Vec<(String, String)>,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<Self, Refused> {
+        for (name, _) in &pairs {
+            is_known(name, known.clone())?;
         }
         Ok(Self { pairs })
     }
@@ -98,6 +101,24 @@ impl Query {
             .filter_map(|(name, value)| Some((name.strip_prefix(start)?.to_owned(), value.clone())))
             .collect()
     }
+}
+
+fn is_known<'a>(
+    name: &str,
+    mut known: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), Refused> {
+    if known.clone().any(|known| takes(known, name)) {
+        return Ok(());
+    }
+    let hint = match known.next() {
+        None => "is not a parameter of this path, which takes none".to_owned(),
+        Some(first) => {
+            let known = std::iter::once(first).chain(known);
+            let known = known.collect::<Vec<_>>().join(", ");
+            format!("is not a parameter of this path; it takes {known}")
+        }
+    };
+    Err(Refused::bad(shown(name), hint))
 }
 
 fn shown(name: &str) -> String {

@@ -16,12 +16,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Readiness, auth::Tokens, host::Hosts, metrics::Meters, replay::Replays};
+use super::{
+    Readiness, auth::Tokens, host::Hosts, mcp, metrics::Meters, replay::Replays, ticket::Tickets,
+};
 
 /// Everything that a handler may need.
 pub(crate) struct Shared {
     pub(crate) orchestrator: Orchestrator,
     pub(crate) tokens: Tokens,
+    pub(crate) tickets: Tickets,
+    pub(crate) mcp: mcp::Server,
     pub(crate) hosts: Hosts,
     pub(crate) meters: Meters,
     pub(crate) replays: Replays,

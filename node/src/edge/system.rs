@@ -39,6 +39,8 @@ pub(super) async fn handle(
             log(shared, call, Some(level)).await
         }
         SystemOp::Store => Answer::json(&orchestrator.store(call.caller()?).await?),
+        // It is answered before it gets here.
+        SystemOp::Mcp => Err(Refused::bug()),
         SystemOp::OpenApi => Ok(Answer::text(
             StatusCode::OK,
             "application/json",

@@ -105,7 +105,9 @@ const fn is_looked_at_only(route: &Route) -> bool {
             | SystemOp::Ready
             | SystemOp::Metrics
             | SystemOp::OpenApi => true,
-            SystemOp::Node | SystemOp::Log | SystemOp::SetLog | SystemOp::Store => false,
+            SystemOp::Node | SystemOp::Log | SystemOp::SetLog | SystemOp::Store | SystemOp::Mcp => {
+                false
+            }
         },
         Operation::Agent(_)
         | Operation::Task(_)

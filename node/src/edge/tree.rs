@@ -1,13 +1,19 @@
 //! Handlers of the tree of actors.
 
+use std::time::Duration;
+
 use protocol::{
     api::{ActionRequest, DiffQuery, LifeQuery, TreeQuery},
-    time::Timestamp,
+    time::{Span, Timestamp},
 };
+use tokio::time::sleep;
 
 use super::{
     answer::Answer, body, live, problem::Refused, request::Call, shared::Shared, table::TreeOp,
 };
+
+/// How long a client may listen to an actor before it is answered.
+const LONGEST_LISTENING: Duration = Duration::from_secs(30);
 
 /// Rows of the longest page.
 const LARGEST_PAGE: u32 = 10_000;
@@ -55,6 +61,30 @@ pub(super) async fn handle(
             let actor = orchestrator.actor(caller, path, node).await;
             Answer::json(&actor.map_err(wrong)?)
         }
+        TreeOp::Messages => {
+            let (path, node) = (call.part(0)?, query.text("node"));
+            let told = async || {
+                orchestrator
+                    .actor_messages(caller, path, node)
+                    .await
+                    .map_err(wrong)
+            };
+            let messages = match listens_for(call)? {
+                None => told().await?,
+                Some(wait) => {
+                    // From now on they are kept.
+                    told().await?;
+                    sleep(wait).await;
+                    told().await?
+                }
+            };
+            Answer::json(&messages)
+        }
+        TreeOp::State => {
+            let path = call.part(0)?;
+            let state = orchestrator.entity_state(caller, path, query.get("at")?);
+            Answer::json(&state.await.map_err(wrong)?)
+        }
         TreeOp::Act(action) => {
             let ActionRequest { reason } = body::parse_or_default(bytes)?;
             let (path, node) = (call.part(0)?, query.text("node"));
@@ -84,6 +114,17 @@ pub(super) async fn handle(
             let feed = orchestrator.follow_life(caller, &asked, cursor(call));
             Ok(live::lives(shared, feed.await.map_err(wrong)?))
         }
+    }
+}
+
+/// How long a client wants an actor to be listened to before it is answered.
+fn listens_for(call: &Call) -> Result<Option<Duration>, Refused> {
+    match call.wait()? {
+        Some(wait) if wait > LONGEST_LISTENING => Err(Refused::bad(
+            "wait",
+            format!("{} is more than {}", Span(wait), Span(LONGEST_LISTENING)),
+        )),
+        wait => Ok(wait),
     }
 }
 

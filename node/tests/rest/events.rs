@@ -10,7 +10,9 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest, http::Request, protocol::CloseFrame},
 };
 
-use super::support::{ADMIN, Node};
+use troupe::edge::config::TokenEntry;
+
+use super::support::{ADMIN, Node, Start};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -27,6 +29,15 @@ impl Socket {
         let mut request = url.into_client_request().unwrap();
         let token = format!("Bearer {token}").parse().unwrap();
         request.headers_mut().insert("authorization", token);
+        request
+    }
+
+    /// What a web page sends: it has no token to give.
+    fn of_page(node: &Node, path: &str, origin: &str) -> Request<()> {
+        let mut request = Self::request(node, path, "");
+        request.headers_mut().remove("authorization");
+        let origin = origin.parse().unwrap();
+        request.headers_mut().insert("origin", origin);
         request
     }
 
@@ -246,4 +257,94 @@ async fn the_same_comes_as_server_sent_events_to_who_may_see_it() {
         let wrong = node.get(&format!("/api/v1/{path}")).await;
         assert_eq!((wrong.status, wrong.field().as_str()), (400, field));
     }
+}
+
+/// The status with which a request for a WebSocket is refused.
+async fn refused(node: &Node, request: Request<()>) -> u16 {
+    match Socket::with(node, request).await {
+        Err(tungstenite::Error::Http(response)) => response.status().as_u16(),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was opened"),
+    }
+}
+
+async fn ticket(node: &Node, token: &str) -> String {
+    let token = format!("Bearer {token}");
+    let headers = [("authorization", token.as_str())];
+    let made = node.send("POST", "/api/v1/ws/ticket", &headers, "").await;
+    assert_eq!(made.status, 201, "{made:?}");
+    made.json()["ticket"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_page_opens_a_websocket_by_a_ticket_that_counts_once() {
+    let node = with_agent().await;
+    let origin = format!("http://{}", node.address);
+    for path in ["/ws/client", "/api/v1/ws"] {
+        let path = format!("{path}?types=task.*&ticket={}", ticket(&node, ADMIN).await);
+        let page = || Socket::of_page(&node, &path, &origin);
+        let mut socket = Socket::with(&node, page()).await.unwrap();
+        let task = work(&node).await;
+        let submitted = socket.next_of("task.submitted").await;
+        assert_eq!(submitted["data"]["entity"], task.as_str());
+        assert_eq!(refused(&node, page()).await, 401, "{path}");
+    }
+    let page = |query: &str| Socket::of_page(&node, &format!("/ws/client?{query}"), &origin);
+    assert_eq!(refused(&node, page("")).await, 401);
+    assert_eq!(refused(&node, page("ticket=troupe_ticket_00")).await, 401);
+    // A token has no business in an address.
+    assert_eq!(refused(&node, page(&format!("token={ADMIN}"))).await, 401);
+    assert_eq!(refused(&node, page(&format!("ticket={ADMIN}"))).await, 401);
+    // Who gets hold of one with a page of another site has spent it.
+    let stolen = format!("ticket={}", ticket(&node, ADMIN).await);
+    let theirs = Socket::of_page(
+        &node,
+        &format!("/ws/client?{stolen}"),
+        "http://evil.example",
+    );
+    assert_eq!(refused(&node, theirs).await, 403);
+    assert_eq!(refused(&node, page(&stolen)).await, 401);
+    // It opens nothing else.
+    let path = format!("/api/v1/tasks?ticket={}", ticket(&node, ADMIN).await);
+    let answer = node.send("GET", &path, &[("authorization", "")], "").await;
+    assert_eq!(answer.status, 401);
+}
+
+#[tokio::test]
+async fn a_ticket_shows_what_its_tenant_may_see() {
+    let foreigner: TokenEntry = serde_json::from_value(json!({
+        "user": "fay", "role": "operator", "tenant": "abroad",
+        "sha256": "a9391007239d7d05cdaa2103a344cdded734017b64d01468962f031a55017fa8",
+    }))
+    .unwrap();
+    let mut start = Start::default();
+    start.config.tokens.push(foreigner);
+    let node = Node::start_with(start).await;
+    let path = format!(
+        "/ws/client?types=task.*&ticket={}",
+        ticket(&node, "foreigner").await
+    );
+    let request = Socket::of_page(&node, &path, &format!("http://{}", node.address));
+    let mut foreign = Socket::with(&node, request).await.unwrap();
+    let mut tasks = Vec::new();
+    for token in [ADMIN, "foreigner"] {
+        let token = format!("Bearer {token}");
+        let headers = [
+            ("authorization", token.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let send = async |path, body: Value| {
+            let made = node.send("POST", path, &headers, &body.to_string()).await;
+            assert_eq!(made.status, 201, "{made:?}");
+            made.json()
+        };
+        let agent = json!({ "name": "echo", "agent_type": "echo", "capabilities": ["work"] });
+        send("/api/v1/agents/register", agent).await;
+        let task = json!({ "description": "x", "steps": [{ "id": "a", "agent": "echo" }] });
+        let task = send("/api/v1/tasks?wait=10s", task).await;
+        tasks.push(task["id"].clone());
+    }
+    // What was recorded first is another tenant's.
+    let told = foreign.next_of("task.submitted").await;
+    assert_eq!(told["data"]["entity"], tasks[1]);
 }

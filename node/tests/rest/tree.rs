@@ -1,6 +1,6 @@
 //! The tree over HTTP: pages, one actor, what is done to it, and streams.
 
-use protocol::api::{ActorView, TreeDelta, TreeView};
+use protocol::api::{ActorMessages, ActorView, EntityState, TreeDelta, TreeView};
 use serde_json::{Value, json};
 
 use super::support::{ADMIN, Answer, Node};
@@ -226,4 +226,74 @@ async fn a_stream_tells_all_rows_then_what_changes_and_ends_with_the_node() {
         .await
         .unwrap();
     frames.answer.text().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_messages_of_an_actor_are_told_from_the_first_question_on() {
+    let node = with_agent().await;
+    let path = "/api/v1/actors/agents/echo/messages";
+    let first: ActorMessages = serde_json::from_str(&node.get(path).await.body).unwrap();
+    assert_eq!(
+        (first.path.as_str(), first.messages.len()),
+        ("/agents/echo", 0)
+    );
+    let paused = post_as(&node, "operator", "/api/v1/actors/agents/echo/pause").await;
+    assert_eq!(paused.status, 200, "{paused:?}");
+    let told = node.get(path).await;
+    let told: ActorMessages = serde_json::from_str(&told.body).unwrap();
+    assert_eq!(told.since, first.since);
+    let names: Vec<_> = told.messages.iter().map(|it| it.message.as_str()).collect();
+    assert!(names.contains(&"Change"), "{names:?}");
+    assert!(told.handled >= first.handled + told.messages.len() as u64);
+    let listened = node.get(&format!("{path}?wait=10ms")).await;
+    assert_eq!(listened.status, 200, "{listened:?}");
+    for (query, field) in [
+        ("wait=31s", "wait"),
+        ("wait=soon", "wait"),
+        ("for=1s", "for"),
+    ] {
+        let refused = node.get(&format!("{path}?{query}")).await;
+        assert_eq!((refused.status, refused.field().as_str()), (400, field));
+    }
+    let nobody = node.get("/api/v1/actors/agents/nobody/messages").await;
+    assert_eq!(nobody.status, 404);
+}
+
+#[tokio::test]
+async fn the_state_of_an_entity_is_told_as_of_each_of_its_events() {
+    let node = with_agent().await;
+    let task = json!({ "description": "x", "steps": [{ "id": "a", "agent": "echo" }] });
+    let made = node.post("/api/v1/tasks?wait=10s", task).await;
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    // It runs nowhere any more.
+    let path = format!("/api/v1/actors/tasks/{id}/state");
+    let state = async |query: &str| -> EntityState {
+        let told = node.get(&format!("{path}{query}")).await;
+        assert_eq!(told.status, 200, "{told:?}");
+        assert!(!told.body.contains("token"), "{}", told.body);
+        serde_json::from_str(&told.body).unwrap()
+    };
+    let last = state("").await;
+    assert_eq!(
+        (last.position, last.state["status"].as_str()),
+        (last.head, Some("completed"))
+    );
+    let first = state("?at=1").await;
+    assert_eq!((first.position, first.head), (1, last.head));
+    assert_eq!(first.state["spec"]["description"], "x");
+    assert_ne!(first.state["status"], "completed");
+    assert!(first.at <= last.at);
+    for at in ["0".to_owned(), (last.head + 1).to_string(), "x".to_owned()] {
+        let refused = node.get(&format!("{path}?at={at}")).await;
+        assert_eq!(
+            (refused.status, refused.field().as_str()),
+            (400, "at"),
+            "{at}"
+        );
+    }
+    // Another user's task is not there, nor is what has no events.
+    let token = [("authorization", "Bearer developer")];
+    assert_eq!(node.send("GET", &path, &token, "").await.status, 404);
+    let no_entity = node.get("/api/v1/actors/system/allocator/state").await;
+    assert_eq!(no_entity.status, 404);
 }

@@ -43,6 +43,8 @@ pub enum Relation {
     WorksFor,
     /// What runs an agent's attempts, on the node that hosts it.
     Proxy,
+    /// The agent whose attempts it runs.
+    Agent,
 }
 
 impl Relation {
@@ -57,6 +59,7 @@ impl Relation {
             Self::AskedBy => "asked_by",
             Self::WorksFor => "works_for",
             Self::Proxy => "proxy",
+            Self::Agent => "agent",
         }
     }
 }
@@ -79,8 +82,8 @@ mod tests {
 
     #[test]
     fn a_relation_prints_as_it_is_written() {
-        use Relation::{AskedBy, Asks, Attempt, Part, PartOf, Proxy, WorksFor};
-        for relation in [PartOf, Part, Attempt, Asks, AskedBy, WorksFor, Proxy] {
+        use Relation::{Agent, AskedBy, Asks, Attempt, Part, PartOf, Proxy, WorksFor};
+        for relation in [PartOf, Part, Attempt, Asks, AskedBy, WorksFor, Proxy, Agent] {
             let written = serde_json::to_value(relation).unwrap();
             assert_eq!(written, relation.as_str());
         }

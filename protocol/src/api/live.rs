@@ -101,3 +101,21 @@ pub struct SocketFrame {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
 }
+
+/// What a web page opens a WebSocket with, once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SocketTicket {
+    /// The `ticket` of the WebSocket's query; it counts once, on the node that gave it.
+    pub ticket: String,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+impl std::fmt::Debug for SocketTicket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketTicket")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}

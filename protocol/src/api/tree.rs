@@ -99,6 +99,13 @@ pub struct TreeNode {
     pub current_ms: Option<u64>,
     /// How many direct children it has.
     pub children: u32,
+    /// What it has to do with others: in the tree at most five that it shows of itself, of one actor all
+    /// that can be found, at most 100 of each relation. Of the past none is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<ActorLink>,
+    /// How many links there are, where not all are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links_total: Option<u32>,
 }
 
 /// One actor in full.
@@ -120,9 +127,6 @@ pub struct ActorView {
     /// What it is a durable entity of, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity: Option<EntityPart>,
-    /// What it has to do with others, each relation sorted by path; at most 100 of one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub links: Vec<ActorLink>,
     /// Of a task with limits: what is left of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetLeft>,

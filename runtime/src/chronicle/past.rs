@@ -63,6 +63,8 @@ impl PastActor {
             current: None,
             current_ms: None,
             children,
+            links: Vec::new(),
+            links_total: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use protocol::entity::EntityId;
+use protocol::{api::ActorLink, entity::EntityId};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tracing::Instrument;
 
@@ -31,6 +31,8 @@ pub struct Context<E: Entity> {
     address: Address<E::Message>,
     /// Whether the tree shows it as paused.
     shows_paused: bool,
+    /// What the tree shows it as having to do with others.
+    shows_links: Vec<ActorLink>,
     /// Names the entity in what is logged meanwhile.
     span: tracing::Span,
 }
@@ -96,6 +98,14 @@ impl<E: Entity> Context<E> {
         }
     }
 
+    /// Lets the tree show what it has to do with others.
+    pub fn show_links(&mut self, links: Vec<ActorLink>) {
+        if self.shows_links != links {
+            self.shows_links.clone_from(&links);
+            self.host.inner().show_links(self.id, links);
+        }
+    }
+
     /// Leaves memory after the messages that wait already; a later message brings it back.
     pub fn passivate(&self) {
         if self.host.inner().release(self.id)
@@ -140,6 +150,7 @@ impl<E: Entity> Actor for EntityActor<E> {
             host: self.host.clone(),
             address: self.address.clone(),
             shows_paused: false,
+            shows_links: Vec::new(),
             span: tracing::info_span!("entity", entity = %self.id),
         };
         // Before it recovers: what it tells itself then is to find it, and it may leave at once.

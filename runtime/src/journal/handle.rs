@@ -16,7 +16,7 @@ use crate::{
 
 pub use self::{
     journaled::{Commit, Journaled},
-    replay::{decode, replay},
+    replay::{Replayed, decode, replay, replay_until},
 };
 
 /// Records read at once while replaying.

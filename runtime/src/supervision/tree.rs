@@ -2,9 +2,11 @@
 //!
 //! - `entry`: one row; `hand`: its message in hand; `story`: what happened to it.
 //! - `look`: rows as the API shows them; `vigil`: who has one message in hand for too long.
+//! - `ear`: the messages that an actor handled lately, while somebody asks for them.
 //! - `changes`: what became of the tree since a reader looked last.
 
 mod changes;
+mod ear;
 mod entry;
 mod hand;
 mod look;
@@ -14,10 +16,11 @@ mod vigil;
 use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
-use protocol::time::Timestamp;
+use protocol::{api::ActorLink, time::Timestamp};
 
 use self::{
     changes::Log,
+    ear::Ears,
     entry::{Entry as Row, News},
     story::Work,
     vigil::Vigil,
@@ -28,6 +31,7 @@ use crate::clock::{Clock, Dice};
 pub(super) use self::entry::Entry;
 pub use self::{
     changes::{Changes, Delta},
+    ear::Deaf,
     entry::{Pause, Status},
     look::veil,
     story::Failure,
@@ -48,6 +52,7 @@ struct Inner {
     rows: DashMap<Arc<str>, Arc<Row>>,
     log: Log,
     vigil: Vigil,
+    ears: Ears,
     /// What ends an actor in the middle of whatever it does; only what runs under `/system` has one.
     killers: DashMap<Arc<str>, (Arc<Row>, Killer)>,
 }
@@ -72,6 +77,7 @@ impl Tree {
             rows: DashMap::with_shard_amount(SHARDS),
             log: Log::default(),
             vigil: Vigil::default(),
+            ears: Ears::default(),
             killers: DashMap::new(),
         }))
     }
@@ -226,6 +232,13 @@ impl Guard {
         self.tree.0.log.note(&self.entry);
     }
 
+    /// Shows what stands here as having to do with these others.
+    pub fn show_links(&self, links: Vec<ActorLink>) {
+        if self.entry.link(links) == News::Fresh {
+            self.tree.0.log.note(&self.entry);
+        }
+    }
+
     /// Shows a status other than running, such as parked.
     pub fn set_status(&self, status: Status) {
         self.tree.set_status(&self.entry, status);
@@ -288,7 +301,7 @@ pub fn join(parent: &str, name: &str) -> Arc<str> {
 mod tests {
     use proptest::prelude::*;
     use protocol::{
-        api::{Life, TreeQuery, TreeView},
+        api::{Life, Relation, TreeQuery, TreeView},
         time::Timestamp,
     };
 
@@ -389,6 +402,52 @@ mod tests {
         assert_eq!(view.life[0].at, Timestamp::from_micros(1_000_000));
         assert_eq!(tree.actor("/").unwrap().parent, None);
         assert!(tree.actor("/b").is_none());
+    }
+
+    #[test]
+    fn a_row_tells_the_first_five_of_its_links_and_how_many_there_are() {
+        let (tree, _) = tree();
+        let guard = tree.enter("/tasks/1", "task");
+        let links = |count: u32| {
+            let link = |number| ActorLink {
+                relation: Relation::Attempt,
+                path: format!("/agents/a/{number}"),
+                node: None,
+                step: None,
+                attempt: Some(number),
+            };
+            (0..count).map(link).collect::<Vec<_>>()
+        };
+        let shown = || {
+            let row = tree.snapshot("/", None).nodes.remove(0);
+            (row.links, row.links_total)
+        };
+        assert_eq!(shown(), (links(0), None));
+        guard.show_links(links(5));
+        assert_eq!(shown(), (links(5), None));
+        guard.show_links(links(7));
+        assert_eq!(shown(), (links(5), Some(7)));
+        guard.show_links(Vec::new());
+        assert_eq!(shown(), (links(0), None));
+    }
+
+    #[test]
+    fn links_that_change_are_told_to_those_who_follow_and_others_are_not() {
+        let (tree, _) = tree();
+        let guard = tree.enter("/tasks/1", "task");
+        let mut changes = tree.changes();
+        changes.take();
+        let link = ActorLink {
+            relation: Relation::PartOf,
+            path: "/tasks/0".to_owned(),
+            node: None,
+            step: None,
+            attempt: None,
+        };
+        guard.show_links(vec![link.clone()]);
+        assert_eq!(changes.take().rows[0].links, [link.clone()]);
+        guard.show_links(vec![link]);
+        assert_eq!(changes.take().rows, []);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use super::{
 use crate::{
     agent::placing,
     host::{Fact, Offer, Order, Retire, Running, Stamp},
+    registry::view::path_of,
+    task::links::proxy_of,
 };
 
 /// How soon a node is looked for again when the one that was chosen did not take the agent.
@@ -315,6 +317,10 @@ pub(super) fn announce(cx: &mut Cx) {
     let Some(spec) = cx.state.spec.clone().filter(|_| !cx.state.deleted) else {
         return;
     };
+    let agent = path_of(cx.state.tenant(), &spec.name);
+    let host = cx.volatile.hosting.host.as_ref();
+    let proxy = host.map(|(_, name, _)| proxy_of(&agent, Some(name.to_string())));
+    cx.show_links(proxy.into_iter().collect());
     let host = &cx.volatile.hosting.host;
     let fact = Fact {
         agent: agent_id(cx),

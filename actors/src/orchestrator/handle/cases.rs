@@ -12,6 +12,7 @@ mod holds;
 mod journal;
 mod life;
 mod log;
+mod look;
 mod nodes;
 mod pausing;
 mod questions;
@@ -54,6 +55,7 @@ pub(super) use holds::{Interrupt, LiftHold, ListHolds, PlaceHold, When};
 pub(super) use journal::ReadJournal;
 pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
+pub(super) use look::{FindMessages, ShowMessages, ShowState};
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
 pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
 pub(super) use questions::{

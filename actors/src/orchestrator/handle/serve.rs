@@ -16,17 +16,17 @@ use super::{
         ChangeAgent, CheckAgent, CheckRuns, CheckpointTask, CommittedAgents, CompareTrees,
         CountAgents, CreateSchedule, CreateToken, CreateTrigger, CreateWorkflow, DealWith,
         DeleteTask, DeleteWorkflow, DeliverHook, DrawRun, EventsAfter, FindActor, FindArtifact,
-        FindWorkflow, ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds, ListNodes,
-        ListQuestions, ListRuns, ListSchedules, ListTasks, ListTokens, ListTriggers, ListWorkflows,
-        PauseTask, PlaceHold, PutQuestion, ReadDiary, ReadJournal, ReadLife, ReadRecord,
-        RegisterAgent, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, ScheduleFirings,
-        SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest,
-        ShowNode, ShowQuestion, ShowResult, ShowRun, ShowSchedule, ShowTask, ShowTaskTree,
-        ShowTree, ShowTrigger, ShowValue, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent,
-        StoreStatus, SubmitTask, SyncAgent, SyncAgents, TakeQuestionBack, TellNews, TendEntity,
-        TerminateRun, TotalAgents, TriggerFirings, TurnLog, TurnNode, TurnPart, TurnRuns,
-        TurnSchedule, TurnScope, TurnTrigger, UpdateAgent, UpdateWorkflow, UseCase,
-        WorkflowVersions, WriteContext,
+        FindMessages, FindWorkflow, ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds,
+        ListNodes, ListQuestions, ListRuns, ListSchedules, ListTasks, ListTokens, ListTriggers,
+        ListWorkflows, PauseTask, PlaceHold, PutQuestion, ReadDiary, ReadJournal, ReadLife,
+        ReadRecord, RegisterAgent, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken,
+        ScheduleFirings, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext,
+        ShowForest, ShowMessages, ShowNode, ShowQuestion, ShowResult, ShowRun, ShowSchedule,
+        ShowState, ShowTask, ShowTaskTree, ShowTree, ShowTrigger, ShowValue, ShowVitals, ShowWhy,
+        ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask, SyncAgent, SyncAgents,
+        TakeQuestionBack, TellNews, TendEntity, TerminateRun, TotalAgents, TriggerFirings, TurnLog,
+        TurnNode, TurnPart, TurnRuns, TurnSchedule, TurnScope, TurnTrigger, UpdateAgent,
+        UpdateWorkflow, UseCase, WorkflowVersions, WriteContext,
     },
 };
 use crate::{
@@ -45,7 +45,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 99] = [
+const TABLE: [Entry; 102] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -96,10 +96,12 @@ const TABLE: [Entry; 99] = [
     entry::<ShowAgent>(),
     entry::<ShowAllocation>(),
     entry::<ShowForest>(),
+    entry::<ShowMessages>(),
     entry::<ShowNode>(),
     entry::<ShowQuestion>(),
     entry::<ShowResult>(),
     entry::<ShowSchedule>(),
+    entry::<ShowState>(),
     entry::<ShowTask>(),
     entry::<ShowTaskTree>(),
     entry::<ShowTree>(),
@@ -128,6 +130,7 @@ const TABLE: [Entry; 99] = [
     entry::<UpdateAgent>(),
     entry::<CreateWorkflow>(),
     entry::<DeleteWorkflow>(),
+    entry::<FindMessages>(),
     entry::<FindWorkflow>(),
     entry::<ListRuns>(),
     entry::<ListWorkflows>(),

@@ -3,6 +3,7 @@
 mod actor;
 mod follow;
 mod links;
+mod look;
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! What a reader of several trees is told, from what their nodes said.
 
 use protocol::{
+    access::Caller,
     api::{LifeEvent, LifeGap, TreeDelta, TreeNode},
     entity::{Sight, is_nobodys},
 };
@@ -74,8 +75,10 @@ impl News {
         }
     }
 
-    /// Without what may not be seen.
-    pub(in super::super) fn veil(&mut self, tree: &Tree, sight: Sight<'_>) {
+    /// Without what the caller may not see.
+    pub(in super::super) fn veil(&mut self, tree: &Tree, caller: &Caller) {
+        hide_links(&mut self.rows, caller);
+        let sight = Sight::of(&caller.tenant);
         if sight == Sight::All {
             return;
         }
@@ -110,6 +113,18 @@ impl News {
     /// Whether it is worth being told before the time is up.
     pub(in super::super) const fn is_worth(&self) -> bool {
         self.reset || !self.rows.is_empty() || !self.gone.is_empty() || !self.life.is_empty()
+    }
+}
+
+/// What a task has to do with others is told to those alone who may read it, and a row does not say
+/// whose it is.
+pub(in super::super) fn hide_links(rows: &mut [TreeNode], caller: &Caller) {
+    if caller.sees_all_users() {
+        return;
+    }
+    for row in rows.iter_mut().filter(|row| row.kind == "task") {
+        row.links.clear();
+        row.links_total = None;
     }
 }
 

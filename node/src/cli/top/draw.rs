@@ -1,6 +1,6 @@
 //! Draws the state: heading, tree, the lists beside it, details, and the keys.
 
-use protocol::api::TreeNode;
+use protocol::api::{AgentStats, TreeNode};
 use ratatui::{
     Frame,
     layout::{Constraint, Rect},
@@ -15,10 +15,11 @@ use super::{
     panes::Panes,
     pick::{Focus, Mode},
     reading::Reading,
-    state::Top,
+    state::{Top, totals_of},
 };
 use crate::cli::{
     output::visible,
+    spend::brief,
     tree::{Link, Trouble, per_second},
 };
 
@@ -151,6 +152,19 @@ pub(super) fn heading<'a>(words: &[&'a str], numbers: &[&'a str]) -> Row<'a> {
 /// Beside the name of an actor: kind, state, mailbox, rate, restarts.
 const COLUMNS: [u16; 5] = [11, 12, 7, 6, 8];
 
+/// What agents took, where any says so and there is room.
+const SPENT: u16 = 13;
+const ROOMY: u16 = 96;
+
+/// The spend that the tree shows beside its rows, if it does.
+fn shown_spend(top: &Top, area: Rect) -> Option<&AgentStats> {
+    let told = top.spent.as_ref().filter(|_| area.width >= ROOMY)?;
+    let mut agents = told.agents.values();
+    agents
+        .any(|it| it.tokens > 0 || it.cost_micros > 0)
+        .then_some(told)
+}
+
 fn tree(frame: &mut Frame<'_>, area: Rect, top: &Top, paint: Paint) {
     let focused = Focused::of(top, Focus::Tree);
     let title = match (&top.mode, top.filter.as_str()) {
@@ -161,11 +175,14 @@ fn tree(frame: &mut Frame<'_>, area: Rect, top: &Top, paint: Paint) {
         }
     };
     let pick = top.pick(Focus::Tree);
-    let taken: u16 = COLUMNS.iter().map(|width| width + 1).sum();
+    let spent = shown_spend(top, area);
+    let columns: Vec<u16> = COLUMNS.into_iter().chain(spent.map(|_| SPENT)).collect();
+    let taken: u16 = columns.iter().map(|width| width + 1).sum();
     let width = area.width.saturating_sub(taken + 2).max(8);
     let shown = top.lines.iter().enumerate().skip(pick.offset);
     let rows = shown.take(super::panes::lines(area)).map(|(index, line)| {
-        let row = cells(line, top.known.get(&line.key), usize::from(width), paint);
+        let row = top.known.get(&line.key);
+        let row = cells(line, (row, spent), usize::from(width), paint);
         match index == pick.index() {
             true => row.style(focused.chosen()),
             false => row,
@@ -173,17 +190,21 @@ fn tree(frame: &mut Frame<'_>, area: Rect, top: &Top, paint: Paint) {
     });
     let widths = [Constraint::Length(width)]
         .into_iter()
-        .chain(COLUMNS.map(Constraint::Length));
+        .chain(columns.into_iter().map(Constraint::Length));
+    let mut numbers = vec!["MAILBOX", "RATE", "RESTARTS"];
+    numbers.extend(spent.map(|_| "TOKENS/COST"));
     let table = Table::new(rows, widths)
-        .header(heading(
-            &["ACTOR", "KIND", "STATE"],
-            &["MAILBOX", "RATE", "RESTARTS"],
-        ))
+        .header(heading(&["ACTOR", "KIND", "STATE"], &numbers))
         .block(framed(title, focused));
     frame.render_widget(table, area);
 }
 
-fn cells(line: &Line, row: Option<&TreeNode>, width: usize, paint: Paint) -> Row<'static> {
+fn cells(
+    line: &Line,
+    (row, spent): (Option<&TreeNode>, Option<&AgentStats>),
+    width: usize,
+    paint: Paint,
+) -> Row<'static> {
     let mark = match line.fold {
         Fold::Leaf => "  ",
         Fold::Open => "▾ ",
@@ -207,14 +228,19 @@ fn cells(line: &Line, row: Option<&TreeNode>, width: usize, paint: Paint) -> Row
         (true, None) => Span::styled(format!("! {} below", line.troubled), paint.state("stuck")),
         (false, None) => Span::styled(visible(&row.state), paint.state(&row.state)),
     };
-    Row::new([
+    // Of an agent alone: what runs for it took part of that.
+    let spent = spent.filter(|_| row.kind == "agent");
+    let spent = spent.and_then(|spent| totals_of(spent, row));
+    let spent = spent.map(|totals| right(brief(totals.tokens, totals.cost_micros)));
+    let cells = [
         Cell::from(name),
         Cell::from(visible(&row.kind)),
         Cell::from(state),
         right(row.mailbox.to_string()),
         right(per_second(row.rate)),
         right(row.restarts.to_string()),
-    ])
+    ];
+    Row::new(cells.into_iter().chain(spent))
 }
 
 pub(super) fn right(text: String) -> Cell<'static> {

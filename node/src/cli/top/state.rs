@@ -1,6 +1,6 @@
 //! What the screen shows, and how it changes with each key and each message from the cluster.
 
-use protocol::api::{ActorView, AgentStats, MemberView};
+use protocol::api::{ActorView, AgentStats, AgentTotals, MemberView, TreeNode};
 use ratatui::layout::Rect;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::cli::{
     output::{Detail, plain},
+    spend::spend,
     tree::{Key, Known, Link, News},
     view::View,
 };
@@ -177,9 +178,17 @@ impl Top {
         if reading.key != *key {
             return;
         }
+        let spent = |actor: &ActorView| {
+            let totals = totals_of(self.spent.as_ref()?, &actor.row)?;
+            Some(format!(
+                "spent so far: {}\n\n",
+                spend(totals.tokens, totals.cost_micros)
+            ))
+        };
         match answer {
             Ok(actor) => {
-                reading.text = plain(&actor.blocks(Detail::Wide));
+                let text = plain(&actor.blocks(Detail::Wide));
+                reading.text = spent(&actor).unwrap_or_default() + &text;
                 reading.error = None;
             }
             Err(error) => reading.error = Some(error),
@@ -285,4 +294,12 @@ impl Top {
     pub(super) const fn pick(&self, focus: Focus) -> &Pick {
         &self.picks[focus as usize]
     }
+}
+
+/// What an agent took so far, where a row is one of an agent, of its proxy or of what it works on.
+pub(super) fn totals_of<'a>(spent: &'a AgentStats, row: &TreeNode) -> Option<&'a AgentTotals> {
+    let name = row.path.strip_prefix("/agents/")?.split('/').next()?;
+    // The names of a tenant other than the default one say whose they are.
+    let name = name.rsplit_once('~').map_or(name, |(_, name)| name);
+    spent.agents.get(name)
 }

@@ -1,6 +1,6 @@
 //! The screen as operators see it: keys and news in, text out.
 
-use protocol::api::{ActorView, AgentStats, TreeDelta, TreeNode};
+use protocol::api::{ActorView, AgentStats, AgentTotals, TreeDelta, TreeNode};
 use ratatui::{Terminal, backend::TestBackend, layout::Rect};
 
 use super::{
@@ -142,7 +142,6 @@ fn an_actor_in_trouble_is_read_in_full_and_found_in_the_tree() {
         failures: Vec::new(),
         life: Vec::new(),
         entity: None,
-        links: Vec::new(),
         budget: None,
     };
     // An answer for another one changes nothing.
@@ -167,6 +166,51 @@ fn what_agents_took_stands_above_the_nodes() {
         ..AgentStats::default()
     }));
     assert!(shows(&top, "nodes: 12.3k tok, cost 1.23"));
+}
+
+#[test]
+fn what_each_agent_took_stands_in_its_row_and_in_its_details() {
+    let mut top = cluster();
+    let took = |tokens, cost_micros| AgentTotals {
+        tokens,
+        cost_micros,
+        ..AgentTotals::default()
+    };
+    let agents = [("slow", took(1_250, 1_230_000)), ("busy", took(90, 0))];
+    top.on(Event::Spent(AgentStats {
+        agents: agents
+            .map(|(name, totals)| (name.to_owned(), totals))
+            .into(),
+        ..AgentStats::default()
+    }));
+    press(&mut top, [Press::Char('/')]);
+    press(&mut top, "agents/".chars().map(Press::Char));
+    press(&mut top, [Press::Enter]);
+    let line = |top: &Top, width, name: &str| {
+        let lines = screen(top, width, 24);
+        let line = lines.iter().find(|line| line.contains(name)).unwrap();
+        line.trim_end_matches('│').trim_end().to_owned()
+    };
+    top.on(Event::Size(Rect::new(0, 0, 110, 24)));
+    assert!(line(&top, 110, "ACTOR").contains("RESTARTS   TOKENS/COST"));
+    assert!(line(&top, 110, "  slow").contains(" 1.2k/1.23"));
+    assert!(line(&top, 110, "  busy").contains(" 90"));
+    // Where there is no room, the details tell.
+    top.on(Event::Size(Rect::new(0, 0, 80, 24)));
+    assert!(!line(&top, 80, "  slow").contains("1.2k"));
+    let slow = Key::actor("two", "/agents/slow");
+    press(&mut top, [Press::Escape, Press::Tab, Press::Enter]);
+    let actor = ActorView {
+        row: row("two", "/agents/slow"),
+        parent: None,
+        child_paths: Vec::new(),
+        failures: Vec::new(),
+        life: Vec::new(),
+        entity: None,
+        budget: None,
+    };
+    top.on(Event::Actor(slow, Ok(Box::new(actor))));
+    assert!(shows(&top, "spent so far: 1.2k tok, cost 1.23"));
 }
 
 #[test]

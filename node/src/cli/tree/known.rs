@@ -184,6 +184,8 @@ pub(in crate::cli) mod tests {
             current: None,
             current_ms: None,
             children: 0,
+            links: Vec::new(),
+            links_total: None,
         }
     }
 

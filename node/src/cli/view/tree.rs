@@ -50,7 +50,14 @@ fn trees(known: &Known, detail: Detail) -> Block {
         "ACTOR", "KIND", "STATE", "MAILBOX", "HANDLED", "RATE", "RESTARTS",
     ];
     if detail == Detail::Wide {
-        header.extend(["STARTED", "CURRENT", "FOR", "CAME FROM", "LAST ERROR"]);
+        header.extend([
+            "STARTED",
+            "CURRENT",
+            "FOR",
+            "CAME FROM",
+            "LINKS",
+            "LAST ERROR",
+        ]);
     }
     let places = known.places();
     let rows = places.iter().map(|place| line(place, detail)).collect();
@@ -77,6 +84,7 @@ fn line(place: &Place<'_>, detail: Detail) -> Vec<String> {
             or_dash(row.current.as_ref()),
             or_dash(row.current_ms.map(Took)),
             or_dash(row.restored_from.as_ref()),
+            or_dash(linked(row)),
             or_dash(row.last_error.as_ref().map(|error| cut(error, 120))),
         ]);
     }
@@ -199,10 +207,10 @@ impl View for ActorView {
         if let Some(entity) = &self.entity {
             blocks.extend(durable(entity, detail));
         }
-        if !self.links.is_empty() {
+        if !self.row.links.is_empty() {
             blocks.push(Block::Rows {
                 header: vec!["RELATION", "ACTOR", "NODE", "STEP", "ATTEMPT"],
-                rows: self.links.iter().map(link).collect(),
+                rows: self.row.links.iter().map(link).collect(),
             });
         }
         if !self.child_paths.is_empty() {
@@ -234,6 +242,18 @@ impl View for ActionView {
         let outcome = &self.outcome;
         vec![Block::Text(format!("{path} on {node}, {state}: {outcome}"))]
     }
+}
+
+/// What a row has to do with others, and how much of that is not told.
+fn linked(row: &TreeNode) -> Option<String> {
+    let links = row.links.iter();
+    let told = links.map(|link| format!("{} {}", link.relation.as_str(), link.path));
+    let count = u32::try_from(row.links.len()).unwrap_or(u32::MAX);
+    let more = row.links_total.map(|total| total.saturating_sub(count));
+    let told: Vec<_> = told
+        .chain(more.map(|more| format!("{more} more")))
+        .collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 fn link(link: &ActorLink) -> Vec<String> {
@@ -357,6 +377,33 @@ mod tests {
         assert_eq!(rows(&blocks[3]), ["not all of it: three gave no answer"]);
     }
 
+    fn works_for() -> ActorLink {
+        ActorLink {
+            relation: Relation::WorksFor,
+            path: "/tasks/t".to_owned(),
+            node: None,
+            step: Some("review".to_owned()),
+            attempt: Some(2),
+        }
+    }
+
+    #[test]
+    fn a_wide_row_tells_its_links_and_how_many_are_left_out() {
+        let linked = |links, links_total| {
+            let row = TreeNode {
+                links,
+                links_total,
+                ..row("one", "/agents/x/tool")
+            };
+            let blocks = view(vec![row]).blocks(Detail::Wide);
+            rows(&blocks[0])[1].clone()
+        };
+        let told = linked(vec![works_for()], Some(7));
+        assert!(told.contains("|works_for /tasks/t, 6 more|"), "{told}");
+        let told = linked(vec![works_for()], None);
+        assert!(told.contains("|works_for /tasks/t|"), "{told}");
+    }
+
     #[test]
     fn a_comparison_says_where_an_actor_went_and_why() {
         let change = TreeChange {
@@ -396,6 +443,7 @@ mod tests {
                 current: Some("Call".to_owned()),
                 current_ms: Some(61_000),
                 children: 3,
+                links: vec![works_for()],
                 ..row("one", "/agents/x")
             },
             parent: Some("/agents".to_owned()),
@@ -406,13 +454,6 @@ mod tests {
             }],
             life: Vec::new(),
             entity: None,
-            links: vec![ActorLink {
-                relation: Relation::WorksFor,
-                path: "/tasks/t".to_owned(),
-                node: None,
-                step: Some("review".to_owned()),
-                attempt: Some(2),
-            }],
             budget: Some(BudgetLeft {
                 attempts: Some(3),
                 wall_time: Some(Span(std::time::Duration::from_secs(61))),

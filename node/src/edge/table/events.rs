@@ -2,7 +2,7 @@
 
 use protocol::{
     access::Role,
-    api::{Happening, SocketFrame},
+    api::{Happening, SocketFrame, SocketTicket},
 };
 
 use super::{Answers, Body, Content, Operation, Parameter, Route, Verb, form};
@@ -15,6 +15,7 @@ pub(crate) enum EventOp {
     Socket,
     /// The same under the name that it has for clients of the original system.
     Client,
+    Ticket,
 }
 
 const fn get(path: &'static str, id: &'static str, operation: EventOp) -> Route {
@@ -46,10 +47,21 @@ const WANTED: &[Parameter] = &[
     },
 ];
 
+const WANTED_OF_SOCKET: &[Parameter] = &[
+    WANTED[0],
+    WANTED[1],
+    Parameter {
+        name: "ticket",
+        description: "What `POST /api/v1/ws/ticket` gave, instead of a token.",
+        schema: form::<String>,
+    },
+];
+
 const fn socket(path: &'static str, id: &'static str, operation: EventOp) -> Route {
     Route {
         summary: "Follow the cluster's events over a WebSocket",
-        description: "The same as `GET /api/v1/events`, each event as a text message `{\"id\", \"event\", \"data\"}`. A text message of the client, such as `{\"types\": \"task.*\", \"entity\": \"task_0198…\"}`, narrows what is told from then on and is answered by an event named `filtered`, or `problem`. A ping comes every 20 s; who says nothing for 50 s is left, who takes nothing for 5 s is closed with 4008, and 1001 says that the node stops. Needs HTTP/1.1; pages of other sites are refused.",
+        description: "The same as `GET /api/v1/events`, each event as a text message `{\"id\", \"event\", \"data\"}`. A text message of the client, such as `{\"types\": \"task.*\", \"entity\": \"task_0198…\"}`, narrows what is told from then on and is answered by an event named `filtered`, or `problem`. A ping comes every 20 s; who says nothing for 50 s is left, who takes nothing for 5 s is closed with 4008, and 1001 says that the node stops. Needs HTTP/1.1; pages of other sites are refused. A web page, which cannot send a token with it, names a ticket.",
+        query: WANTED_OF_SOCKET,
         answers: &[Answers {
             status: 101,
             when: "The WebSocket.",
@@ -70,6 +82,19 @@ pub(super) static ROUTES: &[Route] = &[
             content: Content::Feed(form::<Happening>),
         }],
         ..get("/api/v1/events", "followEvents", EventOp::Stream)
+    },
+    Route {
+        method: Verb::Post,
+        summary: "Take a ticket for a WebSocket",
+        description: "For web pages, which cannot send a token when they open a WebSocket: `/api/v1/ws?ticket=…` is then whoever asked for the ticket. It counts once, for 30 s, on the node that gave it.",
+        query: &[],
+        answers: &[Answers {
+            status: 201,
+            when: "The ticket.",
+            content: Content::Json(form::<SocketTicket>),
+        }],
+        problems: &[429],
+        ..get("/api/v1/ws/ticket", "socketTicket", EventOp::Ticket)
     },
     socket("/api/v1/ws", "openSocket", EventOp::Socket),
     socket("/ws/client", "openClientSocket", EventOp::Client),

@@ -282,6 +282,23 @@ mod tests {
                 "{path}"
             );
         }
+        for (path, route, at) in [
+            (
+                "/api/v1/actors/tasks/t1/messages",
+                "actorMessages",
+                "/tasks/t1",
+            ),
+            ("/api/v1/actors/tasks/t1/state", "entityState", "/tasks/t1"),
+            ("/api/v1/actors/agents/%73tate", "actor", "/agents/state"),
+            (
+                "/api/v1/actors/agents/state/state",
+                "entityState",
+                "/agents/state",
+            ),
+        ] {
+            let expected = Some((route, vec![at.to_owned()]));
+            assert_eq!(id(&Method::GET, path), expected, "{path}");
+        }
         for path in ["/api/v1/actors", "/api/v1/actors//x", "/api/v1/actors/x/"] {
             assert_eq!(find(&Method::GET, path), Found::Nothing, "{path}");
         }

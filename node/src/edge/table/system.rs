@@ -21,6 +21,7 @@ pub(crate) enum SystemOp {
     SetLog,
     Store,
     OpenApi,
+    Mcp,
 }
 
 const fn get(path: &'static str, id: &'static str, operation: SystemOp) -> Route {
@@ -130,6 +131,26 @@ pub(super) static ROUTES: &[Route] = &[
             content: Content::Json(form::<StoreView>),
         }],
         ..get("/api/v1/store", "store", SystemOp::Store)
+    },
+    Route {
+        method: Verb::Post,
+        summary: "Tools for an operator's agent",
+        description: "The Model Context Protocol, streamable HTTP without sessions, in the revisions 2026-07-28 and 2025-11-25 and the three before: tools that look at the cluster, and for operators tools that pause, stop and restart. Each tool is a route of this document, with its roles and its limits. `troupe mcp` speaks the same over standard input and output.",
+        body: Body::Required(form::<Map<String, Value>>, SMALL),
+        answers: &[
+            Answers {
+                status: 200,
+                when: "The answer to a message, as JSON-RPC has it.",
+                content: Content::Json(form::<Map<String, Value>>),
+            },
+            Answers {
+                status: 202,
+                when: "The message needs no answer.",
+                content: Content::Empty,
+            },
+        ],
+        problems: &[400],
+        ..get("/mcp", "mcp", SystemOp::Mcp)
     },
     Route {
         summary: "This document",

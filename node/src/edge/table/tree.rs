@@ -3,10 +3,10 @@
 use protocol::{
     access::Role,
     api::{
-        ActionRequest, ActionView, ActorAction, ActorView, LifeEvent, Page, TreeDelta, TreeDiff,
-        TreeView,
+        ActionRequest, ActionView, ActorAction, ActorMessages, ActorView, EntityState, LifeEvent,
+        Page, TreeDelta, TreeDiff, TreeView,
     },
-    time::Timestamp,
+    time::{Span, Timestamp},
 };
 
 use super::{Answers, Body, Content, Operation, Parameter, Route, SMALL, Verb, form};
@@ -19,6 +19,8 @@ pub(crate) enum TreeOp {
     Diff,
     Stream,
     Actor,
+    Messages,
+    State,
     Act(ActorAction),
     Life,
     LifeStream,
@@ -193,6 +195,45 @@ pub(super) static ROUTES: &[Route] = &[
             content: Content::Feed(form::<LifeEvent>),
         }],
         ..get("/api/v1/life/stream", "followLife", TreeOp::LifeStream)
+    },
+    Route {
+        summary: "The messages of an actor",
+        description: "The last messages that the actor at a path of the tree handled, at most 100: by name, when, and how long each took; never what is in them. They are kept from the first time on that somebody asks for them, and for a minute after the last, of at most 64 actors of a node: with `wait`, it is answered after so long. An actor that is itself called `messages` or `state` is reached with the first letter percent-encoded.",
+        query: &[
+            ONE_NODE,
+            Parameter {
+                name: "wait",
+                description: "Listen for so long before it is answered, such as `5s`; at most `30s`.",
+                schema: form::<Span>,
+            },
+        ],
+        answers: &[Answers {
+            status: 200,
+            when: "The messages.",
+            content: Content::Json(form::<ActorMessages>),
+        }],
+        problems: &[404, 409, 429],
+        ..get(
+            "/api/v1/actors/{path}/messages",
+            "actorMessages",
+            TreeOp::Messages,
+        )
+    },
+    Route {
+        summary: "The state of an entity, as it is or was",
+        description: "What the events of the entity at a path of the tree, such as a task, an agent or a hold, made of it: up to the event at a position of its stream, or up to the last. It need not run anywhere. What is secret is left out.",
+        query: &[Parameter {
+            name: "at",
+            description: "The position of the last event that counts, from 1; the last when absent.",
+            schema: form::<u64>,
+        }],
+        answers: &[Answers {
+            status: 200,
+            when: "Its state.",
+            content: Content::Json(form::<EntityState>),
+        }],
+        problems: &[404],
+        ..get("/api/v1/actors/{path}/state", "entityState", TreeOp::State)
     },
     Route {
         summary: "One actor",

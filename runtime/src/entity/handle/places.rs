@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use dashmap::Entry;
-use protocol::entity::{EntityId, path};
+use protocol::{
+    api::ActorLink,
+    entity::{EntityId, path},
+};
 
 use super::Inner;
 use crate::{
@@ -37,6 +40,8 @@ impl<E: Entity> Inner<E> {
         match self.places.entry(id) {
             Entry::Occupied(place) => {
                 place.get().restart();
+                // What an earlier activation said; this one says it again where it is still so.
+                place.get().show_links(Vec::new());
                 if self.parked.remove(&id).is_some() {
                     self.count_parked();
                 }
@@ -90,6 +95,13 @@ impl<E: Entity> Inner<E> {
     pub(in crate::entity) fn show_pause(&self, id: EntityId, pause: Pause) {
         if let Some(place) = self.places.get(&id) {
             place.show_pause(pause);
+        }
+    }
+
+    /// What the entity has to do with others.
+    pub(in crate::entity) fn show_links(&self, id: EntityId, links: Vec<ActorLink>) {
+        if let Some(place) = self.places.get(&id) {
+            place.show_links(links);
         }
     }
 

@@ -309,7 +309,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{clock::Clock, placement::Holdings, store::Writer};
+    use crate::{clock::Clock, journal::replay_until, placement::Holdings, store::Writer};
 
     #[derive(Debug, Default, Serialize, Deserialize)]
     struct Sum(u64);
@@ -356,6 +356,33 @@ mod tests {
             body_hash: ChainHash::default(),
         });
         commit
+    }
+
+    #[tokio::test]
+    async fn a_state_is_told_as_it_was_up_to_any_of_its_events() {
+        let journal = journal().await;
+        let mut sum = journal.create::<Sum>(stream(1), "t");
+        // More records than are read at once, the first with three events.
+        for event in [1, 2, 3] {
+            sum.stage(&event).unwrap();
+        }
+        let by = || Commit::by("ann".into(), CommandId::from_uuid(Uuid::from_u128(1)));
+        sum.commit(by()).await.unwrap();
+        for event in 4..=600 {
+            sum.stage(&event).unwrap();
+            sum.commit(by()).await.unwrap();
+        }
+        let until = async |position| {
+            let store = journal.store();
+            let replayed = replay_until::<Sum>(store, stream(1), position).await;
+            replayed.unwrap().map(|it| (it.position, it.state.0))
+        };
+        assert_eq!(until(0).await, None);
+        for position in [1, 2, 3, 4, 511, 512, 513, 514, 515, 600] {
+            let sum = position * (position + 1) / 2;
+            assert_eq!(until(position).await, Some((position, sum)));
+        }
+        assert_eq!(until(u64::MAX).await, Some((600, 600 * 601 / 2)));
     }
 
     #[tokio::test]

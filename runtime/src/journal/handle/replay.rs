@@ -3,6 +3,7 @@
 use protocol::{
     entity::EntityId,
     record::{ChainHash, Record},
+    time::Timestamp,
 };
 
 use serde::de::DeserializeOwned;
@@ -65,19 +66,52 @@ pub async fn replay<S: EventSourced>(
     store: &store::Shared,
     stream: EntityId,
 ) -> Result<Option<S>, Error> {
-    let mut state = S::default();
+    let replayed = replay_until(store, stream, u64::MAX).await?;
+    Ok(replayed.map(|replayed| replayed.state))
+}
+
+/// A state as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed<S> {
+    /// The state.
+    pub state: S,
+    /// The position of the last event that it follows from.
+    pub position: u64,
+    /// When that one was recorded.
+    pub at: Timestamp,
+}
+
+/// The same, up to the event at this position; nothing when it has none up to there.
+///
+/// # Errors
+///
+/// As for [`replay`].
+pub async fn replay_until<S: EventSourced>(
+    store: &store::Shared,
+    stream: EntityId,
+    until: u64,
+) -> Result<Option<Replayed<S>>, Error> {
+    let mut replayed = Replayed {
+        state: S::default(),
+        position: 0,
+        at: Timestamp::default(),
+    };
     let (mut head, mut hash) = (0, ChainHash::default());
     loop {
         let records = store.read(stream, head, PAGE).await?;
         for record in &records {
+            if record.seq > until {
+                break;
+            }
             follows(record, head, hash)?;
-            for event in events::<S>(record)? {
-                state.apply(&event, record.at);
+            for (position, event) in (record.seq..=until).zip(events::<S>(record)?) {
+                replayed.state.apply(&event, record.at);
+                (replayed.position, replayed.at) = (position, record.at);
             }
             (head, hash) = (record.head(), record.hash);
         }
-        if records.len() < PAGE as usize {
-            return Ok((head > 0).then_some(state));
+        if records.len() < PAGE as usize || head >= until || replayed.position >= until {
+            return Ok((replayed.position > 0).then_some(replayed));
         }
     }
 }

@@ -266,6 +266,6 @@ impl<M> Drop for Handling<'_, M> {
             self.0
                 .failed(|| format!("panicked while it handled {message}"));
         }
-        self.0.entry.settle();
+        self.0.entry.settle(self.0.tree.clock());
     }
 }

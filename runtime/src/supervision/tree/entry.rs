@@ -5,12 +5,17 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
-use protocol::{api::Life, time::Timestamp};
+use protocol::{
+    api::{ActorLink, HandledMessage, Life},
+    time::Timestamp,
+};
 
 use super::{
+    ear::Heard,
     hand::{Hand, Handling},
     story::{Episode, Failure, Story, Work},
 };
+use crate::clock::Clock;
 
 /// What an actor is doing with its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +113,8 @@ pub(in crate::supervision) struct Entry {
     is_known: AtomicBool,
     /// The message in hand was reported for its age.
     is_stuck: AtomicBool,
+    /// Somebody asks for the messages that it handles.
+    is_heard: AtomicBool,
     taken: AtomicU64,
     /// What `sent` was when the actor looked last.
     seen: AtomicU64,
@@ -131,6 +138,7 @@ impl Entry {
             is_noted: AtomicBool::new(false),
             is_known: AtomicBool::new(false),
             is_stuck: AtomicBool::new(false),
+            is_heard: AtomicBool::new(false),
             taken: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             handled: AtomicU64::new(0),
@@ -331,6 +339,59 @@ impl Entry {
         self.tell(|story| story.work = Some(work));
     }
 
+    /// Whether somebody asks for the messages that it handles.
+    #[inline]
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::Relaxed)
+    }
+
+    /// From now on its messages are kept, if they are not already.
+    pub(super) fn listen(&self, now: Timestamp) {
+        self.tell(|story| {
+            story.heard.get_or_insert_with(|| Heard::since(now));
+        });
+        self.is_heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Its messages are kept no more.
+    pub(super) fn unheard(&self) {
+        self.is_heard.store(false, Ordering::Relaxed);
+        self.recall(|story| story.heard = None);
+    }
+
+    /// Keeps the message in hand, which is done.
+    #[cold]
+    fn hear(&self, clock: &Clock) {
+        let Some(handling) = self.current() else {
+            return;
+        };
+        let took = clock.coarse().saturating_sub(handling.since);
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let began = i64::try_from(took_us).unwrap_or(i64::MAX);
+        let began = clock.now().as_micros().saturating_sub(began);
+        self.recall(|story| {
+            if let Some(heard) = &mut story.heard {
+                heard.hear(HandledMessage {
+                    message: handling.message.to_owned(),
+                    at: Timestamp::from_micros(began),
+                    took_us,
+                });
+            }
+        });
+    }
+
+    /// It has to do with these; news unless it said so before.
+    pub(super) fn link(&self, links: Vec<ActorLink>) -> News {
+        let mut story = lock(&self.story);
+        let former: &[ActorLink] = story.as_deref().map_or(&[], |story| &story.links);
+        if former == links {
+            return News::Old;
+        }
+        let story = story.get_or_insert_with(|| Box::new(Story::since(self.started_at())));
+        story.links = links;
+        News::Fresh
+    }
+
     /// What it has to do beside messages, if anything.
     pub(super) fn works(&self) -> Option<Work> {
         self.recall(|story| story.work.clone()).flatten()
@@ -363,7 +424,10 @@ impl Entry {
     }
 
     /// The actor is done with the message.
-    pub(in crate::supervision) fn settle(&self) {
+    pub(in crate::supervision) fn settle(&self, clock: &Clock) {
+        if self.is_heard() {
+            self.hear(clock);
+        }
         let handled = self.handled.load(Ordering::Relaxed) + 1;
         self.handled.store(handled, Ordering::Relaxed);
         self.hand.settle();
@@ -412,7 +476,7 @@ mod tests {
     fn a_message_that_nobody_counted_makes_no_room() {
         let entry = entry();
         entry.take("Tick", 0);
-        entry.settle();
+        entry.settle(&Clock::system());
         entry.send();
         assert_eq!(entry.depth(), 1);
         assert_eq!(entry.handled(), 1);
@@ -427,7 +491,7 @@ mod tests {
             (current.message, current.since),
             ("Go", Duration::from_secs(1))
         );
-        entry.settle();
+        entry.settle(&Clock::system());
         assert!(entry.current().is_none());
     }
 
@@ -465,7 +529,7 @@ mod tests {
         entry.mark(0);
         for _ in 0..5 {
             entry.take("Go", 0);
-            entry.settle();
+            entry.settle(&Clock::system());
         }
         assert_eq!(entry.handled_since(0), 5);
     }

@@ -21,6 +21,9 @@ const LARGEST_PAGE: usize = 10_000;
 /// So many children of an actor are named.
 const NAMED_CHILDREN: usize = 100;
 
+/// So many links stand in a row.
+const LINKS: usize = 5;
+
 /// Three failures within this time are a loop.
 const LOOP: Duration = Duration::from_mins(1);
 
@@ -76,7 +79,6 @@ impl Tree {
             failures: failures.into_iter().map(FailureView::from).collect(),
             life: self.life(&row),
             entity: None,
-            links: Vec::new(),
             budget: None,
         };
         veil(&mut actor.row, sight);
@@ -221,6 +223,8 @@ impl Tree {
 pub fn veil(row: &mut TreeNode, sight: Sight<'_>) {
     if !sight.sees_all_of(&row.path) {
         row.last_error = None;
+        row.links.clear();
+        row.links_total = None;
     }
 }
 
@@ -242,9 +246,12 @@ impl Lens<'_> {
             let loops = story.third_last_failure();
             let loops = loops.is_some_and(|third| self.now.since(third) <= LOOP);
             let from = story.restored_from().map(str::to_owned);
-            (loops, story.last_error(), from)
+            let links: Vec<_> = story.links.iter().take(LINKS).cloned().collect();
+            let count = story.links.len();
+            let total = (count > LINKS).then(|| u32::try_from(count).unwrap_or(u32::MAX));
+            (loops, story.last_error(), from, links, total)
         });
-        let (loops, last_error, restored_from) = told.unwrap_or_default();
+        let (loops, last_error, restored_from, links, links_total) = told.unwrap_or_default();
         let status = row.status();
         let state = match status {
             Status::Running | Status::Paused if is_stuck => "stuck",
@@ -271,6 +278,8 @@ impl Lens<'_> {
             current: doing.map(|doing| doing.what.into_owned()),
             current_ms: spent.map(|spent| u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)),
             children,
+            links,
+            links_total,
         }
     }
 }

@@ -2,8 +2,12 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use protocol::{api::Life, time::Timestamp};
+use protocol::{
+    api::{ActorLink, Life},
+    time::Timestamp,
+};
 
+use super::ear::Heard;
 use crate::redact::redact;
 
 /// So many failures are kept.
@@ -56,6 +60,10 @@ pub(super) struct Work {
 #[derive(Debug)]
 pub(super) struct Story {
     pub(super) work: Option<Work>,
+    /// What it says that it has to do with others.
+    pub(super) links: Vec<ActorLink>,
+    /// The messages that it handled, while somebody asks for them.
+    pub(super) heard: Option<Heard>,
     /// When its first incarnation began.
     since: Timestamp,
     restored_from: Option<Box<str>>,
@@ -70,6 +78,8 @@ impl Story {
     pub(super) const fn since(since: Timestamp) -> Self {
         Self {
             work: None,
+            links: Vec::new(),
+            heard: None,
             since,
             restored_from: None,
             failures: VecDeque::new(),

@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(told.reason.as_deref(), Some("Go in hand for 7.0 s"));
         assert_eq!(tree.actor("/b").unwrap().row.state, "running");
 
-        tree.row("/a").unwrap().settle();
+        tree.row("/a").unwrap().settle(tree.clock());
         tree.inspect();
         assert_eq!(state(&tree), "running");
         assert_eq!(changes.take().rows[0].state, "running");
@@ -277,7 +277,7 @@ mod tests {
             if step < 4 {
                 for _ in 0..25 {
                     row.take("Go", 0);
-                    row.settle();
+                    row.settle(tree.clock());
                 }
             }
             rates.push(tree.actor("/a").unwrap().row.rate);

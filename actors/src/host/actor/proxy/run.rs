@@ -132,7 +132,9 @@ impl Attempt {
             slot,
             report,
         } = run;
+        let works_for = errand(&call).works_for(&path);
         let entry = hosts.tree.enter(path, ATTEMPT);
+        entry.show_links(vec![works_for]);
         let own_limit = post.adapter.as_ref().and_then(|adapter| adapter.timeout());
         let limit = call.timeout.min(own_limit.unwrap_or(Duration::MAX));
         let what = format!("step {}, attempt {}", call.step, call.attempt);

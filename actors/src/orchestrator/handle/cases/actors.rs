@@ -278,13 +278,14 @@ impl Orchestrator {
                 current: None,
                 current_ms: None,
                 children: 0,
+                links: Vec::new(),
+                links_total: None,
             },
             parent: Some(parent.to_owned()),
             child_paths: Vec::new(),
             failures: Vec::new(),
             life: Vec::new(),
             entity: None,
-            links: Vec::new(),
             budget: None,
         }
     }

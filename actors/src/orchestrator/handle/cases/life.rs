@@ -145,7 +145,7 @@ impl UseCase for TellNews {
             if self.wanted == Wanted::Life {
                 news = news.of_life();
             }
-            news.veil(tree, Sight::of(&caller.tenant));
+            news.veil(tree, caller);
             if news.is_worth() || Instant::now() >= until {
                 // Until the next question the log must not forget what comes after it.
                 at.0.followed.keep(tree, news.since(self.after));

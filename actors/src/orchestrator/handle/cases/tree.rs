@@ -13,7 +13,7 @@ use runtime::chronicle;
 use serde::{Deserialize, Serialize};
 
 use super::{super::past::untold, Answer, Effect, Orchestrator, Place, UseCase, at_least};
-use crate::Rejection;
+use crate::{Rejection, orchestrator::tree::hide_links};
 
 /// How long nodes may take to tell of their actors; who takes longer is named as silent.
 pub(in super::super) const TOLD_WITHIN: Duration = Duration::from_secs(2);
@@ -42,7 +42,9 @@ impl UseCase for ShowTree {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TreeView> {
         at_least(caller, Role::Viewer)?;
-        Ok(at.0.tree.view_for(&self.query, Sight::of(&caller.tenant)))
+        let mut page = at.0.tree.view_for(&self.query, Sight::of(&caller.tenant));
+        hide_links(&mut page.nodes, caller);
+        Ok(page)
     }
 }
 

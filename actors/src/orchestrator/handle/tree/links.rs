@@ -23,7 +23,7 @@ use crate::{
     registry::view::path_of,
     task::{
         Task,
-        links::{Errand, links, to_task},
+        links::{Errand, agent_of, links, proxy_of, to_task},
     },
 };
 
@@ -61,21 +61,25 @@ impl Orchestrator {
         caller: &Caller,
         actor: &mut ActorView,
     ) -> Answer<()> {
+        // What its row shows is only some of it, and of a task for all who see its row.
+        actor.row.links.clear();
+        actor.row.links_total = None;
         match actor.row.kind.as_str() {
             "task" => self.link_task(caller, actor).await?,
             "agent" => self.link_agent(caller, actor).await,
             "agent-proxy" => {
                 let agent = actor.row.path.trim_end_matches("/proxy").to_owned();
+                actor.row.links.push(agent_of(agent.clone()));
                 let errands = self.errands(caller, &agent, &actor.row.node).await;
                 let errands = errands.into_iter().map(|(path, it)| it.works_for(&path));
-                actor.links.extend(errands);
+                actor.row.links.extend(errands);
             }
             "tool" => self.link_attempt(caller, actor).await?,
             _ => {}
         }
-        actor.links.sort();
+        actor.row.links.sort();
         let mut told = BTreeMap::new();
-        actor.links.retain(|link| {
+        actor.row.links.retain(|link| {
             let count: &mut u32 = told.entry(link.relation).or_default();
             *count += 1;
             *count <= TOLD
@@ -95,7 +99,7 @@ impl Orchestrator {
         };
         let id = TaskId::from_uuid(id.key());
         actor.budget = task.left(own.services.clock.now());
-        actor.links.extend(links(&caller.tenant, id, &task));
+        actor.row.links.extend(links(&caller.tenant, id, &task));
         for status in TaskStatus::ALL.into_iter().filter(|it| !it.is_terminal()) {
             let query = StreamQuery {
                 tenant: caller.tenant.clone(),
@@ -111,11 +115,11 @@ impl Orchestrator {
             let parts = own.journal.store().list(&query).await?;
             let parts = parts.iter().map(|row| TaskId::from_uuid(row.stream.key()));
             let parts = parts.map(|part| to_task(Relation::Part, &caller.tenant, part));
-            actor.links.extend(parts);
+            actor.row.links.extend(parts);
         }
         let asks = self.asks(caller, id).await;
         let asks = asks.iter().map(|ask| self.asked(caller, id, ask));
-        actor.links.extend(asks);
+        actor.row.links.extend(asks);
         Ok(())
     }
 
@@ -123,7 +127,10 @@ impl Orchestrator {
         let Some(errand) = Errand::at(&actor.row.path) else {
             return Ok(());
         };
-        actor.links.push(errand.clone().works_for(&actor.row.path));
+        actor
+            .row
+            .links
+            .push(errand.clone().works_for(&actor.row.path));
         let id = errand.task;
         let task = path("tasks", &caller.tenant, &id.to_string());
         let Some(row) = self.stream_at(caller, &task).await? else {
@@ -133,7 +140,7 @@ impl Orchestrator {
         let by = (errand.step, errand.attempt);
         for ask in &asks {
             if ask.by == by {
-                actor.links.push(self.asked(caller, id, ask));
+                actor.row.links.push(self.asked(caller, id, ask));
             }
         }
         let Some(mine) = asks.iter().find(|ask| ask.step == by.0) else {
@@ -142,7 +149,7 @@ impl Orchestrator {
         if let Some(above) = asks.iter().find(|ask| ask.step == mine.by.0) {
             let relation = Relation::AskedBy;
             let link = self.asked(caller, id, above);
-            actor.links.push(ActorLink { relation, ..link });
+            actor.row.links.push(ActorLink { relation, ..link });
         } else if let Some(task) = self.own()?.journal.load::<Task>(row.stream).await? {
             let by = |link: &ActorLink| {
                 (link.step.as_deref(), link.attempt) == (Some(&*mine.by.0), Some(mine.by.1))
@@ -150,7 +157,7 @@ impl Orchestrator {
             let attempts = links(&caller.tenant, id, &task).into_iter().filter(by);
             let relation = Relation::AskedBy;
             let asked_by = attempts.map(|link| ActorLink { relation, ..link });
-            actor.links.extend(asked_by);
+            actor.row.links.extend(asked_by);
         }
         Ok(())
     }
@@ -166,15 +173,10 @@ impl Orchestrator {
         let node = proxy.row.node;
         for (path, errand) in self.errands(caller, &agent, &node).await {
             let link = errand.link(Relation::Attempt, path, Some(node.clone()));
-            actor.links.push(link);
+            actor.row.links.push(link);
         }
-        actor.links.push(ActorLink {
-            relation: Relation::Proxy,
-            path: proxy.row.path,
-            node: Some(node),
-            step: None,
-            attempt: None,
-        });
+        let proxy = proxy_of(&agent, Some(node));
+        actor.row.links.push(proxy);
     }
 
     /// What an agent works on, on the node that hosts it, and where the rows of that are.

@@ -1,0 +1,63 @@
+//! The same for a model as for people: MCP tools with which an operator's own agent looks at the cluster.
+//!
+//! Each tool is a route, and goes where a request for it would go: the same roles, limits and answers.
+//! `tools` says which; `server` speaks the protocol, by the library that the protocol's makers write.
+
+mod server;
+mod tools;
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Method, Request, StatusCode, header::ORIGIN};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use runtime::trace::current_trace;
+use tokio::time::timeout;
+use warp::reply::Response;
+
+use self::server::Asker;
+pub(crate) use self::server::Server;
+use super::{answer::Answer, problem::Refused, push::is_ours, request::Call, shared::Shared};
+
+/// What a tool may take beside the time that any request may: some wait before they answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Answers one message of an MCP client.
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    call: &Call,
+    bytes: Vec<u8>,
+) -> Result<Answer, Refused> {
+    if call.headers.contains_key(ORIGIN) && !is_ours(&call.headers, &shared.hosts) {
+        return Err(Refused::new(
+            StatusCode::FORBIDDEN,
+            "foreign_origin",
+            "a page of another site may not speak MCP here; names of this node are listed as `hosts` under `[edge]`",
+        ));
+    }
+    let mut request = Request::new(Full::new(Bytes::from(bytes)));
+    *request.method_mut() = Method::POST;
+    *request.headers_mut() = call.headers.clone();
+    let caller = call.caller.clone().ok_or_else(Refused::bug)?;
+    let asker = Asker {
+        shared: Arc::clone(shared),
+        caller,
+        id: call.id.clone(),
+        trace: current_trace(),
+    };
+    request.extensions_mut().insert(asker);
+    let answered = async {
+        let response = shared.mcp.handle(request).await;
+        let (head, body) = response.into_parts();
+        let body = body
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes);
+        // Its error cannot be made.
+        let body = body.unwrap_or_default();
+        Answer::Streamed(Response::from_parts(head, body.into()))
+    };
+    let late = || Refused::unavailable("timeout", "the node did not answer in time");
+    let answered = timeout(shared.request_timeout + PATIENCE, answered).await;
+    answered.map_err(|_| late())
+}
