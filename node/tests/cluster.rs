@@ -12,10 +12,14 @@
 
 #[path = "cluster/agents.rs"]
 mod agents;
+#[path = "support/clerk.rs"]
+mod clerk;
 #[path = "cluster/dependencies.rs"]
 mod dependencies;
 #[path = "cluster/faults.rs"]
 mod faults;
+#[path = "support/judge.rs"]
+mod judge;
 #[path = "support/ledger.rs"]
 mod ledger;
 #[path = "cluster/load.rs"]
@@ -42,11 +46,17 @@ mod pipes;
 mod process;
 #[path = "cluster/regions.rs"]
 mod regions;
+#[path = "cluster/schedules.rs"]
+mod schedules;
 #[path = "cluster/strangers.rs"]
 mod strangers;
 #[path = "cluster/terminal.rs"]
 mod terminal;
+#[path = "support/till.rs"]
+mod till;
 #[path = "cluster/trouble.rs"]
 mod trouble;
 #[path = "cluster/wires.rs"]
 mod wires;
+#[path = "cluster/workflows.rs"]
+mod workflows;

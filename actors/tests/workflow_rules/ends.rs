@@ -148,8 +148,8 @@ fn pays() -> Play {
     play
 }
 
-fn settled(output: Option<Value>) -> Event {
-    let (step, user) = ("pay".to_owned(), "ann".to_owned());
+fn settled(step: &str, output: Option<Value>) -> Event {
+    let (step, user) = (step.to_owned(), "ann".to_owned());
     Event::Run {
         event: RunEvent::Settled { step, output, user },
     }
@@ -158,7 +158,7 @@ fn settled(output: Option<Value>) -> Event {
 #[test]
 fn a_person_settles_what_nobody_knows() {
     let mut play = pays();
-    play.record(settled(Some(json!("receipt"))));
+    play.record(settled("pay", Some(json!("receipt"))));
     play.decide();
     play.play();
     assert_eq!(play.calls, ["pay", "z"], "it is not done twice");
@@ -170,10 +170,77 @@ fn a_person_settles_what_nobody_knows() {
 #[test]
 fn what_did_not_take_effect_is_done() {
     let mut play = pays();
-    play.record(settled(None));
+    play.record(settled("pay", None));
     play.decide();
     play.play();
     assert_eq!(play.calls, ["pay", "pay", "z"]);
     assert_eq!(play.result(), "z");
+    play.replays();
+}
+
+/// A run that failed, and nobody knows whether what it paid was paid back.
+fn pays_back() -> Play {
+    let mut pay = undoable("pay");
+    pay["effect"] = json!("irreversible");
+    let nodes = json!([undoable("a"), pay, { "id": "c", "type": "agent", "agent": "c" }]);
+    let mut play = Play::of(line(nodes), Value::Null, fails_at("c"));
+    for step in ["a", "pay", "c"] {
+        play.start();
+        play.answer(step);
+    }
+    play.start();
+    play.end("pay~undo", &lost());
+    let asked = play.log.iter().filter(|(event, _)| {
+        matches!(event, Event::Run { event: RunEvent::Asked { about: Some(step), .. } } if step == "pay~undo")
+    });
+    assert_eq!(asked.count(), 1);
+    assert_eq!(play.status("pay"), NodeStatus::Completed);
+    assert_eq!((play.start(), play.is_settled()), (0, false));
+    play
+}
+
+#[test]
+fn a_person_settles_whether_something_was_taken_back() {
+    let mut play = pays_back();
+    play.record(settled("pay~undo", Some(json!("receipt"))));
+    play.decide();
+    play.play();
+    assert_eq!(play.calls, ["a", "pay", "c", "pay~undo", "a~undo"]);
+    assert_eq!(play.error().message, "node c: as played");
+    assert_eq!(play.status("pay"), NodeStatus::Completed);
+    play.replays();
+}
+
+#[test]
+fn what_was_not_taken_back_after_all_is() {
+    let mut play = pays_back();
+    play.record(settled("pay~undo", None));
+    play.decide();
+    play.play();
+    let undone = ["pay~undo", "pay~undo", "a~undo"];
+    assert_eq!(play.calls[3..], undone);
+    assert_eq!(play.error().message, "node c: as played");
+    assert!(play.is_settled());
+    play.replays();
+}
+
+#[test]
+fn what_nobody_settles_is_named_and_not_asked_about_again() {
+    let mut play = pays_back();
+    let turn = play.task.run.as_ref().unwrap().turn("pay").unwrap();
+    let event = RunEvent::Ended {
+        at: turn.at(),
+        status: NodeStatus::Failed,
+        output: Value::Null,
+        error: Some(Failure::new("outcome_unknown", "nobody answered")),
+        gathered: false,
+        detail: Value::Null,
+    };
+    play.record(Event::Run { event });
+    play.decide();
+    play.play();
+    assert_eq!(play.calls[3..], ["pay~undo", "a~undo"]);
+    let message = &play.error().message;
+    assert!(message.ends_with("not taken back: pay"), "{message}");
     play.replays();
 }

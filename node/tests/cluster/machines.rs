@@ -9,7 +9,7 @@ use std::{
 };
 
 use protocol::{
-    entity::{EntityId, EntityKind},
+    entity::EntityId,
     id::{NodeId, TaskId},
     member::{NodeRole, Roles},
     record::{ChainHash, Record},
@@ -297,7 +297,11 @@ impl Cluster {
 
     /// The node that owns a task, by its name.
     pub(crate) fn owner(survey: &Survey, task: TaskId) -> Option<&str> {
-        let entity = EntityId::new(EntityKind::Task, task.uuid());
+        Self::owner_of(survey, task.into())
+    }
+
+    /// The node that owns anything that is owned, by its name.
+    pub(crate) fn owner_of(survey: &Survey, entity: EntityId) -> Option<&str> {
         let count = u16::try_from(survey.shards.len()).unwrap();
         let owner = survey.shards[usize::from(Shard::of(entity, count).0)].owner?;
         let mut members = survey.members.iter();

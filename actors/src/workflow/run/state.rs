@@ -270,10 +270,13 @@ impl Run {
 
     pub(crate) fn waits_for(&mut self, began: Began<'_>, wait: Wait) {
         let turn = self.begin(began);
-        turn.status = match wait {
-            Wait::For { about: Some(_), .. } => NodeStatus::Unknown,
-            Wait::For { .. } | Wait::Until(_) => NodeStatus::Waiting,
-        };
+        // A node that is over stays so while somebody is asked whether it was taken back.
+        if !turn.status.is_settled() {
+            turn.status = match wait {
+                Wait::For { about: Some(_), .. } => NodeStatus::Unknown,
+                Wait::For { .. } | Wait::Until(_) => NodeStatus::Waiting,
+            };
+        }
         turn.waits = Some(wait);
     }
 
@@ -306,7 +309,9 @@ impl Run {
     pub(crate) fn known(&mut self, node: usize) {
         let turn = &mut self.nodes[node];
         turn.waits = None;
-        turn.status = NodeStatus::Running;
+        if !turn.status.is_settled() {
+            turn.status = NodeStatus::Running;
+        }
     }
 
     pub(crate) fn went_back(&mut self, edge: &str, nodes: &[String], inner: &[LoopKey]) {

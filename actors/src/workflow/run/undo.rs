@@ -83,12 +83,14 @@ fn next(look: &Look<'_>, nodes: &[String]) -> Vec<Event> {
             continue;
         };
         match turn.undo.and_then(|at| look.sight.task.steps.get(at)) {
-            Some(step) if step.status == StepStatus::Unknown && turn.waits.is_none() => {
-                let asked = follow::ask_about(look, turn);
-                return asked
-                    .into_iter()
-                    .map(|event| Event::Run { event })
-                    .collect();
+            Some(step) if step.status == StepStatus::Unknown => {
+                // Of one that says that it failed, nobody who was asked could tell.
+                if turn.status != NodeStatus::Completed {
+                    continue;
+                }
+                let asked = turn.waits.is_none().then(|| follow::ask_about(look, turn));
+                let asked = asked.flatten().into_iter();
+                return asked.map(|event| Event::Run { event }).collect();
             }
             Some(_) => {}
             None => {
