@@ -1,6 +1,6 @@
 //! The tree of 50,000 actors as clients get it: over real HTTP, through a node's edge with its gate, its
-//! routes and its roles, read page by page. The edge runs in this process, so that it can be given so
-//! many actors; the client has a thread of its own.
+//! routes and its roles, read page by page. Edge and client run in this process, so that it can be given
+//! so many actors: `cargo bench -p benches --features tree --bench tree`.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

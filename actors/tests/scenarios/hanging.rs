@@ -33,7 +33,7 @@ async fn an_attempt_that_hangs_is_named_with_its_step_and_its_age_and_so_is_what
         reason.starts_with("step a, attempt 1 in hand for "),
         "{reason}"
     );
-    assert_eq!(stuck.links[0].path, format!("/tasks/{id}"));
+    assert_eq!(stuck.row.links[0].path, format!("/tasks/{id}"));
     system.tool("coder").release(1);
     system.completed(id).await;
     let gone = system.actor(&system.admin, &path, None).await.unwrap_err();

@@ -100,11 +100,11 @@ fn read(line: &str) -> Result<Value, Value> {
     match message {
         Ok(message) if message.is_object() => Ok(message),
         Ok(_) => Err(failure(
-            Value::Null,
+            &Value::Null,
             NO_MESSAGE,
             "one object a line is a message",
         )),
-        Err(error) => Err(failure(Value::Null, NO_JSON, &error.to_string())),
+        Err(error) => Err(failure(&Value::Null, NO_JSON, &error.to_string())),
     }
 }
 
@@ -113,7 +113,7 @@ async fn pass(client: &Client, message: &Value, version: Option<&str>) -> Option
     let id = message.get("id").cloned();
     match client.mcp(message, &headers(message, version)).await {
         Ok(answer) => answer.filter(|_| id.is_some()),
-        Err(error) => Some(failure(id?, FAILED, &error.to_string())),
+        Err(error) => Some(failure(&id?, FAILED, &error.to_string())),
     }
 }
 
@@ -142,7 +142,7 @@ fn cancelled(message: &Value) -> Option<String> {
     is_that.then(|| message["params"]["requestId"].to_string())
 }
 
-fn failure(id: Value, code: i64, message: &str) -> Value {
+fn failure(id: &Value, code: i64, message: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
 }
 

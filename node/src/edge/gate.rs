@@ -121,7 +121,7 @@ fn admit<B>(
         }
     }
     let known = route.query.iter().map(|parameter| parameter.name);
-    let query = Query::read(request.uri().query().unwrap_or_default(), known)?;
+    let query = Query::read(request.uri().query().unwrap_or_default(), &known)?;
     Ok(Call {
         id: id.clone(),
         caller,

@@ -24,7 +24,7 @@ impl Query {
     /// Reads `text`, the part of a URI after `?`, for a route that takes the parameters `known`.
     pub(crate) fn read<'a>(
         text: &str,
-        known: impl Iterator<Item = &'a str> + Clone,
+        known: &(impl Iterator<Item = &'a str> + Clone),
     ) -> Result<Self, Refused> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -46,7 +46,7 @@ impl Query {
     /// What was given by name already, for a route that takes the parameters `known`.
     pub(crate) fn of<'a>(
         pairs: Vec<(String, String)>,
-        known: impl Iterator<Item = &'a str> + Clone,
+        known: &(impl Iterator<Item = &'a str> + Clone),
     ) -> Result<Self, Refused> {
         for (name, _) in &pairs {
             is_known(name, known.clone())?;
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Query, Refused> {
-        Query::read(text, ["limit", "status", "q", "meta.*"].into_iter())
+        Query::read(text, &["limit", "status", "q", "meta.*"].into_iter())
     }
 
     #[test]

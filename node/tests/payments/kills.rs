@@ -262,7 +262,7 @@ impl Proof {
             (tasks.body["total"] == 1).then_some(())
         })
         .await;
-        self.judge(list(client).await, unknown);
+        self.judge(&list(client).await, unknown);
         assert!(node.terminate().await.success(), "{}", self.place.log());
         self.verify_chains();
     }
@@ -290,7 +290,7 @@ impl Proof {
         self.observe(purchase, task);
     }
 
-    fn judge(&self, listed: Vec<String>, left: usize) {
+    fn judge(&self, listed: &[String], left: usize) {
         let purchases = self.purchases.iter();
         let runs: Vec<(Expected, TaskView)> = purchases
             .map(|it| (it.kind.expected(), it.seen.clone().unwrap()))

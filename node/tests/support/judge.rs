@@ -15,6 +15,9 @@ use super::{
     till::{Book, Payment, TILL},
 };
 
+/// What comes of a run, from the receipt of each step.
+pub(crate) type Outcome = fn(&dyn Fn(&str) -> Value) -> Value;
+
 /// What a run must have done when it is over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expected {
@@ -25,7 +28,7 @@ pub(crate) struct Expected {
     /// Pairs of steps of which the first is over before the second begins.
     pub(crate) order: &'static [(&'static str, &'static str)],
     /// What comes of it, if these are the receipts of its steps.
-    pub(crate) result: fn(&dyn Fn(&str) -> Value) -> Value,
+    pub(crate) result: Outcome,
 }
 
 /// Calls beyond the first of their step, by class.

@@ -445,7 +445,7 @@ mod tests {
             attempt: None,
         };
         guard.show_links(vec![link.clone()]);
-        assert_eq!(changes.take().rows[0].links, [link.clone()]);
+        assert_eq!(changes.take().rows[0].links, std::slice::from_ref(&link));
         guard.show_links(vec![link]);
         assert_eq!(changes.take().rows, []);
     }

@@ -247,7 +247,7 @@ async fn what_is_asked_for_a_task_is_linked_to_it_and_to_who_asks() {
     let asked_at = format!("/agents/one/{id}:{question}:1");
     let links = async |path: &str| {
         let actor = town["a"].actor(&Caller::admin(), path, None).await;
-        let links = actor.unwrap().links.into_iter();
+        let links = actor.unwrap().row.links.into_iter();
         links
             .map(|link| (link.relation, link.path))
             .collect::<Vec<_>>()

@@ -185,7 +185,7 @@ impl Tool {
             caller: Some(Arc::clone(caller)),
             route,
             parts,
-            query: Query::of(pairs, known)?,
+            query: Query::of(pairs, &known)?,
             headers: HeaderMap::new(),
         };
         Ok((call, body))
