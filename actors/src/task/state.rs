@@ -160,10 +160,21 @@ impl Task {
         if self.status == TaskStatus::Completed {
             return 100;
         }
-        let all = self.steps.len().max(1);
-        let done = |step: &&Step| step.status == StepStatus::Completed;
-        let completed = self.steps.iter().filter(done).count();
-        u8::try_from(completed * 100 / all).unwrap_or(99).min(99)
+        let (done, all) = match (&self.run, &self.spec.workflow) {
+            // Many nodes have no step, and a step of a node that has not begun is not there yet.
+            (Some(run), Some(of)) => {
+                let over = run.turns().filter(|turn| turn.status.is_settled());
+                (
+                    over.count(),
+                    usize::try_from(of.nodes).unwrap_or(usize::MAX),
+                )
+            }
+            (Some(_), None) | (None, _) => {
+                let done = |step: &&Step| step.status == StepStatus::Completed;
+                (self.steps.iter().filter(done).count(), self.steps.len())
+            }
+        };
+        u8::try_from(done * 100 / all.max(1)).unwrap_or(99).min(99)
     }
 
     fn plan(&mut self, plan: &Plan, at: Timestamp) {

@@ -45,6 +45,23 @@ fn what_completed_is_taken_back_in_the_reverse_order_when_the_run_fails() {
 }
 
 #[test]
+fn progress_counts_the_nodes_that_are_over_also_those_without_a_step() {
+    let nodes = json!([
+        { "id": "first", "type": "transform", "output": 1 },
+        { "id": "asked", "type": "human", "question": "go on?" },
+        { "id": "called", "type": "agent", "agent": "a" },
+        { "id": "last", "type": "transform", "output": 2 },
+    ]);
+    let mut play = Play::of(line(nodes), Value::Null, Box::new(|_| gives(json!(null))));
+    play.play();
+    assert_eq!(play.task.progress(), 25);
+    play.tell("asked", json!("yes"));
+    assert_eq!(play.task.progress(), 50);
+    play.play();
+    assert_eq!(play.task.progress(), 100);
+}
+
+#[test]
 fn what_cannot_be_taken_back_is_named_and_keeps_nobody_else() {
     let nodes = json!([undoable("a"), undoable("b"), { "id": "c", "type": "agent", "agent": "c" }]);
     let answer: Answer = Box::new(|step| match &*step.spec.id {

@@ -65,6 +65,7 @@ impl Play {
     }
 
     pub(crate) fn new(graph: Graph, definition: &Definition, input: Value, answer: Answer) -> Self {
+        let nodes = u32::try_from(graph.nodes.len()).unwrap();
         let mut play = Self {
             graph,
             task: Task::default(),
@@ -78,7 +79,7 @@ impl Play {
             id: WorkflowId::from_uuid(Uuid::from_u128(1)),
             name: definition.name.clone(),
             version: 1,
-            nodes: 0,
+            nodes,
             origin: None,
         };
         let mut spec = TaskSpec {

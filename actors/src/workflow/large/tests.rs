@@ -1,3 +1,5 @@
+//! Values are kept once, and whatever equals them refers to them.
+
 use protocol::{
     plan::{Effect, StepSpec},
     task::TaskStatus,

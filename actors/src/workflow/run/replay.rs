@@ -164,12 +164,14 @@ fn is_decision(task: &Task, event: &Event) -> bool {
             // Its time was up.
             RunEvent::Broke { node, .. } => !node.is_empty(),
             RunEvent::Wrote { node, version, .. } => node.is_some() || *version == 0,
-            RunEvent::Ended { at, .. } => {
+            RunEvent::Ended { at, status, .. } => {
                 let run = task.run.as_deref();
                 let turn = run.and_then(|run| run.turn(&at.node));
                 let waits = turn.and_then(|turn| turn.waits.as_ref());
-                let winds_down = task.cancelling || task.is_broke();
-                winds_down || !matches!(waits, Some(Wait::For { .. }))
+                // A run that ends gives up what it waits for; an answer that it waits for even then comes from
+                // outside.
+                let gives_up = *status == NodeStatus::Cancelled;
+                gives_up || !matches!(waits, Some(Wait::For { .. }))
             }
             // Taking nothing back is what a client asks for; what is to be taken back is decided.
             RunEvent::TakesBack { nodes } => !nodes.is_empty(),
