@@ -248,12 +248,19 @@ fn of_template(rejection: Rejection, asked: &TemplateUse) -> Rejection {
     else {
         return rejection;
     };
+    let mut is_templates = false;
     for error in &mut errors {
-        error.field = named(&error.field, asked);
+        let field = named(&error.field, asked);
+        is_templates |= field != error.field;
+        error.field = field;
     }
+    let message = match is_templates {
+        true => format!("template `{}` makes no task: {message}", asked.template),
+        false => message,
+    };
     Rejection::Invalid {
         code,
-        message: format!("the task of template `{}`: {message}", asked.template),
+        message,
         errors,
     }
 }
