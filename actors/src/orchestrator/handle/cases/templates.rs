@@ -306,9 +306,10 @@ impl Orchestrator {
             }
             Err(_) => self.template_named(caller, template).await?,
         };
-        row.as_ref()
-            .map(view)
-            .unwrap_or_else(|| Err(Rejection::not_found(no_template(template))))
+        match row {
+            Some(row) => view(&row),
+            None => Err(Rejection::not_found(no_template(template))),
+        }
     }
 
     async fn render(&self, caller: &Caller, asked: &TemplateUse) -> Answer<TaskSpec> {
