@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod schema;
 mod services;
 pub mod task;
+pub mod template;
 pub mod trigger;
 pub mod workflow;
 

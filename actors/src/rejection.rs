@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use protocol::api::FieldError;
+use protocol::{api::FieldError, entity::EntityId};
+use runtime::{journal, store::Refusal};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -109,6 +110,23 @@ impl Rejection {
             Self::Overloaded { .. } => "overloaded",
             Self::Unavailable { .. } => "unavailable",
         }
+    }
+}
+
+/// What a client hears when nothing was recorded; `taken` says whose the name is.
+pub(crate) fn not_recorded(
+    error: journal::Error,
+    taken: impl FnOnce(EntityId) -> Rejection,
+) -> Rejection {
+    let later = |message: String| Rejection::Unavailable {
+        message,
+        retry_after: Duration::from_secs(1),
+    };
+    match error {
+        journal::Error::Refused(Refusal::NameTaken { stream }) => taken(stream),
+        journal::Error::Refused(refusal) => later(refusal.to_string()),
+        journal::Error::Deposed(stream) => later(format!("{stream} is moving to another node")),
+        journal::Error::Store(error) => error.into(),
     }
 }
 

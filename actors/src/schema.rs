@@ -89,6 +89,27 @@ impl Schema {
     }
 }
 
+impl Misfit {
+    /// The place as other fields are named, in a value that is called `root`: `input.tags[1]`.
+    #[must_use]
+    pub fn place(&self, root: &str) -> String {
+        place(root, &self.at)
+    }
+}
+
+/// A JSON Pointer as fields are named: `input.tags[1]`.
+#[must_use]
+pub fn place(root: &str, pointer: &str) -> String {
+    let segments = pointer.split('/').skip(1);
+    segments.fold(root.to_owned(), |place, segment| {
+        let name = segment.replace("~1", "/").replace("~0", "~");
+        match name.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => format!("{place}[{name}]"),
+            false => format!("{place}.{name}"),
+        }
+    })
+}
+
 /// Places that are told at once.
 const MISFITS: usize = 10;
 

@@ -20,6 +20,7 @@ use crate::{
     registry::{Directory, Registry},
     schedule::ScheduleEntity,
     task::actor::TaskEntity,
+    template::TemplateEntity,
     trigger::{TriggerEntity, Watching},
     workflow::{actor::WorkflowEntity, library::Library},
 };
@@ -52,6 +53,7 @@ pub(crate) struct Parts {
     pub(crate) schedules: Host<ScheduleEntity>,
     pub(crate) triggers: Host<TriggerEntity>,
     pub(crate) watching: Watching,
+    pub(crate) templates: Host<TemplateEntity>,
 }
 
 impl Services {

@@ -30,6 +30,7 @@ mod spend;
 mod start;
 mod system;
 mod task;
+mod template;
 mod top;
 mod tree;
 mod view;
@@ -136,6 +137,9 @@ enum Command {
     /// Tasks: create, look at, wait for, stop
     #[command(subcommand, visible_alias = "tasks")]
     Task(task::Task),
+    /// Task templates: create, update, list, get, delete; `task create --template` fills one
+    #[command(subcommand, visible_alias = "templates")]
+    Template(template::Template),
     /// Workflows: check, draw, make, change, run, watch, pause
     #[command(subcommand, visible_alias = "workflows")]
     Workflow(workflow::Workflow),
@@ -224,6 +228,9 @@ fn dispatch(cli: Cli, output: &Output) -> Outcome {
         Command::Start(start) => threads()?.block_on(start.run(&global)),
         Command::Run(run) => threads()?.block_on(run.run(&global, output)),
         Command::Task(task) => remote(&global, async |client| task.run(&client, output).await),
+        Command::Template(template) => {
+            remote(&global, async |client| template.run(&client, output).await)
+        }
         Command::Workflow(workflow) => match workflow.alone(output) {
             Ok(outcome) => outcome,
             Err(workflow) => remote(&global, async |client| workflow.run(&client, output).await),

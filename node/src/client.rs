@@ -33,6 +33,7 @@ mod hold;
 mod question;
 mod route;
 mod schedule;
+mod template;
 mod tree;
 mod workflow;
 
@@ -211,8 +212,17 @@ impl Client {
         key: Option<&str>,
         wait: Option<Duration>,
     ) -> Answer<TaskView> {
+        self.submit_body(spec, key, wait).await
+    }
+
+    async fn submit_body(
+        &self,
+        body: &impl Serialize,
+        key: Option<&str>,
+        wait: Option<Duration>,
+    ) -> Answer<TaskView> {
         let route = Route::to(["tasks"]).with("wait", wait.map(Span));
-        let mut request = self.call(Method::POST, &route).json(spec);
+        let mut request = self.call(Method::POST, &route).json(body);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }

@@ -36,6 +36,7 @@ mod shared;
 mod system;
 pub mod table;
 mod tasks;
+mod templates;
 mod ticket;
 mod trace;
 mod tree;

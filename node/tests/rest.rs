@@ -22,6 +22,8 @@ mod requests;
 mod schedules;
 #[path = "rest/tasks.rs"]
 mod tasks;
+#[path = "rest/templates.rs"]
+mod templates;
 #[path = "rest/tree.rs"]
 mod tree;
 #[path = "rest/workflows.rs"]

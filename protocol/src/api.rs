@@ -14,6 +14,7 @@ mod question;
 mod schedule;
 mod system;
 mod task;
+mod template;
 mod tree;
 mod trigger;
 mod workflow;
@@ -44,6 +45,7 @@ pub use task::{
     AllocationView, Assignment, AttemptView, CancelRequest, PlanView, Provenance, Remedy,
     ResultView, StepView, TaskPatch, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep, WhyView,
 };
+pub use template::{TemplateQuery, TemplateSummary, TemplateView};
 pub use tree::{
     ActionRequest, ActionView, ActorAction, ActorView, Change, DiffQuery, EntityPart, FailureView,
     Life, LifeEvent, LifeGap, LifeQuery, Stale, TreeChange, TreeDelta, TreeDiff, TreeNode,

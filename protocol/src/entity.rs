@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::Uuid;
 
 use crate::id::{
-    self, AgentId, HoldId, InvalidId, QuestionId, ScheduleId, TaskId, TriggerId, WorkflowId,
+    self, AgentId, HoldId, InvalidId, QuestionId, ScheduleId, TaskId, TemplateId, TriggerId,
+    WorkflowId,
 };
 
 pub use path::{Sight, is_nobodys, meant_by, name_in, path};
@@ -30,11 +31,13 @@ pub enum EntityKind {
     Schedule,
     /// What starts something when something else happens.
     Trigger,
+    /// A task with blanks.
+    Template,
 }
 
 impl EntityKind {
     /// Every kind that this build knows.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Agent,
         Self::Task,
         Self::Hold,
@@ -42,6 +45,7 @@ impl EntityKind {
         Self::Question,
         Self::Schedule,
         Self::Trigger,
+        Self::Template,
     ];
 
     /// The word in front of an address, `task` in `task_0198…`.
@@ -55,6 +59,7 @@ impl EntityKind {
             Self::Question => QuestionId::PREFIX,
             Self::Schedule => ScheduleId::PREFIX,
             Self::Trigger => TriggerId::PREFIX,
+            Self::Template => TemplateId::PREFIX,
         }
     }
 }
@@ -109,7 +114,8 @@ addresses!(
     Workflow: WorkflowId,
     Question: QuestionId,
     Schedule: ScheduleId,
-    Trigger: TriggerId
+    Trigger: TriggerId,
+    Template: TemplateId
 );
 
 impl fmt::Display for EntityId {
@@ -134,7 +140,7 @@ impl FromStr for EntityId {
         match kind {
             Some(kind) => id::parse(kind.as_str(), text).map(|key| Self { kind, key }),
             None => Err(InvalidId {
-                prefix: "agent|task|hold|workflow|question|schedule|trigger",
+                prefix: "agent|task|hold|workflow|question|schedule|trigger|template",
                 text: text.chars().take(80).collect(),
             }),
         }

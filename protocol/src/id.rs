@@ -139,6 +139,11 @@ typed_id!(
     "trigger"
 );
 typed_id!(
+    /// A task with blanks.
+    TemplateId,
+    "template"
+);
+typed_id!(
     /// One request from outside; the append that it causes carries it, so a repeat is recognised.
     CommandId,
     "cmd"

@@ -5,6 +5,7 @@
 //! - [`task`], [`plan`], [`agent`], [`allocation`], [`hold`]: the domain's specifications and events.
 //! - [`question`]: what is asked of people, and what becomes of it.
 //! - [`workflow`]: definitions of workflows, and what their runs record.
+//! - [`template`]: tasks with blanks, and what is recorded of them.
 //! - [`schedule`], [`trigger`]: what starts tasks and workflows by itself.
 //! - [`member`], [`shard`]: who is in the cluster, and what is shared out among them.
 //! - [`wire`]: what nodes send each other.
@@ -30,6 +31,7 @@ pub mod record;
 pub mod schedule;
 pub mod shard;
 pub mod task;
+pub mod template;
 pub mod time;
 pub mod trigger;
 pub mod usage;

@@ -4,7 +4,7 @@ mod health;
 mod hosting;
 mod message;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use protocol::{
     agent::{AgentSpec, Event, Mode, StopMode},
@@ -15,13 +15,15 @@ use ractor::ActorProcessingErr;
 use runtime::{
     entity::{Context, Entity},
     journal::{self, Commit},
-    store::{Delivery, Refusal},
+    store::Delivery,
 };
 
 pub(crate) use self::health::ALERT;
 pub(crate) use self::message::{Answer, Change, Message};
 use super::{AgentRecord, state};
-use crate::{Rejection, host::Running, registry::Agent, services::Services};
+use crate::{
+    Rejection, host::Running, registry::Agent, rejection::not_recorded, services::Services,
+};
 
 /// The volatile part of an agent.
 #[derive(Debug, Default)]
@@ -125,7 +127,7 @@ async fn register(
             let _ = reply.send(Ok(()));
         }
         Err(error) => {
-            let _ = reply.send(Err(not_recorded(error, &name)));
+            let _ = reply.send(Err(not_recorded(error, |stream| name_taken(&name, stream))));
             cx.passivate();
         }
     }
@@ -139,21 +141,6 @@ pub(crate) fn name_taken(name: &str, stream: EntityId) -> Rejection {
         message: format!(
             "the name `{name}` is taken by {stream}; choose another, or update that agent"
         ),
-    }
-}
-
-fn not_recorded(error: journal::Error, name: &str) -> Rejection {
-    match error {
-        journal::Error::Refused(Refusal::NameTaken { stream }) => name_taken(name, stream),
-        journal::Error::Refused(refusal) => Rejection::Unavailable {
-            message: refusal.to_string(),
-            retry_after: Duration::from_secs(1),
-        },
-        journal::Error::Deposed(stream) => Rejection::Unavailable {
-            message: format!("{stream} is moving to another node"),
-            retry_after: Duration::from_secs(1),
-        },
-        journal::Error::Store(error) => error.into(),
     }
 }
 

@@ -23,6 +23,7 @@ mod strong;
 mod submission;
 mod system;
 mod tasks;
+mod templates;
 mod tree;
 mod triggers;
 mod workflows;

@@ -1,7 +1,5 @@
 //! Records one workflow: its versions, and whether runs of it may begin.
 
-use std::time::Duration;
-
 use protocol::{
     access::Caller,
     api::WorkflowChange,
@@ -12,14 +10,13 @@ use protocol::{
 use ractor::ActorProcessingErr;
 use runtime::{
     entity::{Context, Entity},
-    journal::{self, Commit},
-    store::Refusal,
+    journal::Commit,
     supervision,
 };
 use tokio::sync::oneshot;
 
 use super::{draft::Draft, state::Workflow};
-use crate::{Rejection, services::Services};
+use crate::{Rejection, rejection::not_recorded, services::Services};
 
 /// A workflow has nothing that is not recorded.
 #[derive(Debug, Default)]
@@ -117,7 +114,11 @@ async fn record(
     match cx.state.commit(commit).await {
         Ok(()) => {}
         // There is no such workflow: nothing is to be made whole.
-        Err(error) if is_new => return Ok(Err(not_recorded(cx, error))),
+        Err(error) if is_new => {
+            let name = cx.state.newest().map_or("", |it| &it.definition.name);
+            let taken = |stream| name_taken(name, stream);
+            return Ok(Err(not_recorded(error, taken)));
+        }
         Err(error) => return Err(error.into()),
     }
     let published = |event: &Event| matches!(event, Event::Published { .. });
@@ -139,22 +140,5 @@ pub(crate) fn name_taken(name: &str, stream: EntityId) -> Rejection {
         message: format!(
             "the name `{name}` is taken by {stream}; choose another, or change that one with PUT /api/v1/workflows/{name}"
         ),
-    }
-}
-
-fn not_recorded(cx: &Context<WorkflowEntity>, error: journal::Error) -> Rejection {
-    let later = |message: String| Rejection::Unavailable {
-        message,
-        retry_after: Duration::from_secs(1),
-    };
-    match error {
-        journal::Error::Refused(Refusal::NameTaken { stream }) => {
-            let newest = cx.state.newest();
-            let name = newest.map_or("", |newest| newest.definition.name.as_str());
-            name_taken(name, stream)
-        }
-        journal::Error::Refused(refusal) => later(refusal.to_string()),
-        journal::Error::Deposed(stream) => later(format!("{stream} is moving to another node")),
-        journal::Error::Store(error) => error.into(),
     }
 }

@@ -36,7 +36,8 @@ impl Input {
         let Some(Err(misfits)) = fits else {
             return Ok(());
         };
-        let errors: Vec<FieldError> = misfits.into_iter().map(misfit).collect();
+        let named = |misfit: Misfit| FieldError::new(misfit.place("input"), misfit.message);
+        let errors: Vec<FieldError> = misfits.into_iter().map(named).collect();
         let first = errors.first();
         let first = first.map_or_else(String::new, |it| format!("{}: {}; ", it.field, it.message));
         Err(Rejection::Invalid {
@@ -45,19 +46,6 @@ impl Input {
             errors,
         })
     }
-}
-
-/// As other fields are named: `input.tags[1]`.
-fn misfit(misfit: Misfit) -> FieldError {
-    let segments = misfit.at.split('/').skip(1);
-    let place = segments.fold("input".to_owned(), |place, segment| {
-        let name = segment.replace("~1", "/").replace("~0", "~");
-        match name.bytes().all(|byte| byte.is_ascii_digit()) {
-            true => format!("{place}[{name}]"),
-            false => format!("{place}.{name}"),
-        }
-    });
-    FieldError::new(place, misfit.message)
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl Template {
     }
 
     /// Shows each path into the scope that it refers to, as far as its keys are known.
-    pub(super) fn visit_paths(&self, show: &mut dyn FnMut(&[String])) {
+    pub(crate) fn visit_paths(&self, show: &mut dyn FnMut(&[String])) {
         self.visit(&mut |place| match place {
             Place::Query(query) => show(&query.keys()),
             Place::Expression(expression) => expression.visit_paths(show),

@@ -212,7 +212,10 @@ impl List {
     }
 }
 
-fn from_file<T: DeserializeOwned>(file: &std::path::Path, what: &str) -> Result<T, Failure> {
+pub(super) fn from_file<T: DeserializeOwned>(
+    file: &std::path::Path,
+    what: &str,
+) -> Result<T, Failure> {
     let text = read_text(file)?;
     serde_saphyr::from_str(&text).map_err(|error| {
         let message = format!("{} holds no {what}", file.display());

@@ -8,6 +8,7 @@ use protocol::{
     id::TaskId,
     plan::StepSpec,
     task::{Priority, TaskSpec, TaskStatus},
+    template::TemplateUse,
     time::{Span, Timestamp},
 };
 use serde::de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer};
@@ -19,6 +20,7 @@ use super::{
     output::Output,
     read_text,
     run::Progress,
+    template,
 };
 use crate::client::{Client, Unsettled};
 
@@ -106,7 +108,14 @@ pub(super) enum Task {
 #[derive(Debug, Args)]
 pub(super) struct Create {
     /// What is to be done
-    description: String,
+    #[arg(required_unless_present = "template")]
+    description: Option<String>,
+    /// Make it of this task template; what else is given takes the place of what that says
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["agent", "capability", "steps"])]
+    template: Option<String>,
+    /// Fill a blank of the template: text, or JSON where the parameter is no string
+    #[arg(long = "param", value_name = "NAME=VALUE", requires = "template", value_parser = template::param)]
+    params: Vec<(String, String)>,
     /// One step, by this agent
     #[arg(long, conflicts_with_all = ["capability", "steps"])]
     agent: Option<String>,
@@ -232,10 +241,23 @@ impl List {
 impl Create {
     async fn run(self, client: &Client, output: &Output) -> Outcome {
         let (key, wait) = (self.key.clone(), self.wait);
-        let spec = self.spec()?;
+        let key = key.as_deref();
         let first = wait.map(|wait| wait.0.min(LONGEST_WAIT));
         let started = Instant::now();
-        let task = client.submit(&spec, key.as_deref(), first).await?;
+        let task = match self.template {
+            Some(name) => {
+                let asked = TemplateUse {
+                    description: self.description,
+                    input: self.input,
+                    priority: self.priority,
+                    start_at: self.start_at,
+                    metadata: self.metadata,
+                    ..template::filled(client, name, self.params).await?
+                };
+                client.submit_template(&asked, key, first).await?
+            }
+            None => client.submit(&self.spec()?, key, first).await?,
+        };
         match wait {
             None => output.show(&task),
             Some(Span(wait)) => {
@@ -247,7 +269,7 @@ impl Create {
 
     fn spec(self) -> Result<TaskSpec, Failure> {
         let mut spec = TaskSpec {
-            description: self.description,
+            description: self.description.unwrap_or_default(),
             priority: self.priority.unwrap_or_default(),
             metadata: self.metadata.unwrap_or_default(),
             start_at: self.start_at,

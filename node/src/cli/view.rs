@@ -18,6 +18,7 @@ mod look;
 mod question;
 mod schedule;
 mod task;
+mod template;
 mod tree;
 mod workflow;
 

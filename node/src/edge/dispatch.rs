@@ -26,7 +26,7 @@ use super::{
     shared::Shared,
     system,
     table::{Body, EventOp, Operation, SystemOp, TaskOp, TriggerOp, Verb, WorkflowOp},
-    tasks, tree, workflows,
+    tasks, templates, tree, workflows,
 };
 
 /// The filter behind the gate. One filter, not one a route: the table has matched the path already,
@@ -235,6 +235,7 @@ async fn handle(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
         Operation::Trigger(operation) => {
             schedules::handle_trigger(operation, shared, call, bytes).await
         }
+        Operation::Template(operation) => templates::handle(operation, shared, call, bytes).await,
     }
 }
 

@@ -141,7 +141,8 @@ fn admit<B>(
             | Operation::Schedule(_)
             | Operation::Tree(_)
             | Operation::Trigger(_)
-            | Operation::Workflow(_) => std::mem::take(request.headers_mut()),
+            | Operation::Workflow(_)
+            | Operation::Template(_) => std::mem::take(request.headers_mut()),
         },
     })
 }

@@ -62,6 +62,7 @@ pub fn document() -> Value {
             {"name": "events", "description": "What happens in the cluster, as it happens."},
             {"name": "schedules", "description": "What starts by the clock."},
             {"name": "triggers", "description": "What starts when something happens."},
+            {"name": "task-templates", "description": "Tasks with blanks, to be filled when one is submitted."},
         ],
         "paths": paths,
         "components": {
@@ -164,6 +165,7 @@ fn path_part(name: &str) -> &'static str {
         "node" => "The node's name.",
         "schedule" => "The schedule's id.",
         "trigger" => "The trigger's id.",
+        "template" => "The template's id or name.",
         "token" => "The token's id, such as `token_0198…`; not the secret.",
         "step" => "The step's id within its task.",
         "path" => {

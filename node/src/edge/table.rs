@@ -13,6 +13,7 @@ mod questions;
 mod schedules;
 mod system;
 mod tasks;
+mod templates;
 mod tree;
 mod workflows;
 
@@ -32,6 +33,7 @@ pub(crate) use questions::QuestionOp;
 pub(crate) use schedules::{ScheduleOp, TriggerOp};
 pub(crate) use system::SystemOp;
 pub(crate) use tasks::TaskOp;
+pub(crate) use templates::TemplateOp;
 pub(crate) use tree::TreeOp;
 pub(crate) use workflows::WorkflowOp;
 
@@ -49,6 +51,7 @@ pub(crate) enum Operation {
     Event(EventOp),
     Schedule(ScheduleOp),
     Trigger(TriggerOp),
+    Template(TemplateOp),
 }
 
 /// The methods that routes have.
@@ -131,6 +134,7 @@ impl Route {
             Operation::Event(_) => "events",
             Operation::Schedule(_) => "schedules",
             Operation::Trigger(_) => "triggers",
+            Operation::Template(_) => "task-templates",
         }
     }
 
@@ -224,6 +228,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         .chain(workflows::ROUTES)
         .chain(events::ROUTES)
         .chain(schedules::ROUTES)
+        .chain(templates::ROUTES)
 }
 
 /// How many there are.
@@ -236,7 +241,8 @@ pub(crate) const COUNT: usize = system::ROUTES.len()
     + tree::ROUTES.len()
     + workflows::ROUTES.len()
     + events::ROUTES.len()
-    + schedules::ROUTES.len();
+    + schedules::ROUTES.len()
+    + templates::ROUTES.len();
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,9 @@ use protocol::{
     api::{CancelRequest, PauseRequest, TaskQuery},
     id::TaskId,
     task::TaskSpec,
+    template::TemplateUse,
 };
+use serde::{Deserialize, de::IgnoredAny};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -78,17 +80,30 @@ async fn submit(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, Re
     let key = call
         .idempotency_key()?
         .map(|key| (key.to_owned(), Sha256::digest(bytes).into()));
-    let spec = body::parse::<TaskSpec>(bytes)?;
-    let made = shared
-        .orchestrator
-        .submit(call.caller()?, spec, key, call.wait()?)
-        .await?;
+    let (at, caller, wait) = (&shared.orchestrator, call.caller()?, call.wait()?);
+    let made = if is_of_a_template(bytes) {
+        let asked = body::parse::<TemplateUse>(bytes)?;
+        at.submit_template(caller, asked, key, wait).await?
+    } else {
+        let spec = body::parse::<TaskSpec>(bytes)?;
+        at.submit(caller, spec, key, wait).await?
+    };
     if made.fresh {
         let location = format!("/api/v1/tasks/{}", made.task.id);
         Ok(Answer::with_status(StatusCode::CREATED, &made.task)?.at(&location))
     } else {
         Ok(Answer::json(&made.task)?.again())
     }
+}
+
+/// Whether a body names a template. Most do not hold the word at all.
+fn is_of_a_template(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Named {
+        template: Option<IgnoredAny>,
+    }
+    std::str::from_utf8(bytes).is_ok_and(|text| text.contains("\"template\""))
+        && serde_json::from_slice::<Named>(bytes).is_ok_and(|named| named.template.is_some())
 }
 
 async fn get(shared: &Shared, call: &Call) -> Result<Answer, Refused> {

@@ -118,6 +118,7 @@ const fn is_looked_at_only(route: &Route) -> bool {
         | Operation::Tree(_)
         | Operation::Trigger(_)
         | Operation::Workflow(_)
-        | Operation::Event(_) => false,
+        | Operation::Event(_)
+        | Operation::Template(_) => false,
     }
 }

@@ -19,6 +19,7 @@ fn path(route: &Route) -> String {
         .replace("{token}", "token_01980000000070008000000000000001")
         .replace("{schedule}", "schedule_01980000000070008000000000000001")
         .replace("{trigger}", "trigger_01980000000070008000000000000001")
+        .replace("{template}", "nothing")
         .replace("{step}", "s")
         .replace("{attempt}", "1")
         .replace("{name}", "n")

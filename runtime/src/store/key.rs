@@ -17,6 +17,7 @@ pub(super) const fn code(kind: EntityKind) -> u8 {
         EntityKind::Question => 5,
         EntityKind::Schedule => 6,
         EntityKind::Trigger => 7,
+        EntityKind::Template => 8,
     }
 }
 

@@ -26,6 +26,7 @@ mod submission;
 mod system;
 mod task_change;
 mod tasks;
+mod templates;
 mod tokens;
 mod tree;
 mod triggers;
@@ -79,6 +80,9 @@ pub use task_change::Cancel;
 pub(super) use task_change::{AmendTask, AssignTask, CheckpointTask, DeleteTask};
 pub(super) use tasks::{
     AwaitTask, ListTasks, ShowAllocation, ShowResult, ShowTask, ShowTaskTree, ShowWhy,
+};
+pub(super) use templates::{
+    CreateTemplate, DeleteTemplate, ListTemplates, ShowTemplate, SubmitTemplate, UpdateTemplate,
 };
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
 pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};

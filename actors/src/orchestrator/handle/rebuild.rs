@@ -109,5 +109,6 @@ async fn summary(store: &store::Shared, stream: EntityId) -> Result<Option<Summa
         EntityKind::Question => of::<crate::question::Question>(store, stream).await,
         EntityKind::Schedule => of::<crate::schedule::Schedule>(store, stream).await,
         EntityKind::Trigger => of::<crate::trigger::Trigger>(store, stream).await,
+        EntityKind::Template => of::<crate::template::Template>(store, stream).await,
     }
 }

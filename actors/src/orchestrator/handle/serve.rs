@@ -14,19 +14,20 @@ use super::{
     cases::{
         ActOn, AgentConfig, AgentEvents, AmendTask, AssignTask, AwaitTask, CancelTask, CatchUp,
         ChangeAgent, CheckAgent, CheckRuns, CheckpointTask, CommittedAgents, CompareTrees,
-        CountAgents, CreateSchedule, CreateToken, CreateTrigger, CreateWorkflow, DealWith,
-        DeleteTask, DeleteWorkflow, DeliverHook, DrawRun, EventsAfter, FindActor, FindArtifact,
-        FindMessages, FindWorkflow, ForkRun, Interrupt, KillActor, LiftHold, ListAgents, ListHolds,
-        ListNodes, ListQuestions, ListRuns, ListSchedules, ListTasks, ListTokens, ListTriggers,
-        ListWorkflows, PauseTask, PlaceHold, PutQuestion, ReadDiary, ReadJournal, ReadLife,
-        ReadRecord, RegisterAgent, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken,
-        ScheduleFirings, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext,
-        ShowForest, ShowMessages, ShowNode, ShowQuestion, ShowResult, ShowRun, ShowSchedule,
-        ShowState, ShowTask, ShowTaskTree, ShowTree, ShowTrigger, ShowValue, ShowVitals, ShowWhy,
-        ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask, SyncAgent, SyncAgents,
+        CountAgents, CreateSchedule, CreateTemplate, CreateToken, CreateTrigger, CreateWorkflow,
+        DealWith, DeleteTask, DeleteTemplate, DeleteWorkflow, DeliverHook, DrawRun, EventsAfter,
+        FindActor, FindArtifact, FindMessages, FindWorkflow, ForkRun, Interrupt, KillActor,
+        LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns, ListSchedules,
+        ListTasks, ListTemplates, ListTokens, ListTriggers, ListWorkflows, PauseTask, PlaceHold,
+        PutQuestion, ReadDiary, ReadJournal, ReadLife, ReadRecord, RegisterAgent, RelayNews,
+        RemoveNode, ReplayRun, ResumeTask, RevokeToken, ScheduleFirings, SeenTasks, ShowActor,
+        ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest, ShowMessages, ShowNode,
+        ShowQuestion, ShowResult, ShowRun, ShowSchedule, ShowState, ShowTask, ShowTaskTree,
+        ShowTemplate, ShowTree, ShowTrigger, ShowValue, ShowVitals, ShowWhy, ShowWorkflow,
+        StartRun, StopAgent, StoreStatus, SubmitTask, SubmitTemplate, SyncAgent, SyncAgents,
         TakeQuestionBack, TellNews, TendEntity, TerminateRun, TotalAgents, TriggerFirings, TurnLog,
         TurnNode, TurnPart, TurnRuns, TurnSchedule, TurnScope, TurnTrigger, UpdateAgent,
-        UpdateWorkflow, UseCase, WorkflowVersions, WriteContext,
+        UpdateTemplate, UpdateWorkflow, UseCase, WorkflowVersions, WriteContext,
     },
 };
 use crate::{
@@ -45,7 +46,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 102] = [
+const TABLE: [Entry; 108] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -148,6 +149,12 @@ const TABLE: [Entry; 102] = [
     entry::<TerminateRun>(),
     entry::<WriteContext>(),
     entry::<WorkflowVersions>(),
+    entry::<CreateTemplate>(),
+    entry::<DeleteTemplate>(),
+    entry::<ListTemplates>(),
+    entry::<ShowTemplate>(),
+    entry::<SubmitTemplate>(),
+    entry::<UpdateTemplate>(),
 ];
 
 const fn entry<U: UseCase>() -> Entry {

@@ -298,6 +298,8 @@ impl Own {
         self.services.held.show_parked(&scope, Arrival::Own).await?;
         let workflows = &self.services.workflows;
         workflows.show_parked(&scope, Arrival::Own).await?;
+        let templates = &self.services.templates;
+        templates.show_parked(&scope, Arrival::Own).await?;
         // Last: those that were answered tell their tasks.
         let questions = self.services.questions.host();
         questions.recover(&scope, Arrival::Own).await?;
@@ -366,6 +368,7 @@ fn services(
     let workflows = Host::new(tree.clone(), journal.clone());
     let schedules = Host::new(tree.clone(), journal.clone());
     let triggers = Host::new(tree.clone(), journal.clone());
+    let templates = Host::new(tree.clone(), journal.clone());
     let holds = Holds::new(journal.store().clone());
     let doors = Doors::fenced(
         &setup.config,
@@ -406,6 +409,7 @@ fn services(
         schedules: schedules.clone(),
         triggers: triggers.clone(),
         watching: trigger::Watching::default(),
+        templates: templates.clone(),
     });
     askers.provide(&services);
     tasks.provide(services.clone());
@@ -414,6 +418,7 @@ fn services(
     workflows.provide(services.clone());
     schedules.provide(services.clone());
     triggers.provide(services.clone());
+    templates.provide(services.clone());
     allocator.provide(tasks.clone(), hosts.clone(), holds);
     hosts.provide(host::Local {
         registry,
@@ -484,6 +489,7 @@ fn children(
         services.questions.host().supervisor(),
         services.schedules.supervisor(),
         services.triggers.supervisor(),
+        services.templates.supervisor(),
         services.tasks.supervisor(),
     ]
 }
@@ -501,6 +507,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
                     services.tasks.recover(&scope, arrival).await.map(drop),
                     services.held.show_parked(&scope, arrival).await,
                     services.workflows.show_parked(&scope, arrival).await,
+                    services.templates.show_parked(&scope, arrival).await,
                     services
                         .questions
                         .host()
@@ -528,6 +535,7 @@ fn moves(services: &Services, part: &Part) -> Moves {
                 services.agents.evict(&scope, how).await;
                 services.held.evict(&scope, how).await;
                 services.workflows.evict(&scope, how).await;
+                services.templates.evict(&scope, how).await;
             })
         }),
         announce: Arc::new(move || membership::announce(&mesh)),
@@ -551,7 +559,8 @@ fn wake(services: &Services) -> Wake {
                 EntityKind::Agent
                 | EntityKind::Hold
                 | EntityKind::Workflow
-                | EntityKind::Trigger => return true,
+                | EntityKind::Trigger
+                | EntityKind::Template => return true,
             };
             match told {
                 Ok(()) => true,

@@ -52,7 +52,8 @@ pub(super) fn ask(cx: &mut Cx, ask: Ask) {
             | EntityKind::Hold
             | EntityKind::Workflow
             | EntityKind::Schedule
-            | EntityKind::Trigger => Some(failed("unknown", format!("{by} cannot be asked"))),
+            | EntityKind::Trigger
+            | EntityKind::Template => Some(failed("unknown", format!("{by} cannot be asked"))),
         };
         if let Some(told) = told {
             let task = asker.task;

@@ -3,8 +3,8 @@
 use http::Method;
 
 use super::{
-    Route, Verb, agents, cluster, events, holds, questions, schedules, system, tasks, tree,
-    workflows,
+    Route, Verb, agents, cluster, events, holds, questions, schedules, system, tasks, templates,
+    tree, workflows,
 };
 use crate::edge::query::segment;
 
@@ -85,6 +85,7 @@ impl<'a> Group<'a> {
         const WORKFLOWS: usize = TREE + tree::ROUTES.len();
         const EVENTS: usize = WORKFLOWS + workflows::ROUTES.len();
         const SCHEDULES: usize = EVENTS + events::ROUTES.len();
+        const TEMPLATES: usize = SCHEDULES + schedules::ROUTES.len();
         let events = |prefix, tail| Self {
             routes: events::ROUTES,
             first: EVENTS,
@@ -153,6 +154,12 @@ impl<'a> Group<'a> {
             "schedules" | "triggers" | "hooks" => Self {
                 routes: schedules::ROUTES,
                 first: SCHEDULES,
+                prefix: "/api/v1/",
+                tail: rest,
+            },
+            "task-templates" => Self {
+                routes: templates::ROUTES,
+                first: TEMPLATES,
                 prefix: "/api/v1/",
                 tail: rest,
             },

@@ -8,6 +8,7 @@ use protocol::{
     },
     id::TaskId,
     task::{TaskSpec, TaskStatus},
+    template::TemplateUse,
     time::Span,
 };
 
@@ -81,12 +82,24 @@ const WAIT: Parameter = Parameter {
     schema: form::<Span>,
 };
 
+/// A task, or a template and what fills its blanks.
+#[derive(schemars::JsonSchema)]
+#[serde(untagged)]
+#[expect(
+    dead_code,
+    reason = "it stands in the document; requests are read as what it documents"
+)]
+enum Submitted {
+    Task(Box<TaskSpec>),
+    Template(Box<TemplateUse>),
+}
+
 pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Submit a task",
-        description: "The task is durable when this answers. A repeat under the same `Idempotency-Key` answers the task that the first one made; the same key with another body is refused.",
+        description: "The task is durable when this answers. A repeat under the same `Idempotency-Key` answers the task that the first one made; the same key with another body is refused. With `template`, the task is made of a task template, and then checked as any other: a parameter that is missing, unknown or of another type is refused by its name, and what the template says wrong by its field, as `task.steps[0].agent`.",
         query: &[WAIT],
-        body: Body::Required(form::<TaskSpec>, LARGE),
+        body: Body::Required(form::<Submitted>, LARGE),
         answers: &[
             ok(
                 Content::Json(form::<TaskView>),

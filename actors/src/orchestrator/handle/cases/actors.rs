@@ -260,6 +260,7 @@ impl Orchestrator {
             Some("questions") => ("/questions", EntityKind::Question),
             Some("schedules") => ("/schedules", EntityKind::Schedule),
             Some("triggers") => ("/triggers", EntityKind::Trigger),
+            Some("templates") => ("/templates", EntityKind::Template),
             Some(_) | None => ("/tasks", EntityKind::Task),
         };
         ActorView {
@@ -300,6 +301,7 @@ impl Orchestrator {
             EntityKind::Question => services.questions.host().unpark(id).await,
             EntityKind::Schedule => services.schedules.unpark(id).await,
             EntityKind::Trigger => services.triggers.unpark(id).await,
+            EntityKind::Template => services.templates.unpark(id).await,
         }
         .map_err(Rejection::from)
     }
@@ -317,6 +319,7 @@ impl Orchestrator {
             EntityKind::Question => services.questions.host().restart(id, how).await,
             EntityKind::Schedule => services.schedules.restart(id, how).await,
             EntityKind::Trigger => services.triggers.restart(id, how).await,
+            EntityKind::Template => services.templates.restart(id, how).await,
         }
     }
 
@@ -386,7 +389,8 @@ impl Orchestrator {
                 EntityKind::Workflow
                 | EntityKind::Question
                 | EntityKind::Schedule
-                | EntityKind::Trigger,
+                | EntityKind::Trigger
+                | EntityKind::Template,
             ) => {
                 let what = format!("a {}", id.kind());
                 return Err(senseless(action, &what, "it has routes of its own"));

@@ -129,7 +129,8 @@ impl Orchestrator {
             | EntityKind::Workflow
             | EntityKind::Question
             | EntityKind::Schedule
-            | EntityKind::Trigger => return Ok(Sight::None),
+            | EntityKind::Trigger
+            | EntityKind::Template => return Ok(Sight::None),
             EntityKind::Task => {}
         }
         if let Some(seen) = seen.get(&record.stream) {

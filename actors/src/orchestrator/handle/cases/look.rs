@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     Rejection, agent::AgentRecord, hold::Hold, question::Question, schedule::Schedule, task::Task,
-    trigger::Trigger, workflow::state::Workflow,
+    template::Template, trigger::Trigger, workflow::state::Workflow,
 };
 
 /// The messages of an actor of one node.
@@ -137,6 +137,7 @@ impl UseCase for ShowState {
             EntityKind::Question => told::<Question>(store, id, until).await,
             EntityKind::Schedule => told::<Schedule>(store, id, until).await,
             EntityKind::Trigger => told::<Trigger>(store, id, until).await,
+            EntityKind::Template => told::<Template>(store, id, until).await,
         };
         let told = told?.ok_or_else(|| Rejection::not_found(&*path))?;
         Ok(EntityState {

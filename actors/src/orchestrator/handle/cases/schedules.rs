@@ -226,17 +226,6 @@ pub(super) async fn listed<T>(
     view: impl Fn(&StreamRow) -> Answer<T>,
 ) -> Answer<Page<T>> {
     at_least(caller, Role::Viewer)?;
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-    let before = query
-        .cursor
-        .as_deref()
-        .map(str::parse::<EntityId>)
-        .transpose();
-    let before = before
-        .ok()
-        .filter(|before| before.is_none_or(|id| id.kind() == kind));
-    let before =
-        before.ok_or_else(|| Rejection::field("cursor", "is not a cursor that this list gave"))?;
     let rows = StreamQuery {
         tenant: caller.tenant.clone(),
         kind,
@@ -245,8 +234,31 @@ pub(super) async fn listed<T>(
         parent: None,
         runs: None,
         text: None,
+        before: None,
+        limit: 0,
+    };
+    page(at, rows, query.limit, query.cursor.as_deref(), view).await
+}
+
+/// The page of `rows` that begins at a cursor.
+pub(super) async fn page<T>(
+    at: &Orchestrator,
+    rows: StreamQuery,
+    limit: Option<u32>,
+    cursor: Option<&str>,
+    view: impl Fn(&StreamRow) -> Answer<T>,
+) -> Answer<Page<T>> {
+    let limit = limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let before = cursor.map(str::parse::<EntityId>).transpose();
+    let before = before
+        .ok()
+        .filter(|before| before.is_none_or(|id| id.kind() == rows.kind));
+    let before =
+        before.ok_or_else(|| Rejection::field("cursor", "is not a cursor that this list gave"))?;
+    let rows = StreamQuery {
         before,
         limit: limit + 1,
+        ..rows
     };
     let mut rows = at.own()?.journal.store().browse(&rows).await?;
     let more = rows.len() > limit as usize;

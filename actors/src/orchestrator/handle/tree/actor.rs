@@ -194,6 +194,7 @@ impl Orchestrator {
             "questions" => EntityKind::Question,
             "schedules" => EntityKind::Schedule,
             "triggers" => EntityKind::Trigger,
+            "templates" => EntityKind::Template,
             _ => return Ok(None),
         };
         let Some(name) = name_in(name, &caller.tenant) else {
@@ -204,6 +205,10 @@ impl Orchestrator {
             (Err(_), EntityKind::Agent) => self.agent_id(caller, name).await?.map(EntityId::from),
             (Err(_), EntityKind::Workflow) => {
                 let row = self.workflow_named(caller, name).await?;
+                row.map(|row| row.stream)
+            }
+            (Err(_), EntityKind::Template) => {
+                let row = self.template_named(caller, name).await?;
                 row.map(|row| row.stream)
             }
             (
@@ -228,7 +233,8 @@ impl Orchestrator {
                 | EntityKind::Hold
                 | EntityKind::Workflow
                 | EntityKind::Schedule
-                | EntityKind::Trigger => true,
+                | EntityKind::Trigger
+                | EntityKind::Template => true,
             };
             row.tenant == caller.tenant && is_own && !row.summary.hidden
         };
