@@ -17,7 +17,7 @@ use crate::{
     task::Task,
     workflow::{
         graph::Graph,
-        run::{Wait, decide},
+        run::{Wait, decide, state::OUTCOME_UNKNOWN},
     },
 };
 
@@ -162,7 +162,7 @@ pub(super) fn told(task: &Task, by: EntityId, told: Reply) -> Option<Event> {
                 "nobody knows whether step {step} took effect: {}",
                 error.message
             );
-            let error = Failure::new("outcome_unknown", message);
+            let error = Failure::new(OUTCOME_UNKNOWN, message);
             ended(NodeStatus::Failed, Value::Null, Some(error))
         }
         (None, Reply::Failed { error }) => ended(NodeStatus::Failed, Value::Null, Some(error)),

@@ -164,12 +164,19 @@ fn is_decision(task: &Task, event: &Event) -> bool {
             // Its time was up.
             RunEvent::Broke { node, .. } => !node.is_empty(),
             RunEvent::Wrote { node, version, .. } => node.is_some() || *version == 0,
-            RunEvent::Ended { at, .. } => {
+            RunEvent::Ended { at, status, .. } => {
                 let run = task.run.as_deref();
                 let turn = run.and_then(|run| run.turn(&at.node));
                 let waits = turn.and_then(|turn| turn.waits.as_ref());
                 let winds_down = task.cancelling || task.is_broke();
-                winds_down || !matches!(waits, Some(Wait::For { .. }))
+                match waits {
+                    // Whoever was asked could not tell.
+                    Some(Wait::For { about: Some(_), .. }) if *status == NodeStatus::Failed => {
+                        false
+                    }
+                    Some(Wait::For { .. }) => winds_down,
+                    Some(Wait::Until(_)) | None => true,
+                }
             }
             // Taking nothing back is what a client asks for; what is to be taken back is decided.
             RunEvent::TakesBack { nodes } => !nodes.is_empty(),

@@ -11,6 +11,9 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// The code of what nobody can tell about.
+pub(crate) const OUTCOME_UNKNOWN: &str = "outcome_unknown";
+
 /// What a task that is a run of a workflow has beside its steps.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Kept", into = "Kept")]
@@ -381,6 +384,13 @@ impl Turn {
     #[must_use]
     pub const fn is_alone(&self) -> bool {
         self.alone
+    }
+
+    /// Whether people were asked what became of one of its calls, and none could tell.
+    #[must_use]
+    pub fn is_beyond_telling(&self) -> bool {
+        let is_unknown = |error: &Failure| error.code == OUTCOME_UNKNOWN;
+        self.status == NodeStatus::Failed && self.error.as_ref().is_some_and(is_unknown)
     }
 
     fn is_as(&mut self, status: StepStatus, error: Option<Failure>, now: Timestamp) {
