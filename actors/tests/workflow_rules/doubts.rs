@@ -174,6 +174,7 @@ fn what_was_being_taken_back_when_the_run_was_terminated_is_named() {
         message.ends_with("not known whether pay~undo took effect"),
         "{message}"
     );
+    assert_eq!(play.asked(), [""; 0]);
     play.replays();
 }
 

@@ -63,11 +63,13 @@ pub(super) fn ask_about(look: &Look<'_>, turn: &Turn) -> Option<RunEvent> {
         entity: other(look, EntityKind::Question, &asked),
         at: turn.at(),
         input: json!({
-            "question": format!("Did step `{}` take effect?", step.spec.id),
+            "question": format!(
+                "Did step `{}` take effect? `null` says that nobody can tell.", step.spec.id
+            ),
             "about": { "step": step.spec.id, "input": step.spec.input, "why": why },
             "schema": {
                 "type": "object",
-                "properties": { "took_effect": { "type": "boolean" }, "output": {} },
+                "properties": { "took_effect": { "type": ["boolean", "null"] }, "output": {} },
                 "required": ["took_effect"],
                 "additionalProperties": false,
             },

@@ -317,6 +317,13 @@ impl Run {
         }
     }
 
+    /// Nothing is waited for any more.
+    pub(crate) fn is_over(&mut self) {
+        for turn in &mut self.nodes {
+            turn.waits = None;
+        }
+    }
+
     pub(crate) fn went_back(&mut self, edge: &str, nodes: &[String], inner: &[LoopKey]) {
         *self.loops.entry(edge.to_owned()).or_default() += 1;
         for edge in inner {
