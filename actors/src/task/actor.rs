@@ -12,6 +12,7 @@ mod message;
 mod others;
 mod pausing;
 mod step;
+mod withdraw;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -34,6 +35,7 @@ use self::effect::{Effect, Measure};
 pub(crate) use self::lineage::{above, stopped};
 pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
+pub(crate) use self::withdraw::{WITHDRAWAL, carry};
 use super::{
     Task, links,
     rules::{Moment, Received, at_cost},
@@ -216,6 +218,7 @@ fn stage(cx: &mut Cx, events: impl IntoIterator<Item = Event>) -> Result<(), Act
             Some(_) => cx.state.large.fold(event),
             None => event,
         };
+        withdraw::follow(cx, &event);
         cx.state.stage(&event)?;
         pausing::ended(cx, &event);
         others::follow(cx, &event);
@@ -287,6 +290,7 @@ async fn commit(cx: &mut Cx, idle_until: Option<Timestamp>) -> Result<(), journa
         .unwrap_or_else(|| command_id(&cx.services));
     let mut commit = Commit::by(cx.volatile.actor.as_str().into(), command);
     commit.idempotency = cx.volatile.key.take();
+    commit.outbox = withdraw::deliveries(cx, cx.services.clock.now());
     commit.reminders = idle_until
         .map(|due| ReminderChange::Set {
             name: WAKE.to_owned(),

@@ -310,8 +310,9 @@ impl Task {
             usage: None,
         };
         let is_stopped = self.cancelling && !step.is_undo();
-        let follows = if is_stopped && !matches!(outcome, Outcome::Succeeded { .. }) {
-            Some(settled(step, StepStatus::Cancelled, None))
+        let follows = if is_stopped && !self.is_in_doubt_after(step, outcome) {
+            let is_done = matches!(outcome, Outcome::Succeeded { .. });
+            (!is_done).then(|| settled(step, StepStatus::Cancelled, None))
         } else if attempt.is_some_and(|attempt| yielded(attempt, outcome)) {
             // It is ready again at once, and starts when nothing keeps it.
             None
@@ -331,6 +332,13 @@ impl Task {
             }
         };
         std::iter::once(ended).chain(follows).collect()
+    }
+
+    /// Whether it matters to a run that is being stopped if a call took effect, and nobody knows.
+    fn is_in_doubt_after(&self, step: &Step, outcome: &Outcome) -> bool {
+        let is_lost = matches!(outcome, Outcome::Lost { .. } | Outcome::Cancelled);
+        let must_know = matches!(step.spec.effect, Effect::Guarded | Effect::Irreversible);
+        self.run.is_some() && is_lost && must_know
     }
 
     fn after_failure(
@@ -464,7 +472,14 @@ impl Task {
                 .iter()
                 .filter(|step| !step.status.is_settled() && step.running().is_none())
                 .filter(|step| !step.is_undo());
-            events.extend(idle.map(|step| settled(step, status, None)));
+            events.extend(idle.filter_map(|step| match step.to_probe() {
+                // What it did a run takes back.
+                Some(_) if self.run.is_some() => self.is_terminated().then(|| {
+                    let why = Failure::new("outcome_unknown", "its agent was not asked any more");
+                    settled(step, StepStatus::Unknown, Some(why))
+                }),
+                Some(_) | None => Some(settled(step, status, None)),
+            }));
         }
         // What comes of a run, its definition says.
         if events.len() == self.unsettled() && self.run.is_none() {

@@ -39,6 +39,13 @@ impl Task {
         self.run.as_ref().is_some_and(|run| run.broke.is_some())
     }
 
+    /// Whether it is a run that ends at once: nothing is taken back, and nobody is asked.
+    #[must_use]
+    pub fn is_terminated(&self) -> bool {
+        let taking_back = self.run.as_ref().and_then(|run| run.taking_back.as_ref());
+        self.cancelling && taking_back.is_some_and(Vec::is_empty)
+    }
+
     /// Ends a run whose time is up.
     pub(super) fn times_out(error: Failure) -> Event {
         Event::Run {
@@ -177,9 +184,15 @@ impl Task {
                 self.run_mut().known(of.node);
                 self.node_hears(index, StepStatus::Completed, None, now);
             }
+            None if (self.cancelling || self.is_broke()) && !of.undo => {
+                // Nothing new begins any more.
+                self.steps[index].status = StepStatus::Cancelled;
+                self.run_mut().known(of.node);
+                self.node_hears(index, StepStatus::Cancelled, None, now);
+            }
             None => {
                 // Not to be asked about again, but done.
-                step.retry_at = Some(now);
+                self.steps[index].retry_at = Some(now);
                 self.reopen(index, now);
                 self.run_mut().known(of.node);
             }

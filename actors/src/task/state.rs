@@ -350,6 +350,9 @@ impl Task {
         self.settled_at = Some(at);
         self.pauses.clear();
         self.frontier.clear();
+        if let Some(run) = &mut self.run {
+            run.is_over();
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod agents;
 mod allocation;
 mod cluster;
 mod control;
+mod doubts;
 mod events;
 mod feed;
 mod forks;

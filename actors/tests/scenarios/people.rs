@@ -15,7 +15,8 @@ use actors::{
 use protocol::{
     access::{Caller, Role},
     api::{QuestionQuery, QuestionSummary, TreeQuery},
-    id::TaskId,
+    entity::EntityKind,
+    id::{QuestionId, TaskId},
     question::{Asking, QuestionStatus},
     task::TaskStatus,
     time::Span,
@@ -102,8 +103,17 @@ impl System {
     }
 
     /// The question of a task that waits, when it is in the inbox.
-    async fn waiting(&self, task: TaskId) -> QuestionSummary {
+    pub(crate) async fn waiting(&self, task: TaskId) -> QuestionSummary {
         until(async || self.inbox(task).await.pop()).await
+    }
+
+    /// When nobody waits for its answer any more.
+    pub(crate) async fn is_withdrawn(&self, question: QuestionId) {
+        until(async || {
+            let view = self.question(&self.admin, question).await.unwrap();
+            (view.summary.status == QuestionStatus::Withdrawn).then_some(())
+        })
+        .await;
     }
 
     async fn inbox(&self, task: TaskId) -> Vec<QuestionSummary> {
@@ -199,11 +209,7 @@ async fn a_cancelled_task_takes_its_question_back() {
     let question = system.waiting(id).await;
     let cancelled = system.cancel_task(&system.admin, id, "why not".to_owned());
     assert_eq!(cancelled.await.unwrap().status, TaskStatus::Cancelled);
-    until(async || {
-        let view = system.question(&system.admin, question.id).await.unwrap();
-        (view.summary.status == QuestionStatus::Withdrawn).then_some(())
-    })
-    .await;
+    system.is_withdrawn(question.id).await;
     let late = system.answer_question(&system.admin, question.id, json!(true));
     let Rejection::Preceded { code, .. } = late.await.unwrap_err() else {
         panic!("nobody wants to know");
@@ -276,6 +282,50 @@ async fn an_answer_reaches_its_task_although_the_question_loses_its_node() {
     until(async || {
         let view = town["c"].question(&admin, question.id).await.unwrap();
         view.delivered.then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_question_of_a_step_is_taken_back_though_the_process_dies_before_that() {
+    let (system, _) = system().await;
+    let id = system.asks(json!(["first?"])).await;
+    let question = system.waiting(id).await;
+    // What is on disk now is not done in this life.
+    system.life.lose_rows(EntityKind::Question, usize::MAX);
+    let cancelled = system.cancel_task(&system.admin, id, "why not".to_owned());
+    assert_eq!(cancelled.await.unwrap().status, TaskStatus::Cancelled);
+    let curious = Arc::new(Curious::default());
+    let natives = [("curious", curious as Arc<dyn Adapter>)];
+    let system = system.crash_beside(natives).await;
+    system.is_withdrawn(question.id).await;
+}
+
+#[tokio::test]
+async fn a_question_is_taken_back_though_the_owner_of_its_task_is_lost_before_that() {
+    let town = Town::routed(&["a", "b", "c"]).await;
+    town.curious("b").await;
+    let id = town
+        .work("b", json!({ "agent": "curious", "input": ["first?"] }))
+        .await;
+    let admin = Caller::admin();
+    let question = until(async || {
+        let all = QuestionQuery::default();
+        let page = town["b"].questions(&admin, &all).await.ok()?;
+        page.items.into_iter().next()
+    })
+    .await;
+    assert_eq!(town.owner(question.id), Some(town["a"].id));
+    // B, which owns the task, does not reach A any more, which owns the question.
+    town.part(town["a"].id);
+    let cancelled = town["b"].cancel_task(&admin, id, "why not".to_owned());
+    assert_eq!(cancelled.await.unwrap().status, TaskStatus::Cancelled);
+    town.vanish(&town["b"]);
+    town.bury(town["b"].id);
+    town.meet(town["a"].id);
+    until(async || {
+        let view = town["a"].question(&admin, question.id).await.unwrap();
+        (view.summary.status == QuestionStatus::Withdrawn).then_some(())
     })
     .await;
 }

@@ -10,7 +10,6 @@ use protocol::{
     },
     entity::EntityKind,
     id::TaskId,
-    question::QuestionStatus,
     task::TaskStatus,
 };
 use serde_json::{Value, json};
@@ -365,9 +364,5 @@ async fn a_question_that_is_just_being_put_when_its_run_is_cancelled_is_taken_ba
         page.items.into_iter().next()
     })
     .await;
-    until(async || {
-        let view = system.question(&admin, question.id).await.unwrap();
-        (view.summary.status == QuestionStatus::Withdrawn).then_some(())
-    })
-    .await;
+    system.is_withdrawn(question.id).await;
 }

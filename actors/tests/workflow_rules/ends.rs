@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::play::{Answer, Play, by_name, fails, gives};
 
-fn undoable(id: &str) -> Value {
+pub(crate) fn undoable(id: &str) -> Value {
     json!({
         "id": id, "type": "agent", "agent": "a",
         "compensate": { "agent": "u", "input": { "of": "${output}" } },
@@ -24,7 +24,7 @@ fn line(nodes: Value) -> Value {
     json!({ "name": "line", "type": "sequential", "nodes": nodes })
 }
 
-fn fails_at(node: &'static str) -> Answer {
+pub(crate) fn fails_at(node: &'static str) -> Answer {
     Box::new(move |step| match step.spec.id == node {
         true => fails("broken"),
         false => gives(json!(step.spec.id)),
@@ -140,13 +140,13 @@ fn a_failure_ends_the_branches_that_have_not_begun() {
     assert_eq!(play.status("c"), NodeStatus::Pending);
 }
 
-fn lost() -> Outcome {
+pub(crate) fn lost() -> Outcome {
     Outcome::Lost {
         error: Failure::new("node_lost", "its node is gone"),
     }
 }
 
-fn pays() -> Play {
+pub(crate) fn pays() -> Play {
     let nodes = json!([
         { "id": "pay", "type": "agent", "agent": "a", "effect": "irreversible" },
         { "id": "z", "type": "agent", "agent": "a" },
@@ -165,7 +165,7 @@ fn pays() -> Play {
     play
 }
 
-fn settled(step: &str, output: Option<Value>) -> Event {
+pub(crate) fn settled(step: &str, output: Option<Value>) -> Event {
     let (step, user) = (step.to_owned(), "ann".to_owned());
     Event::Run {
         event: RunEvent::Settled { step, output, user },
@@ -196,7 +196,7 @@ fn what_did_not_take_effect_is_done() {
 }
 
 /// A run that failed, and nobody knows whether what it paid was paid back.
-fn pays_back() -> Play {
+pub(crate) fn pays_back() -> Play {
     let mut pay = undoable("pay");
     pay["effect"] = json!("irreversible");
     let nodes = json!([undoable("a"), pay, { "id": "c", "type": "agent", "agent": "c" }]);
@@ -244,17 +244,7 @@ fn what_was_not_taken_back_after_all_is() {
 #[test]
 fn what_nobody_settles_is_named_and_not_asked_about_again() {
     let mut play = pays_back();
-    let turn = play.task.run.as_ref().unwrap().turn("pay").unwrap();
-    let event = RunEvent::Ended {
-        at: turn.at(),
-        status: NodeStatus::Failed,
-        output: Value::Null,
-        error: Some(Failure::new("outcome_unknown", "nobody answered")),
-        gathered: false,
-        detail: Value::Null,
-    };
-    play.record(Event::Run { event });
-    play.decide();
+    play.nobody_knows("pay");
     play.play();
     assert_eq!(play.calls[3..], ["pay~undo", "a~undo"]);
     let message = &play.error().message;

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod doubts;
 mod ends;
 mod graphs;
 mod large;

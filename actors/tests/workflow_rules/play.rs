@@ -8,13 +8,16 @@ use actors::{
         Step, Task,
         rules::{Assignee, Moment, Received},
     },
-    workflow::{graph::Graph, run},
+    workflow::{
+        graph::Graph,
+        run::{self, Wait},
+    },
 };
 use protocol::{
     allocation::ScoreCard,
     id::{AgentId, NodeId, TaskId, WorkflowId},
     plan::{Plan, PlanSource},
-    task::{Event, Failure, Outcome, StepStatus, TaskSpec, TaskStatus},
+    task::{Event, Failure, Finding, Outcome, StepStatus, TaskSpec, TaskStatus},
     time::Timestamp,
     workflow::{Definition, NodeStatus, RunEvent, RunSpec},
 };
@@ -254,6 +257,48 @@ impl Play {
             detail: Value::Null,
         };
         self.record(Event::Run { event });
+        self.decide();
+    }
+
+    /// Nobody whom it asked about a call of this node can tell.
+    pub(crate) fn nobody_knows(&mut self, node: &str) {
+        let turn = self.task.run.as_ref().unwrap().turn(node).unwrap();
+        let Some(Wait::For {
+            about: Some(step), ..
+        }) = &turn.waits
+        else {
+            panic!("{node} asks nobody: {turn:?}");
+        };
+        let message = format!("nobody knows whether step {step} took effect: no answer");
+        let event = RunEvent::Ended {
+            at: turn.at(),
+            status: NodeStatus::Failed,
+            output: Value::Null,
+            error: Some(Failure::new("outcome_unknown", message)),
+            gathered: false,
+            detail: Value::Null,
+        };
+        self.record(Event::Run { event });
+        self.decide();
+    }
+
+    /// The steps about which people are asked at the moment.
+    pub(crate) fn asked(&self) -> Vec<&str> {
+        let waits = self.task.run.as_ref().unwrap().waits();
+        let asked = waits.filter_map(|(_, wait)| match wait {
+            Wait::For { about, .. } => about.as_deref(),
+            Wait::Until(_) => None,
+        });
+        asked.collect()
+    }
+
+    /// What a probe of the lost attempt of a step found.
+    pub(crate) fn probe(&mut self, name: &str, finding: Finding) {
+        let index = self.task.position(name).unwrap();
+        let number = self.task.steps[index].to_probe().unwrap().number;
+        for event in self.task.probed(name, number, finding, self.moment()) {
+            self.record(event);
+        }
         self.decide();
     }
 

@@ -6,15 +6,28 @@ use proptest::prelude::*;
 use protocol::{task::TaskStatus, workflow::NodeStatus};
 use serde_json::{Value, json};
 
-use crate::play::{Play, fails, gives};
+use crate::{
+    ends::{lost, settled},
+    play::{Play, fails, gives},
+};
 
 /// A graph without loops: node `n` has edges from some before it, each with or without a choice.
 #[derive(Debug, Clone)]
 struct Made {
-    /// Per node: whether it says yes, whether it fails, whether that may be, whether it can be undone.
-    nodes: Vec<(bool, bool, bool, bool)>,
+    nodes: Vec<Node>,
     /// From, to, and what the source must say.
     edges: Vec<(usize, usize, Option<bool>)>,
+}
+
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is chosen by itself")]
+struct Node {
+    says: bool,
+    fails: bool,
+    may_fail: bool,
+    can_undo: bool,
+    /// That its first call is lost, and what a person says who is asked whether it took effect.
+    lost: Option<bool>,
 }
 
 fn made() -> impl Strategy<Value = Made> {
@@ -24,7 +37,15 @@ fn made() -> impl Strategy<Value = Made> {
             prop::bool::weighted(0.08),
             any::<bool>(),
             any::<bool>(),
+            proptest::option::weighted(0.2, any::<bool>()),
         );
+        let node = node.prop_map(|(says, fails, may_fail, can_undo, lost)| Node {
+            says,
+            fails,
+            may_fail,
+            can_undo,
+            lost,
+        });
         let edge = (0..count, 0..count, proptest::option::of(any::<bool>()));
         let nodes = prop::collection::vec(node, count);
         let edges = prop::collection::vec(edge, 0..count * 2);
@@ -48,20 +69,19 @@ fn name(node: usize) -> String {
 
 impl Made {
     fn definition(&self) -> Value {
-        let nodes = self
-            .nodes
-            .iter()
-            .enumerate()
-            .map(|(at, (_, _, may, undo))| {
-                let mut node = json!({ "id": name(at), "type": "agent", "agent": "a" });
-                if *may {
-                    node["on_error"] = json!("continue");
-                }
-                if *undo {
-                    node["compensate"] = json!({ "agent": "u" });
-                }
-                node
-            });
+        let nodes = self.nodes.iter().enumerate().map(|(at, made)| {
+            let mut node = json!({ "id": name(at), "type": "agent", "agent": "a" });
+            if made.may_fail {
+                node["on_error"] = json!("continue");
+            }
+            if made.can_undo {
+                node["compensate"] = json!({ "agent": "u" });
+            }
+            if made.lost.is_some() {
+                node["effect"] = json!("irreversible");
+            }
+            node
+        });
         let nodes: Vec<Value> = nodes.collect();
         let edges = self.edges.iter().map(|(from, to, says)| {
             let mut edge = json!({ "from": name(*from), "to": name(*to) });
@@ -76,9 +96,10 @@ impl Made {
     /// What becomes of each node, one after the other, if nothing ends the run.
     fn foretold(&self) -> Vec<NodeStatus> {
         let mut said = Vec::new();
-        for (at, (_, fails, _, _)) in self.nodes.iter().enumerate() {
+        for (at, node) in self.nodes.iter().enumerate() {
             let mut before = self.edges.iter().filter(|(_, to, _)| *to == at).peekable();
             let runs = before.peek().is_none() || before.any(|edge| self.is_taken(&said, edge));
+            let fails = node.fails && node.lost != Some(true);
             said.push(match (runs, fails) {
                 (false, _) => NodeStatus::Skipped,
                 (true, true) => NodeStatus::Failed,
@@ -93,11 +114,11 @@ impl Made {
         said: &[NodeStatus],
         (from, _, says): &(usize, usize, Option<bool>),
     ) -> bool {
-        let (yes, _, may, _) = self.nodes[*from];
+        let node = &self.nodes[*from];
         match (said[*from], says) {
-            (NodeStatus::Completed, says) => says.is_none_or(|says| says == yes),
+            (NodeStatus::Completed, says) => says.is_none_or(|says| says == node.says),
             // It gave nothing.
-            (NodeStatus::Failed, says) => may && says.is_none(),
+            (NodeStatus::Failed, says) => node.may_fail && says.is_none(),
             _ => false,
         }
     }
@@ -106,7 +127,7 @@ impl Made {
         let nodes = self.nodes.iter().zip(said);
         nodes
             .into_iter()
-            .any(|((_, _, may, _), said)| !may && *said == NodeStatus::Failed)
+            .any(|(node, said)| !node.may_fail && *said == NodeStatus::Failed)
     }
 
     fn answer(&self) -> crate::play::Answer {
@@ -114,7 +135,7 @@ impl Made {
             .nodes
             .iter()
             .enumerate()
-            .map(|(at, (yes, fails, _, _))| (name(at), (*yes, *fails)))
+            .map(|(at, node)| (name(at), (node.says, node.fails)))
             .collect();
         Box::new(move |step| match nodes.get(&step.spec.id) {
             Some((_, true)) => fails("odd"),
@@ -123,20 +144,39 @@ impl Made {
         })
     }
 
-    /// Plays with the steps ending in the order that `picks` chooses.
+    fn node(&self, id: &str) -> &Node {
+        let at: usize = id[1..].parse().unwrap();
+        &self.nodes[at]
+    }
+
+    /// Plays with the steps ending, and people answering, in the order that `picks` chooses.
     fn play(&self, picks: &[usize]) -> Play {
         let mut play = Play::of(self.definition(), Value::Null, self.answer());
         let mut picks = picks.iter().cycle();
         loop {
             play.start();
-            let running = play.running();
-            let Some(first) = running.first() else {
+            let mut open = play.running();
+            let running = open.len();
+            open.extend(play.asked().into_iter().map(str::to_owned));
+            if open.is_empty() {
                 return play;
-            };
-            let pick = picks.next().map_or(0, |pick| pick % running.len());
-            let chosen = running.get(pick).unwrap_or(first).clone();
+            }
+            let pick = picks.next().map_or(0, |pick| pick % open.len());
+            let chosen = &open[pick];
             play.now = play.now.plus(std::time::Duration::from_millis(1));
-            play.answer(&chosen);
+            if pick >= running {
+                let node = self.node(chosen);
+                let took_effect = node.lost == Some(true);
+                play.record(settled(chosen, took_effect.then(|| json!(node.says))));
+                play.decide();
+            } else if !chosen.ends_with("~undo")
+                && self.node(chosen).lost.is_some()
+                && play.step(chosen).attempts.len() == 1
+            {
+                play.end(chosen, &lost());
+            } else {
+                play.answer(chosen);
+            }
         }
     }
 }
@@ -185,21 +225,23 @@ proptest! {
             }
         }
         // Whatever came of it: nothing ran before all that comes before it was over, or twice.
-        let began: HashMap<&str, usize> = play.calls.iter().enumerate().map(|(at, id)| (id.as_str(), at)).collect();
-        prop_assert_eq!(began.len(), play.calls.len());
+        let began = |id: &str| play.calls.iter().position(|call| call == id);
+        let last = |id: &str| play.calls.iter().rposition(|call| call == id);
         for (from, to, _) in &made.edges {
-            if let (Some(from), Some(to)) = (began.get(&*name(*from)), began.get(&*name(*to))) {
+            if let (Some(from), Some(to)) = (last(&name(*from)), began(&name(*to))) {
                 prop_assert!(from < to);
             }
         }
-        let can_undo = |id: &str| {
-            let at: usize = id[1..].parse().unwrap();
-            made.nodes[at].3
-        };
+        let broke = play.task.status == TaskStatus::Failed;
         for (id, status) in play.statuses() {
-            let undone = began.contains_key(&*format!("{id}~undo"));
-            let must = play.task.status == TaskStatus::Failed && status == NodeStatus::Completed && can_undo(&id);
-            prop_assert_eq!(undone, must, "{}", id);
+            let calls = play.calls.iter().filter(|call| **call == id).count();
+            // Again only what surely took no effect, and not once the run has failed.
+            let again = made.node(&id).lost == Some(false) && status != NodeStatus::Cancelled;
+            prop_assert!(calls <= 1 + usize::from(again), "{} {}", id, calls);
+            let undo = format!("{id}~undo");
+            let must = broke && status == NodeStatus::Completed && made.node(&id).can_undo;
+            prop_assert_eq!(began(&undo).is_some(), must, "{}", id);
+            prop_assert_eq!(began(&undo), last(&undo), "{}", id);
         }
         play.replays();
     }

@@ -35,7 +35,10 @@ use crate::{
     registry::{self, Directory, Registry},
     schedule,
     services::{Parts, Services},
-    task::{self, actor::Message},
+    task::{
+        self,
+        actor::{Message, WITHDRAWAL},
+    },
     trigger,
     workflow::library::Library,
 };
@@ -471,7 +474,7 @@ fn children(
             clock.clone(),
             wake(services),
         ),
-        couriers(store, clock, carriers()),
+        couriers(store, clock, carriers(services)),
         projector(AgentTotalsView, journal.clone()),
         allocator::actor::allocator(&services.allocator),
         registry::actor::agent_manager(services.clone()),
@@ -573,8 +576,8 @@ fn wake(services: &Services) -> Wake {
     })
 }
 
-/// How alerts reach people: the log, and a metric that alert rules watch.
-fn carriers() -> HashMap<&'static str, Carrier> {
+/// How alerts reach people, the log and a metric that alert rules watch; and how questions are taken back.
+fn carriers(services: &Services) -> HashMap<&'static str, Carrier> {
     let alert: Carrier = Arc::new(|delivery| {
         Box::pin(async move {
             metrics::counter!(crate::metrics::ALERTS).increment(1);
@@ -582,5 +585,10 @@ fn carriers() -> HashMap<&'static str, Carrier> {
             Ok(())
         })
     });
-    HashMap::from([(ALERT, alert)])
+    let services = services.clone();
+    let withdrawal: Carrier = Arc::new(move |delivery| {
+        let services = services.clone();
+        Box::pin(async move { task::actor::carry(&services, &delivery).await })
+    });
+    HashMap::from([(ALERT, alert), (WITHDRAWAL, withdrawal)])
 }

@@ -43,7 +43,7 @@ pub(super) enum Effect {
     AskPeople(Box<Put>),
     /// The run that waits for this one is told how it ended.
     TellAbove,
-    /// Nobody waits for it any more.
+    /// Nobody waits for the answer to this question any more.
     Withdraw(EntityId),
     /// Tell the sender of a result that it may forget it.
     Acknowledge(oneshot::Sender<()>),
@@ -154,7 +154,7 @@ pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
             Effect::Ask(ask) => super::others::ask(cx, *ask),
             Effect::AskPeople(put) => super::others::ask_people(cx, *put),
             Effect::TellAbove => super::others::tell_above(cx),
-            Effect::Withdraw(entity) => super::others::withdraw(cx, entity),
+            Effect::Withdraw(entity) => super::withdraw::withdraw(cx, entity),
             Effect::Acknowledge(sender) => drop(sender.send(())),
         }
     }

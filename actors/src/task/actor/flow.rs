@@ -17,7 +17,7 @@ use crate::{
     task::Task,
     workflow::{
         graph::Graph,
-        run::{Wait, decide},
+        run::{Wait, decide, state::OUTCOME_UNKNOWN},
     },
 };
 
@@ -73,17 +73,6 @@ fn note(cx: &mut Cx, event: &Event) {
             of: about.clone().unwrap_or_else(|| at.to_string()),
             input: cx.state.large.loaded(input),
         })),
-        RunEvent::Ended {
-            at,
-            status: NodeStatus::Cancelled,
-            ..
-        } => match cx.state.run.as_ref().and_then(|run| run.turn(&at.node)) {
-            Some(turn) => match &turn.waits {
-                Some(Wait::For { entity, .. }) => Effect::Withdraw(*entity),
-                Some(Wait::Until(_)) | None => return,
-            },
-            None => return,
-        },
         RunEvent::Started { .. }
         | RunEvent::Waits { .. }
         | RunEvent::Settled { .. }
@@ -146,25 +135,22 @@ pub(super) fn told(task: &Task, by: EntityId, told: Reply) -> Option<Event> {
         gathered: false,
         detail: Value::Null,
     };
+    let in_vain = |step: &str, why: &str| {
+        let message = format!("nobody knows whether step {step} took effect: {why}");
+        let error = Failure::new(OUTCOME_UNKNOWN, message);
+        ended(NodeStatus::Failed, Value::Null, Some(error))
+    };
     let event = match (about, told) {
-        (Some(step), Reply::Done { output, user }) => {
-            let took_effect = output.get("took_effect") == Some(&Value::Bool(true));
-            let gave = output.get("output").cloned().unwrap_or_default();
-            RunEvent::Settled {
-                step,
-                output: took_effect.then_some(gave),
-                user,
+        (Some(step), Reply::Done { output, user }) => match output.get("took_effect") {
+            Some(Value::Bool(took_effect)) => {
+                let gave = output.get("output").cloned().unwrap_or_default();
+                let output = took_effect.then_some(gave);
+                RunEvent::Settled { step, output, user }
             }
-        }
+            _ => in_vain(&step, &format!("{user} cannot tell")),
+        },
         (None, Reply::Done { output, .. }) => ended(NodeStatus::Completed, output, None),
-        (Some(step), Reply::Failed { error }) => {
-            let message = format!(
-                "nobody knows whether step {step} took effect: {}",
-                error.message
-            );
-            let error = Failure::new("outcome_unknown", message);
-            ended(NodeStatus::Failed, Value::Null, Some(error))
-        }
+        (Some(step), Reply::Failed { error }) => in_vain(&step, &error.message),
         (None, Reply::Failed { error }) => ended(NodeStatus::Failed, Value::Null, Some(error)),
     };
     Some(Event::Run { event })

@@ -78,8 +78,7 @@ pub(super) fn told(task: &Task, by: EntityId, reply: Reply) -> Option<Event> {
     }
 }
 
-/// A step that gave itself back to wait for people: they are asked. One that is over: they are not any
-/// more.
+/// A step that gave itself back to wait for people: they are asked.
 pub(super) fn follow(cx: &mut Cx, event: &Event) {
     match event {
         Event::AttemptEnded {
@@ -90,19 +89,13 @@ pub(super) fn follow(cx: &mut Cx, event: &Event) {
             let asks = people(&cx.state, Some(step));
             cx.volatile.effects.extend(asks);
         }
-        Event::StepSettled { step, .. } => {
-            let step = cx.state.position(step).map(|at| &cx.state.steps[at]);
-            let open = step.into_iter().flat_map(|step| step.asks.open());
-            let open = open.map(|ask| Effect::Withdraw(ask.question.into()));
-            let open: Vec<Effect> = open.collect();
-            cx.volatile.effects.extend(open);
-        }
         Event::Submitted { .. }
         | Event::Planned { .. }
         | Event::AttemptStarted { .. }
         | Event::AttemptEnded { .. }
         | Event::Probed { .. }
         | Event::RetryScheduled { .. }
+        | Event::StepSettled { .. }
         | Event::ResultCameLate { .. }
         | Event::Amended { .. }
         | Event::Assigned { .. }
@@ -169,26 +162,10 @@ impl BeingMade {
         self.0.retain(|_, asking| !asking.is_finished());
         self.0.insert(entity, asking);
     }
-}
 
-/// Nobody waits for it any more. Runs are stopped as the parts that they are.
-pub(super) fn withdraw(cx: &mut Cx, entity: EntityId) {
-    if entity.kind() != EntityKind::Question {
-        return;
+    pub(super) fn take(&mut self, entity: EntityId) -> Option<JoinHandle<()>> {
+        self.0.remove(&entity)
     }
-    let asking = cx.volatile.asking.0.remove(&entity);
-    let (services, task) = (cx.services.clone(), cx.id());
-    tokio::spawn(async move {
-        // Taken back before it is there, it would be put all the same.
-        if let Some(asking) = asking {
-            let _ = asking.await;
-        }
-        let id = QuestionId::from_uuid(entity.key());
-        let reason = "the run that asked is over";
-        if let Err(error) = services.questions.withdraw(id, reason).await {
-            tracing::warn!(question = %id, %task, %error, "a question stays open that nobody waits for");
-        }
-    });
 }
 
 /// A run of another workflow tells the run that waits for it how it ended.

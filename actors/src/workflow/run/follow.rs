@@ -3,7 +3,7 @@
 use protocol::{
     entity::EntityKind,
     task::{Failure, StepStatus},
-    workflow::{Mode, NodeStatus, RunEvent},
+    workflow::{Mode, NodeRun, NodeStatus, RunEvent},
 };
 use serde_json::{Map, Value, json};
 
@@ -21,11 +21,7 @@ use crate::{
 
 /// What comes next for a node whose calls were made.
 pub(super) fn follow(look: &Look<'_>, place: &Place, turn: &Turn) -> Option<RunEvent> {
-    let steps: Vec<&Step> = turn
-        .steps
-        .iter()
-        .filter_map(|at| look.sight.task.steps.get(*at))
-        .collect();
+    let steps: Vec<&Step> = look.sight.calls(turn).collect();
     if steps.iter().any(|step| step.status == StepStatus::Unknown) {
         return ask_about(look, turn);
     }
@@ -58,17 +54,22 @@ pub(super) fn ask_about(look: &Look<'_>, turn: &Turn) -> Option<RunEvent> {
     let mut steps = steps.filter_map(|at| look.sight.task.steps.get(*at));
     let step = steps.find(|step| step.status == StepStatus::Unknown)?;
     let why = step.error.as_ref().map(|error| &error.message);
-    let mut at = turn.at();
-    at.node.push('?');
+    // One step may be asked about as often as it was tried.
+    let asked = NodeRun {
+        node: format!("{}?{}", step.spec.id, step.attempts.len()),
+        run: turn.run,
+    };
     Some(RunEvent::Asked {
-        entity: other(look, EntityKind::Question, &at),
+        entity: other(look, EntityKind::Question, &asked),
         at: turn.at(),
         input: json!({
-            "question": format!("Did step `{}` take effect?", step.spec.id),
+            "question": format!(
+                "Did step `{}` take effect? `null` says that nobody can tell.", step.spec.id
+            ),
             "about": { "step": step.spec.id, "input": step.spec.input, "why": why },
             "schema": {
                 "type": "object",
-                "properties": { "took_effect": { "type": "boolean" }, "output": {} },
+                "properties": { "took_effect": { "type": ["boolean", "null"] }, "output": {} },
                 "required": ["took_effect"],
                 "additionalProperties": false,
             },

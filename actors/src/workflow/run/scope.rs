@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::state::{Output, Run, Turn};
 use crate::{
-    task::Task,
+    task::{Step, Task},
     workflow::{
         expression::{EvalError, UsedNodes, Uses},
         large::TooLarge,
@@ -23,7 +23,14 @@ pub struct Sight<'a> {
     pub run: &'a Run,
 }
 
-impl Sight<'_> {
+impl<'a> Sight<'a> {
+    /// The calls of a node.
+    pub(super) fn calls<'t>(&self, turn: &'t Turn) -> impl Iterator<Item = &'a Step> + use<'a, 't> {
+        let task = self.task;
+        let steps = turn.steps.iter();
+        steps.filter_map(|at| task.steps.get(*at))
+    }
+
     /// What a node gave, with large values by reference.
     #[must_use]
     pub fn output(&self, turn: &Turn) -> Value {

@@ -11,6 +11,9 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// The code of what nobody can tell about.
+pub(crate) const OUTCOME_UNKNOWN: &str = "outcome_unknown";
+
 /// What a task that is a run of a workflow has beside its steps.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Kept", into = "Kept")]
@@ -314,6 +317,13 @@ impl Run {
         }
     }
 
+    /// Nothing is waited for any more.
+    pub(crate) fn is_over(&mut self) {
+        for turn in &mut self.nodes {
+            turn.waits = None;
+        }
+    }
+
     pub(crate) fn went_back(&mut self, edge: &str, nodes: &[String], inner: &[LoopKey]) {
         *self.loops.entry(edge.to_owned()).or_default() += 1;
         for edge in inner {
@@ -381,6 +391,13 @@ impl Turn {
     #[must_use]
     pub const fn is_alone(&self) -> bool {
         self.alone
+    }
+
+    /// Whether people were asked what became of one of its calls, and none could tell.
+    #[must_use]
+    pub fn is_beyond_telling(&self) -> bool {
+        let is_unknown = |error: &Failure| error.code == OUTCOME_UNKNOWN;
+        self.status == NodeStatus::Failed && self.error.as_ref().is_some_and(is_unknown)
     }
 
     fn is_as(&mut self, status: StepStatus, error: Option<Failure>, now: Timestamp) {

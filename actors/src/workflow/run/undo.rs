@@ -1,4 +1,6 @@
 //! The end of a run that failed or was cancelled: nothing new begins, and what can be taken back is.
+//!
+//! It waits until people have said of each call whether it took effect: what did is taken back too.
 
 use protocol::{
     task::{Event, StepStatus},
@@ -9,29 +11,25 @@ use serde_json::{Map, Value};
 use super::{
     begin::call,
     decide::{Look, beside, unreadable},
-    follow, verdict,
+    follow,
+    state::Turn,
+    verdict,
 };
-use crate::workflow::graph::Place;
+use crate::{task::Step, workflow::graph::Place};
 
 /// What comes next; empty while something still runs.
 pub(super) fn wind_down(look: Look<'_>) -> Vec<Event> {
     let run = look.sight.run;
     let task = look.sight.task;
     let mut events = Vec::new();
+    let mut in_doubt = false;
     for turn in run.turns() {
-        if matches!(turn.status, NodeStatus::Waiting | NodeStatus::Unknown)
-            || turn.status == NodeStatus::Running
-                && !turn.is_alone()
-                && is_quiet(&look, &turn.steps)
-        {
-            events.push(RunEvent::Ended {
-                at: turn.at(),
-                status: NodeStatus::Cancelled,
-                output: Value::Null,
-                error: turn.error.clone(),
-                gathered: false,
-                detail: Value::Null,
-            });
+        if !task.is_terminated() && is_in_doubt(&look, turn) {
+            in_doubt = true;
+            let asked = turn.waits.is_none().then(|| follow::ask_about(&look, turn));
+            events.extend(asked.flatten());
+        } else {
+            events.extend(ends(&look, turn));
         }
     }
     if !events.is_empty() {
@@ -40,7 +38,7 @@ pub(super) fn wind_down(look: Look<'_>) -> Vec<Event> {
             .map(|event| Event::Run { event })
             .collect();
     }
-    if task.unsettled() > 0 {
+    if in_doubt || task.unsettled() > 0 {
         return Vec::new();
     }
     match &run.taking_back {
@@ -54,9 +52,40 @@ pub(super) fn wind_down(look: Look<'_>) -> Vec<Event> {
     }
 }
 
-fn is_quiet(look: &Look<'_>, steps: &[usize]) -> bool {
-    let mut steps = steps.iter().filter_map(|at| look.sight.task.steps.get(*at));
-    steps.all(|step| step.status.is_settled())
+/// Whether somebody is to say of a call of this node if it took effect.
+fn is_in_doubt(look: &Look<'_>, turn: &Turn) -> bool {
+    let is_unknown = |step: &Step| step.status == StepStatus::Unknown;
+    !turn.is_beyond_telling() && look.sight.calls(turn).any(is_unknown)
+}
+
+/// A node that waits for anything else, or of whose calls none is made any more.
+fn ends(look: &Look<'_>, turn: &Turn) -> Option<RunEvent> {
+    let are = |is: fn(StepStatus) -> bool| look.sight.calls(turn).all(|step| is(step.status));
+    match turn.status {
+        NodeStatus::Waiting | NodeStatus::Unknown => {}
+        NodeStatus::Running if !turn.is_alone() && are(StepStatus::is_settled) => {}
+        NodeStatus::Pending
+        | NodeStatus::Running
+        | NodeStatus::Completed
+        | NodeStatus::Failed
+        | NodeStatus::Skipped
+        | NodeStatus::Cancelled => return None,
+    }
+    // All that it called was done: so is the node, unless more calls were to follow from that.
+    let is_done = turn.status == NodeStatus::Running && are(|it| it == StepStatus::Completed);
+    let place = look.graph.place(&turn.id).filter(|_| is_done);
+    let follows = place.and_then(|at| follow::follow(look, &look.graph.nodes[at], turn));
+    let done = follows.filter(
+        |event| matches!(event, RunEvent::Ended { status, .. } if *status == NodeStatus::Completed),
+    );
+    Some(done.unwrap_or_else(|| RunEvent::Ended {
+        at: turn.at(),
+        status: NodeStatus::Cancelled,
+        output: Value::Null,
+        error: turn.error.clone(),
+        gathered: false,
+        detail: Value::Null,
+    }))
 }
 
 /// Nodes that completed and say what takes them back, the last one first.

@@ -6,8 +6,14 @@ use protocol::{
 };
 use serde_json::{Map, Value, json};
 
-use super::decide::{Look, unreadable};
-use crate::workflow::{expression::Uses, graph::Place};
+use super::{
+    decide::{Look, unreadable},
+    state::OUTCOME_UNKNOWN,
+};
+use crate::{
+    task::Step,
+    workflow::{expression::Uses, graph::Place},
+};
 
 /// All nodes are over, and none that is needed failed.
 pub(super) fn completed(look: Look<'_>) -> Event {
@@ -46,16 +52,6 @@ pub(super) fn broken(look: Look<'_>) -> Event {
     } else {
         TaskStatus::Failed
     };
-    let stuck: Vec<&str> = run
-        .taking_back
-        .iter()
-        .flatten()
-        .filter_map(|id| {
-            let step = run.turn(id)?.undo.and_then(|at| task.steps.get(at));
-            let is_undone = step.is_some_and(|step| step.status == StepStatus::Completed);
-            (!is_undone).then_some(id.as_str())
-        })
-        .collect();
     let because = run.broke.as_ref().map(|(node, error)| {
         let message = match node.as_str() {
             "" => error.message.clone(),
@@ -63,23 +59,60 @@ pub(super) fn broken(look: Look<'_>) -> Event {
         };
         Failure::new(error.code.clone(), message)
     });
-    let error = match (because, stuck.as_slice()) {
-        (because, []) => because,
-        (because, stuck) => {
-            let left = format!("not taken back: {}", stuck.join(", "));
-            Some(match because {
-                Some(error) => Failure::new(error.code, format!("{}; {left}", error.message)),
-                None => Failure::new("not_taken_back", left),
-            })
-        }
-    };
+    let stuck = not_taken_back(look);
+    let mut unknown = unknown(look);
+    if let Some(because) = &because {
+        unknown.retain(|id| !because.message.contains(&format!("step {id} took effect")));
+    }
+    let left = [
+        ("not_taken_back", "not taken back: ", "", stuck),
+        (
+            OUTCOME_UNKNOWN,
+            "not known whether ",
+            " took effect",
+            unknown,
+        ),
+    ];
+    let left = left.into_iter().filter(|(.., names)| !names.is_empty());
+    // Of one that was cancelled, why it was failing before does not matter.
+    let because = because.filter(|_| status == TaskStatus::Failed);
+    let error = left.fold(because, |error, (code, before, after, names)| {
+        let left = format!("{before}{}{after}", names.join(", "));
+        Some(match error {
+            Some(error) => Failure::new(error.code, format!("{}; {left}", error.message)),
+            None => Failure::new(code, left),
+        })
+    });
     Event::Settled {
         status,
         result: Value::Null,
-        error: error.filter(|error| {
-            status == TaskStatus::Failed || error.message.contains("not taken back")
-        }),
+        error,
     }
+}
+
+/// Nodes that were to be taken back, and surely or maybe were not.
+fn not_taken_back(look: Look<'_>) -> Vec<&str> {
+    let (run, task) = (look.sight.run, look.sight.task);
+    let nodes = run.taking_back.iter().flatten().filter(|id| {
+        let undo = run.turn(id).and_then(|turn| turn.undo);
+        let step = undo.and_then(|at| task.steps.get(at));
+        step.is_none_or(|step| step.status != StepStatus::Completed)
+    });
+    nodes.map(String::as_str).collect()
+}
+
+/// Calls that may have taken effect. Those that take back nodes that are named anyway are not among them.
+fn unknown(look: Look<'_>) -> Vec<&str> {
+    let run = look.sight.run;
+    let is_named = |step: &Step| {
+        let of = step.of.filter(|of| of.undo);
+        let node = of.and_then(|of| run.at(of.node));
+        let taken_back = run.taking_back.iter().flatten();
+        node.is_some_and(|turn| taken_back.into_iter().any(|id| *id == turn.id))
+    };
+    let steps = look.sight.task.steps.iter();
+    let steps = steps.filter(|step| step.status == StepStatus::Unknown && !is_named(step));
+    steps.map(|step| step.spec.id.as_str()).collect()
 }
 
 fn by_shape(look: &Look<'_>) -> Value {
