@@ -2,6 +2,11 @@
 
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "other processes live by the machine's clock"
+)]
+#![expect(clippy::print_stdout, reason = "what was seen belongs to the result")]
 
 #[path = "support/pair.rs"]
 mod pair;

@@ -27,7 +27,7 @@ fn weather() -> TemplateSpec {
     }))
 }
 
-fn asked(params: Value) -> TemplateUse {
+fn asked(params: &Value) -> TemplateUse {
     serde_json::from_value(json!({ "template": "weather", "params": params })).unwrap()
 }
 
@@ -38,7 +38,7 @@ fn fields(errors: &[FieldError]) -> Vec<&str> {
 #[test]
 fn blanks_are_filled_with_what_is_given_or_else_their_defaults() {
     assert_eq!(checked(&weather()), vec![]);
-    let task = render(&weather(), &asked(json!({ "city": "Oslo" }))).unwrap();
+    let task = render(&weather(), &asked(&json!({ "city": "Oslo" }))).unwrap();
     assert_eq!(task.description, "Weather of Oslo for 3 days");
     assert_eq!(task.steps[0].agent.as_deref(), Some("Oslo-agent"));
     // An expression alone becomes its value, whatever that is.
@@ -58,14 +58,14 @@ fn all_that_does_not_fill_a_blank_is_named() {
         (json!({ "city": "Oslo", "days": 1.5 }), vec!["params.days"]),
         (json!({ "city": null }), vec!["params.city"]),
     ] {
-        let wrong = render(&weather(), &asked(given.clone())).unwrap_err();
+        let wrong = render(&weather(), &asked(&given)).unwrap_err();
         assert_eq!(fields(&wrong), named, "{given}");
     }
 }
 
 #[test]
 fn what_is_given_beside_the_blanks_takes_the_place_of_the_template_s() {
-    let mut asked = asked(json!({ "city": "Oslo" }));
+    let mut asked = asked(&json!({ "city": "Oslo" }));
     asked.description = Some("just do it".to_owned());
     let task = render(&weather(), &asked).unwrap();
     assert_eq!(task.description, "just do it");
@@ -77,13 +77,13 @@ fn what_is_given_beside_the_blanks_takes_the_place_of_the_template_s() {
 fn a_task_that_a_value_spoils_is_named_by_the_template_s_field() {
     let mut free = weather();
     free.params[1].schema = None;
-    let wrong = render(&free, &asked(json!({ "city": "Oslo", "days": -1 }))).unwrap_err();
+    let wrong = render(&free, &asked(&json!({ "city": "Oslo", "days": -1 }))).unwrap_err();
     assert_eq!(fields(&wrong), ["task.priority"]);
     let mut odd = weather();
     odd.task["priority"] = json!("${params.city + 1}");
-    let wrong = render(&odd, &asked(json!({ "city": true })));
+    let wrong = render(&odd, &asked(&json!({ "city": true })));
     assert!(wrong.is_err());
-    let wrong = render(&odd, &asked(json!({ "city": "Oslo" }))).unwrap_err();
+    let wrong = render(&odd, &asked(&json!({ "city": "Oslo" }))).unwrap_err();
     assert_eq!(fields(&wrong), ["task.priority"], "{wrong:?}");
 }
 
@@ -91,7 +91,7 @@ fn a_task_that_a_value_spoils_is_named_by_the_template_s_field() {
 fn a_value_that_is_inserted_is_not_looked_at_again() {
     let task = render(
         &weather(),
-        &asked(json!({ "city": "${params.days} $.params" })),
+        &asked(&json!({ "city": "${params.days} $.params" })),
     )
     .unwrap();
     assert_eq!(
@@ -103,7 +103,7 @@ fn a_value_that_is_inserted_is_not_looked_at_again() {
 #[test]
 fn a_task_does_not_grow_beyond_what_a_client_may_send() {
     let long = "x".repeat(600_000);
-    let wrong = render(&weather(), &asked(json!({ "city": long }))).unwrap_err();
+    let wrong = render(&weather(), &asked(&json!({ "city": long }))).unwrap_err();
     assert_eq!(fields(&wrong), ["task"]);
 }
 
