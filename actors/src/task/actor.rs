@@ -7,6 +7,7 @@
 mod attempts;
 mod effect;
 mod flow;
+mod idle;
 mod lineage;
 mod message;
 mod others;
@@ -14,7 +15,7 @@ mod pausing;
 mod step;
 mod withdraw;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc};
 
 use protocol::{
     api::TaskView,
@@ -32,6 +33,7 @@ use runtime::{
 use tokio::sync::oneshot;
 
 use self::effect::{Effect, Measure};
+use self::idle::{idle_until, leave, rests, set_timer};
 pub(crate) use self::lineage::{above, stopped};
 pub(crate) use self::message::{Answer, Command, Ended, Message, Submit};
 pub(crate) use self::step::requests;
@@ -42,12 +44,6 @@ use super::{
     trace, view,
 };
 use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::Graph};
-
-/// A task that only waits leaves memory when the wait is longer than this.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long a task that only waits for others stays after it was loaded, if nobody speaks to it.
-const MOMENT: Duration = Duration::from_secs(1);
 
 /// The name of the reminder that brings a waiting task back.
 const WAKE: &str = "wake";
@@ -303,65 +299,6 @@ async fn commit(cx: &mut Cx, idle_until: Option<Timestamp>) -> Result<(), journa
 
 fn command_id(services: &Services) -> CommandId {
     CommandId::from_uuid(services.dice.uuid_v7(services.clock.now()))
-}
-
-/// When the task has nothing to do but wait, and long enough to leave memory: until when.
-fn idle_until(cx: &Cx, now: Timestamp) -> Option<Timestamp> {
-    let idle = cx.state.is_staged() && is_idle(cx, now);
-    let due = cx.state.wake_at(now).filter(|_| idle)?;
-    (due > now.plus(PATIENCE)).then_some(due)
-}
-
-/// Whether nothing of it is under way, and nobody waits for its end.
-fn is_idle(cx: &Cx, now: Timestamp) -> bool {
-    cx.state.running() == 0
-        && cx.volatile.requested.is_empty()
-        && cx.volatile.waiters.is_empty()
-        && cx.state.rests_with().next().is_none()
-        && cx.state.ready(now).next().is_none()
-        && cx.state.to_probe().next().is_none()
-}
-
-/// Whether it only waits for people or for other runs, who bring it back.
-fn rests(cx: &Cx, now: Timestamp) -> bool {
-    let run = cx.state.run.as_ref();
-    let waits = cx.state.waits_for_people() || run.is_some_and(|run| run.waits().next().is_some());
-    waits && !cx.state.is_staged() && is_idle(cx, now) && cx.state.wake_at(now).is_none()
-}
-
-/// Leaves memory. What is just being loaded stays a moment: whoever brought it back has something to say.
-fn leave(cx: &mut Cx) {
-    match cx.volatile.is_up {
-        true => cx.passivate(),
-        false => cx.tell_self_after(MOMENT, Message::Wake),
-    }
-}
-
-/// Comes back when something is due after `looked`, the moment at which all was looked at.
-fn set_timer(cx: &mut Cx, looked: Timestamp) {
-    let queue = cx.state.spec.budget.queue_time.and_then(|span| {
-        let oldest = cx
-            .state
-            .ready(looked)
-            .filter_map(|(_, step)| step.ready_at)
-            .min()?;
-        Some(oldest.plus(span.0))
-    });
-    let rests = cx.state.rests_with().next();
-    let look = rests.map(|_| looked.plus(lineage::LOOK));
-    let due = cx.state.wake_at(looked).into_iter();
-    let Some(due) = due.chain(queue).chain(look).min() else {
-        return;
-    };
-    let now = cx.services.clock.now();
-    if cx
-        .volatile
-        .timer
-        .is_none_or(|earlier| due < earlier || earlier <= now)
-    {
-        cx.volatile.timer = Some(due);
-        cx.tell_self_after(due.since(now), Message::Wake);
-    }
 }
 
 /// A settled task answers whoever waits, then leaves memory.
