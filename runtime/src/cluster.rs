@@ -44,7 +44,8 @@ pub struct Incoming {
 /// What a handler answers; ignored for what is told.
 pub type Outcome = Pin<Box<dyn Future<Output = Result<Vec<u8>, Fault>> + Send>>;
 
-/// Takes what comes in for one service.
+/// Takes what comes in for one service. What it does before it first waits may run where frames of all
+/// links are read: it computes nothing long.
 pub type Handler = Arc<dyn Fn(Incoming) -> Outcome + Send + Sync>;
 
 /// Why a request to another node has no answer.

@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use protocol::{
     id::NodeId,
     wire::{
-        Envelope, Hello, Lane, Service, Signal, Trace, WIRE_VERSION,
+        Envelope, Hello, Lane, Service, Signal, WIRE_VERSION,
         frame::{self, BadFrame, Frame},
         speaks,
     },
@@ -17,10 +18,10 @@ use super::{
     inbox::Told,
     outgoing::Pace,
     parcel,
-    session::{Session, Stage, State},
+    session::{Answer, Session, Stage, State},
     window::{Arrival, Tally, Unfair},
 };
-use crate::cluster::{Fault, Incoming, MAX_PAYLOAD};
+use crate::cluster::{Fault, Handler, Incoming, MAX_PAYLOAD};
 
 /// A message of the largest size, with its head.
 const LARGEST: Tally = Tally {
@@ -48,6 +49,12 @@ pub(super) enum Breach {
     Answers,
     #[error("its window is too small for one message")]
     Window,
+}
+
+/// A request of the peer, and what answers it.
+struct Request {
+    id: u64,
+    answer: BoxFuture<'static, Answer>,
 }
 
 /// What a frame led to.
@@ -200,23 +207,33 @@ impl Session {
         let Some((mut state, tally)) = arrived else {
             return Ok(());
         };
+        let alone = envelopes.len() == 1 && state.running.is_empty();
+        let mut lone = None;
         for envelope in envelopes {
-            self.call(inner, &mut state, *envelope)?;
+            match self.call(inner, &mut state, *envelope)? {
+                Some(request) if alone => lone = Some(request),
+                Some(request) => self.start(&mut state, request),
+                None => {}
+            }
         }
         if state.out.calls() > 2 * inner.tuning.limits.queue + 2 * inner.tuning.limits.handlers {
             return Err(Breach::Answers);
         }
         drop(state);
         self.finished(Lane::CALLS, number, tally);
+        if let Some(request) = lone {
+            self.hasten(request);
+        }
         Ok(())
     }
 
+    /// Takes one envelope; a request comes back, to be started.
     fn call(
-        self: &Arc<Self>,
-        inner: &Arc<Inner>,
+        &self,
+        inner: &Inner,
         state: &mut State,
         envelope: Envelope<'_>,
-    ) -> Result<(), Breach> {
+    ) -> Result<Option<Request>, Breach> {
         match envelope {
             Envelope::Request {
                 id,
@@ -228,13 +245,20 @@ impl Session {
                 if state.running.contains_key(&id) {
                     return Err(Breach::Twice);
                 }
-                let incoming = Incoming {
-                    from: self.link.peer().clone(),
-                    payload: payload.to_vec(),
-                    left: Duration::from_millis(left_ms.into()),
-                };
-                if let Err(fault) = self.start(inner, state, (id, service), incoming, trace) {
-                    self.reply(state, id, Err(fault));
+                match self.handler(inner, state, service) {
+                    Ok(handler) => {
+                        let incoming = Incoming {
+                            from: self.link.peer().clone(),
+                            payload: payload.to_vec(),
+                            left: Duration::from_millis(left_ms.into()),
+                        };
+                        let answer = handling::answer(inner.me, handler, incoming, trace).boxed();
+                        return Ok(Some(Request { id, answer }));
+                    }
+                    Err(fault) => {
+                        self.reply(state, id, Err(fault));
+                        self.flush_soon(state);
+                    }
                 }
             }
             Envelope::Reply { id, payload } => settle(state, id, Ok(payload.to_vec())),
@@ -246,32 +270,47 @@ impl Session {
             }
             Envelope::Tell { .. } => return Err(Breach::Lane),
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Runs the handler of a request in a task of its own.
-    fn start(
-        self: &Arc<Self>,
-        inner: &Arc<Inner>,
-        state: &mut State,
-        (id, service): (u64, Service),
-        incoming: Incoming,
-        trace: Option<Trace>,
-    ) -> Result<(), Fault> {
+    fn handler(&self, inner: &Inner, state: &State, service: Service) -> Result<Handler, Fault> {
         let me: NodeId = inner.me;
         let handler = inner.handler(service).ok_or(Fault::NoService(me))?;
         if state.running.len() >= inner.tuning.limits.handlers {
             self.meters.overloaded();
             return Err(Fault::Overloaded(me));
         }
+        Ok(handler)
+    }
+
+    /// Runs the handler of a request in a task of its own.
+    fn start(self: &Arc<Self>, state: &mut State, request: Request) {
+        let Request { id, answer } = request;
         let session = self.clone();
         // It cannot answer before it is among the running: that takes the lock that is held here.
         let task = self.runtime.spawn(async move {
-            let answer = handling::answer(me, handler, incoming, trace).await;
+            let answer = answer.await;
             session.respond(id, answer);
         });
         state.running.insert(id, task.abort_handle());
-        Ok(())
+    }
+
+    /// Answers at once what needs no waiting: a task more would be a thread more that wakes up, and on
+    /// an idle node that takes longer than most handlers.
+    fn hasten(self: &Arc<Self>, mut request: Request) {
+        let answered = {
+            let _runtime = self.runtime.enter();
+            request.answer.as_mut().now_or_never()
+        };
+        let mut state = self.lock();
+        match answered {
+            Some(answer) => {
+                self.reply(&mut state, request.id, answer);
+                self.flush(&mut state);
+            }
+            None if state.stage == Stage::Open => self.start(&mut state, request),
+            None => {}
+        }
     }
 
     fn signals(&self, inner: &Inner, signals: &[Signal]) -> Result<(), Breach> {

@@ -206,6 +206,7 @@ impl Session {
             state.out.withdraw(id);
         } else {
             self.must(&mut state, Parcel::Cancel { id });
+            self.flush_soon(&mut state);
         }
     }
 
@@ -217,11 +218,15 @@ impl Session {
             return;
         }
         self.reply(&mut state, id, answer);
+        // The task that drives the session is not woken for nothing: on an idle node that is a thread.
         if state.running.is_empty() {
             self.flush(&mut state);
+        } else {
+            self.flush_soon(&mut state);
         }
     }
 
+    /// Queues an answer.
     pub(super) fn reply(&self, state: &mut State, id: u64, answer: Answer) {
         let weight = answer.as_ref().map_or(0, Vec::len);
         let parcel = match answer {
@@ -245,7 +250,6 @@ impl Session {
         if state.stage == Stage::Open {
             // Nothing that must is turned away.
             let _ = state.out.push(parcel, Need::Must);
-            self.flush_soon(state);
         }
     }
 
@@ -275,7 +279,7 @@ impl Session {
     }
 
     /// Sends at once when a frame is full; else when all that runs now had its turn to add to it.
-    fn flush_soon(&self, state: &mut State) {
+    pub(super) fn flush_soon(&self, state: &mut State) {
         if state.out.crowded() {
             self.flush(state);
         } else if state.waking == Waking::No {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use protocol::wire::Trace;
+use protocol::wire::{Envelope, Lane, Trace, frame::Frame};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -203,4 +203,52 @@ async fn a_trace_follows_a_request() {
     let seen = traced(trace, pair.ask(b"")).await;
     assert_eq!(seen, Ok(format!("{trace:?}").into_bytes()));
     assert_eq!(pair.ask(b"").await, Ok(b"None".to_vec()));
+}
+
+/// The answers among the frames that a stranger was sent, by their requests.
+fn answers(raw: &mut Raw) -> Vec<u64> {
+    let mut answered = Vec::new();
+    while let Ok(frame) = raw.frames.try_recv() {
+        if let Frame::Bulk { envelopes, .. } = Frame::read(&frame).unwrap() {
+            answered.extend(envelopes.filter_map(|envelope| match envelope.unwrap() {
+                Envelope::Reply { id, .. } => Some(id),
+                Envelope::Request { .. }
+                | Envelope::Fault { .. }
+                | Envelope::Tell { .. }
+                | Envelope::Cancel { .. } => None,
+            }));
+        }
+    }
+    answered
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_alone_is_answered_at_once_unless_its_handler_waits() {
+    let mesh = Mesh::new(node(1));
+    mesh.serve(SERVICE, echo());
+    let slow = handler(|incoming| async move {
+        tokio::time::sleep(SECOND).await;
+        Ok(incoming.payload)
+    });
+    mesh.serve(OTHER, slow);
+    let mut raw = raw(&mesh, 2);
+    mesh.received(&raw.link, hello_frame(0));
+    for (id, service) in [(1, SERVICE), (2, OTHER), (3, SERVICE)] {
+        let mut frame = frame::Bulk::new(Lane::CALLS, id, 0);
+        frame.push(&Envelope::Request {
+            id,
+            service,
+            left_ms: 10_000,
+            trace: None,
+            payload: b"well?",
+        });
+        mesh.received(&raw.link, frame.into_bytes());
+        // Nothing else had a turn since.
+        let at_once: &[u64] = if id == 1 { &[1] } else { &[] };
+        assert_eq!(answers(&mut raw), at_once, "request {id}");
+    }
+    tokio::time::sleep(2 * SECOND).await;
+    let mut later = answers(&mut raw);
+    later.sort_unstable();
+    assert_eq!(later, [2, 3]);
 }
