@@ -183,6 +183,15 @@ pub fn resident_mib(process: u32) -> io::Result<f64> {
     mebibytes(&format!("/proc/{process}/status"), "VmRSS:")
 }
 
+/// The same without pages of files: what the kernel maps of a program depends on what of it was read before.
+///
+/// # Errors
+///
+/// When the process is gone.
+pub fn anonymous_mib(process: u32) -> io::Result<f64> {
+    mebibytes(&format!("/proc/{process}/status"), "RssAnon:")
+}
+
 /// The same, pages that several processes share counted in parts: such sums are true.
 ///
 /// # Errors

@@ -189,6 +189,15 @@ impl Node {
         crate::resident_mib(self.process()?)
     }
 
+    /// The same without pages of files, which are mostly its own program.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn anonymous_mib(&self) -> io::Result<f64> {
+        crate::anonymous_mib(self.process()?)
+    }
+
     /// The same, with its part of what it shares with others.
     ///
     /// # Errors

@@ -84,6 +84,8 @@ async fn memory_load_and_disk(program: &Path, data: &Path) -> Result<()> {
         "MiB",
         Goal::Under(40.0),
     );
+    let name = "  of it not pages of the program";
+    figure(name, node.anonymous_mib()?, "MiB", Goal::None);
     let mut connection = node.connect().await?;
     register_agents(&mut connection).await?;
 
