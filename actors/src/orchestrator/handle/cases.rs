@@ -14,6 +14,7 @@ mod life;
 mod log;
 mod look;
 mod nodes;
+mod pages;
 mod pausing;
 mod questions;
 mod run_change;
@@ -58,6 +59,7 @@ pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use look::{FindMessages, ShowMessages, ShowState};
 pub(super) use nodes::{ListNodes, RemoveNode, ShowNode, ShowVitals, Turn, TurnNode};
+pub(super) use pages::streams_of;
 pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
 pub(super) use questions::{
     Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
@@ -105,6 +107,9 @@ pub(super) const LONGEST_PAGE: u32 = 200;
 /// How long most of what is only read may take a node.
 pub(super) const READ: Duration = Duration::from_secs(1);
 
+/// So long is waited for the node that asks all others.
+const GATHERED_WITHIN: Duration = TOLD_WITHIN.saturating_add(Duration::from_millis(500));
+
 /// Something that a caller can ask for. It travels to the node that carries it out.
 pub(super) trait UseCase: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What it gives.
@@ -124,12 +129,12 @@ pub(super) trait UseCase: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// How long it may take beyond the time of any request.
     fn wait(&self) -> Duration {
-        Duration::ZERO
+        self.place().wait()
     }
 
     /// How long one node may take for what is only read before another is asked.
     fn read_within(&self) -> Duration {
-        READ
+        self.place().read_within()
     }
 
     /// So much of its wait is over.
@@ -154,8 +159,28 @@ pub(super) enum Place<'a> {
     New,
     /// On any node that has the store.
     Store,
+    /// On the same, which has to ask all others: two nodes without the store have no link.
+    Cluster,
     /// On this node and no other.
     Node(NodeId),
+}
+
+impl Place<'_> {
+    const fn wait(self) -> Duration {
+        match self {
+            Self::Cluster => GATHERED_WITHIN.saturating_mul(2),
+            Self::Entity(_) | Self::Agent(_) | Self::New | Self::Store | Self::Node(_) => {
+                Duration::ZERO
+            }
+        }
+    }
+
+    const fn read_within(self) -> Duration {
+        match self {
+            Self::Cluster => GATHERED_WITHIN,
+            Self::Entity(_) | Self::Agent(_) | Self::New | Self::Store | Self::Node(_) => READ,
+        }
+    }
 }
 
 /// What it means to try a use case again when it is not known what became of it.

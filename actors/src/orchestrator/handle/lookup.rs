@@ -7,7 +7,7 @@ use protocol::{
 };
 use runtime::store::{StreamQuery, StreamRow};
 
-use super::{Answer, Orchestrator, cases::LONGEST_PAGE};
+use super::{Answer, Orchestrator, cases::streams_of};
 
 impl Orchestrator {
     /// The id of an agent of this name or id, as this node or the store knows it.
@@ -38,19 +38,12 @@ impl Orchestrator {
         name: &str,
     ) -> Answer<Option<StreamRow>> {
         let mut query = StreamQuery {
-            tenant: caller.tenant.clone(),
-            kind,
-            status: None,
-            user: None,
-            parent: None,
-            runs: None,
             text: Some(name.to_owned()),
-            before: None,
-            limit: LONGEST_PAGE,
+            ..streams_of(caller, kind)
         };
         loop {
             let rows = self.own()?.journal.store().list(&query).await?;
-            let full = rows.len() >= LONGEST_PAGE as usize;
+            let full = rows.len() >= query.limit as usize;
             query.before = rows.last().filter(|_| full).map(|row| row.stream);
             let mut rows = rows.into_iter();
             let found = rows.find(|row| row.summary.name.as_deref() == Some(name));

@@ -242,8 +242,10 @@ impl Orchestrator {
                 },
             },
             Place::New if self.fresh_id().is_ok() => return Ok(Target::Here),
-            Place::Store if self.0.own.is_some() => return Ok(Target::Here),
-            Place::New | Place::Store => return Ok(self.control(member, search)),
+            Place::Store | Place::Cluster if self.0.own.is_some() => return Ok(Target::Here),
+            Place::New | Place::Store | Place::Cluster => {
+                return Ok(self.control(member, search));
+            }
             Place::Node(node) if node == self.0.id => return Ok(Target::Here),
             Place::Node(node) if search.tried.contains(&node) => return Ok(Target::Nowhere),
             Place::Node(node) => return Ok(Target::There(node, Standing::Owner)),
@@ -296,7 +298,12 @@ impl Orchestrator {
                 Owner::Here | Owner::Nobody => Some(Reply::Elsewhere(None)),
             },
             (
-                Place::Entity(_) | Place::Agent(_) | Place::New | Place::Store | Place::Node(_),
+                Place::Entity(_)
+                | Place::Agent(_)
+                | Place::New
+                | Place::Store
+                | Place::Cluster
+                | Place::Node(_),
                 Standing::Owner | Standing::Reader,
             ) => match self.target(member, caller, case, &search).await? {
                 Target::Here => None,
@@ -339,7 +346,7 @@ impl Member {
                 Place::Entity(id) => nobody(&id.to_string()),
                 Place::Agent(agent) => nobody(&format!("agent {agent}")),
                 Place::New => nobody("anything that could be made"),
-                Place::Store => nobody("the store"),
+                Place::Store | Place::Cluster => nobody("the store"),
                 Place::Node(node) => nobody(&node.to_string()),
             };
         };

@@ -17,9 +17,7 @@ use super::{
     Action, Answer, CancelTask, ChangeAgent, Effect, Orchestrator, PauseTask, Place, ResumeTask,
     TOLD_WITHIN, UseCase, at_least,
     cancel::{ENDING, Extent},
-    runs_the_cluster,
-    tree::GATHERED_WITHIN,
-    unreachable,
+    runs_the_cluster, unreachable,
 };
 use crate::{Rejection, orchestrator::handle::tree::OpenAsk};
 
@@ -61,15 +59,7 @@ impl UseCase for FindActor {
     const EFFECT: Effect = Effect::Reads;
 
     fn place(&self) -> Place<'_> {
-        Place::Store
-    }
-
-    fn wait(&self) -> Duration {
-        2 * GATHERED_WITHIN
-    }
-
-    fn read_within(&self) -> Duration {
-        GATHERED_WITHIN
+        Place::Cluster
     }
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ActorView> {

@@ -13,10 +13,7 @@ use runtime::chronicle::{self, Span};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::{
-    Answer, Effect, Orchestrator, Place, TOLD_WITHIN, UseCase, at_least,
-    tree::{GATHERED_WITHIN, has_been},
-};
+use super::{Answer, Effect, Orchestrator, Place, TOLD_WITHIN, UseCase, at_least, tree::has_been};
 use crate::{
     Rejection,
     orchestrator::tree::{LifeFilter, News, hush},
@@ -47,15 +44,7 @@ impl UseCase for ReadLife {
     const EFFECT: Effect = Effect::Reads;
 
     fn place(&self) -> Place<'_> {
-        Place::Store
-    }
-
-    fn wait(&self) -> Duration {
-        2 * GATHERED_WITHIN
-    }
-
-    fn read_within(&self) -> Duration {
-        GATHERED_WITHIN
+        Place::Cluster
     }
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Page<LifeEvent>> {

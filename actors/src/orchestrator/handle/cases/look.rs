@@ -18,10 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{
-    Answer, Effect, Orchestrator, Place, READ, TOLD_WITHIN, UseCase, at_least,
-    tree::GATHERED_WITHIN,
-};
+use super::{Answer, Effect, Orchestrator, Place, READ, TOLD_WITHIN, UseCase, at_least};
 use crate::{
     Rejection, agent::AgentRecord, hold::Hold, question::Question, schedule::Schedule, task::Task,
     template::Template, trigger::Trigger, workflow::state::Workflow,
@@ -69,15 +66,7 @@ impl UseCase for FindMessages {
     const EFFECT: Effect = Effect::Reads;
 
     fn place(&self) -> Place<'_> {
-        Place::Store
-    }
-
-    fn wait(&self) -> Duration {
-        2 * GATHERED_WITHIN
-    }
-
-    fn read_within(&self) -> Duration {
-        GATHERED_WITHIN
+        Place::Cluster
     }
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<ActorMessages> {

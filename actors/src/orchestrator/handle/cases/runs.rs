@@ -20,8 +20,8 @@ use runtime::store::{Idempotency, Runs, StreamQuery};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Answer, ENDING, Effect, LONGEST_PAGE, Orchestrator, PAGE, PauseTask, Place, ResumeTask,
-    UseCase, at_least,
+    Answer, ENDING, Effect, Orchestrator, PauseTask, Place, ResumeTask, UseCase, at_least,
+    pages::{Leaf, page, streams_of},
     submission::{Admitted, idempotency},
     tasks::summary,
     visible,
@@ -211,13 +211,6 @@ impl UseCase for ListRuns {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Page<ExecutionSummary>> {
         let query = self.query;
-        let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-        let before = query
-            .cursor
-            .as_deref()
-            .map(|cursor| cursor.parse::<TaskId>().map(EntityId::from))
-            .transpose()
-            .map_err(|_| Rejection::field("cursor", "is not a cursor that this list gave"))?;
         let workflow = match &query.workflow {
             Some(workflow) => Some(at.find_workflow(caller, workflow).await?.id),
             None => None,
@@ -233,18 +226,14 @@ impl UseCase for ListRuns {
                 true => query.user_id,
                 false => Some(caller.user.clone()),
             },
-            before,
-            limit: limit + 1,
             ..runs_of(caller, workflow)
         };
-        let mut rows = at.own()?.journal.store().browse(&rows).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next_cursor = rows
-            .last()
-            .filter(|_| more)
-            .map(|row| row.stream.to_string());
-        let items = rows.iter().map(|row| {
+        let leaf = Leaf {
+            limit: query.limit,
+            cursor: query.cursor.as_deref(),
+            ..Leaf::default()
+        };
+        let page = page(at, rows, leaf, |row| {
             let run = listed(summary(row)?);
             Ok(run.map(|run| match row.summary.waits {
                 true => ExecutionSummary {
@@ -254,11 +243,11 @@ impl UseCase for ListRuns {
                 false => run,
             }))
         });
-        let items = items.collect::<Answer<Vec<_>>>()?;
+        let page = page.await?;
         Ok(Page {
-            items: items.into_iter().flatten().collect(),
+            items: page.items.into_iter().flatten().collect(),
             total: None,
-            next_cursor,
+            next_cursor: page.next_cursor,
         })
     }
 }
@@ -266,18 +255,12 @@ impl UseCase for ListRuns {
 /// All runs that the caller may see, or those of one workflow.
 pub(super) fn runs_of(caller: &Caller, workflow: Option<WorkflowId>) -> StreamQuery {
     StreamQuery {
-        tenant: caller.tenant.clone(),
-        kind: EntityKind::Task,
-        status: None,
         user: (!caller.sees_all_users()).then(|| caller.user.clone()),
-        parent: None,
         runs: Some(Runs {
             of: workflow.map(EntityId::from),
             waits: None,
         }),
-        text: None,
-        before: None,
-        limit: LONGEST_PAGE,
+        ..streams_of(caller, EntityKind::Task)
     }
 }
 

@@ -11,12 +11,13 @@ use runtime::{
     entity::Seed,
     store::{StreamQuery, StreamRow},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::{
-    Answer, Effect, LONGEST_PAGE, Orchestrator, PAGE, Place, UseCase, at_least, unanswered,
-    unreachable,
+    Answer, Effect, Orchestrator, Place, UseCase, at_least,
+    pages::{Leaf, body, page, streams_of},
+    unanswered, unreachable,
 };
 use crate::{
     Rejection, firing,
@@ -227,58 +228,16 @@ pub(super) async fn listed<T>(
 ) -> Answer<Page<T>> {
     at_least(caller, Role::Viewer)?;
     let rows = StreamQuery {
-        tenant: caller.tenant.clone(),
-        kind,
         status: query.status,
         user: (!caller.sees_all_users()).then(|| caller.user.clone()),
-        parent: None,
-        runs: None,
-        text: None,
-        before: None,
-        limit: 0,
+        ..streams_of(caller, kind)
     };
-    page(at, rows, query.limit, query.cursor.as_deref(), view).await
-}
-
-/// The page of `rows` that begins at a cursor.
-pub(super) async fn page<T>(
-    at: &Orchestrator,
-    rows: StreamQuery,
-    limit: Option<u32>,
-    cursor: Option<&str>,
-    view: impl Fn(&StreamRow) -> Answer<T>,
-) -> Answer<Page<T>> {
-    let limit = limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-    let before = cursor.map(str::parse::<EntityId>).transpose();
-    let before = before
-        .ok()
-        .filter(|before| before.is_none_or(|id| id.kind() == rows.kind));
-    let before =
-        before.ok_or_else(|| Rejection::field("cursor", "is not a cursor that this list gave"))?;
-    let rows = StreamQuery {
-        before,
-        limit: limit + 1,
-        ..rows
+    let leaf = Leaf {
+        limit: query.limit,
+        cursor: query.cursor.as_deref(),
+        ..Leaf::default()
     };
-    let mut rows = at.own()?.journal.store().browse(&rows).await?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let next_cursor = rows
-        .last()
-        .filter(|_| more)
-        .map(|row| row.stream.to_string());
-    Ok(Page {
-        items: rows.iter().map(view).collect::<Answer<_>>()?,
-        total: None,
-        next_cursor,
-    })
-}
-
-/// What the index keeps of a row.
-pub(super) fn body<T: DeserializeOwned>(row: &StreamRow) -> Answer<T> {
-    serde_json::from_str(&row.summary.body).map_err(|error| {
-        runtime::store::Error::Corrupt(format!("the row of {}: {error}", row.stream)).into()
-    })
+    page(at, rows, leaf, view).await
 }
 
 /// A schedule as its row says.

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    Answer, Effect, Orchestrator, Place, UseCase, agents::no_agent, at_least, unanswered,
-    unreachable,
+    Answer, Effect, Orchestrator, Place, UseCase, agents::no_agent, at_least, streams_of,
+    unanswered, unreachable,
 };
 use crate::{
     Rejection,
@@ -103,15 +103,9 @@ impl UseCase for CommittedAgents {
         let mut before = None;
         loop {
             let query = StreamQuery {
-                tenant: caller.tenant.clone(),
-                kind: EntityKind::Agent,
-                status: None,
-                user: None,
-                parent: None,
-                runs: None,
-                text: None,
                 before,
                 limit: PAGE,
+                ..streams_of(caller, EntityKind::Agent)
             };
             let rows = store.list(&query).await?;
             before = rows.last().map(|row| row.stream);

@@ -6,8 +6,8 @@ use protocol::{
     access::Caller,
     allocation::{Exclusion, ScoreCard},
     api::{
-        AllocationView, Consistency, Page, ResultView, TaskQuery, TaskSummary, TaskTree, TaskView,
-        WhyStep, WhyView,
+        AllocationView, Page, ResultView, TaskQuery, TaskSummary, TaskTree, TaskView, WhyStep,
+        WhyView,
     },
     entity::{EntityId, EntityKind},
     id::TaskId,
@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::{
-    Answer, Effect, LONGEST_PAGE, Orchestrator, PAGE, Place, UseCase, unreachable, visible,
+    Answer, Effect, Orchestrator, Place, UseCase,
+    pages::{Leaf, page, streams_of},
+    unreachable, visible,
 };
 use crate::{
     Rejection,
@@ -117,47 +119,24 @@ impl UseCase for ListTasks {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Page<TaskSummary>> {
         let query = self.query;
-        let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-        let before = query
-            .cursor
-            .as_deref()
-            .map(|cursor| cursor.parse::<TaskId>().map(EntityId::from))
-            .transpose()
-            .map_err(|_| Rejection::field("cursor", "is not a cursor that this list gave"))?;
         let user = if caller.sees_all_users() {
             query.user_id
         } else {
             Some(caller.user.clone())
         };
         let rows = StreamQuery {
-            tenant: caller.tenant.clone(),
-            kind: EntityKind::Task,
             status: query.status.map(|status| status.as_str().to_owned()),
             user,
             parent: query.parent_id.map(EntityId::from),
-            runs: None,
             text: query.q,
-            before,
-            limit: limit + 1,
+            ..streams_of(caller, EntityKind::Task)
         };
-        let store = at.own()?.journal.store();
-        // The index is committed with what it shows; a copy of it may be behind.
-        let mut rows = match query.consistency {
-            Consistency::Eventual => store.browse(&rows).await?,
-            Consistency::Strong => store.list(&rows).await?,
+        let leaf = Leaf {
+            limit: query.limit,
+            cursor: query.cursor.as_deref(),
+            consistency: query.consistency,
         };
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next_cursor = rows
-            .last()
-            .filter(|_| more)
-            .map(|row| row.stream.to_string());
-        let items = rows.iter().map(summary).collect::<Answer<_>>()?;
-        Ok(Page {
-            items,
-            total: None,
-            next_cursor,
-        })
+        page(at, rows, leaf, summary).await
     }
 }
 
@@ -348,15 +327,10 @@ impl Orchestrator {
         let mut parts = Vec::new();
         loop {
             let query = StreamQuery {
-                tenant: caller.tenant.clone(),
-                kind: EntityKind::Task,
-                status: None,
-                user: None,
                 parent: Some(id.into()),
-                runs: None,
-                text: None,
                 before: parts.last().map(|row: &StreamRow| row.stream),
                 limit: PARTS,
+                ..streams_of(caller, EntityKind::Task)
             };
             let page = self.own()?.journal.store().list(&query).await?;
             let last = page.len() < PARTS as usize;

@@ -10,16 +10,13 @@ use protocol::{
     task::TaskSpec,
     template::{TemplateSpec, TemplateUse},
 };
-use runtime::{
-    entity::Seed,
-    store::{StreamQuery, StreamRow},
-};
+use runtime::{entity::Seed, store::StreamRow};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::{
     Answer, Effect, Orchestrator, Place, SubmitTask, UseCase, at_least,
-    schedules::{body, page},
+    pages::{Leaf, body, page, streams_of},
     submission::idempotency,
     unanswered, unreachable,
 };
@@ -170,19 +167,13 @@ impl UseCase for ListTemplates {
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Page<TemplateSummary>> {
         at_least(caller, Role::Viewer)?;
         let TemplateQuery { limit, cursor } = self.query;
-        let rows = StreamQuery {
-            tenant: caller.tenant.clone(),
-            kind: EntityKind::Template,
-            status: None,
-            user: None,
-            parent: None,
-            runs: None,
-            text: None,
-            before: None,
-            limit: 0,
+        let leaf = Leaf {
+            limit,
+            cursor: cursor.as_deref(),
+            ..Leaf::default()
         };
         let brief = |row: &StreamRow| Ok(summary(view(row)?));
-        page(at, rows, limit, cursor.as_deref(), brief).await
+        page(at, streams_of(caller, EntityKind::Template), leaf, brief).await
     }
 }
 

@@ -18,9 +18,6 @@ use crate::{Rejection, orchestrator::tree::hide_links};
 /// How long nodes may take to tell of their actors; who takes longer is named as silent.
 pub(in super::super) const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
-/// So long is waited for the node that asks them.
-pub(super) const GATHERED_WITHIN: Duration = TOLD_WITHIN.saturating_add(Duration::from_millis(500));
-
 /// Clocks of nodes and callers may differ by so much.
 const SKEW: Duration = Duration::from_secs(5);
 
@@ -48,8 +45,7 @@ impl UseCase for ShowTree {
     }
 }
 
-/// A page of the tree of the whole cluster, now or then. A node with the store asks all others: two
-/// without it have no link.
+/// A page of the tree of the whole cluster, now or then.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) struct ShowForest {
     pub(in super::super) query: TreeQuery,
@@ -61,15 +57,7 @@ impl UseCase for ShowForest {
     const EFFECT: Effect = Effect::Reads;
 
     fn place(&self) -> Place<'_> {
-        Place::Store
-    }
-
-    fn wait(&self) -> Duration {
-        2 * GATHERED_WITHIN
-    }
-
-    fn read_within(&self) -> Duration {
-        GATHERED_WITHIN
+        Place::Cluster
     }
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TreeView> {
@@ -104,15 +92,7 @@ impl UseCase for CompareTrees {
     const EFFECT: Effect = Effect::Reads;
 
     fn place(&self) -> Place<'_> {
-        Place::Store
-    }
-
-    fn wait(&self) -> Duration {
-        2 * GATHERED_WITHIN
-    }
-
-    fn read_within(&self) -> Duration {
-        GATHERED_WITHIN
+        Place::Cluster
     }
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TreeDiff> {

@@ -16,7 +16,8 @@ use tokio::sync::oneshot;
 
 use super::{
     Answer, Effect, Orchestrator, Place, UseCase, at_least,
-    schedules::{body, listed, seen},
+    pages::body,
+    schedules::{listed, seen},
     unanswered, unreachable,
 };
 use crate::{

@@ -6,7 +6,7 @@ use protocol::{
         Page, VersionView, WorkflowChange, WorkflowDraft, WorkflowQuery, WorkflowSummary,
         WorkflowView,
     },
-    entity::{EntityId, EntityKind},
+    entity::EntityKind,
     id::WorkflowId,
     workflow::Status,
 };
@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::{
-    Answer, Effect, LONGEST_PAGE, Orchestrator, PAGE, Place, UseCase, at_least, unanswered,
-    unreachable,
+    Answer, Effect, Orchestrator, Place, UseCase, at_least,
+    pages::{Leaf, page, streams_of},
+    unanswered, unreachable,
 };
 use crate::{
     Rejection,
@@ -233,37 +234,17 @@ impl UseCase for ListWorkflows {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Page<WorkflowSummary>> {
         let query = self.query;
-        let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-        let before = query
-            .cursor
-            .as_deref()
-            .map(|cursor| cursor.parse::<WorkflowId>().map(EntityId::from))
-            .transpose()
-            .map_err(|_| Rejection::field("cursor", "is not a cursor that this list gave"))?;
         let rows = StreamQuery {
-            tenant: caller.tenant.clone(),
-            kind: EntityKind::Workflow,
             status: query.status.map(|status| status.as_str().to_owned()),
-            user: None,
-            parent: None,
-            runs: None,
             text: query.q,
-            before,
-            limit: limit + 1,
+            ..streams_of(caller, EntityKind::Workflow)
         };
-        let mut rows = at.own()?.journal.store().browse(&rows).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next_cursor = rows
-            .last()
-            .filter(|_| more)
-            .map(|row| row.stream.to_string());
-        let items = rows.iter().map(summary).collect::<Answer<_>>()?;
-        Ok(Page {
-            items,
-            total: None,
-            next_cursor,
-        })
+        let leaf = Leaf {
+            limit: query.limit,
+            cursor: query.cursor.as_deref(),
+            ..Leaf::default()
+        };
+        page(at, rows, leaf, summary).await
     }
 }
 

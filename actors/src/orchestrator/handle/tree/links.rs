@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::{
     Answer, Orchestrator,
-    cases::{ShowAsks, ShowTree, TOLD_WITHIN},
+    cases::{ShowAsks, ShowTree, TOLD_WITHIN, streams_of},
 };
 use crate::{
     ask::Asked,
@@ -102,15 +102,10 @@ impl Orchestrator {
         actor.row.links.extend(links(&caller.tenant, id, &task));
         for status in TaskStatus::ALL.into_iter().filter(|it| !it.is_terminal()) {
             let query = StreamQuery {
-                tenant: caller.tenant.clone(),
-                kind: EntityKind::Task,
                 status: Some(status.as_str().to_owned()),
-                user: None,
                 parent: Some(id.into()),
-                runs: None,
-                text: None,
-                before: None,
                 limit: TOLD,
+                ..streams_of(caller, EntityKind::Task)
             };
             let parts = own.journal.store().list(&query).await?;
             let parts = parts.iter().map(|row| TaskId::from_uuid(row.stream.key()));

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{Answer, CancelTask, Extent, Orchestrator, Rejection, is_settled};
-use crate::orchestrator::handle::cases::tasks::summary;
+use crate::orchestrator::handle::cases::{streams_of, tasks::summary};
 
 /// Tasks that are told at once.
 const AT_ONCE: usize = 64;
@@ -211,15 +211,11 @@ impl<'a> Sweep<'a> {
             TaskStatus::Executing,
         ] {
             let mut query = StreamQuery {
-                tenant: self.caller.tenant.clone(),
-                kind: EntityKind::Task,
                 status: Some(status.as_str().to_owned()),
                 user: user.clone(),
-                parent: None,
-                runs: None,
                 text: text.clone(),
-                before: None,
                 limit: PAGE,
+                ..streams_of(&self.caller, EntityKind::Task)
             };
             loop {
                 let rows = self.at.own()?.journal.store().list(&query).await?;
