@@ -98,6 +98,14 @@ impl Rejection {
         Self::NotFound { what: what.into() }
     }
 
+    /// Something else has the name; `instead` says what to do if that was meant.
+    pub fn name_taken(name: &str, by: EntityId, instead: &str) -> Self {
+        Self::Conflict {
+            code: "name_taken",
+            message: format!("the name `{name}` is taken by {by}; choose another, or {instead}"),
+        }
+    }
+
     /// For programs.
     #[must_use]
     pub const fn code(&self) -> Code {

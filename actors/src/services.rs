@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Weak};
 
+use protocol::id::CommandId;
 use runtime::{
     clock::{Clock, Dice},
     entity::Host,
+    journal::Commit,
 };
 
 use crate::{
@@ -59,6 +61,12 @@ pub(crate) struct Parts {
 impl Services {
     pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// What somebody has written now, as a command of its own.
+    pub(crate) fn commit_by(&self, actor: &str) -> Commit {
+        let command = CommandId::from_uuid(self.dice.uuid_v7(self.clock.now()));
+        Commit::by(actor.into(), command)
     }
 
     /// For those whom it keeps itself.

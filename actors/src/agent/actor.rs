@@ -9,12 +9,12 @@ use std::sync::Arc;
 use protocol::{
     agent::{AgentSpec, Event, Mode, StopMode},
     entity::{EntityId, EntityKind},
-    id::{AgentId, CommandId},
+    id::AgentId,
 };
 use ractor::ActorProcessingErr;
 use runtime::{
     entity::{Context, Entity},
-    journal::{self, Commit},
+    journal,
     store::Delivery,
 };
 
@@ -136,17 +136,11 @@ async fn register(
 
 /// What a client hears that gave an agent the name of another.
 pub(crate) fn name_taken(name: &str, stream: EntityId) -> Rejection {
-    Rejection::Conflict {
-        code: "name_taken",
-        message: format!(
-            "the name `{name}` is taken by {stream}; choose another, or update that agent"
-        ),
-    }
+    Rejection::name_taken(name, stream, "update that agent")
 }
 
 async fn commit(cx: &mut Cx, user: &str, outbox: Vec<Delivery>) -> Result<(), journal::Error> {
-    let command = CommandId::from_uuid(cx.services.dice.uuid_v7(cx.services.clock.now()));
-    let mut commit = Commit::by(user.into(), command);
+    let mut commit = cx.services.commit_by(user);
     commit.outbox = outbox;
     cx.state.commit(commit).await
 }

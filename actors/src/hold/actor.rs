@@ -6,12 +6,11 @@ use protocol::{
     api::HoldView,
     entity::EntityKind,
     hold::{Event, Target},
-    id::{CommandId, HoldId},
+    id::HoldId,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use runtime::{
     entity::{Context, Entity},
-    journal::Commit,
     supervision::{self, ChildSpec, Restart, child},
 };
 use tokio::sync::oneshot;
@@ -88,9 +87,7 @@ impl Entity for HoldEntity {
         };
         if let Some(event) = event {
             cx.state.stage(&event)?;
-            let now = cx.services.clock.now();
-            let command = CommandId::from_uuid(cx.services.dice.uuid_v7(now));
-            cx.state.commit(Commit::by(user.into(), command)).await?;
+            cx.state.commit(cx.services.commit_by(&user)).await?;
         }
         let view = cx.state.view(id).filter(|_| cx.state.tenant == tenant);
         // Whoever asked may be gone.

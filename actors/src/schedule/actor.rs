@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use protocol::{
     api::ScheduleView,
     entity::EntityKind,
-    id::{CommandId, ScheduleId, TaskId},
+    id::{ScheduleId, TaskId},
     schedule::{Cause, Event, ScheduleSpec},
     task::Failure,
     time::Timestamp,
@@ -13,7 +13,7 @@ use protocol::{
 use ractor::ActorProcessingErr;
 use runtime::{
     entity::{Context, Entity},
-    journal::{self, Commit},
+    journal,
     store::{Refusal, ReminderChange},
     supervision,
 };
@@ -182,7 +182,7 @@ async fn command(
         match commit(cx, user).await {
             Ok(()) => {}
             Err(journal::Error::Refused(Refusal::NameTaken { stream })) => {
-                let _ = reply.send(Err(name_taken(&name, stream)));
+                let _ = reply.send(Err(Rejection::name_taken(&name, stream, "change that one")));
                 return match is_new {
                     true => {
                         cx.passivate();
@@ -262,15 +262,6 @@ fn finished(id: ScheduleId) -> Rejection {
         code: "finished",
         message: format!(
             "schedule {id} has no slot any more; change it so that it has, or make another"
-        ),
-    }
-}
-
-fn name_taken(name: &str, stream: protocol::entity::EntityId) -> Rejection {
-    Rejection::Conflict {
-        code: "name_taken",
-        message: format!(
-            "the name `{name}` is taken by {stream}; choose another, or change that one"
         ),
     }
 }
@@ -377,8 +368,7 @@ async fn commit(cx: &mut Cx, actor: String) -> Result<(), journal::Error> {
         return Ok(());
     }
     let now = cx.services.clock.now();
-    let command = CommandId::from_uuid(cx.services.dice.uuid_v7(now));
-    let mut commit = Commit::by(actor.into(), command);
+    let mut commit = cx.services.commit_by(&actor);
     let due = match slots(cx) {
         Ok(slots) => cx.state.wake_at(&slots, now),
         Err(_) => None,

@@ -4,13 +4,12 @@ use protocol::{
     access::Caller,
     api::TemplateView,
     entity::{EntityId, EntityKind},
-    id::{CommandId, TemplateId},
+    id::TemplateId,
     template::{Event, TemplateSpec},
 };
 use ractor::ActorProcessingErr;
 use runtime::{
     entity::{Context, Entity},
-    journal::Commit,
     supervision,
 };
 use tokio::sync::oneshot;
@@ -100,8 +99,7 @@ async fn record(
     let is_new = cx.state.head() == 0;
     if let Some(event) = event {
         cx.state.stage(&event)?;
-        let command = CommandId::from_uuid(cx.services.dice.uuid_v7(cx.services.clock.now()));
-        let commit = Commit::by(caller.user.as_str().into(), command);
+        let commit = cx.services.commit_by(&caller.user);
         match cx.state.commit(commit).await {
             Ok(()) => {}
             // There is no such template: nothing is to be made whole.
@@ -117,10 +115,6 @@ async fn record(
 
 /// What a client hears that gave a template the name of another.
 pub(crate) fn name_taken(name: &str, stream: EntityId) -> Rejection {
-    Rejection::Conflict {
-        code: "name_taken",
-        message: format!(
-            "the name `{name}` is taken by {stream}; choose another, or change that one with PUT /api/v1/task-templates/{name}"
-        ),
-    }
+    let instead = format!("change that one with PUT /api/v1/task-templates/{name}");
+    Rejection::name_taken(name, stream, &instead)
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use protocol::{
     api::TriggerView,
     entity::EntityKind,
-    id::{CommandId, TaskId, TriggerId},
+    id::{TaskId, TriggerId},
     task::Failure,
     time::Timestamp,
     trigger::{Event, Occasion, TriggerSpec},
@@ -16,7 +16,7 @@ use protocol::{
 use ractor::ActorProcessingErr;
 use runtime::{
     entity::{Context, Entity},
-    journal::{self, Commit},
+    journal,
     store::Refusal,
     supervision,
 };
@@ -205,11 +205,8 @@ async fn command(
         let name = cx.state.spec.name.clone();
         match commit(cx, &user).await {
             Err(journal::Error::Refused(Refusal::NameTaken { stream })) => {
-                let message = format!(
-                    "the name `{name}` is taken by {stream}; choose another, or change that one"
-                );
-                let code = "name_taken";
-                let _ = reply.send(Err(Rejection::Conflict { code, message }));
+                let taken = Rejection::name_taken(&name, stream, "change that one");
+                let _ = reply.send(Err(taken));
                 if is_new {
                     cx.passivate();
                     return Ok(());
@@ -285,9 +282,7 @@ fn plan(cx: &mut Cx) -> Result<Plan, ActorProcessingErr> {
 }
 
 async fn commit(cx: &mut Cx, actor: &str) -> Result<(), journal::Error> {
-    let command = cx.services.dice.uuid_v7(cx.services.clock.now());
-    let commit = Commit::by(actor.into(), CommandId::from_uuid(command));
-    cx.state.commit(commit).await
+    cx.state.commit(cx.services.commit_by(actor)).await
 }
 
 /// What came of making a run, as it is recorded.

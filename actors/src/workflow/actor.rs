@@ -4,13 +4,12 @@ use protocol::{
     access::Caller,
     api::WorkflowChange,
     entity::{EntityId, EntityKind},
-    id::{CommandId, WorkflowId},
+    id::WorkflowId,
     workflow::{Event, Status},
 };
 use ractor::ActorProcessingErr;
 use runtime::{
     entity::{Context, Entity},
-    journal::Commit,
     supervision,
 };
 use tokio::sync::oneshot;
@@ -108,8 +107,7 @@ async fn record(
     for event in &events {
         cx.state.stage(event)?;
     }
-    let command = CommandId::from_uuid(cx.services.dice.uuid_v7(cx.services.clock.now()));
-    let commit = Commit::by(caller.user.as_str().into(), command);
+    let commit = cx.services.commit_by(&caller.user);
     let is_new = cx.state.head() == 0;
     match cx.state.commit(commit).await {
         Ok(()) => {}
@@ -135,10 +133,6 @@ fn missing(id: WorkflowId) -> Rejection {
 
 /// What a client hears that gave a workflow the name of another.
 pub(crate) fn name_taken(name: &str, stream: EntityId) -> Rejection {
-    Rejection::Conflict {
-        code: "name_taken",
-        message: format!(
-            "the name `{name}` is taken by {stream}; choose another, or change that one with PUT /api/v1/workflows/{name}"
-        ),
-    }
+    let instead = format!("change that one with PUT /api/v1/workflows/{name}");
+    Rejection::name_taken(name, stream, &instead)
 }
