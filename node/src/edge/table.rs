@@ -10,6 +10,7 @@ mod events;
 mod holds;
 mod matching;
 mod questions;
+mod row;
 mod schedules;
 mod system;
 mod tasks;

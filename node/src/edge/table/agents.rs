@@ -10,8 +10,10 @@ use protocol::{
 };
 use serde_json::{Map, Value};
 
-use super::{Answers, Body, CONSISTENCY, Content, Operation, Parameter, Route, SMALL, Verb, form};
-use crate::edge::access::Access;
+use super::{
+    Answers, Body, CONSISTENCY, Content, Operation, Route, SMALL, Verb, form,
+    row::{CURSOR, LIMIT, answer, ok, parameter},
+};
 
 /// What the routes of this page do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,30 +36,10 @@ pub(crate) enum AgentOp {
 }
 
 const fn route(method: Verb, path: &'static str, id: &'static str, operation: AgentOp) -> Route {
-    let access = match method {
-        Verb::Get => Role::Viewer,
-        Verb::Post | Verb::Put | Verb::Delete => Role::Operator,
-    };
     Route {
-        method,
-        path,
-        id,
-        access: Access::Least(access),
-        summary: "",
-        description: "",
-        query: &[],
-        body: Body::None,
         answers: AGENT,
         problems: &[404],
-        operation: Operation::Agent(operation),
-    }
-}
-
-const fn ok(content: Content, when: &'static str) -> Answers {
-    Answers {
-        status: 200,
-        when,
-        content,
+        ..Route::at(method, path, id, Operation::Agent(operation)).changed_by(Role::Operator)
     }
 }
 
@@ -67,27 +49,16 @@ const CONFIG: &[Answers] = &[ok(
     "Its configuration.",
 )];
 
-pub(crate) const LIMIT: Parameter = Parameter {
-    name: "limit",
-    description: "Items a page; 50 when absent.",
-    schema: |_| schemars::json_schema!({"type": "integer", "minimum": 1, "maximum": 200}),
-};
-pub(crate) const CURSOR: Parameter = Parameter {
-    name: "cursor",
-    description: "`next_cursor` of the page before.",
-    schema: form::<String>,
-};
-
 pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Register an agent",
         description: "Its proxy is in the supervision tree when this answers. With `verify`, its endpoint is checked, called, and its answer looked at first; what fails is named, and nothing is stored.",
         body: Body::Required(form::<AgentSpec>, SMALL),
-        answers: &[Answers {
-            status: 201,
-            when: "The agent, at the address in `Location`.",
-            content: Content::Json(form::<AgentView>),
-        }],
+        answers: &[answer(
+            201,
+            Content::Json(form::<AgentView>),
+            "The agent, at the address in `Location`.",
+        )],
         problems: &[409],
         ..route(
             Verb::Post,
@@ -100,26 +71,13 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "List agents",
         description: "By name. With `capability`, only agents that a step could be given to now: active ones whose last health check is recent and good.",
         query: &[
-            Parameter {
-                name: "status",
-                description: "Only this status.",
-                schema: form::<AgentStatus>,
-            },
-            Parameter {
-                name: "capability",
-                description: "Only agents that offer it.",
-                schema: form::<String>,
-            },
-            Parameter {
-                name: "type",
-                description: "Only this type.",
-                schema: form::<AgentType>,
-            },
-            Parameter {
-                name: "meta.*",
-                description: "Only agents whose metadata has this value under the name after `meta.`.",
-                schema: form::<String>,
-            },
+            parameter::<AgentStatus>("status", "Only this status."),
+            parameter::<String>("capability", "Only agents that offer it."),
+            parameter::<AgentType>("type", "Only this type."),
+            parameter::<String>(
+                "meta.*",
+                "Only agents whose metadata has this value under the name after `meta.`.",
+            ),
             CONSISTENCY,
             LIMIT,
             CURSOR,
@@ -170,11 +128,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Remove an agent",
         description: "Its queued steps go to other agents; its history stays.",
-        answers: &[Answers {
-            status: 204,
-            when: "It is gone.",
-            content: Content::Empty,
-        }],
+        answers: &[answer(204, Content::Empty, "It is gone.")],
         ..route(
             Verb::Delete,
             "/api/v1/agents/{agent}",
@@ -187,11 +141,7 @@ pub(super) static ROUTES: &[Route] = &[
         description: "It takes steps from now on.",
         answers: &[
             ok(Content::Json(form::<AgentView>), "It was started before."),
-            Answers {
-                status: 202,
-                when: "It is started.",
-                content: Content::Json(form::<AgentView>),
-            },
+            answer(202, Content::Json(form::<AgentView>), "It is started."),
         ],
         ..route(
             Verb::Post,
@@ -204,11 +154,11 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "Stop an agent",
         description: "It takes nothing new. Running steps end first, or at once with the mode `now`, to be tried elsewhere; then this answers when nothing of it runs on any node any more, and `reach` names what could not be confirmed in time.",
         body: Body::Optional(form::<StopRequest>, SMALL),
-        answers: &[Answers {
-            status: 202,
-            when: "It takes nothing new, and what of it is gone.",
-            content: Content::Json(form::<AgentChange>),
-        }],
+        answers: &[answer(
+            202,
+            Content::Json(form::<AgentChange>),
+            "It takes nothing new, and what of it is gone.",
+        )],
         ..route(
             Verb::Post,
             "/api/v1/agents/{agent}/stop",
@@ -280,11 +230,7 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "What happened to an agent",
         description: "Its recorded events, the first one first.",
         query: &[
-            Parameter {
-                name: "since",
-                description: "Only events after this position.",
-                schema: form::<u64>,
-            },
+            parameter::<u64>("since", "Only events after this position."),
             LIMIT,
         ],
         answers: &[ok(Content::Json(form::<Vec<EventView>>), "Its events.")],
@@ -299,16 +245,11 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "What an agent does",
         description: "Lines about its life and its attempts, the last ones of each, the first one first; attempts as far as the node that hosts it remembers, and of tasks that are not yours to see without what they say. With `follow`, server-sent events that go on as lines come.",
         query: &[
-            Parameter {
-                name: "since",
-                description: "Only lines after this one: the `cursor` of a line, which is the `id` of its frame, or a moment as microseconds since 1970.",
-                schema: form::<String>,
-            },
-            Parameter {
-                name: "follow",
-                description: "`1` or `true`: go on as lines come.",
-                schema: form::<String>,
-            },
+            parameter::<String>(
+                "since",
+                "Only lines after this one: the `cursor` of a line, which is the `id` of its frame, or a moment as microseconds since 1970.",
+            ),
+            parameter::<String>("follow", "`1` or `true`: go on as lines come."),
         ],
         answers: &[ok(
             Content::Json(form::<Vec<AgentLogLine>>),

@@ -5,7 +5,10 @@ use protocol::{
     api::{MemberView, NewToken, Page, TokenRequest, TokenView},
 };
 
-use super::{Answers, Body, Content, Operation, Route, SMALL, Verb, form};
+use super::{
+    Body, Content, Operation, Route, SMALL, Verb, form,
+    row::{answer, ok},
+};
 use crate::edge::access::Access;
 
 /// What the routes of this page do.
@@ -29,25 +32,8 @@ const fn route(
     operation: ClusterOp,
 ) -> Route {
     Route {
-        method,
-        path,
-        id,
         access: Access::Least(least),
-        summary: "",
-        description: "",
-        query: &[],
-        body: Body::None,
-        answers: &[],
-        problems: &[],
-        operation: Operation::Cluster(operation),
-    }
-}
-
-const fn one(status: u16, when: &'static str, content: Content) -> Answers {
-    Answers {
-        status,
-        when,
-        content,
+        ..Route::at(method, path, id, Operation::Cluster(operation))
     }
 }
 
@@ -55,10 +41,9 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "List nodes",
         description: "Every node of the cluster by name, those that left or died within a day among them. Counts and load are what each node said of itself with the last renewal of its lease, a second or two ago.",
-        answers: &[one(
-            200,
-            "The nodes, all on one page.",
+        answers: &[ok(
             Content::Json(form::<Page<MemberView>>),
+            "The nodes, all on one page.",
         )],
         ..route(
             Verb::Get,
@@ -71,7 +56,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "One node",
         description: "By name. Counts and load are asked of the node itself, if it can be reached.",
-        answers: &[one(200, "The node.", Content::Json(form::<MemberView>))],
+        answers: &[ok(Content::Json(form::<MemberView>), "The node.")],
         problems: &[404],
         ..route(
             Verb::Get,
@@ -84,10 +69,10 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Drain a node",
         description: "It hands over what it owns and takes no new agents; attempts that run on it end in their time. It has drained when `shards` and `running` are 0. It takes part again when it is resumed or restarted.",
-        answers: &[one(
+        answers: &[answer(
             202,
-            "The node, which drains.",
             Content::Json(form::<MemberView>),
+            "The node, which drains.",
         )],
         problems: &[404, 409],
         ..route(
@@ -101,7 +86,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Let a node take part again",
         description: "Ends what `drain` began.",
-        answers: &[one(200, "The node.", Content::Json(form::<MemberView>))],
+        answers: &[ok(Content::Json(form::<MemberView>), "The node.")],
         problems: &[404, 409],
         ..route(
             Verb::Post,
@@ -114,7 +99,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Remove a node",
         description: "For good: its certificates count no more, its links are closed, others take over what it owned, and its name is free. The last control node cannot be removed while it lives.",
-        answers: &[one(204, "It is out of the cluster.", Content::Empty)],
+        answers: &[answer(204, Content::Empty, "It is out of the cluster.")],
         problems: &[404, 409],
         ..route(
             Verb::Delete,
@@ -128,10 +113,10 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "Make a join token",
         description: "One node can join with it, once, until it expires; after an hour when `ttl` is absent. This answer alone shows it.",
         body: Body::Optional(form::<TokenRequest>, SMALL),
-        answers: &[one(
+        answers: &[answer(
             201,
-            "The token, and the command that joins with it.",
             Content::Json(form::<NewToken>),
+            "The token, and the command that joins with it.",
         )],
         problems: &[409],
         ..route(
@@ -145,10 +130,9 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "List join tokens",
         description: "The newest first: those that let a node in, and those that could within the last day. No secrets.",
-        answers: &[one(
-            200,
-            "The tokens, all on one page.",
+        answers: &[ok(
             Content::Json(form::<Page<TokenView>>),
+            "The tokens, all on one page.",
         )],
         ..route(
             Verb::Get,
@@ -161,7 +145,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Revoke a join token",
         description: "Nobody joins with it any more. A node that did is taken out with `DELETE /api/v1/nodes/{node}`.",
-        answers: &[one(204, "It is of no use any more.", Content::Empty)],
+        answers: &[answer(204, Content::Empty, "It is of no use any more.")],
         problems: &[404, 409],
         ..route(
             Verb::Delete,

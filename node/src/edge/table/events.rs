@@ -1,12 +1,8 @@
 //! Routes of what happens in the cluster, as it happens.
 
-use protocol::{
-    access::Role,
-    api::{Happening, SocketFrame, SocketTicket},
-};
+use protocol::api::{Happening, SocketFrame, SocketTicket};
 
-use super::{Answers, Body, Content, Operation, Parameter, Route, Verb, form};
-use crate::edge::access::Access;
+use super::{Answers, Content, Operation, Parameter, Route, Verb, form};
 
 /// What the routes of this page do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,17 +16,8 @@ pub(crate) enum EventOp {
 
 const fn get(path: &'static str, id: &'static str, operation: EventOp) -> Route {
     Route {
-        method: Verb::Get,
-        path,
-        id,
-        access: Access::Least(Role::Viewer),
-        summary: "",
-        description: "",
         query: WANTED,
-        body: Body::None,
-        answers: &[],
-        problems: &[],
-        operation: Operation::Event(operation),
+        ..Route::at(Verb::Get, path, id, Operation::Event(operation))
     }
 }
 

@@ -5,8 +5,7 @@ use protocol::{
     api::{HoldChange, HoldRequest, HoldView, Page, ScopeRequest, ScopeView},
 };
 
-use super::{Answers, Body, Content, Operation, Route, SMALL, Verb, form};
-use crate::edge::access::Access;
+use super::{Answers, Body, Content, Operation, Route, SMALL, Verb, form, row::ok};
 
 /// What the routes of this page do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,36 +19,22 @@ pub(crate) enum HoldOp {
 }
 
 const fn route(method: Verb, path: &'static str, id: &'static str, operation: HoldOp) -> Route {
-    let access = match method {
-        Verb::Get => Role::Viewer,
-        Verb::Post | Verb::Put | Verb::Delete => Role::Operator,
-    };
     Route {
-        method,
-        path,
-        id,
-        access: Access::Least(access),
-        summary: "",
-        description: "",
-        query: &[],
         body: Body::Required(form::<ScopeRequest>, SMALL),
         answers: SCOPE,
-        problems: &[],
-        operation: Operation::Hold(operation),
+        ..Route::at(method, path, id, Operation::Hold(operation)).changed_by(Role::Operator)
     }
 }
 
-const SCOPE: &[Answers] = &[Answers {
-    status: 200,
-    when: "How far it got; `unconfirmed` tells what did not answer in time.",
-    content: Content::Json(form::<ScopeView>),
-}];
+const SCOPE: &[Answers] = &[ok(
+    Content::Json(form::<ScopeView>),
+    "How far it got; `unconfirmed` tells what did not answer in time.",
+)];
 
-const CHANGE: &[Answers] = &[Answers {
-    status: 200,
-    when: "The hold, and how far that got.",
-    content: Content::Json(form::<HoldChange>),
-}];
+const CHANGE: &[Answers] = &[ok(
+    Content::Json(form::<HoldChange>),
+    "The hold, and how far that got.",
+)];
 
 pub(super) static ROUTES: &[Route] = &[
     Route {
@@ -74,11 +59,10 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "List holds",
         description: "Scopes that are paused and dependencies that are held, by whom, since when and why; the first placed first.",
         body: Body::None,
-        answers: &[Answers {
-            status: 200,
-            when: "The holds, all on one page.",
-            content: Content::Json(form::<Page<HoldView>>),
-        }],
+        answers: &[ok(
+            Content::Json(form::<Page<HoldView>>),
+            "The holds, all on one page.",
+        )],
         ..route(Verb::Get, "/api/v1/holds", "listHolds", HoldOp::List)
     },
     Route {

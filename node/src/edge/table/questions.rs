@@ -1,18 +1,15 @@
 //! Routes of questions to people: the inbox, and what is done to what lies in it.
 
 use protocol::{
-    access::Role,
     api::{AnswerRequest, DelegateRequest, Page, QuestionSummary, QuestionView},
     id::TaskId,
     question::{Addressee, QuestionStatus},
 };
 
 use super::{
-    Answers, Body, Content, Operation, Parameter, Route, SMALL, Verb,
-    agents::{CURSOR, LIMIT},
-    form,
+    Answers, Body, Content, Operation, Route, SMALL, Verb, form,
+    row::{CURSOR, LIMIT, ok, parameter},
 };
-use crate::edge::access::Access;
 
 /// Bytes that an answer may have with what is around it.
 const ANSWER: usize = 260 * 1024;
@@ -30,60 +27,40 @@ pub(crate) enum QuestionOp {
 
 const fn route(method: Verb, path: &'static str, id: &'static str, operation: QuestionOp) -> Route {
     Route {
-        method,
-        path,
-        id,
         // Whoever is asked may answer, whatever else they may do: each question says who that is.
-        access: Access::Least(Role::Viewer),
-        summary: "",
-        description: "",
-        query: &[],
-        body: Body::None,
         answers: QUESTION,
         problems: &[404],
-        operation: Operation::Question(operation),
+        ..Route::at(method, path, id, Operation::Question(operation))
     }
 }
 
-const QUESTION: &[Answers] = &[Answers {
-    status: 200,
-    when: "The question as it stands then.",
-    content: Content::Json(form::<QuestionView>),
-}];
+const QUESTION: &[Answers] = &[ok(
+    Content::Json(form::<QuestionView>),
+    "The question as it stands then.",
+)];
 
 pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "List questions",
         description: "The inbox: questions to people that the caller is asked or was asked, the newest first; operators see all of their tenant. A page may have fewer items than asked for although more follow.",
         query: &[
-            Parameter {
-                name: "status",
-                description: "Only this status.",
-                schema: form::<QuestionStatus>,
-            },
-            Parameter {
-                name: "role",
-                description: "Only those that are put to this role, or to `user:NAME`.",
-                schema: form::<Addressee>,
-            },
-            Parameter {
-                name: "mine",
-                description: "With `true` only those that are put to the caller by name, or that the caller claimed or answered.",
-                schema: form::<bool>,
-            },
-            Parameter {
-                name: "task",
-                description: "Only those of this task.",
-                schema: form::<TaskId>,
-            },
+            parameter::<QuestionStatus>("status", "Only this status."),
+            parameter::<Addressee>(
+                "role",
+                "Only those that are put to this role, or to `user:NAME`.",
+            ),
+            parameter::<bool>(
+                "mine",
+                "With `true` only those that are put to the caller by name, or that the caller claimed or answered.",
+            ),
+            parameter::<TaskId>("task", "Only those of this task."),
             LIMIT,
             CURSOR,
         ],
-        answers: &[Answers {
-            status: 200,
-            when: "A page of questions.",
-            content: Content::Json(form::<Page<QuestionSummary>>),
-        }],
+        answers: &[ok(
+            Content::Json(form::<Page<QuestionSummary>>),
+            "A page of questions.",
+        )],
         problems: &[],
         ..route(
             Verb::Get,

@@ -9,9 +9,8 @@ use protocol::{
 use serde_json::Value;
 
 use super::{
-    Answers, Body, Content, LARGE, Operation, Parameter, Route, SMALL, Verb,
-    agents::{CURSOR, LIMIT},
-    form,
+    Answers, Body, Content, LARGE, Operation, Parameter, Route, SMALL, Verb, form,
+    row::{CURSOR, LIMIT, answer, ok, parameter},
 };
 use crate::edge::access::Access;
 
@@ -44,22 +43,9 @@ pub(crate) enum TriggerOp {
 }
 
 const fn route(method: Verb, path: &'static str, id: &'static str, operation: Operation) -> Route {
-    let access = match method {
-        Verb::Get => Role::Viewer,
-        Verb::Post | Verb::Put | Verb::Delete => Role::Developer,
-    };
     Route {
-        method,
-        path,
-        id,
-        access: Access::Least(access),
-        summary: "",
-        description: "",
-        query: &[],
-        body: Body::None,
-        answers: &[],
         problems: &[404],
-        operation,
+        ..Route::at(method, path, id, operation).changed_by(Role::Developer)
     }
 }
 
@@ -87,39 +73,27 @@ const fn trigger(
     }
 }
 
-const fn ok(content: Content, when: &'static str) -> Answers {
-    Answers {
-        status: 200,
-        when,
-        content,
-    }
-}
-
 const fn made(content: Content) -> Answers {
-    Answers {
-        status: 201,
-        when: "It is made, and stands at the address in `Location`.",
-        content,
-    }
+    let when = "It is made, and stands at the address in `Location`.";
+    answer(201, content, when)
 }
 
 const SCHEDULE: &[Answers] = &[ok(Content::Json(form::<ScheduleView>), "The schedule.")];
 const TRIGGER: &[Answers] = &[ok(Content::Json(form::<TriggerView>), "The trigger.")];
-const GONE: &[Answers] = &[Answers {
-    status: 204,
-    when: "It is gone; what it started goes on.",
-    content: Content::Empty,
-}];
+const GONE: &[Answers] = &[answer(
+    204,
+    Content::Empty,
+    "It is gone; what it started goes on.",
+)];
 const RUNS: &[Answers] = &[ok(
     Content::Json(form::<Page<FiringView>>),
     "The last hundred, the newest first, all on one page.",
 )];
 
-const STATUS: Parameter = Parameter {
-    name: "status",
-    description: "Only this status: `active`, `paused` or `finished`.",
-    schema: form::<String>,
-};
+const STATUS: Parameter = parameter::<String>(
+    "status",
+    "Only this status: `active`, `paused` or `finished`.",
+);
 
 pub(super) static ROUTES: &[Route] = &[
     Route {
@@ -210,11 +184,11 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Fire a schedule now",
         description: "Starts a run at once, whatever else runs and also while it is paused; its slots stay as they are.",
-        answers: &[Answers {
-            status: 202,
-            when: "The run is recorded and about to be there.",
-            content: Content::Json(form::<FiringView>),
-        }],
+        answers: &[answer(
+            202,
+            Content::Json(form::<FiringView>),
+            "The run is recorded and about to be there.",
+        )],
         ..schedule(
             Verb::Post,
             "/api/v1/schedules/{schedule}/fire",
@@ -332,11 +306,11 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "Deliver a webhook",
         description: "Signed with HMAC-SHA256: by `webhook-id`, `webhook-timestamp` and `webhook-signature` after Standard Webhooks, or by `X-GitHub-Delivery` and `X-Hub-Signature-256`, as the trigger says. A delivery id starts one run, however often it comes. What is not signed as it should be is answered 401, whether or not there is such a trigger.",
         body: Body::Required(form::<Value>, LARGE),
-        answers: &[Answers {
-            status: 202,
-            when: "It is believed; `run` tells what is started for it.",
-            content: Content::Json(form::<HookView>),
-        }],
+        answers: &[answer(
+            202,
+            Content::Json(form::<HookView>),
+            "It is believed; `run` tells what is started for it.",
+        )],
         problems: &[401],
         ..trigger(
             Verb::Post,

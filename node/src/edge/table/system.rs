@@ -6,7 +6,10 @@ use protocol::{
 };
 use serde_json::{Map, Value};
 
-use super::{Answers, Body, Content, Operation, Parameter, Route, SMALL, Verb, form};
+use super::{
+    Answers, Body, Content, Operation, Parameter, Route, SMALL, Verb, form,
+    row::{answer, ok, parameter},
+};
 use crate::edge::access::Access;
 
 /// What the routes of this page do.
@@ -25,38 +28,17 @@ pub(crate) enum SystemOp {
 }
 
 const fn get(path: &'static str, id: &'static str, operation: SystemOp) -> Route {
-    Route {
-        method: Verb::Get,
-        path,
-        id,
-        access: Access::Least(Role::Viewer),
-        summary: "",
-        description: "",
-        query: &[],
-        body: Body::None,
-        answers: &[],
-        problems: &[],
-        operation: Operation::System(operation),
-    }
+    Route::at(Verb::Get, path, id, Operation::System(operation))
 }
 
-const HEALTH: &[Answers] = &[Answers {
-    status: 200,
-    when: "How the node is.",
-    content: Content::Json(form::<HealthView>),
-}];
+const HEALTH: &[Answers] = &[ok(Content::Json(form::<HealthView>), "How the node is.")];
 
-const LOG: &[Answers] = &[Answers {
-    status: 200,
-    when: "The level in force.",
-    content: Content::Json(form::<LogView>),
-}];
+const LOG: &[Answers] = &[ok(Content::Json(form::<LogView>), "The level in force.")];
 
-const OF_NODE: &[Parameter] = &[Parameter {
-    name: "node",
-    description: "The node by its name; the one that answers when absent.",
-    schema: form::<String>,
-}];
+const OF_NODE: &[Parameter] = &[parameter::<String>(
+    "node",
+    "The node by its name; the one that answers when absent.",
+)];
 
 pub(super) static ROUTES: &[Route] = &[
     Route {
@@ -84,21 +66,13 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Measurements",
         description: "Every counter, gauge and histogram of the node, as Prometheus reads them.",
-        answers: &[Answers {
-            status: 200,
-            when: "The measurements.",
-            content: Content::Other("text/plain"),
-        }],
+        answers: &[ok(Content::Other("text/plain"), "The measurements.")],
         ..get("/metrics", "metrics", SystemOp::Metrics)
     },
     Route {
         summary: "The node that answers",
         description: "Its names, its version, and how many entities it has in memory.",
-        answers: &[Answers {
-            status: 200,
-            when: "The node.",
-            content: Content::Json(form::<NodeView>),
-        }],
+        answers: &[ok(Content::Json(form::<NodeView>), "The node.")],
         ..get("/api/v1/node", "node", SystemOp::Node)
     },
     Route {
@@ -125,11 +99,7 @@ pub(super) static ROUTES: &[Route] = &[
         access: Access::Least(Role::Operator),
         summary: "The store",
         description: "Its engine and schema, and how much it holds.",
-        answers: &[Answers {
-            status: 200,
-            when: "The store.",
-            content: Content::Json(form::<StoreView>),
-        }],
+        answers: &[ok(Content::Json(form::<StoreView>), "The store.")],
         ..get("/api/v1/store", "store", SystemOp::Store)
     },
     Route {
@@ -138,16 +108,11 @@ pub(super) static ROUTES: &[Route] = &[
         description: "The Model Context Protocol, streamable HTTP without sessions, in the revisions 2026-07-28 and 2025-11-25 and the three before: tools that look at the cluster, and for operators tools that pause, stop and restart. Each tool is a route of this document, with its roles and its limits. `troupe mcp` speaks the same over standard input and output.",
         body: Body::Required(form::<Map<String, Value>>, SMALL),
         answers: &[
-            Answers {
-                status: 200,
-                when: "The answer to a message, as JSON-RPC has it.",
-                content: Content::Json(form::<Map<String, Value>>),
-            },
-            Answers {
-                status: 202,
-                when: "The message needs no answer.",
-                content: Content::Empty,
-            },
+            ok(
+                Content::Json(form::<Map<String, Value>>),
+                "The answer to a message, as JSON-RPC has it.",
+            ),
+            answer(202, Content::Empty, "The message needs no answer."),
         ],
         problems: &[400],
         ..get("/mcp", "mcp", SystemOp::Mcp)
@@ -155,11 +120,10 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "This document",
         description: "The whole HTTP contract as OpenAPI 3.1.",
-        answers: &[Answers {
-            status: 200,
-            when: "The document.",
-            content: Content::Json(form::<Map<String, Value>>),
-        }],
+        answers: &[ok(
+            Content::Json(form::<Map<String, Value>>),
+            "The document.",
+        )],
         ..get("/api/v1/openapi.json", "openapi", SystemOp::OpenApi)
     },
 ];

@@ -13,11 +13,9 @@ use protocol::{
 };
 
 use super::{
-    Answers, Body, CONSISTENCY, Content, LARGE, Operation, Parameter, Route, SMALL, Verb,
-    agents::{CURSOR, LIMIT},
-    form,
+    Answers, Body, CONSISTENCY, Content, LARGE, Operation, Parameter, Route, SMALL, Verb, form,
+    row::{CURSOR, LIMIT, answer, ok, parameter},
 };
-use crate::edge::access::Access;
 
 /// What the routes of this page do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,30 +40,10 @@ pub(crate) enum TaskOp {
 }
 
 const fn route(method: Verb, path: &'static str, id: &'static str, operation: TaskOp) -> Route {
-    let access = match method {
-        Verb::Get => Role::Viewer,
-        Verb::Post | Verb::Put | Verb::Delete => Role::Developer,
-    };
     Route {
-        method,
-        path,
-        id,
-        access: Access::Least(access),
-        summary: "",
-        description: "",
-        query: &[],
-        body: Body::None,
         answers: TASK,
         problems: &[404],
-        operation: Operation::Task(operation),
-    }
-}
-
-const fn ok(content: Content, when: &'static str) -> Answers {
-    Answers {
-        status: 200,
-        when,
-        content,
+        ..Route::at(method, path, id, Operation::Task(operation)).changed_by(Role::Developer)
     }
 }
 
@@ -76,11 +54,10 @@ const CHANGE: &[Answers] = &[ok(
     "The task, and how far that got.",
 )];
 
-const WAIT: Parameter = Parameter {
-    name: "wait",
-    description: "Answer when the task is settled, or after this long, 5m at most.",
-    schema: form::<Span>,
-};
+const WAIT: Parameter = parameter::<Span>(
+    "wait",
+    "Answer when the task is settled, or after this long, 5m at most.",
+);
 
 /// A task, or a template and what fills its blanks.
 #[derive(schemars::JsonSchema)]
@@ -105,11 +82,11 @@ pub(super) static ROUTES: &[Route] = &[
                 Content::Json(form::<TaskView>),
                 "The key was used before: the task that was made then, with `Idempotent-Replay: true`.",
             ),
-            Answers {
-                status: 201,
-                when: "The task, at the address in `Location`.",
-                content: Content::Json(form::<TaskView>),
-            },
+            answer(
+                201,
+                Content::Json(form::<TaskView>),
+                "The task, at the address in `Location`.",
+            ),
         ],
         problems: &[409],
         ..route(Verb::Post, "/api/v1/tasks", "submitTask", TaskOp::Submit)
@@ -118,26 +95,13 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "List tasks",
         description: "The newest first; a page stays the same while tasks are added.",
         query: &[
-            Parameter {
-                name: "status",
-                description: "Only this status.",
-                schema: form::<TaskStatus>,
-            },
-            Parameter {
-                name: "user_id",
-                description: "Only this user's.",
-                schema: form::<String>,
-            },
-            Parameter {
-                name: "parent_id",
-                description: "Only parts of this task.",
-                schema: form::<TaskId>,
-            },
-            Parameter {
-                name: "q",
-                description: "Only tasks whose description contains this, case aside.",
-                schema: form::<String>,
-            },
+            parameter::<TaskStatus>("status", "Only this status."),
+            parameter::<String>("user_id", "Only this user's."),
+            parameter::<TaskId>("parent_id", "Only parts of this task."),
+            parameter::<String>(
+                "q",
+                "Only tasks whose description contains this, case aside.",
+            ),
             CONSISTENCY,
             LIMIT,
             CURSOR,
@@ -170,16 +134,11 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Delete a task",
         description: "A settled task disappears from sight; its records stay. One that is not settled is refused, or stopped first.",
-        query: &[Parameter {
-            name: "cancel",
-            description: "Stop it first if it is not settled.",
-            schema: form::<bool>,
-        }],
-        answers: &[Answers {
-            status: 204,
-            when: "It is gone.",
-            content: Content::Empty,
-        }],
+        query: &[parameter::<bool>(
+            "cancel",
+            "Stop it first if it is not settled.",
+        )],
+        answers: &[answer(204, Content::Empty, "It is gone.")],
         problems: &[404, 409],
         ..route(
             Verb::Delete,
@@ -191,17 +150,16 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Cancel a task",
         description: "Nothing of it and of its parts runs any more when this answers, on any node: no attempt, no program, no open request, no question between agents. `reach` tells what ended, and what could not be confirmed before the time was up.",
-        query: &[Parameter {
-            name: "wait",
-            description: "Wait this long at most for all of it to be gone, 5m at most; `10s` when absent, `0s` to be told at once that it is being cancelled.",
-            schema: form::<Span>,
-        }],
+        query: &[parameter::<Span>(
+            "wait",
+            "Wait this long at most for all of it to be gone, 5m at most; `10s` when absent, `0s` to be told at once that it is being cancelled.",
+        )],
         body: Body::Optional(form::<CancelRequest>, SMALL),
-        answers: &[Answers {
-            status: 202,
-            when: "The task, and what of it is gone.",
-            content: Content::Json(form::<CancelView>),
-        }],
+        answers: &[answer(
+            202,
+            Content::Json(form::<CancelView>),
+            "The task, and what of it is gone.",
+        )],
         problems: &[404, 409],
         ..route(
             Verb::Post,
@@ -272,18 +230,17 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "What happens to a task",
         description: "Its events as server-sent events, each once and in order, until it is settled; `id` is the position to resume after, as `Last-Event-ID` or `since`. With `Accept: application/json`, those recorded so far.",
-        query: &[Parameter {
-            name: "since",
-            description: "Only events after this position.",
-            schema: form::<u64>,
-        }],
+        query: &[parameter::<u64>(
+            "since",
+            "Only events after this position.",
+        )],
         answers: &[
             ok(Content::Events(form::<Vec<EventView>>), "Its events."),
-            Answers {
-                status: 204,
-                when: "The task is settled, and there is no event after that position.",
-                content: Content::Empty,
-            },
+            answer(
+                204,
+                Content::Empty,
+                "The task is settled, and there is no event after that position.",
+            ),
         ],
         ..route(
             Verb::Get,

@@ -7,11 +7,9 @@ use protocol::{
 };
 
 use super::{
-    Answers, Body, Content, Operation, Route, SMALL, Verb,
-    agents::{CURSOR, LIMIT},
-    form,
+    Answers, Body, Content, Operation, Route, SMALL, Verb, form,
+    row::{CURSOR, LIMIT, answer, ok},
 };
-use crate::edge::access::Access;
 
 /// What the routes of this page do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,41 +22,25 @@ pub(crate) enum TemplateOp {
 }
 
 const fn route(method: Verb, path: &'static str, id: &'static str, operation: TemplateOp) -> Route {
-    let access = match method {
-        Verb::Get => Role::Viewer,
-        Verb::Post | Verb::Put | Verb::Delete => Role::Developer,
-    };
     Route {
-        method,
-        path,
-        id,
-        access: Access::Least(access),
-        summary: "",
-        description: "",
-        query: &[],
-        body: Body::None,
         answers: TEMPLATE,
         problems: &[404],
-        operation: Operation::Template(operation),
+        ..Route::at(method, path, id, Operation::Template(operation)).changed_by(Role::Developer)
     }
 }
 
-const TEMPLATE: &[Answers] = &[Answers {
-    status: 200,
-    when: "The template.",
-    content: Content::Json(form::<TemplateView>),
-}];
+const TEMPLATE: &[Answers] = &[ok(Content::Json(form::<TemplateView>), "The template.")];
 
 pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Make a task template",
         description: "A task with blanks, `${params.NAME}`, and what may fill them. It is checked as a whole: what is wrong is named by its place. `POST /tasks` with `template` and `params` makes a task of it.",
         body: Body::Required(form::<TemplateSpec>, SMALL),
-        answers: &[Answers {
-            status: 201,
-            when: "The template, at the address in `Location`.",
-            content: Content::Json(form::<TemplateView>),
-        }],
+        answers: &[answer(
+            201,
+            Content::Json(form::<TemplateView>),
+            "The template, at the address in `Location`.",
+        )],
         problems: &[409],
         ..route(
             Verb::Post,
@@ -71,11 +53,10 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "List task templates",
         description: "The newest first; a page stays the same while templates are added.",
         query: &[LIMIT, CURSOR],
-        answers: &[Answers {
-            status: 200,
-            when: "A page of templates.",
-            content: Content::Json(form::<Page<TemplateSummary>>),
-        }],
+        answers: &[ok(
+            Content::Json(form::<Page<TemplateSummary>>),
+            "A page of templates.",
+        )],
         problems: &[],
         ..route(
             Verb::Get,
@@ -108,11 +89,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Delete a task template",
         description: "It disappears from sight and its name is free; its records stay, and tasks that were made of it go on.",
-        answers: &[Answers {
-            status: 204,
-            when: "It is gone.",
-            content: Content::Empty,
-        }],
+        answers: &[answer(204, Content::Empty, "It is gone.")],
         ..route(
             Verb::Delete,
             "/api/v1/task-templates/{template}",

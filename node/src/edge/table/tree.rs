@@ -9,7 +9,10 @@ use protocol::{
     time::{Span, Timestamp},
 };
 
-use super::{Answers, Body, Content, Operation, Parameter, Route, SMALL, Verb, form};
+use super::{
+    Answers, Body, Content, Operation, Parameter, Route, SMALL, Verb, form,
+    row::{ok, parameter},
+};
 use crate::edge::access::Access;
 
 /// What the routes of this page do.
@@ -27,19 +30,7 @@ pub(crate) enum TreeOp {
 }
 
 const fn get(path: &'static str, id: &'static str, operation: TreeOp) -> Route {
-    Route {
-        method: Verb::Get,
-        path,
-        id,
-        access: Access::Least(Role::Viewer),
-        summary: "",
-        description: "",
-        query: &[],
-        body: Body::None,
-        answers: &[],
-        problems: &[],
-        operation: Operation::Tree(operation),
-    }
+    Route::at(Verb::Get, path, id, Operation::Tree(operation))
 }
 
 const fn act(path: &'static str, id: &'static str, action: ActorAction) -> Route {
@@ -48,57 +39,34 @@ const fn act(path: &'static str, id: &'static str, action: ActorAction) -> Route
         access: Access::Least(Role::Operator),
         query: &[ONE_NODE],
         body: Body::Optional(form::<ActionRequest>, SMALL),
-        answers: &[Answers {
-            status: 200,
-            when: "It was done: the actor after that.",
-            content: Content::Json(form::<ActionView>),
-        }],
+        answers: ACTED,
         problems: &[404],
         ..get(path, id, TreeOp::Act(action))
     }
 }
 
-const fn text(name: &'static str, description: &'static str) -> Parameter {
-    Parameter {
-        name,
-        description,
-        schema: form::<String>,
-    }
-}
+const ACTED: &[Answers] = &[ok(
+    Content::Json(form::<ActionView>),
+    "It was done: the actor after that.",
+)];
 
-const fn moment(name: &'static str, description: &'static str) -> Parameter {
-    Parameter {
-        name,
-        description,
-        schema: form::<Timestamp>,
-    }
-}
-
-const fn number(name: &'static str, description: &'static str) -> Parameter {
-    Parameter {
-        name,
-        description,
-        schema: form::<u32>,
-    }
-}
-
-const START: Parameter = text(
+const START: Parameter = parameter::<String>(
     "path",
     "Where to start, such as `/agents`; `/` when absent.",
 );
-const NODE: Parameter = text(
+const NODE: Parameter = parameter::<String>(
     "node",
     "Only actors of this node; of all nodes when absent.",
 );
-const ONE_NODE: Parameter = text(
+const ONE_NODE: Parameter = parameter::<String>(
     "node",
     "The node that it runs on; needed when several have an actor at the path.",
 );
-const GLOB: Parameter = text(
+const GLOB: Parameter = parameter::<String>(
     "path",
     "A pattern such as `/tasks/*` or `/agents/**`: `*` stands for any part of one name, `**` for any number of names.",
 );
-const KIND: Parameter = text(
+const KIND: Parameter = parameter::<String>(
     "kind",
     "Words with commas between them, such as `failed,restarted` for what became of actors, or `task,agent` for what they are.",
 );
@@ -109,20 +77,19 @@ pub(super) static ROUTES: &[Route] = &[
         description: "Every actor of the cluster from `path` down: where it stands, what it is doing, how often it was restarted and why. The same from every node. Sorted by nodes, then by paths; nodes that do not answer within 2 s are named as `silent`. With `at`, as it was then; a moment before what is kept is refused, and told from when on it is.",
         query: &[
             START,
-            number("depth", "How many levels below it; all when absent."),
+            parameter::<u32>("depth", "How many levels below it; all when absent."),
             NODE,
-            moment("at", "As it was then, to the second; as it is when absent."),
-            text("after", "The `next` of the page before."),
-            number(
+            parameter::<Timestamp>("at", "As it was then, to the second; as it is when absent."),
+            parameter::<String>("after", "The `next` of the page before."),
+            parameter::<u32>(
                 "limit",
                 "Rows of a page, from 1 to 10,000; 1,000 when absent.",
             ),
         ],
-        answers: &[Answers {
-            status: 200,
-            when: "The tree, parents before children.",
-            content: Content::Json(form::<TreeView>),
-        }],
+        answers: &[ok(
+            Content::Json(form::<TreeView>),
+            "The tree, parents before children.",
+        )],
         problems: &[404],
         ..get("/api/v1/tree", "tree", TreeOp::Show)
     },
@@ -132,25 +99,23 @@ pub(super) static ROUTES: &[Route] = &[
         query: &[
             START,
             NODE,
-            moment("from", "The earlier moment."),
-            moment("to", "The later one; now when absent."),
+            parameter::<Timestamp>("from", "The earlier moment."),
+            parameter::<Timestamp>("to", "The later one; now when absent."),
         ],
-        answers: &[Answers {
-            status: 200,
-            when: "Each actor whose row differs.",
-            content: Content::Json(form::<TreeDiff>),
-        }],
+        answers: &[ok(
+            Content::Json(form::<TreeDiff>),
+            "Each actor whose row differs.",
+        )],
         ..get("/api/v1/tree/diff", "treeDiff", TreeOp::Diff)
     },
     Route {
         summary: "Follow the tree",
         description: "Server-sent events named `delta`. Each node tells all its rows first, in frames of which the first is a `reset`, then what changes, a second later at most. A node that is not heard of any more has a `reset` without rows. With `Last-Event-ID`, what came since; a cursor that a node does not know leads to its `reset`.",
         query: &[START],
-        answers: &[Answers {
-            status: 200,
-            when: "The frames, each with the cursor after it as its `id`.",
-            content: Content::Feed(form::<TreeDelta>),
-        }],
+        answers: &[ok(
+            Content::Feed(form::<TreeDelta>),
+            "The frames, each with the cursor after it as its `id`.",
+        )],
         ..get("/api/v1/tree/stream", "followTree", TreeOp::Stream)
     },
     Route {
@@ -160,21 +125,20 @@ pub(super) static ROUTES: &[Route] = &[
             GLOB,
             KIND,
             NODE,
-            moment(
+            parameter::<Timestamp>(
                 "from",
                 "After this moment; an hour before `to` when absent.",
             ),
-            moment("to", "Not after this moment; now when absent."),
-            number(
+            parameter::<Timestamp>("to", "Not after this moment; now when absent."),
+            parameter::<u32>(
                 "limit",
                 "The last so many, from 1 to 10,000; 1,000 when absent.",
             ),
         ],
-        answers: &[Answers {
-            status: 200,
-            when: "What became of them; `total` counts them when these are all.",
-            content: Content::Json(form::<Page<LifeEvent>>),
-        }],
+        answers: &[ok(
+            Content::Json(form::<Page<LifeEvent>>),
+            "What became of them; `total` counts them when these are all.",
+        )],
         ..get("/api/v1/life", "life", TreeOp::Life)
     },
     Route {
@@ -183,17 +147,16 @@ pub(super) static ROUTES: &[Route] = &[
         query: &[
             GLOB,
             KIND,
-            moment("from", "Also what happened after this moment."),
-            number(
+            parameter::<Timestamp>("from", "Also what happened after this moment."),
+            parameter::<u32>(
                 "limit",
                 "Also the last so many that are kept, from 1 to 10,000.",
             ),
         ],
-        answers: &[Answers {
-            status: 200,
-            when: "What becomes of them, each with the cursor after it as its `id`.",
-            content: Content::Feed(form::<LifeEvent>),
-        }],
+        answers: &[ok(
+            Content::Feed(form::<LifeEvent>),
+            "What becomes of them, each with the cursor after it as its `id`.",
+        )],
         ..get("/api/v1/life/stream", "followLife", TreeOp::LifeStream)
     },
     Route {
@@ -201,17 +164,12 @@ pub(super) static ROUTES: &[Route] = &[
         description: "The last messages that the actor at a path of the tree handled, at most 100: by name, when, and how long each took; never what is in them. They are kept from the first time on that somebody asks for them, and for a minute after the last, of at most 64 actors of a node: with `wait`, it is answered after so long. An actor that is itself called `messages` or `state` is reached with the first letter percent-encoded.",
         query: &[
             ONE_NODE,
-            Parameter {
-                name: "wait",
-                description: "Listen for so long before it is answered, such as `5s`; at most `30s`.",
-                schema: form::<Span>,
-            },
+            parameter::<Span>(
+                "wait",
+                "Listen for so long before it is answered, such as `5s`; at most `30s`.",
+            ),
         ],
-        answers: &[Answers {
-            status: 200,
-            when: "The messages.",
-            content: Content::Json(form::<ActorMessages>),
-        }],
+        answers: &[ok(Content::Json(form::<ActorMessages>), "The messages.")],
         problems: &[404, 409, 429],
         ..get(
             "/api/v1/actors/{path}/messages",
@@ -222,16 +180,11 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "The state of an entity, as it is or was",
         description: "What the events of the entity at a path of the tree, such as a task, an agent or a hold, made of it: up to the event at a position of its stream, or up to the last. It need not run anywhere. What is secret is left out.",
-        query: &[Parameter {
-            name: "at",
-            description: "The position of the last event that counts, from 1; the last when absent.",
-            schema: form::<u64>,
-        }],
-        answers: &[Answers {
-            status: 200,
-            when: "Its state.",
-            content: Content::Json(form::<EntityState>),
-        }],
+        query: &[parameter::<u64>(
+            "at",
+            "The position of the last event that counts, from 1; the last when absent.",
+        )],
+        answers: &[ok(Content::Json(form::<EntityState>), "Its state.")],
         problems: &[404],
         ..get("/api/v1/actors/{path}/state", "entityState", TreeOp::State)
     },
@@ -239,11 +192,7 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "One actor",
         description: "The actor at a path of the tree, such as `/api/v1/actors/agents/reviewer`: its row, its children, its last failures and turns, and of an entity what is recorded; what it has to do with others, and what is left of a task's budget. What is secret is left out. When several nodes have an actor there, `node` says which is meant.",
         query: &[ONE_NODE],
-        answers: &[Answers {
-            status: 200,
-            when: "The actor.",
-            content: Content::Json(form::<ActorView>),
-        }],
+        answers: &[ok(Content::Json(form::<ActorView>), "The actor.")],
         problems: &[404, 409],
         ..get("/api/v1/actors/{path}", "actor", TreeOp::Actor)
     },

@@ -13,11 +13,9 @@ use protocol::{
 };
 
 use super::{
-    Answers, Body, Content, LARGE, Operation, Parameter, Route, SMALL, Verb,
-    agents::{CURSOR, LIMIT},
-    form,
+    Answers, Body, Content, LARGE, Operation, Parameter, Route, SMALL, Verb, form,
+    row::{CURSOR, LIMIT, answer, ok, parameter},
 };
-use crate::edge::access::Access;
 
 /// What the routes of this page do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,30 +49,10 @@ pub(crate) enum WorkflowOp {
 }
 
 const fn route(method: Verb, path: &'static str, id: &'static str, operation: WorkflowOp) -> Route {
-    let access = match method {
-        Verb::Get => Role::Viewer,
-        Verb::Post | Verb::Put | Verb::Delete => Role::Developer,
-    };
     Route {
-        method,
-        path,
-        id,
-        access: Access::Least(access),
-        summary: "",
-        description: "",
-        query: &[],
-        body: Body::None,
         answers: RUN,
         problems: &[404],
-        operation: Operation::Workflow(operation),
-    }
-}
-
-const fn ok(content: Content, when: &'static str) -> Answers {
-    Answers {
-        status: 200,
-        when,
-        content,
+        ..Route::at(method, path, id, Operation::Workflow(operation)).changed_by(Role::Developer)
     }
 }
 
@@ -87,41 +65,35 @@ const RUNS: &[Answers] = &[ok(
     "A page of runs.",
 )];
 
-const CHANGE: &[Answers] = &[ok(
-    Content::Json(form::<ExecutionChange>),
-    "The run, and how far that got.",
-)];
-
 const REACH: &[Answers] = &[ok(
     Content::Json(form::<WorkflowReach>),
     "The runs, and how far that got.",
 )];
 
-const ENDED: &[Answers] = &[Answers {
-    status: 202,
-    when: "The run, and what of it is gone.",
-    content: Content::Json(form::<ExecutionChange>),
-}];
+const ENDING: Parameter = parameter::<Span>(
+    "wait",
+    "Wait this long at most for all of it to be gone, 5m at most; `10s` when absent.",
+);
+
+const RUN_STATUS: Parameter = parameter::<ExecutionStatus>(
+    "status",
+    "Only this status; `running` finds those of which something runs, `waiting` the others that go on.",
+);
+
+const RUN_USER: Parameter = parameter::<String>("user_id", "Only this user's.");
+
+const CHANGE: &[Answers] = &[ok(
+    Content::Json(form::<ExecutionChange>),
+    "The run, and how far that got.",
+)];
+
+const ENDED: &[Answers] = &[answer(
+    202,
+    Content::Json(form::<ExecutionChange>),
+    "The run, and what of it is gone.",
+)];
 
 const CONTEXT: &[Answers] = &[ok(Content::Json(form::<ContextView>), "The context.")];
-
-const ENDING: Parameter = Parameter {
-    name: "wait",
-    description: "Wait this long at most for all of it to be gone, 5m at most; `10s` when absent.",
-    schema: form::<Span>,
-};
-
-const RUN_STATUS: Parameter = Parameter {
-    name: "status",
-    description: "Only this status; `running` finds those of which something runs, `waiting` the others that go on.",
-    schema: form::<ExecutionStatus>,
-};
-
-const RUN_USER: Parameter = Parameter {
-    name: "user_id",
-    description: "Only this user's.",
-    schema: form::<String>,
-};
 
 /// For whom a graph is drawn.
 #[derive(schemars::JsonSchema)]
@@ -144,11 +116,11 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "Make a workflow",
         description: "The definition is checked as a whole: what is wrong is named by its place. It is kept and returned byte for byte.",
         body: Body::Required(form::<WorkflowDraft>, LARGE),
-        answers: &[Answers {
-            status: 201,
-            when: "The workflow, at the address in `Location`.",
-            content: Content::Json(form::<WorkflowView>),
-        }],
+        answers: &[answer(
+            201,
+            Content::Json(form::<WorkflowView>),
+            "The workflow, at the address in `Location`.",
+        )],
         problems: &[409],
         ..route(
             Verb::Post,
@@ -161,16 +133,11 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "List workflows",
         description: "The newest first; a page stays the same while workflows are added.",
         query: &[
-            Parameter {
-                name: "status",
-                description: "Only this status.",
-                schema: form::<Status>,
-            },
-            Parameter {
-                name: "q",
-                description: "Only workflows whose name or description contains this, case aside.",
-                schema: form::<String>,
-            },
+            parameter::<Status>("status", "Only this status."),
+            parameter::<String>(
+                "q",
+                "Only workflows whose name or description contains this, case aside.",
+            ),
             LIMIT,
             CURSOR,
         ],
@@ -201,11 +168,10 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "One workflow",
         description: "With its definition, byte for byte as it was given.",
-        query: &[Parameter {
-            name: "version",
-            description: "In this version; in the newest without it.",
-            schema: form::<u32>,
-        }],
+        query: &[parameter::<u32>(
+            "version",
+            "In this version; in the newest without it.",
+        )],
         answers: WORKFLOW,
         ..route(
             Verb::Get,
@@ -233,11 +199,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Delete a workflow",
         description: "It disappears from sight and its name is free; its records stay, and its runs go on.",
-        answers: &[Answers {
-            status: 204,
-            when: "It is gone.",
-            content: Content::Empty,
-        }],
+        answers: &[answer(204, Content::Empty, "It is gone.")],
         ..route(
             Verb::Delete,
             "/api/v1/workflows/{workflow}",
@@ -262,22 +224,21 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Start a run",
         description: "The run is durable when this answers. A repeat under the same `Idempotency-Key` answers the run that the first one made; the same key with another body is refused. Input that is not what the definition's `input` says is refused with the places.",
-        query: &[Parameter {
-            name: "wait",
-            description: "Answer when the run is settled, or after this long, 5m at most.",
-            schema: form::<Span>,
-        }],
+        query: &[parameter::<Span>(
+            "wait",
+            "Answer when the run is settled, or after this long, 5m at most.",
+        )],
         body: Body::Optional(form::<ExecuteRequest>, LARGE),
         answers: &[
             ok(
                 Content::Json(form::<ExecutionView>),
                 "With `wait`: the run as it stands then.",
             ),
-            Answers {
-                status: 202,
-                when: "The run, at the address in `Location`. One that was made before under the key comes with `Idempotent-Replay: true`.",
-                content: Content::Json(form::<ExecutionSummary>),
-            },
+            answer(
+                202,
+                Content::Json(form::<ExecutionSummary>),
+                "The run, at the address in `Location`. One that was made before under the key comes with `Idempotent-Replay: true`.",
+            ),
         ],
         problems: &[404, 409],
         ..route(
@@ -336,11 +297,7 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "List runs",
         description: "Of all workflows, the newest first; a page stays the same while runs are added.",
         query: &[
-            Parameter {
-                name: "workflow",
-                description: "Only runs of this workflow, by name or id.",
-                schema: form::<String>,
-            },
+            parameter::<String>("workflow", "Only runs of this workflow, by name or id."),
             RUN_STATUS,
             RUN_USER,
             LIMIT,
@@ -457,11 +414,11 @@ pub(super) static ROUTES: &[Route] = &[
         summary: "Fork a run at a node",
         description: "A new run takes over what was done before the node, with its receipts: none of it is called again. The node and what comes after it are done anew, with another input if one is given. It is a conflict, `irreversible`, when one of them called something irreversible, or may have, unless `confirm` says that it may be done again.",
         body: Body::Required(form::<ForkRequest>, LARGE),
-        answers: &[Answers {
-            status: 201,
-            when: "The new run, at the address in `Location`.",
-            content: Content::Json(form::<ExecutionSummary>),
-        }],
+        answers: &[answer(
+            201,
+            Content::Json(form::<ExecutionSummary>),
+            "The new run, at the address in `Location`.",
+        )],
         problems: &[404, 409],
         ..route(
             Verb::Post,
@@ -473,11 +430,10 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Replay a run",
         description: "Decides the recorded run anew, with its own definition, another version or one that is not published, against what was recorded. Nothing is done. The first decision that is another one is named.",
-        query: &[Parameter {
-            name: "dry",
-            description: "That nothing is done, which is always so.",
-            schema: form::<bool>,
-        }],
+        query: &[parameter::<bool>(
+            "dry",
+            "That nothing is done, which is always so.",
+        )],
         body: Body::Optional(form::<ReplayRequest>, LARGE),
         answers: &[ok(
             Content::Json(form::<ReplayView>),
@@ -508,11 +464,10 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "The graph of a run as a picture",
         description: "For a terminal with a mark for where each node stands, for Graphviz, or for Mermaid.",
-        query: &[Parameter {
-            name: "format",
-            description: "`text`, `dot` or `mermaid`; `text` when absent.",
-            schema: form::<Format>,
-        }],
+        query: &[parameter::<Format>(
+            "format",
+            "`text`, `dot` or `mermaid`; `text` when absent.",
+        )],
         answers: &[ok(
             Content::Other("text/plain; charset=utf-8"),
             "The picture.",
@@ -527,21 +482,20 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "The events of a run",
         description: "Those so far, then each as it happens, until the run is settled: `workflow.started`, `workflow.paused`, `workflow.resumed`, `workflow.completed`, `workflow.failed`, `workflow.cancelled`; of nodes `workflow.node.started`, `workflow.node.waiting`, `workflow.node.completed`, `workflow.node.failed`, `workflow.node.skipped`. Each has its position as id; send the last one as `Last-Event-ID` to go on after it.",
-        query: &[Parameter {
-            name: "since",
-            description: "Only events after this position.",
-            schema: form::<u64>,
-        }],
+        query: &[parameter::<u64>(
+            "since",
+            "Only events after this position.",
+        )],
         answers: &[
             ok(
                 Content::Events(form::<Vec<EventView>>),
                 "The events; as JSON those so far.",
             ),
-            Answers {
-                status: 204,
-                when: "The run is settled and was told to its end.",
-                content: Content::Empty,
-            },
+            answer(
+                204,
+                Content::Empty,
+                "The run is settled and was told to its end.",
+            ),
         ],
         ..route(
             Verb::Get,
