@@ -121,7 +121,7 @@ pub struct ScoreCard {
     /// The weights that were in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
-    /// The best candidates first, then the excluded ones; at most 20.
+    /// The best candidates first, then the excluded ones, that which passed most filters first; at most 20.
     pub candidates: Vec<Candidate>,
     /// How many more were considered and are not listed.
     #[serde(default, skip_serializing_if = "is_zero")]

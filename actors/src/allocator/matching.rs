@@ -1,6 +1,9 @@
 //! Which agents may have a step, and which of them should.
 
-use std::{cmp::Ordering, time::Duration};
+use std::{
+    cmp::{Ordering, Reverse},
+    time::Duration,
+};
 
 use protocol::{
     agent::{Health, Mode, Resources},
@@ -215,9 +218,8 @@ pub fn evaluate<'a>(
     terms: &Terms<'_>,
 ) -> Ranking {
     let mut fitting: Vec<Fitting<'a>> = Vec::new();
-    let mut excluded: Vec<Candidate> = Vec::new();
+    let mut excluded: Vec<(Reverse<Exclusion>, &'a AgentSnapshot)> = Vec::new();
     let mut peers = Peers::default();
-    let mut omitted = 0_usize;
     for (position, agent) in agents.into_iter().enumerate() {
         match eligible(request.requirement, agent, terms) {
             None => {
@@ -230,12 +232,7 @@ pub fn evaluate<'a>(
                     preferred: false,
                 });
             }
-            Some(_) if excluded.len() == LISTED => omitted += 1,
-            Some(reason) => excluded.push(Candidate {
-                agent: agent.name.clone(),
-                excluded: Some(reason),
-                scores: None,
-            }),
+            Some(reason) => excluded.push((Reverse(reason), agent)),
         }
     }
     for candidate in &mut fitting {
@@ -252,18 +249,15 @@ pub fn evaluate<'a>(
             candidate.preferred = candidate.nearness != Nearness::Away;
         }
     }
-    let listed = fitting.len().min(LISTED);
-    if fitting.len() > LISTED {
-        fitting.select_nth_unstable_by(LISTED, Fitting::compare);
-        omitted += fitting.len() - LISTED;
-        fitting.truncate(LISTED);
-    }
-    fitting.sort_unstable_by(Fitting::compare);
-    omitted += excluded.len().saturating_sub(LISTED - listed);
-    excluded.truncate(LISTED - listed);
-    let mut candidates = Vec::with_capacity(listed + excluded.len());
-    candidates.extend(fitting.iter().map(Fitting::candidate));
-    candidates.append(&mut excluded);
+    let considered = fitting.len() + excluded.len();
+    best(&mut fitting, LISTED, Fitting::compare);
+    // Those that nearly passed tell what would help.
+    best(&mut excluded, LISTED - fitting.len(), |one, other| {
+        (one.0, &one.1.name).cmp(&(other.0, &other.1.name))
+    });
+    let fits = fitting.iter().map(Fitting::candidate);
+    let candidates: Vec<_> = fits.chain(excluded.into_iter().map(outside)).collect();
+    let omitted = considered - candidates.len();
     Ranking {
         order: fitting.iter().map(|candidate| candidate.position).collect(),
         card: ScoreCard {
@@ -272,6 +266,24 @@ pub fn evaluate<'a>(
             candidates,
             omitted: u32::try_from(omitted).unwrap_or(u32::MAX),
         },
+    }
+}
+
+/// Leaves the first `most` in their order.
+fn best<T>(all: &mut Vec<T>, most: usize, compare: impl Fn(&T, &T) -> Ordering) {
+    if all.len() > most {
+        all.select_nth_unstable_by(most, &compare);
+        all.truncate(most);
+    }
+    all.sort_unstable_by(compare);
+}
+
+/// How a card shows an agent that did not pass.
+fn outside((Reverse(reason), agent): (Reverse<Exclusion>, &AgentSnapshot)) -> Candidate {
+    Candidate {
+        agent: agent.name.clone(),
+        excluded: Some(reason),
+        scores: None,
     }
 }
 

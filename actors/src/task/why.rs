@@ -39,15 +39,7 @@ impl Outlook {
 #[must_use]
 pub fn step(task: &Task, step: &Step, outlook: Outlook) -> WhyStep {
     let reason = reason(task, step, &outlook);
-    let candidates = outlook.card.iter().flat_map(|card| &card.candidates);
-    let remedies = candidates
-        .filter_map(|candidate| {
-            Some(Remedy {
-                agent: candidate.agent.clone(),
-                what: outlook.remedy(candidate.excluded?, &candidate.agent),
-            })
-        })
-        .collect();
+    let remedies = remedies(step, &outlook);
     let mut holds = outlook.scopes;
     for (_, hold) in outlook.agents {
         if !holds.contains(&hold) {
@@ -61,6 +53,22 @@ pub fn step(task: &Task, step: &Step, outlook: Outlook) -> WhyStep {
         card: outlook.card,
         remedies,
         holds,
+    }
+}
+
+/// What would help, of each agent that is listed. That a step names another one is no fault of theirs.
+fn remedies(step: &Step, outlook: &Outlook) -> Vec<Remedy> {
+    let candidates = outlook.card.iter().flat_map(|card| &card.candidates);
+    let excluded = candidates.filter_map(|it| Some((it.excluded?, it.agent.as_str())));
+    let is_named = |(excluded, _): &(Exclusion, &str)| *excluded > Exclusion::NotNamed;
+    let remedy = |(excluded, agent): (Exclusion, &str)| Remedy {
+        agent: agent.to_owned(),
+        what: outlook.remedy(excluded, agent),
+    };
+    match (&step.spec.agent, excluded.clone().max()) {
+        (Some(named), Some((nearest @ Exclusion::NotNamed, _))) => vec![remedy((nearest, named))],
+        (Some(_), _) => excluded.filter(is_named).map(remedy).collect(),
+        (None, _) => excluded.map(remedy).collect(),
     }
 }
 

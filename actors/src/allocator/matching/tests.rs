@@ -340,6 +340,29 @@ fn a_card_lists_twenty_and_counts_the_rest() {
 }
 
 #[test]
+fn of_those_that_do_not_pass_a_card_lists_the_nearest_first() {
+    let mut agents = agents(60);
+    for agent in &mut agents {
+        agent.capabilities.clear();
+    }
+    agents[59].capabilities = vec!["write".to_owned()];
+    agents[59].mode = Mode::Paused;
+    agents[40].capabilities = vec!["write".to_owned()];
+    agents[40].running = agents[40].slots;
+    let card = rank(&writing(), None, &agents).card;
+    let listed: Vec<_> = card.candidates.iter().map(|it| it.excluded).collect();
+    assert_eq!(
+        listed[..3],
+        [
+            Some(Exclusion::Full),
+            Some(Exclusion::Paused),
+            Some(Exclusion::Capability)
+        ]
+    );
+    assert_eq!((listed.len(), card.omitted), (20, 40));
+}
+
+#[test]
 fn the_twenty_that_are_listed_are_the_best() {
     let mut agents = agents(100);
     for (number, agent) in agents.iter_mut().enumerate() {
