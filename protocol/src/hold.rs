@@ -47,6 +47,12 @@ impl Target {
         }
     }
 
+    /// Whether it says of what kind it is and not which.
+    #[must_use]
+    pub fn is_nameless(&self) -> bool {
+        *self != Self::Cluster && self.parts().1.is_empty()
+    }
+
     /// Whether it is a part of the cluster, and not something that steps depend on.
     #[must_use]
     pub const fn is_scope(&self) -> bool {

@@ -294,6 +294,30 @@ async fn only_operators_hold_and_only_what_can_be_held() {
 }
 
 #[tokio::test]
+async fn what_has_no_name_is_no_scope_and_a_name_that_is_too_long_is_called_so() {
+    let system = System::start(&["one"]).await;
+    let admin = &system.admin;
+    let long = "n".repeat(2000);
+    for (name, wrong) in [("", "has no name"), (&*long, "1,000 characters")] {
+        for scope in [
+            Target::User(name.to_owned()),
+            Target::Session(name.to_owned()),
+        ] {
+            let stopped = system.stop_scope(admin, scope.clone(), String::new()).await;
+            let paused = system.pause_scope(admin, scope, String::new(), StopMode::Graceful);
+            for refused in [stopped, paused.await] {
+                let Err(Rejection::Invalid { errors, .. }) = refused else {
+                    panic!("{refused:?}");
+                };
+                assert_eq!(errors[0].field, "scope");
+                assert!(errors[0].message.contains(wrong), "{errors:?}");
+            }
+        }
+    }
+    assert_eq!(system.holds(admin).await.unwrap().items, []);
+}
+
+#[tokio::test]
 async fn a_name_that_nothing_has_is_held_only_ahead_and_the_answer_says_so() {
     let system = System::start(&["one"]).await;
     system.native("one", 1).await;

@@ -23,6 +23,7 @@ use crate::{
 
 /// Characters that a reason or a name may have.
 const LONGEST: usize = 1000;
+const TOO_LONG: &str = "must have 1,000 characters at most";
 
 /// Something is held from now on.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,11 +68,9 @@ impl UseCase for PlaceHold {
         } = self;
         at_least(caller, Role::Operator)?;
         may_turn(caller, &target)?;
-        if reason.len() > LONGEST || target.to_string().len() > LONGEST {
-            return Err(Rejection::field(
-                "reason",
-                "must have 1,000 characters at most",
-            ));
+        named(&target, "target")?;
+        if reason.len() > LONGEST {
+            return Err(Rejection::field("reason", TOO_LONG));
         }
         let services = &at.own()?.services;
         services.holds.look().await?;
@@ -216,6 +215,18 @@ pub(super) fn may_turn(caller: &Caller, target: &Target) -> Answer<()> {
                  stop, pause or hold your own users, sessions and agents instead"
             ),
         });
+    }
+    Ok(())
+}
+
+/// Whether a target, which a caller gave as `field`, names something at all.
+pub(super) fn named(target: &Target, field: &str) -> Answer<()> {
+    if target.is_nameless() {
+        let which = format!("{target} has no name: say which one is meant");
+        return Err(Rejection::field(field, which));
+    }
+    if target.to_string().len() > LONGEST {
+        return Err(Rejection::field(field, TOO_LONG));
     }
     Ok(())
 }

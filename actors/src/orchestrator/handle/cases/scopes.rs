@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Answer, Effect, LiftHold, ListHolds, Orchestrator, Place, PlaceHold, UseCase, When, at_least,
-    cancel::ENDING, holds::may_turn,
+    cancel::ENDING, holds::may_turn, holds::named,
 };
 use crate::{Rejection, hold::Fate};
 
@@ -58,6 +58,7 @@ impl UseCase for TurnScope {
         at_least(caller, Role::Operator)?;
         tracing::info!(target: "audit", by = %caller, %scope, ?deed, reason, "a scope is turned");
         may_turn(caller, &scope)?;
+        named(&scope, "scope")?;
         match (&scope, deed) {
             (Target::AgentType(_) | Target::Tool(_) | Target::Provider(_), _) => {
                 Err(Rejection::field(
