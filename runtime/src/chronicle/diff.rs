@@ -211,8 +211,11 @@ impl<'a> Reasons<'a> {
         self.told(self.last(node, path, |it| it.kind != NODE.1))
     }
 
+    /// Why an actor began anew: how it failed, or who ended it.
     fn failure(&self, node: &str, path: &str) -> Option<String> {
-        let failed = self.last(node, path, |it| it.what == Life::Failed);
+        let failed = self.last(node, path, |it| {
+            it.what == Life::Failed || (it.what == Life::Stopped && it.reason.is_some())
+        });
         failed.and_then(|event| event.reason.clone())
     }
 

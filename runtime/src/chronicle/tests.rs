@@ -377,6 +377,22 @@ fn a_restart_is_told_with_its_error_and_a_state_with_its_reason() {
 }
 
 #[test]
+fn a_restart_that_somebody_asked_for_is_told_with_who_did() {
+    let mut stage = Stage::new(400);
+    stage.act(Step::Begin(0, 2));
+    stage.look();
+    let before = stage.hands.clock().now();
+    stage.trees[0].ends_because("/tasks/a", "restarted by ann");
+    stage.act(Step::End(0, 2));
+    stage.act(Step::Begin(0, 2));
+    stage.look();
+    let diff = ready(differ(&stage.store, before, at(999))).unwrap();
+    assert_eq!(changed(&diff), [("/tasks/a", Change::Restarted)]);
+    let told = diff.changes[0].reason.as_deref();
+    assert_eq!(told, Some("restarted by ann"));
+}
+
+#[test]
 fn a_node_that_comes_back_under_its_name_stands_once() {
     let mut stage = Stage::new(400);
     stage.act(Step::Begin(0, 4));

@@ -131,6 +131,13 @@ impl Tree {
         killer.inspect(|(_, (_, kill))| kill()).is_some()
     }
 
+    /// What stands at `path` is about to be ended, which is told with its end.
+    pub fn ends_because(&self, path: &str, why: &str) {
+        if let Some(row) = self.row(path) {
+            row.ends_because(why);
+        }
+    }
+
     /// A new row; it takes the place of one that stands at the same path, such as of an actor that
     /// has ended but not yet left.
     pub(super) fn insert(&self, path: Arc<str>, kind: &'static str) -> Arc<Row> {

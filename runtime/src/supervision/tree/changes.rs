@@ -386,7 +386,8 @@ impl Folded {
         }
         let start = (!was_known).then(|| start(row, &turns)).flatten();
         let failed = row.recall(|story| story.ended_in_failure());
-        let stop = Episode::new(row.changed_at(), Life::Stopped, None);
+        let why = row.recall(|story| story.farewell()).flatten();
+        let stop = Episode::new(row.changed_at(), Life::Stopped, why);
         let stop = (failed != Some(true)).then_some(stop);
         let turns = start.into_iter().chain(turns).chain(stop).collect();
         // One that stands here but was not looked at yet will be.

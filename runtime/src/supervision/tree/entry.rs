@@ -237,6 +237,11 @@ impl Entry {
     }
 
     /// Looks at what happened to it, if anything beyond its start did.
+    /// Somebody ends it.
+    pub(super) fn ends_because(&self, why: &str) {
+        self.tell(|story| story.ends_because(why));
+    }
+
     pub(super) fn recall<T>(&self, look: impl FnOnce(&mut Story) -> T) -> Option<T> {
         lock(&self.story).as_deref_mut().map(look)
     }

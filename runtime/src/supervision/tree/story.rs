@@ -67,6 +67,8 @@ pub(super) struct Story {
     /// When its first incarnation began.
     since: Timestamp,
     restored_from: Option<Box<str>>,
+    /// Why it ends, when somebody asked for that.
+    farewell: Option<Box<str>>,
     failures: VecDeque<Failure>,
     /// The newest last.
     episodes: VecDeque<Episode>,
@@ -82,6 +84,7 @@ impl Story {
             heard: None,
             since,
             restored_from: None,
+            farewell: None,
             failures: VecDeque::new(),
             episodes: VecDeque::new(),
             untold: 0,
@@ -120,6 +123,14 @@ impl Story {
     pub(super) fn move_from(&mut self, at: Timestamp, from: &str) {
         self.restored_from = Some(from.into());
         self.add(Episode::new(at, Life::Moved, None));
+    }
+
+    pub(super) fn ends_because(&mut self, why: &str) {
+        self.farewell = Some(fit(why).into());
+    }
+
+    pub(super) fn farewell(&self) -> Option<String> {
+        self.farewell.as_deref().map(str::to_owned)
     }
 
     pub(super) fn failures(&self) -> Vec<Failure> {

@@ -172,6 +172,12 @@ pub(in super::super) enum Tending {
 pub(in super::super) struct TendEntity {
     pub(in super::super) id: EntityId,
     pub(in super::super) how: Tending,
+    /// Where its actor stands, if it does.
+    #[serde(default)]
+    pub(in super::super) path: String,
+    /// Why, in the operator's words.
+    #[serde(default)]
+    pub(in super::super) reason: String,
 }
 
 impl UseCase for TendEntity {
@@ -189,7 +195,12 @@ impl UseCase for TendEntity {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<()> {
         at_least(caller, Role::Operator)?;
-        let Self { id, how } = self;
+        let Self {
+            id,
+            how,
+            path,
+            reason,
+        } = self;
         let row = at.own()?.journal.store().stream(id).await?;
         let parked = row.and_then(|row| row.parked);
         let back = match (how, parked) {
@@ -209,8 +220,16 @@ impl UseCase for TendEntity {
                 at.unpark(id).await?;
                 at.bring_back(id, Evict::Politely).await
             }
-            (Tending::Restart, None) => at.bring_back(id, Evict::Politely).await,
-            (Tending::Kill, None) => at.bring_back(id, Evict::AtOnce).await,
+            (Tending::Restart | Tending::Kill, None) => {
+                let (done, how) = match how {
+                    Tending::Kill => ("killed", Evict::AtOnce),
+                    Tending::Restart | Tending::Release => ("restarted", Evict::Politely),
+                };
+                let colon = if reason.is_empty() { "" } else { ": " };
+                let why = format!("{done} by {}{colon}{reason}", caller.user);
+                at.0.tree.ends_because(&path, &why);
+                at.bring_back(id, how).await
+            }
         };
         back.map_err(unreachable)
     }
@@ -321,7 +340,12 @@ impl Orchestrator {
         asked: ActOn,
         found: &Answer<ActorView>,
     ) -> Answer<&'static str> {
-        let ActOn { action, reason, .. } = asked;
+        let ActOn {
+            action,
+            reason,
+            path: asked_path,
+            ..
+        } = asked;
         let change = |action| ChangeAgent {
             agent: id.to_string(),
             action,
@@ -393,7 +417,16 @@ impl Orchestrator {
             // An entity that is not in memory does nothing that could begin again.
             return Err(rejection.clone());
         }
-        self.carry_out(caller, TendEntity { id, how }).await?;
+        let path = found
+            .as_ref()
+            .map_or_else(|_| asked_path, |it| it.row.path.clone());
+        let case = TendEntity {
+            id,
+            how,
+            path,
+            reason,
+        };
+        self.carry_out(caller, case).await?;
         Ok(match how {
             Tending::Restart => "it ended and began again from what is recorded",
             Tending::Kill => "it was killed and began again from what is recorded",

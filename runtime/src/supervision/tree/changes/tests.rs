@@ -57,6 +57,25 @@ fn the_first_look_shows_all_and_the_next_what_changed() {
 }
 
 #[test]
+fn an_end_that_somebody_asked_for_is_told_with_who_did() {
+    let (tree, _) = tree();
+    let (a, b) = (tree.enter("/a", "task"), tree.enter("/b", "task"));
+    let mut changes = tree.changes();
+    changes.take();
+    tree.ends_because("/a", "restarted by ann: Bearer 0123456789abcdef");
+    tree.ends_because("/nothing", "restarted by ann");
+    drop((a, b));
+    let mut told = changes.take().life;
+    told.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+    let told: Vec<_> = told
+        .iter()
+        .map(|it| (it.what, it.reason.as_deref()))
+        .collect();
+    let why = Some("restarted by ann: Bearer [redacted]");
+    assert_eq!(told, [(Life::Stopped, why), (Life::Stopped, None)]);
+}
+
+#[test]
 fn what_began_and_ended_between_two_looks_leaves_nothing_unless_it_failed() {
     let (tree, _) = tree();
     let mut quick = tree.changes();
