@@ -15,8 +15,8 @@ mod tree;
 
 pub use events::{EventTypes, HappeningFrame, WORKER_STATUS};
 pub use handle::{
-    AgentLog, Artifact, Asked, Begun, Cancel, Cluster, Drawing, Duty, EventFeed, Feed, LogDial,
-    Orchestrator, Outpost, Peers, Pieces, Rebuilt, Setup, Submission, rebuild,
+    AgentLog, Artifact, Asked, Begun, Cancel, Cluster, Drawing, Duty, EventFeed, Feed, Lent,
+    LogDial, Orchestrator, Outpost, Peers, Pieces, Rebuilt, Setup, Submission, TicketDesk, rebuild,
 };
 pub use placement::{Owner, Placement};
 pub use tree::{LifeFrame, Told};

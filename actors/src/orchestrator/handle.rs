@@ -24,6 +24,7 @@ mod submission;
 mod system;
 mod tasks;
 mod templates;
+mod tickets;
 mod tree;
 mod triggers;
 mod workflows;
@@ -57,6 +58,7 @@ pub use files::{Artifact, Pieces};
 pub use log::LogDial;
 pub use peers::{Asked, Cluster, Peers};
 pub use rebuild::{Rebuilt, rebuild};
+pub use tickets::{Lent, TicketDesk};
 pub use tree::Feed;
 
 use crate::{
@@ -126,6 +128,8 @@ struct Inner {
     worker: Option<Worker>,
     /// How much this process logs; absent where the program around it decides that.
     log: OnceLock<&'static dyn LogDial>,
+    /// Tickets that were given here; absent where nobody comes with a token.
+    tickets: OnceLock<Arc<dyn TicketDesk>>,
     followed: tree::Followed,
     readings: past::Readings,
     nodes: events::Nodes,

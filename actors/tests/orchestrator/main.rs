@@ -17,5 +17,6 @@ mod pausing;
 mod stopping;
 mod tasks;
 mod tenants;
+mod tickets;
 mod tree;
 mod trouble;

@@ -1,7 +1,7 @@
 //! Links between nodes of one process, which can be cut, frozen and made to lose things.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -35,6 +35,8 @@ pub(crate) struct Net(Arc<Inner>);
 struct Inner {
     nodes: Mutex<HashMap<NodeId, Node>>,
     trouble: Mutex<HashMap<NodeId, Trouble>>,
+    /// Nodes that have no link, both ways round.
+    apart: Mutex<HashSet<(NodeId, NodeId)>>,
     asked: AtomicUsize,
     told: AtomicUsize,
     lost: AtomicUsize,
@@ -103,6 +105,12 @@ impl Net {
         self.0.trouble.lock().unwrap().insert(node, trouble);
     }
 
+    /// Two nodes have no link from now on, as those have none that own nothing.
+    pub(crate) fn part(&self, one: NodeId, other: NodeId) {
+        let mut apart = self.0.apart.lock().unwrap();
+        apart.extend([(one, other), (other, one)]);
+    }
+
     pub(crate) fn heal(&self, node: NodeId) {
         self.0.trouble.lock().unwrap().remove(&node);
     }
@@ -145,6 +153,11 @@ impl Net {
 }
 
 impl Port {
+    fn is_linked(&self, to: NodeId) -> bool {
+        let apart = self.net.0.apart.lock().unwrap();
+        !apart.contains(&(self.me.node, to))
+    }
+
     async fn deliver(
         &self,
         to: NodeId,
@@ -155,6 +168,7 @@ impl Port {
         assert!(payload.len() <= MAX_PAYLOAD, "{} bytes", payload.len());
         self.net.0.asked.fetch_add(1, Ordering::SeqCst);
         let handler = self.net.handler(to, service);
+        let handler = handler.filter(|_| self.is_linked(to));
         let handler = handler.ok_or(Fault::Unreachable(to))?;
         let trouble = self.net.trouble_with(to);
         let incoming = Incoming {
@@ -221,7 +235,10 @@ impl Peers for Port {
 
     fn peers(&self) -> Vec<Arc<Peer>> {
         let nodes = self.net.0.nodes.lock().unwrap();
-        let others = nodes.values().filter(|node| node.peer.node != self.me.node);
+        let others = nodes.values().filter(|node| {
+            let other = node.peer.node;
+            other != self.me.node && self.is_linked(other)
+        });
         others.map(|node| node.peer.clone()).collect()
     }
 }

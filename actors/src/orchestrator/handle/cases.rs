@@ -17,6 +17,7 @@ mod nodes;
 mod pages;
 mod pausing;
 mod questions;
+mod relay;
 mod run_change;
 mod run_replay;
 mod runs;
@@ -28,6 +29,7 @@ mod system;
 mod task_change;
 mod tasks;
 mod templates;
+mod tickets;
 mod tokens;
 mod tree;
 mod triggers;
@@ -41,7 +43,7 @@ use protocol::{
     id::NodeId,
 };
 use runtime::entity::TellError;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, ShowAsks, TendEntity};
 pub(super) use agent_change::{Action, ChangeAgent, RegisterAgent, UpdateAgent};
@@ -64,6 +66,7 @@ pub(super) use pausing::{PauseTask, ResumeTask, TurnPart};
 pub(super) use questions::{
     Deal, DealWith, ListQuestions, PutQuestion, ShowQuestion, TakeQuestionBack,
 };
+pub(super) use relay::Relay;
 pub use run_change::Drawing;
 pub(super) use run_change::{DrawRun, ForkRun, ShowContext, ShowValue, TerminateRun, WriteContext};
 pub(super) use run_replay::{CheckRuns, ReplayRun};
@@ -86,6 +89,7 @@ pub(super) use tasks::{
 pub(super) use templates::{
     CreateTemplate, DeleteTemplate, ListTemplates, ShowTemplate, SubmitTemplate, UpdateTemplate,
 };
+pub(super) use tickets::RedeemTicket;
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
 pub(super) use tree::{CompareTrees, ShowForest, ShowTree, TOLD_WITHIN, is_path};
 pub(super) use triggers::{
@@ -161,7 +165,8 @@ pub(super) enum Place<'a> {
     Store,
     /// On the same, which has to ask all others: two nodes without the store have no link.
     Cluster,
-    /// On this node and no other.
+    /// On this node and no other. A node without a store has links to those alone that have it: they pass it
+    /// on.
     Node(NodeId),
 }
 
@@ -184,7 +189,8 @@ impl Place<'_> {
 }
 
 /// What it means to try a use case again when it is not known what became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Effect {
     /// Nothing, and any node with the store can answer when the owner does not.
     Reads,

@@ -5,7 +5,7 @@ use std::fmt;
 use protocol::{access::Caller, api::LogView};
 
 use super::{Answer, Orchestrator, cases::TurnLog};
-use crate::Rejection;
+use crate::orchestrator::members;
 
 /// Sets how much this process logs; the program that has the subscriber provides it.
 pub trait LogDial: fmt::Debug + Send + Sync {
@@ -42,7 +42,7 @@ impl Orchestrator {
             None => self.0.id,
             Some(name) => self
                 .node_named(name)
-                .ok_or_else(|| Rejection::not_found("node"))?,
+                .ok_or_else(|| members::no_node(name))?,
         };
         self.carry_out(caller, TurnLog { node, level }).await
     }

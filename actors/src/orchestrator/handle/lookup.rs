@@ -53,14 +53,12 @@ impl Orchestrator {
         }
     }
 
-    /// A node by name, this one or one that can be reached.
+    /// A node by name, this one or one whose lease runs.
     pub(super) fn node_named(&self, name: &str) -> Option<NodeId> {
         if name == &*self.0.name {
             return Some(self.0.id);
         }
-        let peers = self.0.member.as_ref()?.peers.peers();
-        let named = peers.iter().find(|peer| peer.name == name);
-        named.map(|peer| peer.node)
+        self.company().get(name).copied()
     }
 
     /// How many nodes with the store this one can pass its use cases on to.

@@ -10,18 +10,19 @@ use protocol::{
     id::{AgentId, NodeId},
 };
 use runtime::cluster::Fault;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use super::{
     Answer, Member, Orchestrator,
-    cases::{Effect, Place, READ, UseCase, unanswered},
+    cases::{Effect, Place, READ, Relay, UseCase, unanswered},
 };
 use crate::{
     Rejection,
     orchestrator::{
         Owner,
-        call::{Reply, Standing, unreadable},
+        call::{Call, Reply, Standing, unreadable},
     },
 };
 use exchange::Failure;
@@ -142,6 +143,13 @@ impl Orchestrator {
         let Some(member) = &self.0.member else {
             return case.perform(self, caller).await;
         };
+        if let Place::Node(node) = case.place()
+            && self.0.own.is_none()
+            && node != self.0.id
+            && !member.reaches(node)
+        {
+            return Box::pin(self.relayed(member, caller, node, case)).await;
+        }
         let search = Search::until(Instant::now() + PATIENCE + case.wait());
         let target = self.target(member, caller, &case, &search).await?;
         match target {
@@ -149,6 +157,50 @@ impl Orchestrator {
             Target::There(..) | Target::Nowhere => {
                 Box::pin(self.forward(member, caller, case, search)).await
             }
+        }
+    }
+
+    /// Has a use case of a node to which there is no link passed on by one that has it.
+    async fn relayed<U: UseCase>(
+        &self,
+        member: &Member,
+        caller: &Caller,
+        node: NodeId,
+        case: U,
+    ) -> Answer<U::Answer> {
+        let relay = Relay::of(node, &case).map_err(|error| unreadable("request", &error))?;
+        let search = Search::until(Instant::now() + PATIENCE + case.wait());
+        let answer = self.forward(member, caller, relay, search).await?;
+        serde_json::from_str(answer.get()).map_err(|error| unreadable("answer", &error))
+    }
+
+    /// Passes on what another node wants of one that is linked to this one.
+    pub(super) async fn pass_on(
+        &self,
+        caller: &Caller,
+        node: NodeId,
+        name: String,
+        body: Box<RawValue>,
+        within: Duration,
+    ) -> Answer<Box<RawValue>> {
+        let member = self.0.member.as_ref();
+        let member = member.ok_or_else(|| nobody(&node.to_string()))?;
+        let call = Call {
+            name,
+            caller: caller.clone(),
+            standing: Standing::Owner,
+            body,
+        };
+        match member.send(node, &call, within).await {
+            Ok(Reply::Answered(answer)) => Ok(answer),
+            Ok(Reply::Rejected(rejection)) => Err(rejection),
+            Ok(Reply::Elsewhere(_)) => Err(nobody(&node.to_string())),
+            Err(Failure::Nothing(fault)) => Err(Rejection::Unavailable {
+                message: format!("{fault}; nothing was changed, try again"),
+                retry_after: Duration::from_secs(1),
+            }),
+            Err(Failure::Unknown(_)) => Err(unanswered()),
+            Err(Failure::Unreadable(error)) => Err(unreadable("answer", &error)),
         }
     }
 
@@ -336,6 +388,11 @@ impl Orchestrator {
 }
 
 impl Member {
+    /// Whether there is a link to a node.
+    fn reaches(&self, node: NodeId) -> bool {
+        self.peers.peers().iter().any(|peer| peer.node == node)
+    }
+
     /// What a caller hears whose use case found no node in time.
     fn given_up<U: UseCase>(&self, case: &U, search: &Search) -> Rejection {
         if search.uncertain && U::EFFECT == Effect::Once {

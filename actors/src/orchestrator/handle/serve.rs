@@ -19,15 +19,16 @@ use super::{
         FindActor, FindArtifact, FindMessages, FindWorkflow, ForkRun, Interrupt, KillActor,
         LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns, ListSchedules,
         ListTasks, ListTemplates, ListTokens, ListTriggers, ListWorkflows, PauseTask, PlaceHold,
-        PutQuestion, ReadDiary, ReadJournal, ReadLife, ReadRecord, RegisterAgent, RelayNews,
-        RemoveNode, ReplayRun, ResumeTask, RevokeToken, ScheduleFirings, SeenTasks, ShowActor,
-        ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest, ShowMessages, ShowNode,
-        ShowQuestion, ShowResult, ShowRun, ShowSchedule, ShowState, ShowTask, ShowTaskTree,
-        ShowTemplate, ShowTree, ShowTrigger, ShowValue, ShowVitals, ShowWhy, ShowWorkflow,
-        StartRun, StopAgent, StoreStatus, SubmitTask, SubmitTemplate, SyncAgent, SyncAgents,
-        TakeQuestionBack, TellNews, TendEntity, TerminateRun, TotalAgents, TriggerFirings, TurnLog,
-        TurnNode, TurnPart, TurnRuns, TurnSchedule, TurnScope, TurnTrigger, UpdateAgent,
-        UpdateTemplate, UpdateWorkflow, UseCase, WorkflowVersions, WriteContext,
+        PutQuestion, ReadDiary, ReadJournal, ReadLife, ReadRecord, RedeemTicket, RegisterAgent,
+        Relay, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, ScheduleFirings,
+        SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest,
+        ShowMessages, ShowNode, ShowQuestion, ShowResult, ShowRun, ShowSchedule, ShowState,
+        ShowTask, ShowTaskTree, ShowTemplate, ShowTree, ShowTrigger, ShowValue, ShowVitals,
+        ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask, SubmitTemplate,
+        SyncAgent, SyncAgents, TakeQuestionBack, TellNews, TendEntity, TerminateRun, TotalAgents,
+        TriggerFirings, TurnLog, TurnNode, TurnPart, TurnRuns, TurnSchedule, TurnScope,
+        TurnTrigger, UpdateAgent, UpdateTemplate, UpdateWorkflow, UseCase, WorkflowVersions,
+        WriteContext,
     },
 };
 use crate::{
@@ -46,7 +47,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 108] = [
+const TABLE: [Entry; 110] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -68,6 +69,7 @@ const TABLE: [Entry; 108] = [
     entry::<EventsAfter>(),
     entry::<FindActor>(),
     entry::<FindArtifact>(),
+    entry::<RedeemTicket>(),
     entry::<ListAgents>(),
     entry::<Interrupt>(),
     entry::<KillActor>(),
@@ -85,6 +87,7 @@ const TABLE: [Entry; 108] = [
     entry::<ReadJournal>(),
     entry::<ReadLife>(),
     entry::<ReadRecord>(),
+    entry::<Relay>(),
     entry::<RegisterAgent>(),
     entry::<RelayNews>(),
     entry::<RemoveNode>(),

@@ -30,16 +30,24 @@ impl Member {
         case: &U,
         within: Duration,
     ) -> Result<Reply, Failure> {
-        let call = serde_json::value::to_raw_value(case)
-            .and_then(|body| {
-                encode(&Call {
-                    name: U::NAME.to_owned(),
-                    caller: caller.clone(),
-                    standing,
-                    body,
-                })
-            })
-            .map_err(Failure::Unreadable)?;
+        let body = serde_json::value::to_raw_value(case).map_err(Failure::Unreadable)?;
+        let call = Call {
+            name: U::NAME.to_owned(),
+            caller: caller.clone(),
+            standing,
+            body,
+        };
+        self.send(node, &call, within).await
+    }
+
+    /// Asks one node once, for itself or for another.
+    pub(super) async fn send(
+        &self,
+        node: NodeId,
+        call: &Call,
+        within: Duration,
+    ) -> Result<Reply, Failure> {
+        let call = encode(call).map_err(Failure::Unreadable)?;
         let until = Instant::now() + within;
         let asked = self.carrier.ask_until(node, Service::CALL, call, until);
         let answer = asked.await.map_err(|fault| {
