@@ -199,10 +199,12 @@ impl Edge {
             address: config.listen,
             source,
         })?;
+        let tickets = Arc::new(Tickets::new(parts.orchestrator.node().id));
+        parts.orchestrator.provide_tickets(tickets.clone());
         let shared = Shared {
             orchestrator: parts.orchestrator,
             tokens: Tokens::new(parts.admin_token_sha256, &config.tokens),
-            tickets: Tickets::default(),
+            tickets,
             mcp: mcp::Server::new(),
             hosts: Hosts::new(address.ip(), &config.hosts),
             meters: Meters::new(),

@@ -7,8 +7,14 @@ mod support;
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use protocol::member::NodeRole;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{self, Message},
+};
 use troupe::Node;
 
 /// A node of a cluster, reached as its administrator.
@@ -120,6 +126,8 @@ async fn a_token_lets_one_node_in_and_any_edge_answers_for_the_cluster() {
     assert_eq!(live["running"], 0);
 
     both_show_one_tree(&first, &worker).await;
+    a_ticket_of_one_counts_once_on_the_other(&first, &worker).await;
+    let readers = readers_known_by(&worker, &first).await;
 
     let drained = worker.call("POST", "/api/v1/nodes/w1/drain", None).await;
     assert_eq!(
@@ -148,6 +156,7 @@ async fn a_token_lets_one_node_in_and_any_edge_answers_for_the_cluster() {
     let why = worker.node.gave_up().await;
     assert!(why.contains("removed this node"), "{why}");
     assert_eq!(worker.node.expelled(), Some(why));
+    told_that_they_may_hear_no_more(readers).await;
     assert_eq!(
         first.get("/api/v1/nodes/w1").await.json()["state"],
         "removed"
@@ -171,6 +180,72 @@ async fn both_show_one_tree(first: &Member, worker: &Member) {
         let one = member.get("/api/v1/actors/system?node=w1").await.json();
         assert_eq!(one["node"], "w1");
     }
+}
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// Opens a WebSocket as a web page does: with a ticket and no token.
+async fn opened(at: &Member, ticket: &str) -> Result<Socket, u16> {
+    let url = at.node.url().unwrap();
+    let address = url.strip_prefix("http://").unwrap();
+    let request = format!("ws://{address}/ws/client?ticket={ticket}");
+    let stream = TcpStream::connect(address).await.unwrap();
+    match client_async(request, stream).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+async fn ticket(of: &Member) -> String {
+    let made = of.call("POST", "/api/v1/ws/ticket", None).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    made.json()["ticket"].as_str().unwrap().to_owned()
+}
+
+async fn a_ticket_of_one_counts_once_on_the_other(first: &Member, worker: &Member) {
+    for (home, other) in [(first, worker), (worker, first)] {
+        let shown = ticket(home).await;
+        let mut socket = opened(other, &shown).await.unwrap();
+        let told = socket.next().await.unwrap().unwrap();
+        assert!(told.to_text().unwrap().contains("worker.status"), "{told}");
+        for member in [other, home] {
+            assert_eq!(opened(member, &shown).await.err(), Some(401));
+        }
+        let spent = ticket(home).await;
+        drop(opened(home, &spent).await.unwrap());
+        assert_eq!(opened(other, &spent).await.err(), Some(401));
+    }
+}
+
+/// Readers at `at` that are let in by what `home` says of them: a stream and a WebSocket.
+async fn readers_known_by(home: &Member, at: &Member) -> (reqwest::Response, Socket) {
+    let url = format!("{}/api/v1/life/stream", at.node.url().unwrap());
+    let asked = home.client.get(url).bearer_auth(home.node.token().unwrap());
+    let stream = asked.send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    let socket = opened(at, &ticket(home).await).await.unwrap();
+    (stream, socket)
+}
+
+async fn told_that_they_may_hear_no_more((stream, mut socket): (reqwest::Response, Socket)) {
+    let limit = Duration::from_secs(10);
+    let told = tokio::time::timeout(limit, stream.text()).await;
+    let told = told.unwrap().unwrap();
+    let last = told.trim_end().rsplit("\n\n").next().unwrap();
+    assert!(last.contains("event:problem"), "{last}");
+    assert!(last.contains("unauthenticated"), "{last}");
+    let closed = tokio::time::timeout(limit, async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(frame))) => return frame,
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    let frame = closed.await.unwrap().unwrap();
+    assert_eq!(u16::from(frame.code), 1008, "{frame}");
 }
 
 /// Asks until the node is not ready for this reason; each answer is a look at another moment.

@@ -1,15 +1,62 @@
 //! Who is calling: the bearer token of a request against the tokens that the node knows.
 
+use std::{sync::Arc, time::Duration};
+
+use actors::Orchestrator;
 use http::{HeaderMap, header::AUTHORIZATION};
-use protocol::{access::Caller, record::ChainHash};
+use protocol::{access::Caller, id::NodeId, record::ChainHash};
 use sha2::{Digest, Sha256};
+use tokio::time::sleep;
 
 use super::config::TokenEntry;
 
 /// The known tokens, as hashes.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    known: Vec<([u8; 32], std::sync::Arc<Caller>)>,
+    known: Vec<([u8; 32], Arc<Caller>)>,
+}
+
+/// A caller, and by what it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) credential: Credential,
+}
+
+/// By what a caller is known, for whoever has to see later whether that still counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// A token of this node, which counts for as long as its process runs.
+    Own,
+    /// The administrator's token of another node, by SHA-256 in hex.
+    Admin(String),
+    /// A token of that node alone, which it stood in for by a ticket.
+    Of(NodeId),
+}
+
+impl Credential {
+    /// How often it is looked at while somebody reads on.
+    const LOOK: Duration = Duration::from_secs(2);
+
+    fn counts(&self, orchestrator: &Orchestrator) -> bool {
+        match self {
+            Self::Own => true,
+            Self::Admin(sha256) => orchestrator.is_admin(sha256),
+            Self::Of(node) => orchestrator.is_newest(*node),
+        }
+    }
+
+    /// Comes to its end when the credential counts no more.
+    pub(crate) async fn withdrawn(self, orchestrator: Orchestrator) {
+        match self {
+            Self::Own => std::future::pending().await,
+            Self::Admin(_) | Self::Of(_) => {
+                while self.counts(&orchestrator) {
+                    sleep(Self::LOOK).await;
+                }
+            }
+        }
+    }
 }
 
 impl Tokens {
@@ -30,7 +77,7 @@ impl Tokens {
         &self,
         headers: &HeaderMap,
         is_admin: impl Fn(&str) -> bool,
-    ) -> Option<std::sync::Arc<Caller>> {
+    ) -> Option<Known> {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         // Two answers to "who are you" are none.
         let (Some(header), None) = (given.next(), given.next()) else {
@@ -44,12 +91,21 @@ impl Tokens {
         // All are compared, and each in full, so that time tells nothing.
         let known = self.known.iter().fold(None, |found, (known, caller)| {
             if same(known, &hash) {
-                Some(caller.clone())
+                Some(Known {
+                    caller: caller.clone(),
+                    credential: Credential::Own,
+                })
             } else {
                 found
             }
         });
-        known.or_else(|| is_admin(&ChainHash(hash).to_string()).then(|| Caller::admin().into()))
+        known.or_else(|| {
+            let sha256 = ChainHash(hash).to_string();
+            is_admin(&sha256).then(|| Known {
+                caller: Caller::admin().into(),
+                credential: Credential::Admin(sha256),
+            })
+        })
     }
 }
 
@@ -90,6 +146,8 @@ mod tests {
         let ann = tokens()
             .caller(&headers(&["Bearer anns"]), |_| false)
             .unwrap();
+        assert_eq!(ann.credential, Credential::Own);
+        let ann = ann.caller;
         assert_eq!(
             (ann.user.as_str(), ann.tenant.as_str(), ann.role),
             ("ann", "acme", Role::Viewer)
@@ -97,15 +155,16 @@ mod tests {
         let root = tokens()
             .caller(&headers(&["bearer root"]), |_| false)
             .unwrap();
-        assert_eq!(*root, Caller::admin());
+        assert_eq!(*root.caller, Caller::admin());
     }
 
     #[test]
     fn the_administrator_of_another_node_is_one_here() {
         let theirs = ChainHash(hash("theirs")).to_string();
         let given = headers(&["Bearer theirs"]);
-        let caller = tokens().caller(&given, |hash| hash == theirs).unwrap();
-        assert_eq!(*caller, Caller::admin());
+        let known = tokens().caller(&given, |hash| hash == theirs).unwrap();
+        assert_eq!(*known.caller, Caller::admin());
+        assert_eq!(known.credential, Credential::Admin(theirs));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) async fn handle(
     match operation {
         EventOp::Stream => through(Door::Events, shared, call).await,
         EventOp::Socket | EventOp::Client => Err(Upgrade::missing()),
-        EventOp::Ticket => shared.tickets.give(call.caller()?, &shared.clock),
+        EventOp::Ticket => shared.tickets.give(call.known()?, &shared.clock),
     }
 }
 
@@ -61,5 +61,5 @@ async fn through(door: Door, shared: &Shared, call: &Call) -> Result<Answer, Ref
     let feed = feed
         .await
         .map_err(|wrong| Refused::from(wrong).in_query())?;
-    Ok(push(shared, door, live::happenings(feed)))
+    Ok(push(shared, call, door, live::happenings(feed)))
 }

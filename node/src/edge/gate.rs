@@ -23,6 +23,7 @@ use warp::reply::Response;
 
 use super::{
     access::Verdict,
+    auth::{Credential, Known},
     listener::Transport,
     problem::Refused,
     query::Query,
@@ -41,6 +42,7 @@ pub(crate) async fn pass<S, B>(
 ) -> Response
 where
     S: Service<Request<B>, Response = Response, Error = Infallible>,
+    B: Send,
 {
     let started = Instant::now();
     let id = RequestId::of(request.headers());
@@ -49,7 +51,7 @@ where
     let version = request.version();
     let last = version == Version::HTTP_11 && request.headers().contains_key(TRANSFER_ENCODING);
     let mut number = None;
-    let mut response = match admit(&shared, &id, &mut request, &mut number) {
+    let mut response = match admit(&shared, &id, &mut request, &mut number).await {
         Ok(call) => {
             let visit = Visit::begin(&shared, &call);
             let trace = visit.trace().map(Trace::id);
@@ -86,7 +88,7 @@ where
     response
 }
 
-fn admit<B>(
+async fn admit<B: Send>(
     shared: &Shared,
     id: &RequestId,
     request: &mut Request<B>,
@@ -94,7 +96,7 @@ fn admit<B>(
 ) -> Result<Call, Refused> {
     check_host(shared, request)?;
     let is_admin = |sha256: &str| shared.orchestrator.is_admin(sha256);
-    let caller = shared.tokens.caller(request.headers(), is_admin);
+    let known = shared.tokens.caller(request.headers(), is_admin);
     let found = table::find(request.method(), request.uri().path());
     let (route, parts) = match found {
         Found::Route(route, place, parts) => {
@@ -102,17 +104,22 @@ fn admit<B>(
             (route, parts)
         }
         // Strangers do not learn what is there.
-        Found::Method(_) | Found::Nothing if caller.is_none() => {
+        Found::Method(_) | Found::Nothing if known.is_none() => {
             return Err(Refused::unauthenticated());
         }
         Found::Method(allowed) => return Err(Refused::method(&allowed)),
         Found::Nothing => return Err(Refused::not_found("this path")),
     };
-    let headers = request.headers();
+    let (headers, query) = (request.headers(), request.uri().query());
+    let orchestrator = &shared.orchestrator;
     let by_ticket = shared
         .tickets
-        .caller(route.operation, headers, request.uri().query());
-    let caller = caller.or(by_ticket);
+        .known(orchestrator, route.operation, headers, query);
+    let known = known.or(by_ticket.await?);
+    let (caller, credential) = match known {
+        Some(Known { caller, credential }) => (Some(caller), credential),
+        None => (None, Credential::Own),
+    };
     match route.access.judge(caller.as_deref()) {
         Verdict::Allowed => {}
         Verdict::Unauthenticated => return Err(Refused::unauthenticated()),
@@ -125,6 +132,7 @@ fn admit<B>(
     Ok(Call {
         id: id.clone(),
         caller,
+        credential,
         route,
         parts,
         query,

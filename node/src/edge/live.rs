@@ -40,7 +40,7 @@ pub(super) async fn task_events(
     let feed = shared.orchestrator.task_events(caller, id, after).await?;
     let request = call.id.clone();
     let frames = feed.map(move |event| frame(event.map_err(Refused::from), request.as_str()));
-    Ok(push(shared, Door::Events, frames))
+    Ok(push(shared, call, Door::Events, frames))
 }
 
 /// What happened in a run and to its nodes.
@@ -69,7 +69,7 @@ pub(super) async fn run_events(
         };
         std::future::ready(told.map(|told| frame(told, request.as_str())))
     });
-    Ok(push(shared, Door::Events, frames))
+    Ok(push(shared, call, Door::Events, frames))
 }
 
 /// What an agent did, and with `follow` what it does.
@@ -97,27 +97,28 @@ pub(super) async fn agent_logs(
         Ok(line) => Frame::new(line.cursor.clone(), "log", &line),
         Err(rejection) => problem(&rejection.into(), request.as_str()),
     });
-    Ok(push(shared, Door::Events, frames))
+    Ok(push(shared, call, Door::Events, frames))
 }
 
 /// What is told as it comes, each with the cursor to go on after.
 pub(super) fn feed<T: Serialize + Send + 'static>(
     shared: &Shared,
+    call: &Call,
     event: &'static str,
     feed: Feed<T>,
 ) -> Answer {
     let frames = feed.map(move |told| Frame::new(told.cursor, event, &told.what));
-    push(shared, Door::Events, frames)
+    push(shared, call, Door::Events, frames)
 }
 
 /// The same of actors' lives; a frame without data says how far they are told.
-pub(super) fn lives(shared: &Shared, feed: Feed<LifeFrame>) -> Answer {
+pub(super) fn lives(shared: &Shared, call: &Call, feed: Feed<LifeFrame>) -> Answer {
     let frames = feed.map(|told| match &told.what {
         LifeFrame::Turn(turn) => Frame::new(told.cursor, "life", turn),
         LifeFrame::Gap(gap) => Frame::new(told.cursor, "gap", gap),
         LifeFrame::Mark => Frame::mark(told.cursor),
     });
-    push(shared, Door::Events, frames)
+    push(shared, call, Door::Events, frames)
 }
 
 /// What happens in the cluster, through either door.

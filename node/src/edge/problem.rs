@@ -76,6 +76,26 @@ impl Refused {
         .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"troupe\""))
     }
 
+    /// 401 for a ticket that stands for nobody.
+    pub(crate) fn ticket() -> Self {
+        Self::wrong(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "ticket",
+            "counts no more: it counts once, for 30 s, and not after its node was started anew; take another one with `POST /api/v1/ws/ticket`",
+        )
+        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"troupe\""))
+    }
+
+    /// What a reader is told last whose token was withdrawn.
+    pub(crate) fn withdrawn() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "the token with which this was opened counts no more; open it again with one that does",
+        )
+    }
+
     /// 403, and which role would do.
     pub(crate) fn role(least: Role) -> Self {
         Self::new(

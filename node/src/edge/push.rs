@@ -9,7 +9,7 @@ use futures_util::Stream;
 use protocol::entity::EntityId;
 use serde::Serialize;
 
-use super::{answer::Answer, shared::Shared};
+use super::{answer::Answer, problem::Refused, request::Call, shared::Shared};
 
 pub(super) use socket::{Upgrade, is_ours};
 
@@ -63,14 +63,24 @@ pub(super) enum Door {
     Socket(Upgrade, &'static str),
 }
 
-/// Sends frames until they end, the reader goes or the edge stops.
+/// Sends frames until they end, the reader goes, what it was let in by counts no more, or the edge
+/// stops.
 pub(super) fn push(
     shared: &Shared,
+    call: &Call,
     door: Door,
     frames: impl Stream<Item = Frame> + Send + 'static,
 ) -> Answer {
+    let withdrawn = call
+        .credential
+        .clone()
+        .withdrawn(shared.orchestrator.clone());
     match door {
-        Door::Events => sse::answer(shared, frames),
-        Door::Socket(upgrade, kind) => upgrade.answer(shared, kind, frames),
+        Door::Events => {
+            let farewell = Refused::withdrawn().problem(call.id.as_str());
+            let farewell = Frame::new(String::new(), "problem", &farewell);
+            sse::answer(shared, frames, withdrawn, farewell)
+        }
+        Door::Socket(upgrade, kind) => upgrade.answer(shared, kind, frames, withdrawn),
     }
 }

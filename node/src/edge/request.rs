@@ -6,7 +6,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use protocol::{access::Caller, api::Consistency, time::Span};
 use uuid::Uuid;
 
-use super::{problem::Refused, query::Query, table::Route};
+use super::{
+    auth::{Credential, Known},
+    problem::Refused,
+    query::Query,
+    table::Route,
+};
 
 /// A request that may be served.
 #[derive(Debug)]
@@ -14,6 +19,8 @@ pub(crate) struct Call {
     pub(crate) id: RequestId,
     /// Who asks; only open routes have nobody.
     pub(crate) caller: Option<Arc<Caller>>,
+    /// By what the caller is known.
+    pub(crate) credential: Credential,
     pub(crate) route: &'static Route,
     /// What stands for the `{}` of the route's path.
     pub(crate) parts: Vec<String>,
@@ -29,6 +36,14 @@ impl Call {
     /// The caller; the gate has let nobody else through, so its absence is a bug.
     pub(crate) fn caller(&self) -> Result<&Caller, Refused> {
         self.caller.as_deref().ok_or_else(Refused::bug)
+    }
+
+    /// The caller, and by what it is known.
+    pub(crate) fn known(&self) -> Result<Known, Refused> {
+        Ok(Known {
+            caller: self.caller.clone().ok_or_else(Refused::bug)?,
+            credential: self.credential.clone(),
+        })
     }
 
     /// The `n`th part of the path that varies.

@@ -24,7 +24,7 @@ use super::{
 pub(crate) struct Shared {
     pub(crate) orchestrator: Orchestrator,
     pub(crate) tokens: Tokens,
-    pub(crate) tickets: Tickets,
+    pub(crate) tickets: Arc<Tickets>,
     pub(crate) mcp: mcp::Server,
     pub(crate) hosts: Hosts,
     pub(crate) meters: Meters,

@@ -54,7 +54,7 @@ pub(super) async fn handle(
         }
         TreeOp::Stream => {
             let feed = orchestrator.follow_tree(caller, query.text("path"), cursor(call));
-            Ok(live::feed(shared, "delta", feed.map_err(wrong)?))
+            Ok(live::feed(shared, call, "delta", feed.map_err(wrong)?))
         }
         TreeOp::Actor => {
             let (path, node) = (call.part(0)?, query.text("node"));
@@ -112,7 +112,7 @@ pub(super) async fn handle(
                 ..LifeQuery::default()
             };
             let feed = orchestrator.follow_life(caller, &asked, cursor(call));
-            Ok(live::lives(shared, feed.await.map_err(wrong)?))
+            Ok(live::lives(shared, call, feed.await.map_err(wrong)?))
         }
     }
 }

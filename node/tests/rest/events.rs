@@ -304,6 +304,17 @@ async fn a_page_opens_a_websocket_by_a_ticket_that_counts_once() {
     );
     assert_eq!(refused(&node, theirs).await, 403);
     assert_eq!(refused(&node, page(&stolen)).await, 401);
+    // Two are none, and so is one beside a token that is none; they are spent all the same.
+    let (one, other) = (ticket(&node, ADMIN).await, ticket(&node, ADMIN).await);
+    let both = format!("ticket={one}&ticket={other}");
+    assert_eq!(refused(&node, page(&both)).await, 401);
+    let third = ticket(&node, ADMIN).await;
+    let beside = Socket::request(&node, &format!("/ws/client?ticket={third}"), "wrong");
+    assert_eq!(refused(&node, beside).await, 401);
+    for spent in [one, other, third] {
+        let again = page(&format!("ticket={spent}"));
+        assert_eq!(refused(&node, again).await, 401);
+    }
     // It opens nothing else.
     let path = format!("/api/v1/tasks?ticket={}", ticket(&node, ADMIN).await);
     let answer = node.send("GET", &path, &[("authorization", "")], "").await;

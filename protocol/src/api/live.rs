@@ -106,7 +106,7 @@ pub struct SocketFrame {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SocketTicket {
-    /// The `ticket` of the WebSocket's query; it counts once, on the node that gave it.
+    /// The `ticket` of the WebSocket's query; it counts once, at any edge.
     pub ticket: String,
     /// Until when.
     pub expires_at: Timestamp,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::edge::{
     access::{Access, Verdict},
+    auth::Credential,
     problem::Refused,
     query::Query,
     request::{Call, RequestId},
@@ -183,6 +184,8 @@ impl Tool {
         let call = Call {
             id: id.clone(),
             caller: Some(Arc::clone(caller)),
+            // No tool tells anything for longer than one answer takes.
+            credential: Credential::Own,
             route,
             parts,
             query: Query::of(pairs, &known)?,

@@ -47,6 +47,8 @@ enum Close {
     Away = 1001,
     /// The client sent what is no text.
     Unsupported = 1003,
+    /// The token with which it was opened was withdrawn.
+    Withdrawn = 1008,
     /// The client takes nothing.
     Slow = 4008,
 }
@@ -57,6 +59,7 @@ impl Close {
             Self::Over => "there is no more to tell",
             Self::Away => "the node stops; another one goes on",
             Self::Unsupported => "only text is understood",
+            Self::Withdrawn => "the token with which this was opened counts no more",
             Self::Slow => "what was sent is not taken fast enough",
         }
     }
@@ -109,6 +112,7 @@ impl Upgrade {
         shared: &Shared,
         kind: &'static str,
         frames: impl Stream<Item = Frame> + Send + 'static,
+        withdrawn: impl Future<Output = ()> + Send + 'static,
     ) -> Answer {
         let Self { ws, stay } = self;
         let stopping = shared.stopping.clone();
@@ -118,7 +122,7 @@ impl Upgrade {
             .max_write_buffer_size(MAX_WAITING);
         let reply = ws.on_upgrade(async move |socket| {
             let _counted = Counted::new(kind);
-            converse(socket, frames, stopping).await;
+            converse(socket, frames, withdrawn, stopping).await;
             drop(stay);
         });
         Answer::Streamed(reply.into_response())
@@ -175,6 +179,7 @@ enum Turn<E> {
     Frame(Option<Frame>),
     Heard(Option<Result<Message, E>>),
     Ping,
+    Withdrawn,
     Stop,
 }
 
@@ -186,11 +191,12 @@ enum End {
     Closed(Close),
 }
 
-/// Sends frames until they end, the reader goes or takes nothing, or the edge stops. What waits for a
-/// reader is one message: nothing more is asked for before it is taken.
+/// Sends frames until they end, the reader goes, takes nothing or may hear no more, or the edge stops.
+/// What waits for a reader is one message: nothing more is asked for before it is taken.
 async fn converse<S, E>(
     socket: S,
     frames: impl Stream<Item = Frame>,
+    withdrawn: impl Future<Output = ()>,
     stopping: CancellationToken,
 ) -> End
 where
@@ -198,6 +204,7 @@ where
 {
     let mut socket = pin!(socket);
     let mut frames = pin!(frames);
+    let mut withdrawn = pin!(withdrawn);
     let mut wanted = Wanted::default();
     let mut pings = interval(PING);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -207,12 +214,14 @@ where
         let turn = tokio::select! {
             biased;
             () = stopping.cancelled() => Turn::Stop,
+            () = &mut withdrawn => Turn::Withdrawn,
             said = socket.next() => Turn::Heard(said),
             _ = pings.tick() => Turn::Ping,
             frame = frames.next() => Turn::Frame(frame),
         };
         let message = match turn {
             Turn::Stop => break Close::Away,
+            Turn::Withdrawn => break Close::Withdrawn,
             Turn::Frame(None) => break Close::Over,
             Turn::Frame(Some(frame)) if wanted.admits(&frame) => text(frame),
             Turn::Frame(Some(_)) => continue,

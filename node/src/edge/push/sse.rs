@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use warp::{Reply, sse::Event};
 
 use super::Frame;
@@ -20,14 +20,30 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 pub(super) fn answer(
     shared: &Shared,
     frames: impl Stream<Item = Frame> + Send + 'static,
+    withdrawn: impl Future<Output = ()> + Send + 'static,
+    farewell: Frame,
 ) -> Answer {
     let stopping = shared.stopping.clone().cancelled_owned();
-    let events = frames
+    let events = until(frames, withdrawn, farewell)
         .take_until(stopping)
         .map(|frame| Ok::<_, Infallible>(event(frame)));
     let alive = warp::sse::keep_alive().interval(HEARTBEAT).stream(events);
     let body = Shareable::new(alive.into_stream());
     Answer::Streamed(warp::sse::reply(body).into_response())
+}
+
+/// What there is to tell until its reader may hear no more, which is the last that it is told.
+fn until(
+    frames: impl Stream<Item = Frame>,
+    withdrawn: impl Future<Output = ()>,
+    farewell: Frame,
+) -> impl Stream<Item = Frame> {
+    let withdrawn = withdrawn.shared();
+    let over = withdrawn.clone();
+    let last = stream::once(async move { over.now_or_never().map(|()| farewell) });
+    frames
+        .take_until(withdrawn)
+        .chain(last.filter_map(std::future::ready))
 }
 
 fn event(frame: Frame) -> Event {
@@ -65,6 +81,8 @@ impl<S: Stream> Stream for Shareable<S> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep;
+
     use super::*;
 
     #[test]
@@ -77,6 +95,24 @@ mod tests {
             lines.contains(&"event:submitted") && lines.contains(&"id:7"),
             "{text}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_may_hear_no_more_is_told_that_and_nothing_after_it() {
+        let frame = |number: u64| Frame::new(number.to_string(), "x", &number);
+        let farewell = || Frame::new(String::new(), "problem", &0);
+        let slow = stream::iter(1_u64..).then(async |number| {
+            sleep(Duration::from_secs(1)).await;
+            Frame::new(number.to_string(), "x", &number)
+        });
+        let withdrawn = sleep(Duration::from_millis(2500));
+        let told: Vec<_> = until(slow, withdrawn, farewell()).collect().await;
+        assert_eq!(told, [frame(1), frame(2), farewell()]);
+        let all = stream::iter([frame(1)]);
+        let told: Vec<_> = until(all, std::future::pending(), farewell())
+            .collect()
+            .await;
+        assert_eq!(told, [frame(1)]);
     }
 
     #[test]

@@ -47,7 +47,7 @@ const WANTED_OF_SOCKET: &[Parameter] = &[
 const fn socket(path: &'static str, id: &'static str, operation: EventOp) -> Route {
     Route {
         summary: "Follow the cluster's events over a WebSocket",
-        description: "The same as `GET /api/v1/events`, each event as a text message `{\"id\", \"event\", \"data\"}`. A text message of the client, such as `{\"types\": \"task.*\", \"entity\": \"task_0198…\"}`, narrows what is told from then on and is answered by an event named `filtered`, or `problem`. A ping comes every 20 s; who says nothing for 50 s is left, who takes nothing for 5 s is closed with 4008, and 1001 says that the node stops. Needs HTTP/1.1; pages of other sites are refused. A web page, which cannot send a token with it, names a ticket.",
+        description: "The same as `GET /api/v1/events`, each event as a text message `{\"id\", \"event\", \"data\"}`. A text message of the client, such as `{\"types\": \"task.*\", \"entity\": \"task_0198…\"}`, narrows what is told from then on and is answered by an event named `filtered`, or `problem`. A ping comes every 20 s; who says nothing for 50 s is left, who takes nothing for 5 s is closed with 4008, whose token is withdrawn with 1008, and 1001 says that the node stops. Needs HTTP/1.1; pages of other sites are refused. A web page, which cannot send a token with it, names a ticket.",
         query: WANTED_OF_SOCKET,
         answers: &[Answers {
             status: 101,
@@ -73,7 +73,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         method: Verb::Post,
         summary: "Take a ticket for a WebSocket",
-        description: "For web pages, which cannot send a token when they open a WebSocket: `/api/v1/ws?ticket=…` is then whoever asked for the ticket. It counts once, for 30 s, on the node that gave it.",
+        description: "For web pages, which cannot send a token when they open a WebSocket: `/api/v1/ws?ticket=…` is then whoever asked for the ticket. It counts once, for 30 s, at any edge while the node that gave it runs. When the token for which it was given is withdrawn, the WebSocket is closed with 1008.",
         query: &[],
         answers: &[Answers {
             status: 201,

@@ -1,6 +1,7 @@
 //! Conversations with readers that do as they like.
 
 use std::{
+    future::pending,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
@@ -91,7 +92,7 @@ fn frame(number: u64, name: &str) -> Frame {
 async fn frames_are_told_in_order_and_then_it_is_over() {
     let (reader, say, sent) = reader(Takes::All);
     let frames = stream::iter([frame(1, "task.submitted"), Frame::mark("9".to_owned())]);
-    let end = converse(reader, frames, CancellationToken::new()).await;
+    let end = converse(reader, frames, pending(), CancellationToken::new()).await;
     assert_eq!(end, End::Closed(Close::Over));
     assert_eq!(
         told(&sent),
@@ -110,7 +111,7 @@ async fn who_takes_nothing_is_closed_with_4008_and_nothing_piles_up() {
     let (reader, say, sent) = reader(Takes::First(2));
     let frames = stream::iter((1..).map(|number| frame(number, "task.submitted")));
     let begun = Instant::now();
-    let end = converse(reader, frames, CancellationToken::new()).await;
+    let end = converse(reader, frames, pending(), CancellationToken::new()).await;
     assert_eq!(end, End::Closed(Close::Slow));
     assert_eq!(begun.elapsed(), SLOW + LEAVE);
     let sent = sent.lock().unwrap();
@@ -123,7 +124,13 @@ async fn who_takes_nothing_is_closed_with_4008_and_nothing_piles_up() {
 async fn who_is_silent_is_asked_every_20_seconds_and_left_within_60() {
     let (reader, say, sent) = reader(Takes::All);
     let begun = Instant::now();
-    let end = converse(reader, stream::pending(), CancellationToken::new()).await;
+    let end = converse(
+        reader,
+        stream::pending(),
+        pending(),
+        CancellationToken::new(),
+    )
+    .await;
     assert_eq!(end, End::Gone);
     assert!(begun.elapsed() <= Duration::from_secs(60));
     let pings = sent
@@ -148,7 +155,7 @@ async fn the_first_word_may_narrow_what_is_told() {
         frame(3, "agent.mode_set").about(entity),
         frame(4, "worker.status"),
     ]);
-    converse(reader, frames, CancellationToken::new()).await;
+    converse(reader, frames, pending(), CancellationToken::new()).await;
     let events: Vec<_> = told(&sent)
         .iter()
         .map(|told| (told["event"].clone(), told["id"].clone()))
@@ -169,7 +176,7 @@ async fn a_word_that_is_no_filter_is_answered_and_changes_nothing() {
         say.send(Message::text(wrong)).unwrap();
     }
     let frames = stream::iter([frame(1, "worker.status")]);
-    converse(reader, frames, CancellationToken::new()).await;
+    converse(reader, frames, pending(), CancellationToken::new()).await;
     let told = told(&sent);
     let names: Vec<_> = told.iter().map(|told| told["event"].as_str()).collect();
     let problem = Some("problem");
@@ -183,9 +190,27 @@ async fn an_edge_that_stops_says_so_even_to_who_takes_nothing() {
     let stopping = CancellationToken::new();
     stopping.cancel();
     let begun = Instant::now();
-    let end = converse(reader, stream::pending(), stopping).await;
+    let end = converse(reader, stream::pending(), pending(), stopping).await;
     assert_eq!((end, begun.elapsed()), (End::Closed(Close::Away), LEAVE));
     assert_eq!(sent.lock().unwrap()[0].close_frame().unwrap().0, 1001);
+    drop(say);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_hear_no_more_is_closed_with_1008() {
+    let (reader, say, sent) = reader(Takes::All);
+    let withdrawn = tokio::time::sleep(Duration::from_secs(7));
+    let begun = Instant::now();
+    let end = converse(
+        reader,
+        stream::pending(),
+        withdrawn,
+        CancellationToken::new(),
+    )
+    .await;
+    assert_eq!(end, End::Closed(Close::Withdrawn));
+    assert_eq!(begun.elapsed(), Duration::from_secs(7) + LEAVE);
+    assert_eq!(sent.lock().unwrap()[0].close_frame().unwrap().0, 1008);
     drop(say);
 }
 
