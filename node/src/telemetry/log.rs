@@ -30,6 +30,18 @@ static DIAL: OnceLock<Dial> = OnceLock::new();
 
 /// Whether `level` can be read; says why not.
 pub(crate) fn check_level(level: &str) -> Result<(), String> {
+    // The library takes a bare word for the name of a part, and lets nothing else through then.
+    let mut words = level.split(',').map(str::trim);
+    let wrong = |word: &&str| {
+        let is_level = !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+        !is_level && !word.contains(['=', '[', ']'])
+    };
+    if let Some(wrong) = words.find(wrong) {
+        return Err(format!(
+            "`{wrong}` is neither `off`, `error`, `warn`, `info`, `debug` or `trace` nor a part with its \
+             level, such as `actors=debug`"
+        ));
+    }
     EnvFilter::try_new(level)
         .map(drop)
         .map_err(|error| format!("`{level}` is not a level: {error}"))
@@ -136,6 +148,22 @@ impl Write for Redacted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_and_not_taken_for_a_part() {
+        for level in [
+            "off",
+            "info,actors=debug",
+            "WARN, audit=info",
+            "info,[task{id}]=trace",
+        ] {
+            assert_eq!(check_level(level), Ok(()), "{level}");
+        }
+        for level in ["nonsense", "", "info,", "info,actors", "info,actors=loud"] {
+            let refused = check_level(level).unwrap_err();
+            assert!(refused.contains("level"), "{refused}");
+        }
+    }
 
     #[test]
     fn libraries_are_held_at_info_and_never_raised_to_it() {
