@@ -7,7 +7,7 @@ use http::{
     HeaderMap, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use warp::Buf;
 
 use super::{json, problem::Refused};
@@ -115,7 +115,10 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     // The path to what is wrong is tracked on a second pass only: most bodies are right.
     match serde_json::from_str(text) {
         Ok(value) => Ok(value),
-        Err(error) if error.is_data() => Err(located::<T>(text)),
+        // Where one thing of several may be said and two are, the parser calls that no JSON at all.
+        Err(error) if error.is_data() || serde_json::from_str::<IgnoredAny>(text).is_ok() => {
+            Err(located::<T>(text))
+        }
         Err(error) => Err(Refused::wrong(
             StatusCode::BAD_REQUEST,
             "malformed_json",
@@ -140,7 +143,12 @@ fn located<T: DeserializeOwned>(text: &str) -> Refused {
         return Refused::bug();
     };
     let path = error.path().to_string();
-    let message = without_position(&error.inner().to_string());
+    let message = match without_position(&error.inner().to_string()) {
+        message if message == "expected value" => {
+            "must say one thing, as an object with one name".to_owned()
+        }
+        message => message,
+    };
     let field = match missing(&message) {
         Some(name) if path == "." => name.to_owned(),
         Some(name) => format!("{path}.{name}"),
@@ -166,7 +174,11 @@ fn without_position(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use protocol::{agent::AgentSpec, api::TaskPatch, task::TaskSpec};
+    use protocol::{
+        agent::AgentSpec,
+        api::{ScopeRequest, TaskPatch},
+        task::TaskSpec,
+    };
 
     use super::*;
 
@@ -226,6 +238,18 @@ mod tests {
             refused::<TaskPatch>(r#"{"status": "completed"}"#).1,
             "status"
         );
+    }
+
+    #[test]
+    fn two_things_where_one_may_be_said_are_json_all_the_same() {
+        for text in [
+            r#"{"scope": {"user": "ada", "node": "one"}}"#,
+            r#"{"scope": {}}"#,
+        ] {
+            let (status, field, message) = refused::<ScopeRequest>(text);
+            assert_eq!((status, field.as_str()), (422, "scope"), "{message}");
+            assert!(!message.contains("JSON"), "{message}");
+        }
     }
 
     #[test]
