@@ -150,6 +150,7 @@ pub(super) enum Hold {
     /// List what is held, and the scopes that are paused
     List,
     /// Let the steps that wait go on
+    #[command(visible_alias = "lift")]
     Remove {
         /// The ids of holds, or what they hold
         #[arg(required = true, value_name = "HOLD")]
