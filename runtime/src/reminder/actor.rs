@@ -1,7 +1,15 @@
 //! Delivers what is due.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use futures_util::{TryStreamExt, stream};
 use protocol::entity::EntityId;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
@@ -15,8 +23,12 @@ use crate::{
 /// How often the store is asked what is due.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// Reminders delivered at once.
+/// Reminders that are read at once.
 const BATCH: u32 = 256;
+
+/// Reminders delivered beside each other: none waits for one that takes its time, and the store writes
+/// down together what was delivered together.
+const BESIDE: usize = 64;
 
 /// Wakes an entity with a reminder's name; answers whether it was told.
 pub type Wake =
@@ -73,17 +85,31 @@ impl Actor for Reminders {
     ) -> Result<(), ActorProcessingErr> {
         // A store that is away is a state, not a failure: what is due stays due.
         let scope = self.holdings.scope();
-        match self.store.due(&scope, self.clock.now(), BATCH).await {
-            Ok(due) => {
-                for (stream, name, moment) in due {
+        let due = match self.store.due(&scope, self.clock.now(), BATCH).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "due reminders could not be read");
+                Vec::new()
+            }
+        };
+        let (full, told) = (due.len() >= BATCH as usize, AtomicBool::new(false));
+        stream::iter(due.into_iter().map(Ok::<_, store::Error>))
+            .try_for_each_concurrent(BESIDE, |(stream, name, moment)| {
+                let told = &told;
+                async move {
                     if (self.wake)(stream, name.clone()).await {
                         self.store.delivered(stream, &name, moment).await?;
+                        told.store(true, Ordering::Relaxed);
                     }
+                    Ok(())
                 }
-            }
-            Err(error) => tracing::warn!(%error, "due reminders could not be read"),
+            })
+            .await?;
+        match full && told.into_inner() {
+            // More may be due.
+            true => myself.cast(Tick::Look)?,
+            false => drop(myself.send_after(PERIOD, || Tick::Look)),
         }
-        myself.send_after(PERIOD, || Tick::Look);
         Ok(())
     }
 }

@@ -68,6 +68,35 @@ async fn a_reminder_wakes_its_entity_after_a_restart_and_not_early() {
 }
 
 #[tokio::test]
+async fn one_that_is_slow_to_wake_keeps_no_other_waiting() {
+    let store = memory();
+    let process = Process::start(&store).await;
+    let now = Clock::system().now();
+    for number in 1..=3_u64 {
+        let counter = id(number.into());
+        process.make(counter, 1).await;
+        let due = now.plus(Duration::from_millis(number));
+        let set = process.host.ask(counter, |to| Message::Remind(due, to));
+        set.await.unwrap().unwrap();
+    }
+    let woken = Arc::new(AtomicUsize::new(0));
+    let count = woken.clone();
+    let wake: Wake = Arc::new(move |stream, _| {
+        let count = count.clone();
+        Box::pin(async move {
+            if stream == id(1) {
+                std::future::pending::<()>().await;
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+            true
+        })
+    });
+    let holdings = process.journal.holdings().clone();
+    let _root = run(reminders(store, holdings, Clock::system(), wake)).await;
+    until(async || (woken.load(Ordering::SeqCst) == 2).then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_delivery_is_tried_until_its_carrier_succeeds_and_then_forgotten() {
     let store = memory();
     let process = Process::start(&store).await;
