@@ -3,7 +3,7 @@
 use protocol::task::{Event, Failure, StepStatus, TaskStatus};
 use serde_json::{Map, Value};
 
-use super::{Task, rules::settled};
+use super::{Step, Task, rules::settled};
 
 impl Task {
     /// What follows from where the steps stand: steps that will not run, and the task's own end.
@@ -15,10 +15,12 @@ impl Task {
         }
         let mut events = Vec::new();
         if self.cancelling || self.breaks() {
-            let status = if self.cancelling {
-                StepStatus::Cancelled
-            } else {
-                StepStatus::Skipped
+            // What a run began and had to stop was not passed over.
+            let status = |step: &Step| match self.cancelling
+                || self.run.is_some() && !step.attempts.is_empty()
+            {
+                true => StepStatus::Cancelled,
+                false => StepStatus::Skipped,
             };
             let idle = self
                 .steps
@@ -31,7 +33,7 @@ impl Task {
                     let why = Failure::new("outcome_unknown", "its agent was not asked any more");
                     settled(step, StepStatus::Unknown, Some(why))
                 }),
-                Some(_) | None => Some(settled(step, status, None)),
+                Some(_) | None => Some(settled(step, status(step), None)),
             }));
         }
         // What comes of a run, its definition says.

@@ -251,3 +251,128 @@ fn what_nobody_settles_is_named_and_not_asked_about_again() {
     assert!(message.ends_with("not taken back: pay"), "{message}");
     play.replays();
 }
+
+fn each(mode: &str) -> Value {
+    let mut map = undoable("each");
+    map["type"] = json!("map");
+    map["over"] = json!("${[1, 2, 3]}");
+    map["each"] = json!({ "agent": "a" });
+    map["mode"] = json!(mode);
+    map["max_parallel"] = json!(1);
+    map.as_object_mut().unwrap().remove("agent");
+    map
+}
+
+#[test]
+fn what_a_map_did_before_it_broke_is_taken_back() {
+    let nodes = json!([undoable("a"), each("fail_fast")]);
+    let mut play = Play::of(line(nodes), Value::Null, fails_at("each[1]"));
+    play.play();
+    assert_eq!(
+        play.calls,
+        ["a", "each[0]", "each[1]", "each~undo", "a~undo"]
+    );
+    let handed = &play.step("each~undo").spec.input["of"];
+    assert_eq!(handed[0], "each[0]");
+    assert_eq!(handed[1]["error"]["code"], "broken", "{handed}");
+    assert_eq!(handed[2]["error"]["code"], "skipped", "{handed}");
+    assert_eq!(play.status("each"), NodeStatus::Failed);
+    assert!(play.is_settled());
+    play.replays();
+}
+
+#[test]
+fn a_map_that_did_nothing_before_it_broke_is_not_taken_back() {
+    let nodes = json!([undoable("a"), each("fail_fast")]);
+    let mut play = Play::of(line(nodes), Value::Null, fails_at("each[0]"));
+    play.play();
+    assert_eq!(play.calls, ["a", "each[0]", "a~undo"]);
+    play.replays();
+}
+
+#[test]
+fn what_a_map_did_before_the_run_was_cancelled_is_taken_back() {
+    let mut play = Play::of(line(json!([each("collect")])), Value::Null, by_name());
+    play.start();
+    play.answer("each[0]");
+    play.start();
+    play.cancel();
+    play.play();
+    assert_eq!(play.calls, ["each[0]", "each[1]", "each~undo"]);
+    assert_eq!(play.step("each~undo").spec.input["of"][0], "each[0]");
+    assert_eq!(play.task.status, TaskStatus::Cancelled);
+    play.replays();
+}
+
+#[test]
+fn what_a_map_did_that_was_let_go_wrong_is_taken_back_when_the_run_fails_later() {
+    let mut map = each("fail_fast");
+    map["on_error"] = json!("continue");
+    let nodes = json!([map, { "id": "c", "type": "agent", "agent": "c" }]);
+    let answer: Answer = Box::new(|step| match &*step.spec.id {
+        "c" | "each[1]" => fails("broken"),
+        other => gives(json!(other)),
+    });
+    let mut play = Play::of(line(nodes), Value::Null, answer);
+    play.play();
+    assert_eq!(play.calls, ["each[0]", "each[1]", "c", "each~undo"]);
+    play.replays();
+}
+
+#[test]
+fn what_experts_did_whose_judge_broke_is_taken_back() {
+    let nodes = json!([{
+        "id": "m", "type": "mixture", "compensate": { "agent": "u" },
+        "experts": [{ "id": "x", "agent": "a" }, { "id": "y", "agent": "a" }],
+        "choose": { "by": "judge", "agent": "j" },
+    }]);
+    let mut play = Play::of(line(nodes), Value::Null, fails_at("m~judge"));
+    play.play();
+    assert_eq!(play.calls, ["m:x", "m:y", "m~judge", "m~undo"]);
+    let handed = &play.step("m~undo").spec.input;
+    assert_eq!((&handed[0], &handed[1]), (&json!("m:x"), &json!("m:y")));
+    play.replays();
+}
+
+#[test]
+fn whether_a_map_that_broke_was_taken_back_is_asked_about_once() {
+    let mut map = each("fail_fast");
+    map["effect"] = json!("irreversible");
+    let nodes = json!([map]);
+    for answered in [true, false] {
+        let mut play = Play::of(line(nodes.clone()), Value::Null, fails_at("each[1]"));
+        for step in ["each[0]", "each[1]"] {
+            play.start();
+            play.answer(step);
+        }
+        play.start();
+        play.end("each~undo", &lost());
+        assert_eq!(play.asked(), ["each~undo"]);
+        if answered {
+            play.record(settled("each~undo", Some(json!("receipt"))));
+            play.decide();
+        } else {
+            play.nobody_knows("each");
+        }
+        assert!(play.is_settled());
+        let is_named = play.error().message.ends_with("not taken back: each");
+        assert_eq!(is_named, !answered, "{}", play.error().message);
+        play.replays();
+    }
+}
+
+#[test]
+fn what_ran_when_the_time_of_its_run_was_up_is_cancelled_and_not_skipped() {
+    let mut definition = line(json!([
+        { "id": "a", "type": "agent", "agent": "a" },
+        { "id": "b", "type": "agent", "agent": "b" },
+    ]));
+    definition["timeout"] = json!("1m");
+    let mut play = Play::of(definition, Value::Null, by_name());
+    play.start();
+    play.pass(60);
+    play.end("a", &Outcome::Cancelled);
+    assert_eq!(play.error().code, "timeout");
+    assert_eq!(play.status("a"), NodeStatus::Cancelled);
+    play.replays();
+}

@@ -148,6 +148,7 @@ fn stands(turn: &Turn, place: &Place) -> Stands {
         NodeStatus::Completed if turn.undo.is_some() => Stands::TakenBack,
         NodeStatus::Completed | NodeStatus::Skipped => Stands::Yes,
         NodeStatus::Failed if place.is_needed() => Stands::Failed,
+        NodeStatus::Failed if turn.undo.is_some() => Stands::TakenBack,
         NodeStatus::Failed => Stands::Yes,
         NodeStatus::Pending
         | NodeStatus::Running

@@ -12,6 +12,7 @@ use super::{
     begin::call,
     decide::{Look, beside, unreadable},
     follow,
+    scope::given,
     state::Turn,
     verdict,
 };
@@ -42,7 +43,7 @@ pub(super) fn wind_down(look: Look<'_>) -> Vec<Event> {
         return Vec::new();
     }
     match &run.taking_back {
-        None => match completed(&look) {
+        None => match done(&look) {
             nodes if nodes.is_empty() => vec![verdict::broken(look)],
             nodes => vec![Event::Run {
                 event: RunEvent::TakesBack { nodes },
@@ -88,13 +89,13 @@ fn ends(look: &Look<'_>, turn: &Turn) -> Option<RunEvent> {
     }))
 }
 
-/// Nodes that completed and say what takes them back, the last one first.
-fn completed(look: &Look<'_>) -> Vec<String> {
+/// Nodes that did something and say what takes them back, the last one first.
+fn done(look: &Look<'_>) -> Vec<String> {
     let turns = look.graph.nodes.iter().filter(|place| place.undo.is_some());
     let mut done: Vec<_> = turns
         .filter_map(|place| {
             let turn = look.sight.run.turn(place.id())?;
-            let is_own = turn.status == NodeStatus::Completed && !turn.inherited;
+            let is_own = !turn.inherited && has_done(look, turn);
             is_own.then_some((turn.settled_at, turn.steps.last().copied(), place.id()))
         })
         .collect();
@@ -105,6 +106,13 @@ fn completed(look: &Look<'_>) -> Vec<String> {
         .collect()
 }
 
+/// Whether a node completed, or broke after some of its several calls did.
+fn has_done(look: &Look<'_>, turn: &Turn) -> bool {
+    let is_completed = |step: &Step| step.status == StepStatus::Completed;
+    let is_in_part = !turn.is_alone() && look.sight.calls(turn).any(is_completed);
+    turn.status == NodeStatus::Completed || is_in_part
+}
+
 /// One after another. One that cannot be taken back does not keep the others from it.
 fn next(look: &Look<'_>, nodes: &[String]) -> Vec<Event> {
     for id in nodes {
@@ -113,8 +121,8 @@ fn next(look: &Look<'_>, nodes: &[String]) -> Vec<Event> {
         };
         match turn.undo.and_then(|at| look.sight.task.steps.get(at)) {
             Some(step) if step.status == StepStatus::Unknown => {
-                // Of one that says that it failed, nobody who was asked could tell.
-                if turn.status != NodeStatus::Completed {
+                // Nobody who was asked could tell.
+                if turn.is_beyond_telling() {
                     continue;
                 }
                 let asked = turn.waits.is_none().then(|| follow::ask_about(look, turn));
@@ -137,7 +145,7 @@ fn next(look: &Look<'_>, nodes: &[String]) -> Vec<Event> {
 fn take_back(look: &Look<'_>, place: &Place) -> Option<RunEvent> {
     let (caller, input) = place.undo.as_ref()?;
     let turn = look.sight.run.turn(place.id())?;
-    let output = look.sight.output(turn);
+    let output = gave(look, turn);
     let name = format!("{}~undo", turn.at());
     let seen: Map<String, Value> = beside("output", output.clone());
     let handed = match input {
@@ -160,4 +168,12 @@ fn take_back(look: &Look<'_>, place: &Place) -> Option<RunEvent> {
             None
         }
     }
+}
+
+/// What a node gave: of one that broke, what each of its calls gave, or why it gave nothing.
+fn gave(look: &Look<'_>, turn: &Turn) -> Value {
+    if turn.status == NodeStatus::Completed {
+        return look.sight.output(turn);
+    }
+    Value::Array(look.sight.calls(turn).map(given).collect())
 }
