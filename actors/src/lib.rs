@@ -13,6 +13,7 @@ mod history;
 pub mod hold;
 pub mod host;
 pub mod metrics;
+mod naming;
 pub mod orchestrator;
 pub mod planner;
 pub mod question;

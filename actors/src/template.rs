@@ -5,11 +5,13 @@
 
 mod actor;
 mod check;
+mod handle;
 mod render;
 mod state;
 
 pub(crate) use actor::{Command, Message, TemplateEntity, name_taken};
 pub use check::{checked, is_name};
+pub(crate) use handle::{find, make, of_name, view};
 pub use render::{named, render};
 pub use state::Template;
 

@@ -4,7 +4,7 @@
 //! recorded for it; it is decided once, whether it fires or passes.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     id::TaskId,
@@ -92,7 +92,7 @@ pub enum Overlap {
     CancelPrevious,
 }
 
-/// What is started: a workflow or a task.
+/// What is started: a workflow, a task, or a task that is made of a template.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -109,6 +109,12 @@ pub struct Target {
     /// A task, in place of a workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Box<TaskSpec>>,
+    /// The name or id of a task template, in place of both: what it says then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// What fills the blanks of the template.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
 }
 
 /// Why something was started.

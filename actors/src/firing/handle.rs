@@ -8,6 +8,7 @@ use protocol::{
     id::{CommandId, TaskId},
     schedule::Target,
     task::{TaskSpec, TaskStatus},
+    template::TemplateUse,
 };
 use runtime::{
     entity::Seed,
@@ -23,6 +24,7 @@ use crate::{
     Rejection, planner,
     services::Services,
     task::actor::{self as task, Submit},
+    template,
     workflow::library::NewRun,
 };
 
@@ -102,6 +104,20 @@ async fn make(services: &Services, store: &Shared, order: Order) -> Result<(), R
             input,
         } => start_run(services, start, name, version, input).await,
         Aim::Task(spec) => start_task(services, start, spec.clone()).await,
+        Aim::Template {
+            name,
+            params,
+            input,
+        } => {
+            let asked = TemplateUse {
+                template: name.to_owned(),
+                params: params.clone(),
+                input: (!input.is_null()).then(|| input.clone()),
+                ..TemplateUse::default()
+            };
+            let spec = template::make(store, start.tenant, &asked).await?;
+            start_task(services, start, spec).await
+        }
     }
 }
 

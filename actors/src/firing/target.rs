@@ -8,7 +8,7 @@ use protocol::{
     task::TaskSpec,
     time::{Span, Timestamp},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -29,39 +29,60 @@ pub enum Aim<'a> {
     },
     /// A task.
     Task(&'a TaskSpec),
+    /// A task that is made of a template.
+    Template {
+        /// Its name or id.
+        name: &'a str,
+        /// What fills its blanks.
+        params: &'a Map<String, Value>,
+        /// What the task is handed in place of what the template says.
+        input: &'a Value,
+    },
 }
 
 /// What a target names.
 ///
 /// # Errors
 ///
-/// When it names nothing, or both a workflow and a task.
+/// When it names nothing, or more than one of a workflow, a task and a template.
 pub fn aim(target: &Target) -> Result<Aim<'_>, FieldError> {
-    match (&target.workflow, &target.task) {
-        (Some(name), None) if !name.is_empty() => Ok(Aim::Workflow {
+    let wrong = |field: &str, message: &str| Err(FieldError::new(field, message));
+    if target.template.is_none() && !target.params.is_empty() {
+        return wrong(
+            "target.params",
+            "fill the blanks of a template, and none is named; give `template`",
+        );
+    }
+    match (&target.workflow, &target.task, &target.template) {
+        (Some(name), None, None) if !name.is_empty() => Ok(Aim::Workflow {
             name,
             version: target.version,
             input: &target.input,
         }),
-        (None, Some(_)) if target.version.is_some() || !target.input.is_null() => {
-            Err(FieldError::new(
-                "target",
-                "has `version` or `input` beside `task`; these are for a workflow: put the input into `task.input`",
-            ))
-        }
-        (None, Some(task)) => Ok(Aim::Task(task)),
-        (Some(_), Some(_)) => Err(FieldError::new(
+        (None, Some(_), None) if target.version.is_some() || !target.input.is_null() => wrong(
             "target",
-            "names both a workflow and a task; leave one of them out",
-        )),
-        (Some(_), None) => Err(FieldError::new(
-            "target.workflow",
-            "is empty; give the name of a workflow",
-        )),
-        (None, None) => Err(FieldError::new(
+            "has `version` or `input` beside `task`; these are for a workflow: put the input into `task.input`",
+        ),
+        (None, Some(task), None) => Ok(Aim::Task(task)),
+        (None, None, Some(_)) if target.version.is_some() => wrong(
+            "target.version",
+            "is for a workflow; of a template, what it says then counts",
+        ),
+        (None, None, Some(name)) if !name.is_empty() => Ok(Aim::Template {
+            name,
+            params: &target.params,
+            input: &target.input,
+        }),
+        (Some(_), None, None) => wrong("target.workflow", "is empty; give the name of a workflow"),
+        (None, None, Some(_)) => wrong("target.template", "is empty; give the name of a template"),
+        (None, None, None) => wrong(
             "target",
-            "names nothing to start; give `workflow` with the name of a workflow, or `task` with a task",
-        )),
+            "names nothing to start; give `workflow` with the name of a workflow, `task` with a task, or `template` with the name of a task template",
+        ),
+        (_, Some(_), _) | (Some(_), _, Some(_)) => wrong(
+            "target",
+            "names more than one of a workflow, a task and a template; leave all but one out",
+        ),
     }
 }
 
@@ -159,6 +180,11 @@ mod tests {
             json!({ "workflow": "" }),
             json!({ "workflow": "a", "task": { "description": "x" } }),
             json!({ "task": { "description": "x" }, "input": 1 }),
+            json!({ "template": "" }),
+            json!({ "template": "t", "version": 1 }),
+            json!({ "template": "t", "workflow": "a" }),
+            json!({ "template": "t", "task": { "description": "x" } }),
+            json!({ "workflow": "a", "params": { "x": 1 } }),
         ] {
             assert!(aim(&read(wrong.clone())).is_err(), "{wrong}");
         }
@@ -167,5 +193,10 @@ mod tests {
             panic!("it is a workflow");
         };
         assert_eq!((name, version), ("a", Some(2)));
+        let template = read(json!({ "template": "t", "params": { "x": 1 } }));
+        let Ok(Aim::Template { name, params, .. }) = aim(&template) else {
+            panic!("it is a template");
+        };
+        assert_eq!((name, &params["x"]), ("t", &json!(1)));
     }
 }

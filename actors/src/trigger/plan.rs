@@ -21,6 +21,7 @@ pub struct Plan {
     filter: Option<Condition>,
     target: Target,
     input: Template,
+    params: Template,
     task_input: Option<Template>,
     steps: Vec<Template>,
 }
@@ -41,6 +42,7 @@ impl Plan {
         Ok(Self {
             filter: filter.map_err(|syntax| wrong("on.filter", &syntax))?,
             input: template("target.input", &spec.target.input)?,
+            params: template("target.params", &Value::Object(spec.target.params.clone()))?,
             task_input: task
                 .map(|task| template("target.task.input", &task.input))
                 .transpose()?,
@@ -76,6 +78,9 @@ impl Plan {
         };
         let mut target = self.target.clone();
         target.input = render("target.input", &self.input)?;
+        if let Value::Object(params) = render("target.params", &self.params)? {
+            target.params = params;
+        }
         if let Some(task) = &mut target.task {
             if let Some(input) = &self.task_input {
                 task.input = render("target.task.input", input)?;
@@ -154,6 +159,21 @@ mod tests {
         let target = plan.apply(&scope(true)).unwrap().unwrap();
         let input = &target.task.unwrap().input;
         assert_eq!(*input, json!({ "of": "task_1", "says": "got 7" }));
+    }
+
+    #[test]
+    fn what_fills_a_template_is_made_of_what_happened() {
+        let spec = spec(
+            json!({ "event": "task.completed" }),
+            json!({ "template": "report", "params": { "of": "$.task.id", "n": 1 } }),
+        );
+        assert_eq!(checked(&spec), []);
+        let scope = json!({ "task": { "id": "task_1" } });
+        let target = Plan::of(&spec).unwrap().apply(&scope).unwrap().unwrap();
+        assert_eq!(
+            Value::Object(target.params),
+            json!({ "of": "task_1", "n": 1 })
+        );
     }
 
     #[test]

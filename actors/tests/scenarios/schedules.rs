@@ -366,6 +366,56 @@ async fn a_previous_run_is_cancelled_or_waited_for_as_the_schedule_says() {
 }
 
 #[tokio::test]
+async fn a_schedule_starts_tasks_of_a_template_as_it_is_then() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 5).await;
+    system.tool("one").release(10);
+    let template = |greeting: &str| {
+        serde_json::from_value(json!({
+            "name": "greet",
+            "params": [{ "name": "who" }, { "name": "times", "default": 2 }],
+            "task": {
+                "description": format!("{greeting} ${{params.who}}"),
+                "steps": [{ "id": "a", "agent": "one", "input": "${params.times}" }],
+            },
+        }))
+        .unwrap()
+    };
+    let made = system.create_template(&system.admin, template("Hi"));
+    let made = made.await.unwrap();
+    let target = json!({ "template": "greet", "params": { "who": "Ann" } });
+    let when = spec(json!({ "name": "x", "cron": "0 0 1 1 *", "target": target }));
+    let id = system
+        .create_schedule(&system.admin, when)
+        .await
+        .unwrap()
+        .id;
+    let fired = async || system.fire_schedule(&system.admin, id).await.unwrap().1;
+    let task = system.completed(fired().await.unwrap()).await;
+    assert_eq!(task.description, "Hi Ann");
+    assert_eq!(system.tool("one").calls()[0].input, json!(2));
+    let changed = system.update_template(&system.admin, &made.name, template("Hello"));
+    changed.await.unwrap();
+    let task = system.completed(fired().await.unwrap()).await;
+    assert_eq!(task.description, "Hello Ann");
+
+    let target = json!({ "template": "greet", "params": { "whom": "Ann" } });
+    let when = spec(json!({ "name": "y", "cron": "0 0 1 1 *", "target": target }));
+    let id = system
+        .create_schedule(&system.admin, when)
+        .await
+        .unwrap()
+        .id;
+    system.fire_schedule(&system.admin, id).await.unwrap();
+    let error = until(async || {
+        let runs = system.schedule_runs(&system.admin, id).await.ok()?.items;
+        runs.first()?.error.clone()
+    })
+    .await;
+    assert!(error.message.contains("params.whom"), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_schedule_is_its_makers_and_turned_by_hand() {
     let system = System::start(&["one"]).await;
     system.native("one", 5).await;

@@ -20,6 +20,7 @@ use super::{
     output::Output,
     read_text,
     task::{each, json, word},
+    template,
 };
 use crate::client::Client;
 
@@ -117,7 +118,14 @@ pub(super) struct Create {
     #[arg(required_unless_present = "file")]
     name: Option<String>,
     /// The whole of it as a YAML or JSON file; `-` reads standard input
-    #[arg(long, value_name = "FILE", exclusive = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "name", "cron", "tz", "at", "every", "jitter", "missed", "overlap", "workflow", "task",
+            "agent", "template", "params", "input",
+        ]
+    )]
     file: Option<PathBuf>,
     /// Its slots: minute, hour, day of month, month, day of week; seconds may stand before
     #[arg(long, value_name = "CRON")]
@@ -149,16 +157,28 @@ pub(super) struct Create {
     /// One step of the task, by this agent
     #[arg(long, requires = "task")]
     agent: Option<String>,
+    /// Start a task that is made of this template, as it is then
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["workflow", "task"])]
+    template: Option<String>,
+    /// Fill a blank of the template: text, or JSON where the parameter is no string
+    #[arg(long = "param", value_name = "NAME=VALUE", requires = "template", value_parser = template::param)]
+    params: Vec<(String, String)>,
     /// What the run is given, as JSON
     #[arg(long, value_name = "JSON", value_parser = json::<Value>)]
     input: Option<Value>,
 }
 
 impl Create {
-    fn spec(self) -> Result<ScheduleSpec, Failure> {
+    async fn spec(self, client: &Client) -> Result<ScheduleSpec, Failure> {
         if let Some(file) = &self.file {
             return from_file(file, "schedule");
         }
+        let made = match self.template {
+            Some(template) => Some(template::filled(client, template, self.params).await?),
+            None => None,
+        };
+        let (template, params) =
+            made.map_or_else(Default::default, |made| (Some(made.template), made.params));
         let input = self.input.unwrap_or_default();
         let step = |agent: String| StepSpec {
             id: "main".to_owned(),
@@ -175,6 +195,8 @@ impl Create {
             None => Target {
                 workflow: self.workflow,
                 input,
+                template,
+                params,
                 ..Target::default()
             },
             Some(description) => Target {
@@ -269,7 +291,10 @@ impl Schedule {
     pub(super) async fn run(self, client: &Client, output: &Output) -> Outcome {
         let id = async |text: String| schedule_id(client, &text).await;
         match self {
-            Self::Create(create) => output.show(&client.create_schedule(&create.spec()?).await?),
+            Self::Create(create) => {
+                let spec = create.spec(client).await?;
+                output.show(&client.create_schedule(&spec).await?)
+            }
             Self::List(list) => output.show(&client.schedules(&list.query()).await?),
             Self::Get { schedule } => output.show(&client.schedule(id(schedule).await?).await?),
             Self::Pause { schedules, reason } => {
@@ -348,5 +373,33 @@ pub(super) const fn state(state: FiringState) -> &'static str {
         FiringState::NotStarted => "not started",
         FiringState::Queued => "queued",
         FiringState::Passed => "passed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Global;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        global: Global,
+        #[command(subcommand)]
+        schedule: Schedule,
+    }
+
+    #[test]
+    fn a_file_stands_alone_but_for_where_the_node_is() {
+        let read = |words: &str| Command::try_parse_from(words.split(' '));
+        let made = read("troupe --data-dir d create --file f").unwrap();
+        assert_eq!(made.global.data_dir, Some(PathBuf::from("d")));
+        assert!(matches!(made.schedule, Schedule::Create(_)));
+        assert!(read("troupe create --file f -o json").is_ok());
+        assert!(read("troupe create n --file f").is_err());
+        assert!(read("troupe create --file f --every 1s").is_err());
+        assert!(read("troupe create").is_err());
     }
 }

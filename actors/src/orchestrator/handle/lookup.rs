@@ -5,9 +5,10 @@ use protocol::{
     entity::EntityKind,
     id::{AgentId, NodeId},
 };
-use runtime::store::{StreamQuery, StreamRow};
+use runtime::store::StreamRow;
 
-use super::{Answer, Orchestrator, cases::streams_of};
+use super::{Answer, Orchestrator};
+use crate::naming;
 
 impl Orchestrator {
     /// The id of an agent of this name or id, as this node or the store knows it.
@@ -37,20 +38,8 @@ impl Orchestrator {
         kind: EntityKind,
         name: &str,
     ) -> Answer<Option<StreamRow>> {
-        let mut query = StreamQuery {
-            text: Some(name.to_owned()),
-            ..streams_of(caller, kind)
-        };
-        loop {
-            let rows = self.own()?.journal.store().list(&query).await?;
-            let full = rows.len() >= query.limit as usize;
-            query.before = rows.last().filter(|_| full).map(|row| row.stream);
-            let mut rows = rows.into_iter();
-            let found = rows.find(|row| row.summary.name.as_deref() == Some(name));
-            if found.is_some() || query.before.is_none() {
-                return Ok(found);
-            }
-        }
+        let store = self.own()?.journal.store();
+        Ok(naming::named(store, &caller.tenant, kind, name).await?)
     }
 
     /// A node by name, this one or one whose lease runs.

@@ -26,10 +26,11 @@ fn when(schedule: &ScheduleView) -> String {
 }
 
 fn target(target: &Target) -> String {
-    match (&target.workflow, &target.task) {
-        (Some(workflow), _) => format!("workflow {workflow}"),
-        (None, Some(task)) => format!("task {}", cut(&task.description, NARROW)),
-        (None, None) => "-".to_owned(),
+    match (&target.workflow, &target.task, &target.template) {
+        (Some(workflow), _, _) => format!("workflow {workflow}"),
+        (None, Some(task), _) => format!("task {}", cut(&task.description, NARROW)),
+        (None, None, Some(template)) => format!("template {template}"),
+        (None, None, None) => "-".to_owned(),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Answer, Effect, Orchestrator, Place, SubmitTask, UseCase, at_least,
-    pages::{Leaf, body, page, streams_of},
+    pages::{Leaf, page, streams_of},
     submission::idempotency,
     unanswered, unreachable,
 };
@@ -24,7 +24,7 @@ use crate::{
     Rejection,
     orchestrator::Submission,
     schedule::invalid,
-    template::{Command, Message, checked, is_name, name_taken, named, render},
+    template::{self, Command, Message, checked, name_taken, named, view},
 };
 
 /// A new template.
@@ -256,12 +256,6 @@ fn of_template(rejection: Rejection, asked: &TemplateUse) -> Rejection {
     }
 }
 
-fn view(row: &StreamRow) -> Answer<TemplateView> {
-    let view: TemplateView = body(row)?;
-    let id = TemplateId::from_uuid(row.stream.key());
-    Ok(TemplateView { id, ..view })
-}
-
 fn summary(view: TemplateView) -> TemplateSummary {
     let required = view.params.iter().filter(|param| param.is_required());
     TemplateSummary {
@@ -282,49 +276,19 @@ impl Orchestrator {
         caller: &Caller,
         name: &str,
     ) -> Answer<Option<StreamRow>> {
-        if !is_name(name) {
-            return Ok(None);
-        }
-        self.entity_named(caller, EntityKind::Template, name).await
+        let store = self.own()?.journal.store();
+        Ok(template::of_name(store, &caller.tenant, name).await?)
     }
 
     /// A template of the caller's tenant, by name or id.
     async fn find_template(&self, caller: &Caller, template: &str) -> Answer<TemplateView> {
-        let row = match template.parse::<TemplateId>() {
-            Ok(id) => {
-                let row = self.own()?.journal.store().stream(id.into()).await?;
-                row.filter(|row| row.tenant == caller.tenant && !row.summary.hidden)
-            }
-            Err(_) => self.template_named(caller, template).await?,
-        };
-        match row {
-            Some(row) => view(&row),
-            None => Err(Rejection::not_found(no_template(template))),
-        }
+        let store = self.own()?.journal.store();
+        template::find(store, &caller.tenant, template).await
     }
 
     async fn render(&self, caller: &Caller, asked: &TemplateUse) -> Answer<TaskSpec> {
-        let found = self.find_template(caller, &asked.template).await;
-        let TemplateView {
-            name,
-            description,
-            params,
-            task,
-            ..
-        } = found.map_err(|rejection| match rejection {
-            Rejection::NotFound { what } => {
-                let remedy = "GET /api/v1/task-templates lists those that there are";
-                Rejection::field("template", format!("there is no {what}; {remedy}"))
-            }
-            other => other,
-        })?;
-        let spec = TemplateSpec {
-            name,
-            description,
-            params,
-            task,
-        };
-        render(&spec, asked).map_err(invalid)
+        let store = self.own()?.journal.store();
+        template::make(store, &caller.tenant, asked).await
     }
 
     async fn change_template(
@@ -343,9 +307,4 @@ impl Orchestrator {
         let answer = answer.await.map_err(unreachable)?;
         answer.unwrap_or_else(|| Err(unanswered()))
     }
-}
-
-fn no_template(template: &str) -> String {
-    let shown: String = template.chars().take(80).collect();
-    format!("template {shown}")
 }
