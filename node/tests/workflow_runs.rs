@@ -139,6 +139,8 @@ fn a_run_is_paused_resumed_cancelled_forked_and_replayed() {
     let waiting = troupe.json(&["workflow", "runs", "nap", "--status", "waiting"]);
     assert_eq!(waiting["items"][0]["id"], later["id"]);
     let shown = troupe.json(&["workflow", "runs", later["id"].as_str().unwrap()]);
+    let got = troupe.json(&["workflow", "get", later["id"].as_str().unwrap()]);
+    assert_eq!(got["id"], shown["id"], "{got}");
     assert_eq!(shown["start_at"], moment);
     write(&troupe, "say.json", &say("d"));
     let run = troupe.json(&[

@@ -183,7 +183,10 @@ impl Default for Loop {
 /// A choice between yes and no.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a condition is an expression, or `path`, `op` (eq, ne, lt, le, gt, ge, in, contains, exists) and `value`"
+)]
 pub enum Condition {
     /// An expression over the scope.
     Expression(String),

@@ -60,6 +60,10 @@ pub fn checked(text: &str) -> Result<Definition, Vec<Problem>> {
 ///
 /// What keeps it from being one, as with [`read`].
 pub fn definition(value: &Value) -> Result<Definition, Vec<Problem>> {
+    if !value.is_object() {
+        let message = "it is no definition: that has a `name` and `nodes`";
+        return Err(vec![Problem::new("", message.to_owned())]);
+    }
     let unknown = fields::unknown(value);
     if !unknown.is_empty() {
         return Err(unknown);

@@ -103,7 +103,7 @@ impl Failure {
             visible_lines(&self.message)
         );
         for cause in &self.causes {
-            text.push_str(&format!("cause: {}\n", visible(cause)));
+            text.push_str(&format!("cause: {}\n", visible_lines(cause)));
         }
         if let Some(help) = &self.help {
             text.push_str(&format!("help: {}\n", visible(help)));
@@ -149,7 +149,9 @@ fn refused(problem: &protocol::api::Problem) -> Failure {
         ),
         404 => (
             Exit::NotFound,
-            Some("`troupe task list`, `troupe agent list` and `troupe nodes` show what there is"),
+            Some(
+                "`troupe task list`, `workflow list`, `agent list` and `nodes` show what there is",
+            ),
         ),
         409 if problem.code == "irreversible" => {
             (Exit::Conflict, Some("--confirm does it all the same"))

@@ -61,9 +61,10 @@ pub(super) enum Workflow {
     },
     /// List workflows, the newest first
     List(List),
-    /// Show a workflow with its definition
+    /// Show a workflow with its definition, or a run
     Get {
-        /// Its name or id
+        /// Its name or id, or the id of a run
+        #[arg(value_name = "WORKFLOW|RUN")]
         workflow: String,
         /// In this version; in the newest without it
         #[arg(long)]
@@ -264,6 +265,9 @@ impl Workflow {
                 version,
                 source,
             } => {
+                if let Ok(run) = workflow.parse::<TaskId>() {
+                    return output.show(&client.execution(run).await?);
+                }
                 let found = client.workflow(&workflow, version).await?;
                 match source {
                     true => {

@@ -102,8 +102,23 @@ fn values_of_the_wrong_type_have_their_line() {
         "{found:?}"
     );
     assert_eq!(found[0].0, Some(5), "{found:?}");
+    let found = told(
+        "name: x\nnodes:\n  - { id: y, type: parallel }\nedges:\n  - { from: y, to: y, condition: { path: $.x, op: like } }\n",
+    );
+    assert!(found[0].2.contains("`op` (eq, ne,"), "{found:?}");
     let found = told("name: x\nnodes: []\ntimeout: []\n");
     assert_eq!(found[0].0, Some(3), "{found:?}");
+}
+
+#[test]
+fn what_is_no_definition_at_all_is_told_in_words() {
+    for text in ["", "- a\n", "5\n", "~\n"] {
+        let found = told(text);
+        assert!(
+            found[0].2.contains("a `name` and `nodes`"),
+            "{text}: {found:?}"
+        );
+    }
 }
 
 #[test]

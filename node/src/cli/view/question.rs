@@ -59,9 +59,9 @@ impl View for Page<QuestionSummary> {
     }
 
     fn blocks(&self, detail: Detail) -> Vec<Block> {
-        let mut header = vec!["ID", "QUESTION", "STATUS", "ASKED OF", "DEADLINE"];
+        let mut header = vec!["ID", "QUESTION", "STATUS", "ASKED OF", "ASKED AT", "DEADLINE"];
         if detail == Detail::Wide {
-            header.extend(["TASK", "NODE", "FOR", "ASKED AT"]);
+            header.extend(["TASK", "NODE", "FOR"]);
         }
         let row = |it: &QuestionSummary| {
             let mut row = vec![
@@ -69,11 +69,12 @@ impl View for Page<QuestionSummary> {
                 cut(&it.question, WIDTH),
                 stands(it),
                 it.to.to_string(),
+                moment(it.asked_at),
                 or_dash(it.deadline.map(moment)),
             ];
             if detail == Detail::Wide {
                 let (task, node) = (it.task.to_string(), it.node.clone());
-                row.extend([task, node, it.user.clone(), moment(it.asked_at)]);
+                row.extend([task, node, it.user.clone()]);
             }
             row
         };

@@ -1,9 +1,10 @@
 //! What tables show of workflows and of their runs.
 
 use protocol::api::{
-    CheckView, ExecutionChange, ExecutionSummary, ExecutionView, Page, ReplayView, VersionView,
-    WorkflowChange, WorkflowReach, WorkflowSummary, WorkflowView,
+    CheckView, DivergenceView, ExecutionChange, ExecutionSummary, ExecutionView, Page, ReplayView,
+    VersionView, WorkflowChange, WorkflowReach, WorkflowSummary, WorkflowView,
 };
+use serde_json::Value;
 
 use super::{Block, View, cut, moment, or_dash, with_more};
 use crate::cli::output::Detail;
@@ -244,16 +245,13 @@ impl View for CheckView {
         ];
         let rows = self.diverged.iter().map(|run| {
             let found = run.divergence.as_ref();
-            let decided = found.map(|found| match found.decided.first() {
-                Some(first) => cut(&first.to_string(), 60),
-                None => "nothing".to_owned(),
-            });
+            let (recorded, decided) = found.map(both).unwrap_or_default();
             vec![
                 run.execution_id.to_string(),
                 found.map_or_else(String::new, |found| found.seq.to_string()),
                 or_dash(found.and_then(|found| found.node.as_ref())),
-                found.map_or_else(String::new, |found| cut(&found.recorded.to_string(), 60)),
-                decided.unwrap_or_default(),
+                recorded,
+                decided,
             ]
         });
         let table = Block::Rows {
@@ -297,8 +295,71 @@ impl View for ReplayView {
     }
 }
 
+/// Characters of a decision in a table.
+const DECISION: usize = 60;
+
+/// What was recorded and what is decided now, each with the place where they part in sight.
+fn both(found: &DivergenceView) -> (String, String) {
+    let recorded = match found.recorded {
+        Value::Null => "nothing".to_owned(),
+        ref recorded => recorded.to_string(),
+    };
+    let decided = match found.decided.first() {
+        Some(first) => first.to_string(),
+        None => "nothing".to_owned(),
+    };
+    let pairs = recorded.chars().zip(decided.chars());
+    let alike = pairs.take_while(|(one, other)| one == other).count();
+    let shown = |text: &str| cut(&from(text, alike), DECISION);
+    (shown(&recorded), shown(&decided))
+}
+
+/// `text` without most of what stands before the character at `place`, if that is far in.
+fn from(text: &str, place: usize) -> String {
+    let before = DECISION / 3;
+    if place < DECISION - before {
+        return text.to_owned();
+    }
+    let rest: String = text.chars().skip(place - before).collect();
+    format!("…{rest}")
+}
+
 /// One of an enum's words, as the API spells it.
 fn word(value: &impl serde::Serialize) -> String {
     let word = serde_json::to_value(value).unwrap_or_default();
     word.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(recorded: Value, decided: Value) -> (String, String) {
+        both(&DivergenceView {
+            seq: 1,
+            node: None,
+            recorded,
+            decided: vec![decided],
+        })
+    }
+
+    #[test]
+    fn decisions_that_differ_far_in_are_shown_from_there() {
+        let long = "x".repeat(200);
+        let (one, other) = shown(json!([long, "before", 1]), json!([long, "after", 1]));
+        assert!(one.starts_with('…') && one.contains("before"), "{one}");
+        assert!(other.starts_with('…') && other.contains("after"), "{other}");
+        assert!(one.chars().count() <= 60, "{one}");
+    }
+
+    #[test]
+    fn decisions_that_differ_at_once_are_shown_from_their_beginning() {
+        let (one, other) = shown(json!({ "type": "broke" }), json!({ "type": "ended" }));
+        assert_eq!(one, r#"{"type":"broke"}"#);
+        assert_eq!(other, r#"{"type":"ended"}"#);
+        let (nothing, _) = shown(Value::Null, json!(1));
+        assert_eq!(nothing, "nothing");
+    }
 }

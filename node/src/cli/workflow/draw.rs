@@ -8,7 +8,7 @@ use protocol::{
     workflow::NodeStatus,
 };
 
-use crate::cli::output::visible;
+use crate::cli::{output::visible, view::moment};
 
 /// Columns that an error takes at most.
 const WHY: usize = 60;
@@ -99,7 +99,9 @@ fn node_line(node: &WorkflowNode, name: &str, column: usize, now: Timestamp) -> 
         line.push_str(&format!("  {}", node.agents.join(", ")));
     }
     if let Some(wait) = &node.waits_for {
-        let until = wait.until.map(|until| format!("  until {until}"));
+        let until = wait
+            .until
+            .map(|until| format!("  until {}", brief(until, now)));
         let entity = wait.entity.map(|entity| format!("  for {entity}"));
         line.push_str(&until.or(entity).unwrap_or_default());
     }
@@ -137,6 +139,15 @@ fn span(from: Option<Timestamp>, to: Option<Timestamp>, now: Timestamp) -> Strin
     match took {
         took if took < Duration::from_secs(60) => format!("{:.1} s", took.as_secs_f64()),
         took => format!("{}:{:02}", took.as_secs() / 60, took.as_secs() % 60),
+    }
+}
+
+/// A moment as short as it is clear: without its date when it is today.
+fn brief(at: Timestamp, now: Timestamp) -> String {
+    let (at, now) = (moment(at), moment(now));
+    match (at.split_once('T'), now.split_once('T')) {
+        (Some((day, time)), Some((today, _))) if day == today => time.to_owned(),
+        _ => at,
     }
 }
 
@@ -226,6 +237,20 @@ mod tests {
 
     fn moment() -> Timestamp {
         "2026-01-01T00:01:05Z".parse().unwrap()
+    }
+
+    #[test]
+    fn the_moment_that_is_waited_for_is_no_longer_than_it_must_be() {
+        let waits = |until: &str| {
+            let mut node = node("a", "waiting");
+            node["waits_for"] = json!({ "until": until });
+            let run = run(json!([node]), &[]);
+            lines(&run, moment(), (100, 40), false)[1].clone()
+        };
+        let today = waits("2026-01-01T08:30:00.123456Z");
+        assert!(today.contains("until 08:30:00Z"), "{today}");
+        let later = waits("2026-02-03T08:30:00.123456Z");
+        assert!(later.contains("until 2026-02-03T08:30:00Z"), "{later}");
     }
 
     #[test]

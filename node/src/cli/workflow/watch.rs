@@ -16,6 +16,7 @@ use crate::{
         exit::Outcome,
         output::{Output, visible},
         top::terminal_size,
+        view::moment,
     },
     client::{Client, Error, Follow},
 };
@@ -92,7 +93,9 @@ fn line(event: &EventView) -> String {
     ];
     for (key, before) in detail {
         if let Some(text) = said[key].as_str().filter(|text| !text.is_empty()) {
-            line.push_str(&format!("  {before}{text}"));
+            let moment = text.parse().ok().map(moment);
+            let shown = moment.as_deref().unwrap_or(text);
+            line.push_str(&format!("  {before}{shown}"));
         }
     }
     if let Some(why) = said["error"]["message"].as_str() {
@@ -208,6 +211,14 @@ mod tests {
             "10:20:30  a (run 2)  failed  it took too long"
         );
         assert!(!is_last(&failed));
+        let waits = event(json!({
+            "type": "workflow.node.waiting", "node": "a", "run": 1,
+            "until": "2026-01-02T08:30:00.123456Z",
+        }));
+        assert_eq!(
+            line(&waits),
+            "10:20:30  a  waiting  until 2026-01-02T08:30:00Z"
+        );
         let over = event(json!({"type": "workflow.completed", "result": {"a": 1}}));
         assert_eq!(line(&over), r#"10:20:30  the run  completed  {"a":1}"#);
         assert!(is_last(&over));
