@@ -59,7 +59,9 @@ impl View for Page<QuestionSummary> {
     }
 
     fn blocks(&self, detail: Detail) -> Vec<Block> {
-        let mut header = vec!["ID", "QUESTION", "STATUS", "ASKED OF", "ASKED AT", "DEADLINE"];
+        let mut header = vec![
+            "ID", "QUESTION", "STATUS", "ASKED OF", "ASKED AT", "DEADLINE",
+        ];
         if detail == Detail::Wide {
             header.extend(["TASK", "NODE", "FOR"]);
         }

@@ -236,12 +236,12 @@ impl Entry {
         self.changed_at.store(now.as_micros(), Ordering::Relaxed);
     }
 
-    /// Looks at what happened to it, if anything beyond its start did.
     /// Somebody ends it.
     pub(super) fn ends_because(&self, why: &str) {
         self.tell(|story| story.ends_because(why));
     }
 
+    /// Looks at what happened to it, if anything beyond its start did.
     pub(super) fn recall<T>(&self, look: impl FnOnce(&mut Story) -> T) -> Option<T> {
         lock(&self.story).as_deref_mut().map(look)
     }

@@ -226,9 +226,13 @@ fn answers(raw: &mut Raw) -> Vec<u64> {
 async fn a_request_that_comes_alone_is_answered_at_once_unless_its_handler_waits() {
     let mesh = Mesh::new(node(1));
     mesh.serve(SERVICE, echo());
-    let slow = handler(|incoming| async move {
-        tokio::time::sleep(SECOND).await;
-        Ok(incoming.payload)
+    let (go, gone) = tokio::sync::watch::channel(());
+    let slow = handler(move |incoming| {
+        let mut gone = gone.clone();
+        async move {
+            gone.changed().await.unwrap();
+            Ok(incoming.payload)
+        }
     });
     mesh.serve(OTHER, slow);
     let mut raw = raw(&mesh, 2);
@@ -247,8 +251,12 @@ async fn a_request_that_comes_alone_is_answered_at_once_unless_its_handler_waits
         let at_once: &[u64] = if id == 1 { &[1] } else { &[] };
         assert_eq!(answers(&mut raw), at_once, "request {id}");
     }
-    tokio::time::sleep(2 * SECOND).await;
-    let mut later = answers(&mut raw);
+    go.send(()).unwrap();
+    let mut later = Vec::new();
+    while later.len() < 2 {
+        tokio::task::yield_now().await;
+        later.extend(answers(&mut raw));
+    }
     later.sort_unstable();
     assert_eq!(later, [2, 3]);
 }
