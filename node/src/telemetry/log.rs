@@ -154,7 +154,7 @@ mod tests {
         for level in [
             "off",
             "info,actors=debug",
-            "WARN, audit=info",
+            "WARN,audit=info",
             "info,[task{id}]=trace",
         ] {
             assert_eq!(check_level(level), Ok(()), "{level}");

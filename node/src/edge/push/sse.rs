@@ -81,9 +81,16 @@ impl<S: Stream> Stream for Shareable<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::sleep;
+    use std::future::pending;
+
+    use tokio::time::timeout;
 
     use super::*;
+
+    /// Over when this time of the test's clock has passed.
+    async fn after(span: Duration) {
+        let _ = timeout(span, pending::<()>()).await;
+    }
 
     #[test]
     fn a_frame_is_one_event_with_its_position() {
@@ -102,16 +109,14 @@ mod tests {
         let frame = |number: u64| Frame::new(number.to_string(), "x", &number);
         let farewell = || Frame::new(String::new(), "problem", &0);
         let slow = stream::iter(1_u64..).then(async |number| {
-            sleep(Duration::from_secs(1)).await;
+            after(Duration::from_secs(1)).await;
             Frame::new(number.to_string(), "x", &number)
         });
-        let withdrawn = sleep(Duration::from_millis(2500));
+        let withdrawn = after(Duration::from_millis(2500));
         let told: Vec<_> = until(slow, withdrawn, farewell()).collect().await;
         assert_eq!(told, [frame(1), frame(2), farewell()]);
         let all = stream::iter([frame(1)]);
-        let told: Vec<_> = until(all, std::future::pending(), farewell())
-            .collect()
-            .await;
+        let told: Vec<_> = until(all, pending(), farewell()).collect().await;
         assert_eq!(told, [frame(1)]);
     }
 
