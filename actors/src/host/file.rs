@@ -2,6 +2,7 @@
 
 use std::{io, path::Path};
 
+use protocol::id::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::ArtifactId;
@@ -18,6 +19,9 @@ pub(crate) struct Request {
     pub(crate) artifact: ArtifactId,
     /// Where the piece starts.
     pub(crate) offset: u64,
+    /// The node that has the file, for whoever has no link to it: who is asked passes it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) beyond: Option<NodeId>,
 }
 
 /// A piece, or that there is no such file.

@@ -3,7 +3,7 @@
 use std::{fmt, io, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
-use protocol::{access::Caller, id::NodeId, wire::Service};
+use protocol::{access::Caller, id::NodeId, member::NodeRole, wire::Service};
 use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc, time::Instant};
 
@@ -42,7 +42,16 @@ impl fmt::Debug for Artifact {
 /// Where the pieces come from.
 enum Source {
     Here(Arc<OpenArtifact>),
-    There(Orchestrator, NodeId, ArtifactId),
+    There(Orchestrator, Way, ArtifactId),
+}
+
+/// How the node that has a file is reached.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    /// Who is asked.
+    asked: NodeId,
+    /// The node that has it, when that is another one.
+    beyond: Option<NodeId>,
 }
 
 impl Orchestrator {
@@ -73,8 +82,8 @@ impl Orchestrator {
         else {
             return Err(absent());
         };
-        let node = member.holder(&found)?;
-        begin(Source::There(self.clone(), node, id), found.recorded).await
+        let way = member.way(self, &found)?;
+        begin(Source::There(self.clone(), way, id), found.recorded).await
     }
 }
 
@@ -103,15 +112,26 @@ fn unreadable() -> Rejection {
 }
 
 impl Member {
-    /// The node that has the file now: the one that ran the step, or its next start.
-    fn holder(&self, found: &Found) -> Answer<NodeId> {
+    /// The way to the node that has the file now: the one that ran the step, or its next start. Two
+    /// nodes without a store have no link; one that has it passes on what they ask.
+    fn way(&self, at: &Orchestrator, found: &Found) -> Answer<Way> {
         let peers = self.peers.peers();
         let same = peers.iter().find(|peer| peer.node == found.node);
         let named = || peers.iter().find(|peer| peer.name == found.name);
         if let Some(peer) = same.or_else(named) {
-            return Ok(peer.node);
+            return Ok(Way {
+                asked: peer.node,
+                beyond: None,
+            });
         }
         let name = &found.name;
+        let control = peers.iter().find(|it| it.roles.has(NodeRole::Control));
+        if let (Some(control), Some(node)) = (control, at.node_named(name)) {
+            return Ok(Way {
+                asked: control.node,
+                beyond: Some(node),
+            });
+        }
         Err(if self.placement.lives(name) {
             Rejection::Unavailable {
                 message: format!(
@@ -148,14 +168,14 @@ impl Source {
                     Err(_) => Err(unreadable()),
                 }
             }
-            Self::There(at, node, artifact) => fetch(at, *node, artifact, offset).await,
+            Self::There(at, way, artifact) => fetch(at, *way, artifact, offset).await,
         }
     }
 }
 
 async fn fetch(
     at: &Orchestrator,
-    node: NodeId,
+    Way { asked, beyond }: Way,
     artifact: &ArtifactId,
     offset: u64,
 ) -> Answer<(u64, Vec<u8>)> {
@@ -163,19 +183,20 @@ async fn fetch(
     let request = write(&FileRequest {
         artifact: artifact.clone(),
         offset,
+        beyond,
     });
     let mut tries = 1;
     loop {
         let until = Instant::now() + WITHIN;
         let asking = member
             .carrier
-            .ask_until(node, Service::FILE, request.clone(), until);
+            .ask_until(asked, Service::FILE, request.clone(), until);
         match asking.await.map(|answer| FileAnswer::decode(&answer)) {
             Ok(Some(FileAnswer::There { length, bytes })) => return Ok((length, bytes)),
             Ok(Some(FileAnswer::Absent)) => return Err(absent()),
             Ok(None) => return Err(unreadable()),
             Err(fault) if tries < TRIES => {
-                tracing::debug!(%node, %fault, "a piece of an artifact is asked for again");
+                tracing::debug!(node = %asked, %fault, "a piece of an artifact is asked for again");
                 tries += 1;
             }
             Err(fault) => {
