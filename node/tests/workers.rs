@@ -22,7 +22,7 @@ use std::{
 use futures_util::StreamExt;
 use pair::{joined, run};
 use process::{Node, PATIENCE, Place, pause, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -134,6 +134,35 @@ async fn a_client_sees_within_a_second_that_a_node_joins_drains_is_lost_and_leav
 async fn mesh_of(node: &Node) -> String {
     let node = node.client.get("/api/v1/nodes/a").await.unwrap();
     node.body["mesh"].as_str().unwrap().to_owned()
+}
+
+/// Two nodes without a store have no link to each other.
+#[tokio::test]
+async fn a_file_that_a_step_left_on_one_node_is_served_by_another_without_a_link_to_it() {
+    let places = ["a", "b", "c"].map(|name| Place::new(&format!("[node]\nname = \"{name}\"\n")));
+    let first = run(&places[0], &[]).await;
+    let second = joined(&places[1], &first).await;
+    let third = joined(&places[2], &first).await;
+    let agent = json!({
+        "name": "writer", "agent_type": "command", "placement": { "node": "b" },
+        "config": { "argv": ["sh", "-c", "printf hello > artifacts/a.txt"], "timeout": "10s" },
+    });
+    let agents = "/api/v1/agents/register";
+    first.client.post(agents, &agent).await.unwrap();
+    let task = json!({ "description": "write", "steps": [{ "id": "s", "agent": "writer" }] });
+    let path = "/api/v1/tasks?wait=30s";
+    let task = first.client.post(path, &task).await.unwrap().body;
+    assert_eq!(task["plan"]["steps"][0]["node"], "b", "{task}");
+    let id = task["id"].as_str().unwrap();
+    for node in [&first, &second, &third] {
+        let url = fs::read_to_string(node.data.join("edge.url")).unwrap();
+        let token = fs::read_to_string(node.data.join("admin.token")).unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("{url}/api/v1/tasks/{id}/artifacts/s/1/a.txt");
+        let answer = client.get(url).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
+        assert_eq!(answer.text().await.unwrap(), "hello");
+    }
 }
 
 /// An address that was free a moment ago.
