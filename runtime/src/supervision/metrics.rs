@@ -1,6 +1,8 @@
 //! The metrics of supervision.
 
-use metrics::Unit;
+use std::sync::{PoisonError, RwLock};
+
+use metrics::{Gauge, Unit};
 
 /// Actors and other guarded work in the tree now, by `kind`.
 const ACTORS: &str = "troupe_actors";
@@ -38,12 +40,34 @@ pub(crate) fn describe() {
     );
 }
 
-pub(super) fn entered(kind: &'static str) {
-    metrics::gauge!(ACTORS, "kind" => kind).increment(1.0);
-}
+/// The gauges of actors, by kind; there are a few dozen kinds.
+///
+/// They are kept, because finding one in the recorder takes longer than the rest of a row does.
+#[derive(Default)]
+pub(super) struct Population(RwLock<Vec<(&'static str, Gauge)>>);
 
-pub(super) fn left(kind: &'static str) {
-    metrics::gauge!(ACTORS, "kind" => kind).decrement(1.0);
+impl Population {
+    pub(super) fn entered(&self, kind: &'static str) {
+        self.change(kind, |actors| actors.increment(1.0));
+    }
+
+    pub(super) fn left(&self, kind: &'static str) {
+        self.change(kind, |actors| actors.decrement(1.0));
+    }
+
+    fn change(&self, kind: &'static str, change: impl Fn(&Gauge)) {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, actors)) = known.iter().find(|(known, _)| *known == kind) {
+            change(actors);
+            return;
+        }
+        drop(known);
+        let actors = metrics::gauge!(ACTORS, "kind" => kind);
+        change(&actors);
+        // Who meets the kind at the same moment adds it, too: both are the recorder's one gauge.
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.push((kind, actors));
+    }
 }
 
 pub(super) fn restarted(kind: &'static str) {

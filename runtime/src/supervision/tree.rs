@@ -25,7 +25,7 @@ use self::{
     story::Work,
     vigil::Vigil,
 };
-use super::metrics;
+use super::metrics::Population;
 use crate::clock::{Clock, Dice};
 
 pub(super) use self::entry::Entry;
@@ -50,6 +50,7 @@ struct Inner {
     dice: Dice,
     /// Not sorted: spawns and ends are many, and who looks can wait for a sort.
     rows: DashMap<Arc<str>, Arc<Row>>,
+    population: Population,
     log: Log,
     vigil: Vigil,
     ears: Ears,
@@ -75,6 +76,7 @@ impl Tree {
             clock,
             dice,
             rows: DashMap::with_shard_amount(SHARDS),
+            population: Population::default(),
             log: Log::default(),
             vigil: Vigil::default(),
             ears: Ears::default(),
@@ -143,9 +145,9 @@ impl Tree {
     pub(super) fn insert(&self, path: Arc<str>, kind: &'static str) -> Arc<Row> {
         let entry = Arc::new(Row::new(Arc::clone(&path), kind, self.0.clock.now()));
         let former = self.0.rows.insert(path, Arc::clone(&entry));
-        metrics::entered(kind);
+        self.0.population.entered(kind);
         if let Some(former) = former {
-            metrics::left(former.kind());
+            self.0.population.left(former.kind());
             self.left(&former);
         }
         self.0.log.note(&entry);
@@ -156,7 +158,7 @@ impl Tree {
     pub(super) fn remove(&self, entry: &Arc<Row>) {
         let stands = |_: &Arc<str>, stands: &Arc<Row>| Arc::ptr_eq(stands, entry);
         if self.0.rows.remove_if(entry.path(), stands).is_some() {
-            metrics::left(entry.kind());
+            self.0.population.left(entry.kind());
             self.left(entry);
         }
         let kills = |_: &Arc<str>, (of, _): &(Arc<Row>, Killer)| Arc::ptr_eq(of, entry);
