@@ -209,6 +209,7 @@ async fn calls(tree: &Tree, parent: &ActorCell) -> benches::Result<()> {
 struct Pairs(Vec<(Duration, Duration)>);
 
 /// How a figure of pairs is put.
+#[derive(Clone, Copy)]
 enum Wanted {
     /// Supervised takes so many times as long.
     Times(Goal),

@@ -127,13 +127,15 @@ impl Tree {
             trimmed => trimmed,
         };
         let rows = self.below(path, sight);
-        let levels = depth.map_or(usize::MAX, |depth| depth as usize);
-        let deepest = level(path).saturating_add(levels);
-        let is_shown = |row: &&Arc<Row>| {
-            level(row.path()) <= deepest && after.is_none_or(|after| row.path() > after)
+        let base = level(path);
+        let is_shown = |path: &str| {
+            depth.is_none_or(|depth| level(path) <= base.saturating_add(depth as usize))
+                && after.is_none_or(|after| path > after)
         };
-        let mut shown: Vec<&Arc<Row>> = rows.iter().filter(is_shown).collect();
-        let by_path = |one: &&Arc<Row>, other: &&Arc<Row>| one.path().cmp(other.path());
+        // With their paths, so that comparing two does not fetch two rows from memory.
+        let mut shown: Vec<(&str, &Arc<Row>)> = rows.iter().map(|row| (row.path(), row)).collect();
+        shown.retain(|(path, _)| is_shown(path));
+        let by_path = |(one, _): &(&str, &Arc<Row>), (other, _): &(&str, &Arc<Row>)| one.cmp(other);
         let is_last = shown.len() <= limit;
         if !is_last {
             shown.select_nth_unstable_by(limit, by_path);
@@ -141,15 +143,15 @@ impl Tree {
         }
         shown.sort_unstable_by(by_path);
 
-        let mut children: HashMap<&str, u32> = shown.iter().map(|row| (row.path(), 0)).collect();
+        let mut children: HashMap<&str, u32> = shown.iter().map(|(path, _)| (*path, 0)).collect();
         for parent in rows.iter().filter_map(|row| parent(row.path())) {
             if let Some(count) = children.get_mut(parent) {
                 *count += 1;
             }
         }
         let lens = self.lens();
-        let nodes = shown.iter().map(|row| {
-            let children = children.get(row.path()).copied().unwrap_or(0);
+        let nodes = shown.iter().map(|(path, row)| {
+            let children = children.get(path).copied().unwrap_or(0);
             lens.node(row, children)
         });
         let nodes: Vec<TreeNode> = nodes.collect();
