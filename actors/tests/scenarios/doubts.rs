@@ -126,3 +126,28 @@ async fn a_run_that_is_terminated_takes_back_its_question_whether_something_was_
     stopped.await.unwrap();
     system.is_withdrawn(question.id).await;
 }
+
+#[tokio::test]
+async fn what_a_person_says_was_done_is_not_done_again_after_a_crash() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 1).await;
+    let pay = json!({ "id": "pay", "type": "agent", "agent": "one", "effect": "irreversible" });
+    let go = json!({ "id": "go", "type": "human", "question": "Go on?", "needs": ["pay"] });
+    let id = begun(&system, &json!({ "name": "n", "nodes": [pay, go] })).await;
+    within(system.tool("one").is_called(1)).await;
+    let system = system.crash(|_| {}).await;
+    // Said without what it gave, which nobody has to know.
+    let doubt = system.waiting(id).await;
+    let answered = system.answer_question(&system.admin, doubt.id, json!({ "took_effect": true }));
+    answered.await.unwrap();
+    let question = until(async || {
+        let question = system.waiting(id).await;
+        (question.node == "go").then_some(question)
+    })
+    .await;
+    let system = system.crash(|tool| tool.release(5)).await;
+    let answered = system.answer_question(&system.admin, question.id, json!(true));
+    answered.await.unwrap();
+    assert_eq!(system.settled(id).await.status, TaskStatus::Completed);
+    assert_eq!(system.tool("one").begun(), 0);
+}

@@ -1,6 +1,6 @@
 //! What a run of a workflow records beside what every task does.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -189,8 +189,12 @@ pub enum RunEvent {
     Settled {
         /// The step.
         step: String,
-        /// What it gave, if it took effect.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// What it gave, which may be null, if it took effect.
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "present"
+        )]
         output: Option<Value>,
         /// Who says so.
         user: String,
@@ -256,6 +260,32 @@ pub enum RunEvent {
     },
 }
 
+/// A value that is there, if it is null: serde takes that for one that is not.
+fn present<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_took_effect_and_gave_nothing_is_read_as_that() {
+        for output in [Some(Value::Null), Some(json!({ "id": 7 })), None] {
+            let event = RunEvent::Settled {
+                step: "pay".to_owned(),
+                output,
+                user: "ada".to_owned(),
+            };
+            let written = serde_json::to_string(&event).unwrap();
+            let read: RunEvent = serde_json::from_str(&written).unwrap();
+            assert_eq!(read, event, "{written}");
+        }
+    }
 }
