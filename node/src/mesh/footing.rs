@@ -331,6 +331,7 @@ impl Place {
 
     /// Gives up the lease: nobody has to wait for its end.
     pub(crate) async fn leave(&self) {
+        self.membership.leaves();
         let left = self
             .registrar
             .set_state(self.membership.node(), MemberState::Left);

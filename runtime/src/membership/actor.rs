@@ -70,6 +70,8 @@ enum Lease {
     Runs,
     /// It was over, and the node became a member anew: what it owned is lost.
     Anew,
+    /// This node itself gave it up.
+    GivenUp,
     Refused(EntryRefusal),
 }
 
@@ -139,7 +141,8 @@ impl Actor for Keeper {
         notice: Notice,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        if matches!(self.membership.standing(), Standing::Ended(_)) {
+        let is_over = matches!(self.membership.standing(), Standing::Ended(_));
+        if is_over || self.membership.is_leaving() {
             return Ok(());
         }
         match notice {
@@ -215,6 +218,7 @@ impl Keeper {
                 self.membership.lost();
                 self.membership.confirmed(sent);
             }
+            Ok(Lease::GivenUp) => {}
             Ok(Lease::Refused(refusal)) => {
                 tracing::error!(%refusal, "this node is a member no more");
                 self.membership.ended(refusal.to_string());
@@ -276,6 +280,9 @@ async fn renew(registrar: &dyn Registrar, membership: &Membership) -> Result<Lea
     if registrar.renew(node, membership.health(), ttl).await? {
         return Ok(Lease::Runs);
     }
+    if membership.is_leaving() {
+        return Ok(Lease::GivenUp);
+    }
     // Whatever it owned, it lets go first: it may not act on it any more.
     membership.fenced();
     let former = membership.former();
@@ -285,5 +292,49 @@ async fn renew(registrar: &dyn Registrar, membership: &Membership) -> Result<Lea
             Ok(Lease::Anew)
         }
         Err(refusal) => Ok(Lease::Refused(refusal)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{member::Roles, time::Timestamp};
+    use uuid::Uuid;
+
+    use super::{super::StoreRegistrar, *};
+    use crate::{
+        clock::TestClock,
+        membership::Fence,
+        placement::Timing,
+        store::{Memory, Shared},
+    };
+
+    #[tokio::test]
+    async fn a_renewal_that_meets_a_leave_makes_no_member_anew() {
+        let clock = TestClock::at(Timestamp::default()).clock();
+        let store: Shared = Arc::new(Memory::with_clock(clock.clone()));
+        let registrar = StoreRegistrar(store.clone());
+        let me = Member {
+            node: NodeId::from_uuid(Uuid::from_u128(1)),
+            name: "one".to_owned(),
+            roles: Roles::all(),
+            mesh: None,
+            edge: None,
+            region: String::new(),
+            version: "1".to_owned(),
+            protocol: 1,
+            started_at: clock.now(),
+            admin: None,
+        };
+        let (node, timing) = (me.node, Timing::default());
+        let entered = registrar.enter(&me, timing.ttl, None).await.unwrap();
+        assert_eq!(entered, Ok(()));
+        let fence = Fence::closed(clock.clone());
+        let membership = Membership::new(me, Roster::empty(1), timing, clock, fence);
+        membership.leaves();
+        registrar.set_state(node, MemberState::Left).await.unwrap();
+        let lease = renew(&registrar, &membership).await.unwrap();
+        assert!(matches!(lease, Lease::GivenUp), "{lease:?}");
+        let survey = store.survey().await.unwrap();
+        assert!(survey.members.iter().all(|row| !row.lives()));
     }
 }

@@ -4,7 +4,10 @@ mod registrar;
 mod sponsor;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -45,6 +48,8 @@ struct Inner {
     /// Since when the store has been heard of without a gap; microseconds of the boot clock.
     steady: Mutex<Option<Steady>>,
     hurry: Notify,
+    /// This node gives its lease up, and takes no other.
+    is_leaving: AtomicBool,
     /// An earlier start of this node that is proved dead and may be a member still.
     former: Mutex<Option<NodeId>>,
     /// Why the store, or who has it, did not make this node a member the last time.
@@ -84,6 +89,7 @@ impl Membership {
             standing: watch::channel(standing).0,
             steady: Mutex::new(None),
             hurry: Notify::new(),
+            is_leaving: AtomicBool::new(false),
             former: Mutex::new(None),
             hindrance: Mutex::new(None),
             health: RwLock::new(Box::new(|| "{}".to_owned())),
@@ -147,6 +153,16 @@ impl Membership {
     /// This process takes the place of an earlier start of its node, which is proved dead.
     pub fn replaces(&self, former: NodeId) {
         *lock(&self.0.former) = Some(former);
+    }
+
+    /// This node is about to give up its lease: a renewal that is under way meanwhile must not make
+    /// it a member anew.
+    pub fn leaves(&self) {
+        self.0.is_leaving.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.0.is_leaving.load(Ordering::SeqCst)
     }
 
     /// Who leaves when this node enters: what it replaces, after that only itself.
