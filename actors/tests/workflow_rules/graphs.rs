@@ -316,3 +316,26 @@ fn time_passes_and_people_answer() {
     assert_eq!(play.result(), "z");
     play.replays();
 }
+
+#[test]
+fn an_expression_that_has_no_value_fails_its_node_which_may_be() {
+    for work in [
+        json!({ "type": "condition", "condition": "input.flag" }),
+        json!({ "type": "transform", "output": "${1 / input.none}" }),
+        json!({ "type": "map", "over": "$.input.none.at", "each": { "agent": "a" } }),
+        json!({ "type": "agent", "agent": "a", "input": "${input.none + 1}" }),
+        json!({ "type": "agent", "agent": "a", "when": "input.flag" }),
+    ] {
+        let mut first = json!({ "id": "a", "on_error": "continue" });
+        let fields = work.as_object().unwrap().clone();
+        first.as_object_mut().unwrap().extend(fields);
+        let told = json!({
+            "id": "t", "type": "transform", "needs": ["a"], "output": "${nodes.a.error.code}",
+        });
+        let definition = json!({ "name": "g", "nodes": [first, told] });
+        let mut play = Play::of(definition, json!({}), by_name());
+        play.play();
+        assert_eq!(play.status("a"), NodeStatus::Failed, "{work}");
+        assert_eq!(play.result(), "expression", "{work}");
+    }
+}

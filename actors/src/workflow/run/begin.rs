@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::decide::{Look, beside, broke, ended, failed, unreadable};
+use super::decide::{Look, beside, ended, failed, unreadable};
 use crate::workflow::{
     expression::{EvalError, Uses},
     graph::{Caller, Place, Work},
@@ -27,7 +27,7 @@ pub(super) fn begin(look: &Look<'_>, place: &Place, taken: &[usize]) -> RunEvent
     let input = input(look, place, taken);
     let input = match input.and_then(|input| look.sight.fits(&input).map(|()| input)) {
         Ok(input) => input,
-        Err(error) => return broke(place, unreadable("input", &error)),
+        Err(error) => return failed(at, unreadable("input", &error)),
     };
     let began = match &place.work {
         Work::Call(caller) => call(look, place, caller, (&at.to_string(), input, Map::new()))
@@ -62,7 +62,13 @@ pub(super) fn begin(look: &Look<'_>, place: &Place, taken: &[usize]) -> RunEvent
             .collect::<Result<Vec<_>, _>>()
             .map(|steps| started(&at, steps, 0, Alone::No)),
     };
-    began.unwrap_or_else(|error| broke(place, unreadable("what it is handed", &error)))
+    let unread = |error| {
+        failed(
+            look.next_run(place),
+            unreadable("what it is handed", &error),
+        )
+    };
+    began.unwrap_or_else(unread)
 }
 
 /// Whether a node's outcome is that of its only call.
@@ -180,7 +186,7 @@ fn moment(look: &Look<'_>, template: &Template) -> Result<Timestamp, String> {
 fn map(look: &Look<'_>, place: &Place, at: NodeRun, over: &Template, input: Value) -> RunEvent {
     let over = match render(look, over, beside("handed", input)) {
         Ok(over) => over,
-        Err(error) => return broke(place, unreadable("over", &error)),
+        Err(error) => return failed(at, unreadable("over", &error)),
     };
     let Value::Array(elements) = over else {
         let kind = Failure::new("expression", format!("over: {} is no list", brief(&over)));
@@ -204,7 +210,7 @@ fn map(look: &Look<'_>, place: &Place, at: NodeRun, over: &Template, input: Valu
     });
     match calls.collect::<Result<Vec<_>, _>>() {
         Ok(steps) => started(&at, steps, *window, Alone::No),
-        Err(error) => broke(place, unreadable("each", &error)),
+        Err(error) => failed(at, unreadable("each", &error)),
     }
 }
 

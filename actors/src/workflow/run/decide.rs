@@ -274,7 +274,8 @@ impl<'a> Look<'a> {
         }
         if let Some(when) = &place.when {
             let holds = self.holds(when, self.handed(&taken));
-            if !holds.map_err(|error| Box::new(broke(place, unreadable("when", &error))))? {
+            let unread = |error| Box::new(failed(self.next_run(place), unreadable("when", &error)));
+            if !holds.map_err(unread)? {
                 return Ok(Ready::Skipped);
             }
         }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     begin::{self, Alone, MOST, call, other, started},
     choose::{self, Candidate},
-    decide::{Look, broke, failed, unreadable},
+    decide::{Look, failed, unreadable},
     scope::given,
     state::Turn,
 };
@@ -137,7 +137,7 @@ fn direct(
         }
         let input = match look.sight.whole(&asked[0].spec.input) {
             Ok(first) => first.get("input").cloned(),
-            Err(error) => return Some(broke(place, unreadable("director", &error))),
+            Err(error) => return Some(failed(at, unreadable("director", &error))),
         };
         let seen = json!({
             "input": input.unwrap_or_default(),
@@ -148,7 +148,7 @@ fn direct(
         let next = call(look, place, lead, (&name, seen, Map::new()));
         return Some(match next {
             Ok(step) => started(&at, vec![step], 0, Alone::No),
-            Err(error) => broke(place, unreadable("director", &error)),
+            Err(error) => failed(at, unreadable("director", &error)),
         });
     }
     if last.status != StepStatus::Completed {
@@ -156,7 +156,7 @@ fn direct(
     }
     let answer = match look.sight.whole(&last.output) {
         Ok(answer) => answer,
-        Err(error) => return Some(broke(place, unreadable("director", &error))),
+        Err(error) => return Some(failed(at, unreadable("director", &error))),
     };
     Some(match orders(&answer) {
         Ok(orders) if orders.is_empty() => RunEvent::Ended {
@@ -192,6 +192,10 @@ fn report(at: &str, step: &Step) -> Value {
 /// What a director hands out.
 fn orders(answer: &Value) -> Result<Vec<Value>, String> {
     match answer.get("workers") {
+        // What says neither was not meant as a director's answer: to take it for the end hides that.
+        None | Some(Value::Null) if answer.get("output").is_none() => {
+            Err("its answer has neither `workers` nor `output`".to_owned())
+        }
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Array(orders)) if orders.len() <= MOST => {
             match orders.iter().position(|order| !order.is_object()) {
@@ -224,7 +228,7 @@ fn hand_out(
         let made = call(look, place, workers, (&name, input.clone(), Map::new()));
         let mut step = match made {
             Ok(step) => step,
-            Err(error) => return broke(place, unreadable("workers", &error)),
+            Err(error) => return failed(at, unreadable("workers", &error)),
         };
         if let Some(agent) = text("agent") {
             (step.agent, step.capability) = (Some(agent), None);
@@ -269,7 +273,7 @@ fn mixture(
     let answers = match look.sight.whole(&answers) {
         Ok(Value::Array(answers)) => answers,
         Ok(_) => return None,
-        Err(error) => return Some(broke(place, unreadable("choose", &error))),
+        Err(error) => return Some(failed(at, unreadable("choose", &error))),
     };
     let candidates: Vec<Candidate<'_>> = answered
         .iter()
@@ -302,7 +306,7 @@ fn mixture(
             let beside = super::decide::beside("candidates", choose::listed(&candidates));
             return Some(match call(look, place, caller, (&judge, asked, beside)) {
                 Ok(step) => begin::started(&at, vec![step], 0, Alone::No),
-                Err(error) => broke(place, unreadable("choose", &error)),
+                Err(error) => failed(at, unreadable("choose", &error)),
             });
         }
         (Chooser::Vote(of), _) => choose::vote(&candidates, of.as_ref()),
