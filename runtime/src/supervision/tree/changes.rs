@@ -353,8 +353,11 @@ impl Folded {
             self.begin(&tree.0);
             return;
         };
+        // Who left before who took the place: they are told of in the order in which they are logged.
+        let stands = |row: &Arc<Row>| tree.row(row.path()).is_some_and(|it| Arc::ptr_eq(&it, row));
+        let (standing, departed): (Vec<_>, Vec<_>) = left.into_iter().partition(stands);
         let mut parents = HashSet::new();
-        for row in left {
+        for row in departed.into_iter().chain(standing) {
             if let Some(parent) = self.see(&row, tree) {
                 parents.insert(parent);
             }

@@ -319,3 +319,24 @@ fn who_was_told_some_turns_of_a_look_is_told_the_others_and_no_more() {
         assert!(left.iter().all(|mark| is_left(mark)), "{mark}: {rest:?}");
     }
 }
+
+#[test]
+fn who_takes_a_place_is_told_after_who_left_it() {
+    let (tree, hands) = tree();
+    let enter = |number: u32| tree.enter(format!("/{number}"), "task");
+    let former: Vec<Guard> = (0..64).map(enter).collect();
+    let mut changes = tree.changes();
+    changes.take();
+    hands.advance(Duration::from_secs(1));
+    drop(former);
+    let _latter: Vec<Guard> = (0..64).map(enter).collect();
+    let delta = changes.take_life();
+    let mut told: Vec<_> = delta.marks.iter().zip(&delta.life).collect();
+    told.sort_unstable_by_key(|(mark, _)| **mark);
+    for number in 0..64 {
+        let path = format!("/{number}");
+        let of = told.iter().filter(|(_, event)| event.path == path);
+        let what: Vec<Life> = of.map(|(_, event)| event.what).collect();
+        assert_eq!(what, [Life::Stopped, Life::Started], "{path}");
+    }
+}
