@@ -164,3 +164,15 @@ async fn lists_are_read_from_the_standby_and_everything_else_from_the_primary() 
     assert!(submit(&place, "alone").await.status < 300);
     shows("alone").await;
 }
+
+#[tokio::test]
+async fn a_first_node_finds_its_database_again_though_nothing_tells_where_that_is() {
+    let postgres = PrivatePostgres::start().unwrap();
+    let url = postgres.database().unwrap();
+    let (place, node) = node(&format!("[store]\nurl = {url:?}\n")).await;
+    assert!(submit(&place, "kept").await.status < 300);
+    drop(node);
+    fs::write(place.path("cluster.toml"), "").unwrap();
+    let _node = place.start().await;
+    assert_eq!(listed(&place).await, ["kept"]);
+}

@@ -136,7 +136,9 @@ impl Desk<'_> {
             |of| of.subject().roles.clone(),
         );
         needs_control(&roles)?;
-        let (store, url) = self.open(None).await?;
+        let told = self.papers.membership().map_err(EnrolError::from)?;
+        let told = told.and_then(|of| of.store);
+        let (store, url) = self.open(told.as_deref()).await?;
         let wanted = Founding {
             cluster: self.dice.uuid_v7(self.clock.now()),
             shards: self.config.cluster.shards,
@@ -203,7 +205,8 @@ impl Desk<'_> {
         let membership = Membership {
             cluster: founding.cluster,
             shards: founding.shards,
-            store: None,
+            // A start that is not told where it is must not begin with an empty file.
+            store: shared.then(|| url.clone()),
             peers: Vec::new(),
         };
         self.papers.keep(&membership).map_err(EnrolError::from)?;
@@ -306,7 +309,7 @@ impl Desk<'_> {
     async fn with_papers(
         self,
         identity: Identity,
-        membership: Membership,
+        mut membership: Membership,
     ) -> Result<Enrolled, StartError> {
         let subject = identity.subject().clone();
         let wanted = &self.config.cluster.roles;
@@ -332,6 +335,11 @@ impl Desk<'_> {
                     founding.cluster, membership.cluster
                 ))
                 .into());
+            }
+            let kept = Some(&url).filter(|_| opened.engine() == "postgres");
+            if membership.store.as_ref() != kept {
+                membership.store = kept.cloned();
+                self.papers.keep(&membership).map_err(EnrolError::from)?;
             }
             (store, store_url) = (Some(opened), Some(url));
         }
