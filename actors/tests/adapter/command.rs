@@ -194,6 +194,17 @@ async fn limits_of_the_operator_bind_the_program() {
     assert_eq!(output["stdout"], "0\n1048576\n4096\n");
 }
 
+/// Not a byte may be written: it is the same as on a full disk.
+#[tokio::test]
+async fn how_a_program_ended_is_known_where_nothing_can_be_written() {
+    let mut config = config();
+    config.command.max_file = Some(0);
+    let output = answer(&config, &shell("echo done"), &call(Value::Null)).await;
+    assert_eq!(output.unwrap()["stdout"], "done\n");
+    let failure = answer(&config, &shell("exit 3"), &call(Value::Null)).await;
+    assert_eq!(failed(failure), ("exit_status".to_owned(), true));
+}
+
 #[tokio::test]
 async fn a_program_cannot_become_another_user() {
     let data = tempfile::tempdir().unwrap();

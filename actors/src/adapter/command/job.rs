@@ -1,4 +1,4 @@
-//! What a node tells its runner, and what the runner leaves behind.
+//! What a node tells its runner, and what the runner answers.
 
 use std::{
     collections::BTreeMap,
@@ -22,8 +22,6 @@ pub(super) struct Job {
     pub(super) argv: Vec<String>,
     /// All that it sees of the environment.
     pub(super) env: BTreeMap<String, String>,
-    /// Where the runner writes how it ended.
-    pub(super) status: PathBuf,
     /// What it may take.
     pub(super) limits: Limits,
     /// The moment of [`Clock::boot`] from which on it may not begin: others count the node as dead.
@@ -141,7 +139,6 @@ mod tests {
             program: "/bin/sh".into(),
             argv: vec!["sh".into(), "a\nb 3".into()],
             env: [("A".to_owned(), "\"\n".to_owned())].into(),
-            status: "/s".into(),
             limits: Limits::default(),
             until: None,
         }

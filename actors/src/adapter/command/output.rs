@@ -7,7 +7,7 @@ use super::{
     capture::Captured,
     config::{Config, Output},
     job::Status,
-    workdir::{WHOLE_STDOUT, WorkDir},
+    workdir::{WHOLE_STDOUT, WorkDir, lacks_room},
 };
 use crate::adapter::{
     CallError,
@@ -64,12 +64,15 @@ pub(super) fn answer(
     let failed = |error: std::io::Error| {
         CallError::lost("artifacts", format!("its files could not be kept: {error}"))
     };
-    let (mut artifacts, skipped) = work.collect().map_err(failed)?;
+    let (mut artifacts, mut skipped) = work.collect().map_err(failed)?;
     let mut inline = |name: &str, captured: &Captured| {
         let mut text = String::from_utf8_lossy(&captured.head).into_owned();
         let cut = text.len() > MAX_INLINE;
         if cut {
-            artifacts.push(work.keep(name, &captured.head)?);
+            match work.keep(name, &captured.head) {
+                Err(error) if lacks_room(&error) => skipped.push(format!("{name}: {error}")),
+                kept => artifacts.push(kept?),
+            }
             text.truncate(text.floor_char_boundary(MAX_INLINE));
         }
         Ok::<_, std::io::Error>((text, cut || captured.is_cut()))
@@ -122,6 +125,8 @@ fn parsed(stdout: &Captured) -> Result<Value, CallError> {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::symlink, path::Path};
+
     use super::*;
     use crate::adapter::tests::call;
 
@@ -173,6 +178,31 @@ mod tests {
         assert_eq!(answer["stdout"], text[..MAX_INLINE]);
         assert_eq!(answer["artifacts"][0]["name"], WHOLE_STDOUT);
         assert_eq!(answer["artifacts"][0]["bytes"], text.len());
+    }
+
+    #[test]
+    fn a_result_stands_though_the_disk_has_no_room_for_its_long_text() {
+        let data = tempfile::tempdir().unwrap();
+        let call = call(Value::Null);
+        let mut work = WorkDir::prepare(data.path(), &call).unwrap();
+        let place = Path::new("artifacts").join(call.task.to_string());
+        let place = data.path().join(place).join(&call.step).join("1");
+        fs::create_dir_all(&place).unwrap();
+        // Whoever writes here is told that the disk is full.
+        symlink("/dev/full", place.join(WHOLE_STDOUT)).unwrap();
+        let said = Said {
+            stdout: captured(&"x".repeat(MAX_INLINE + 1)),
+            stderr: captured(""),
+        };
+        let answer = answer(0, &said, Output::Text, &mut work).unwrap();
+        assert_eq!(answer["truncated"], true);
+        assert_eq!(answer["stdout"].as_str().unwrap().len(), MAX_INLINE);
+        assert_eq!(answer["artifacts"], json!([]));
+        let skipped = answer["skipped_artifacts"][0].as_str().unwrap();
+        assert!(
+            skipped.starts_with("stdout.txt: No space left"),
+            "{skipped}"
+        );
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! One attempt: starts the program, feeds and hears it, and sees to its end.
 
 use std::{
-    fs,
     future::pending,
     io,
-    os::unix::process::ExitStatusExt,
+    os::{
+        fd::OwnedFd,
+        unix::{net, process::ExitStatusExt},
+    },
     path::{Path, PathBuf},
-    pin::Pin,
+    pin::{Pin, pin},
     process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
@@ -15,8 +17,9 @@ use std::{
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tokio::{
-    io::{AsyncRead, AsyncWriteExt},
-    process::{Child, ChildStdin, Command},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::UnixStream,
+    process::{Child, Command},
     task::{JoinError, JoinHandle, spawn_blocking},
     time::{Instant, timeout, timeout_at},
 };
@@ -36,6 +39,8 @@ use crate::adapter::{Call, CallError, builtin::timed_out};
 
 /// How long a runner may take to end what it runs.
 const GRACE: Duration = Duration::from_secs(1);
+/// What a runner says of its program is shorter.
+const MAX_WORD: u64 = 64 * 1024;
 
 /// One attempt at a step, by a program.
 #[derive(Debug)]
@@ -73,11 +78,11 @@ impl Attempt {
                 end.map_or(End::TimedOut, End::Ended)
             }
         };
-        let said = running.finish(&work).await;
+        let (said, word) = running.finish(&work).await;
         let status = match end {
             End::Stopped => Err(CallError::Cancelled),
             End::TimedOut => Err(CallError::lost("timeout", timed_out(limit))),
-            End::Ended(status) => this.status(status, &work),
+            End::Ended(status) => this.status(status, &word),
         };
         // Removing a directory may take a while, and is done in any case.
         let answer = move || {
@@ -110,7 +115,6 @@ impl Attempt {
             program: self.program.clone(),
             argv: self.config.argv.clone(),
             env,
-            status: work.status.clone(),
             limits: self.settings.limits,
             until: self.settings.fence.until(),
         };
@@ -122,7 +126,9 @@ impl Attempt {
             Stdin::Input => Some(self.call.document().to_string().into_bytes()),
             Stdin::None => None,
         };
-        let (mut command, first_words) = match &self.settings.runner {
+        let failed =
+            |error: io::Error| output::not_started(&error.to_string(), job::passes(&error));
+        let (mut command, first_words, lifeline) = match &self.settings.runner {
             Some(runner) => {
                 let words = job::write(job, input.as_deref());
                 let words = words.map_err(|error| CallError::fatal("spawn", error.to_string()))?;
@@ -132,29 +138,35 @@ impl Attempt {
                 command.arg(self.call.task.to_string()).arg(&self.call.step);
                 // Not the directory alone: a node that starts anew finds its runners by this.
                 command.env("TROUPE_DIR", &work.path);
-                (command, Some(words))
+                // Until the command is dropped we hold the runner's end as well.
+                let (ours, runners) = lifeline().map_err(failed)?;
+                command.stdin(OwnedFd::from(runners));
+                (command, Some(words), Some(ours))
             }
-            None => (direct(job), input),
+            None => {
+                let mut command = direct(job);
+                command.stdin(match input {
+                    Some(_) => Stdio::piped(),
+                    None => Stdio::null(),
+                });
+                (command, input, None)
+            }
         };
         command
             .current_dir(self.config.workdir.as_ref().unwrap_or(&work.path))
             .process_group(0)
             // A runner ends with its lifeline; killed, it would leave what it has adopted behind.
             .kill_on_drop(self.settings.runner.is_none())
-            .stdin(match first_words {
-                Some(_) => Stdio::piped(),
-                None => Stdio::null(),
-            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let child = job
             .check_time()
             .and_then(|()| command.spawn())
-            .map_err(|error| output::not_started(&error.to_string(), job::passes(&error)))?;
-        Ok(Running::new(child, first_words, &self.settings))
+            .map_err(failed)?;
+        Ok(Running::new(child, lifeline, first_words, &self.settings))
     }
 
-    fn status(&self, status: io::Result<ExitStatus>, work: &WorkDir) -> Result<Status, CallError> {
+    fn status(&self, status: io::Result<ExitStatus>, word: &[u8]) -> Result<Status, CallError> {
         let status = status.map_err(|error| CallError::lost("runner", error.to_string()))?;
         if self.settings.runner.is_none() {
             return Ok(match status.code() {
@@ -162,13 +174,18 @@ impl Attempt {
                 None => Status::Signalled(status.signal().unwrap_or(0)),
             });
         }
-        let left = fs::read(&work.status);
-        left.and_then(|left| Ok(serde_json::from_slice(&left)?))
-            .map_err(|_| {
-                let message = format!("the runner ended ({status}) without a word on its program");
-                CallError::lost("runner", message)
-            })
+        serde_json::from_slice(word).map_err(|_| {
+            let message = format!("the runner ended ({status}) without a word on its program");
+            CallError::lost("runner", message)
+        })
     }
+}
+
+/// Both ends of what ties a runner to this node: ours, and the runner's.
+fn lifeline() -> io::Result<(UnixStream, net::UnixStream)> {
+    let (ours, runners) = net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, runners))
 }
 
 /// Without a runner between.
@@ -195,6 +212,7 @@ enum Runner {
 }
 
 type Source = Pin<Box<dyn AsyncRead + Send>>;
+type Sink = Pin<Box<dyn AsyncWrite + Send>>;
 
 /// A child of this node, with what it is told and what it says.
 struct Running {
@@ -203,20 +221,27 @@ struct Running {
     group: Option<Pid>,
     runner: Runner,
     lifeline: Option<AbortOnDropHandle<()>>,
+    /// What a runner tells of its program.
+    word: JoinHandle<Captured>,
     stdout: JoinHandle<Captured>,
     stderr: JoinHandle<Captured>,
     enough: CancellationToken,
 }
 
 impl Running {
-    fn new(mut child: Child, first_words: Option<Vec<u8>>, settings: &Settings) -> Self {
+    fn new(
+        mut child: Child,
+        lifeline: Option<UnixStream>,
+        first_words: Option<Vec<u8>>,
+        settings: &Settings,
+    ) -> Self {
         let runner = match settings.runner {
             Some(_) => Runner::Between,
             None => Runner::None,
         };
         let enough = CancellationToken::new();
-        let hear = |source: Option<Source>| {
-            let (limit, enough) = (settings.max_output, enough.clone());
+        let hear = |source: Option<Source>, limit| {
+            let enough = enough.clone();
             tokio::spawn(async move {
                 match source {
                     Some(source) => capture(source, limit, enough).await,
@@ -224,25 +249,31 @@ impl Running {
                 }
             })
         };
-        let stdout = hear(child.stdout.take().map(|it| Box::pin(it) as Source));
-        let stderr = hear(child.stderr.take().map(|it| Box::pin(it) as Source));
-        let lifeline =
-            child.stdin.take().zip(first_words).map(|(stdin, words)| {
-                AbortOnDropHandle::new(tokio::spawn(feed(stdin, words, runner)))
-            });
+        let most = settings.max_output;
+        let stdout = hear(child.stdout.take().map(|it| Box::pin(it) as Source), most);
+        let stderr = hear(child.stderr.take().map(|it| Box::pin(it) as Source), most);
+        let (word, lifeline) = lifeline.map(UnixStream::into_split).unzip();
+        let word = hear(word.map(|it| Box::pin(it) as Source), MAX_WORD);
+        let stdin = child.stdin.take().map(|it| Box::pin(it) as Sink);
+        let lifeline = lifeline
+            .map(|it| Box::pin(it) as Sink)
+            .or(stdin)
+            .zip(first_words)
+            .map(|(sink, words)| AbortOnDropHandle::new(tokio::spawn(feed(sink, words, runner))));
         Self {
             group: child.id().and_then(|id| Pid::from_raw(id.cast_signed())),
             child,
             runner,
             lifeline,
+            word,
             stdout,
             stderr,
             enough,
         }
     }
 
-    /// Sees to it that nothing of it runs any more; answers what it said.
-    async fn finish(mut self, work: &WorkDir) -> Said {
+    /// Sees to it that nothing of it runs any more; answers what it said, and the runner of it.
+    async fn finish(mut self, work: &WorkDir) -> (Said, Vec<u8>) {
         // At this a runner ends what it runs, and then itself without a fault.
         drop(self.lifeline.take());
         let is_tidy = match self.runner {
@@ -265,24 +296,25 @@ impl Running {
             let _ = spawn_blocking(force).await;
             let _ = timeout(GRACE, self.child.wait()).await;
         }
-        let said = async { tokio::join!(&mut self.stdout, &mut self.stderr) };
-        let (stdout, stderr) = match timeout(GRACE, said).await {
+        let mut said = pin!(async { tokio::join!(self.word, self.stdout, self.stderr) });
+        let (word, stdout, stderr) = match timeout(GRACE, &mut said).await {
             Ok(said) => said,
             Err(_) => {
                 // Somebody got away and holds on to the pipe.
                 self.enough.cancel();
-                tokio::join!(self.stdout, self.stderr)
+                said.await
             }
         };
-        Said {
+        let said = Said {
             stdout: stdout.unwrap_or_default(),
             stderr: stderr.unwrap_or_default(),
-        }
+        };
+        (said, word.unwrap_or_default().head)
     }
 }
 
-/// Tells the child its first words; a runner's pipe then stays open as long as this task lives.
-async fn feed(mut stdin: ChildStdin, words: Vec<u8>, runner: Runner) {
+/// Tells the child its first words; a runner's lifeline then stays open as long as this task lives.
+async fn feed(mut stdin: Sink, words: Vec<u8>, runner: Runner) {
     // A program need not read its input, and a runner that is gone is noticed by its end.
     let _ = stdin.write_all(&words).await;
     match runner {

@@ -2,14 +2,16 @@
 //!
 //! Programs may leave daemons behind that left their process group and session, and a node may be
 //! killed without a chance to clean up. The runner is a process of its own. It adopts every orphan
-//! among its descendants, so none gets out of sight, and it holds one end of a pipe, the lifeline,
-//! whose other end only the node has: the pipe ends with the node, however that ends.
+//! among its descendants, so none gets out of sight, and it holds one end of a socket, the lifeline,
+//! whose other end only the node has: the socket ends with the node, however that ends. How the
+//! program ended is told through it as well, and so needs no room on a disk.
 
 use std::{
-    fs::{self, File},
     io::{self, BufReader, Read, Write},
-    os::{fd::AsFd, unix::process::CommandExt},
-    path::Path,
+    os::{
+        fd::AsFd,
+        unix::{net::UnixStream, process::CommandExt},
+    },
     process::{ChildStdin, Command, ExitCode, Stdio},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool, mpsc},
     thread,
@@ -49,7 +51,10 @@ fn run() -> io::Result<()> {
     rustix::process::set_child_subreaper(Some(own))?;
     // A program that became another user could not be ended by us.
     rustix::thread::set_no_new_privs(true)?;
-    let mut lifeline = BufReader::new(File::from(io::stdin().as_fd().try_clone_to_owned()?));
+    let node = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // Nothing is begun whose end could not be told: a pipe has no address.
+    node.local_addr()?;
+    let mut lifeline = BufReader::new(node.try_clone()?);
     let (job, input) = job::read(&mut lifeline)?;
 
     // Held while something is under way that the end of the lifeline must not interrupt.
@@ -76,9 +81,9 @@ fn run() -> io::Result<()> {
             Status::not_started(&error)
         }
     };
-    // A file that is written half would stay behind.
-    let _leaving = steady.lock().unwrap_or_else(PoisonError::into_inner);
-    leave(&status, &job.status)
+    // The node has all of it before it sees us end.
+    let _telling = steady.lock().unwrap_or_else(PoisonError::into_inner);
+    tell(&status, node)
 }
 
 /// Only the node's end, or the program's, ends a runner: it would leave behind what it has adopted.
@@ -195,9 +200,7 @@ fn has_children() -> bool {
     }
 }
 
-/// Writes how the program ended; renamed into place, so that it is whole or not there.
-fn leave(status: &Status, file: &Path) -> io::Result<()> {
-    let unfinished = file.with_extension("new");
-    fs::write(&unfinished, serde_json::to_vec(status)?)?;
-    fs::rename(&unfinished, file)
+/// Tells how the program ended. It is short, so this does not wait for the node to listen.
+fn tell(status: &Status, mut node: impl Write) -> io::Result<()> {
+    node.write_all(&serde_json::to_vec(status)?)
 }

@@ -36,8 +36,7 @@ pub(super) struct Artifact {
 pub(super) struct WorkDir {
     /// The directory itself.
     pub(super) path: PathBuf,
-    /// Where the runner says how the program ended: out of the way of the program.
-    pub(super) status: PathBuf,
+    /// Made before the program starts: when it has ended there may be no room for a directory.
     artifacts: PathBuf,
     taken: HashSet<String>,
 }
@@ -53,14 +52,13 @@ impl WorkDir {
         let attempt = call.attempt.to_string();
         let prepared = Self {
             path: step.join(&attempt),
-            status: step.join(format!("{attempt}.status")),
             artifacts: data_dir.join("artifacts").join(place).join(attempt),
             taken: HashSet::new(),
         };
         // Of an attempt of the same number whose node died.
         remove(&prepared.path);
-        let _ = fs::remove_file(&prepared.status);
         make(&prepared.path.join("artifacts"))?;
+        make(&prepared.artifacts)?;
         if !call.needs.is_empty() {
             make(&prepared.path.join("needs"))?;
             lay_out(&call.needs, &prepared.path.join("needs"), data_dir)?;
@@ -94,21 +92,30 @@ impl WorkDir {
             };
             match fault {
                 Some(fault) => skipped.push(format!("{name}: {fault}")),
-                None => {
-                    fs::set_permissions(entry.path(), Permissions::from_mode(0o600))?;
-                    let target = self.place(&name)?;
-                    fs::rename(entry.path(), &target)?;
-                    kept.push(describe(&target)?);
-                }
+                None => match self.take(&entry.path(), &name) {
+                    Err(error) if lacks_room(&error) => skipped.push(format!("{name}: {error}")),
+                    taken => kept.push(taken?),
+                },
             }
         }
         Ok((kept, skipped))
     }
 
+    /// Keeps the file `left` as an artifact.
+    fn take(&mut self, left: &Path, name: &str) -> io::Result<Artifact> {
+        fs::set_permissions(left, Permissions::from_mode(0o600))?;
+        let target = self.place(name)?;
+        fs::rename(left, &target)?;
+        describe(&target)
+    }
+
     /// Keeps `bytes` as an artifact.
     pub(super) fn keep(&mut self, name: &str, bytes: &[u8]) -> io::Result<Artifact> {
         let target = self.place(name)?;
-        fs::write(&target, bytes)?;
+        fs::write(&target, bytes).inspect_err(|_| {
+            // Half of it would pass for the whole, and takes room.
+            let _ = fs::remove_file(&target);
+        })?;
         fs::set_permissions(&target, Permissions::from_mode(0o600))?;
         describe(&target)
     }
@@ -129,13 +136,19 @@ impl WorkDir {
 
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.status);
         remove(&self.path);
-        // Those of the step and the task stay while other attempts use them.
-        for parent in self.path.ancestors().skip(1).take(2) {
-            let _ = fs::remove_dir(parent);
+        // Those of the step and the task stay while other attempts use them, or files are kept there.
+        let parents = self.path.ancestors().skip(1).take(2);
+        for empty in parents.chain(self.artifacts.ancestors().take(3)) {
+            let _ = fs::remove_dir(empty);
         }
     }
+}
+
+/// Whether a file could not be kept because the disk is full: no reason to throw a result away.
+pub(super) fn lacks_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// Makes a directory for us alone, and what is missing above it.
@@ -338,6 +351,22 @@ mod tests {
         assert_eq!(work.collect().unwrap(), (Vec::new(), Vec::new()));
         drop(work);
         assert!(secret.path().join("key").exists());
+    }
+
+    #[test]
+    fn there_is_a_place_for_artifacts_before_there_are_any_and_an_empty_one_goes() {
+        for left in [Some("report.md"), None] {
+            let data = tempfile::tempdir().unwrap();
+            let mut work = prepared(data.path());
+            assert!(work.artifacts.is_dir());
+            if let Some(name) = left {
+                fs::write(work.path.join("artifacts").join(name), name).unwrap();
+            }
+            assert_eq!(work.collect().unwrap().0.len(), left.iter().count());
+            let place = work.artifacts.clone();
+            drop(work);
+            assert_eq!(place.exists(), left.is_some());
+        }
     }
 
     #[test]
