@@ -1,12 +1,13 @@
 //! Agents, asked for on another node than theirs.
 
 use protocol::{
+    access::Role,
     agent::{AgentStatus, StopMode},
     api::{AgentQuery, AgentUpdate, Consistency},
 };
 use serde_json::json;
 
-use crate::nodes::Nodes;
+use crate::nodes::{Nodes, user};
 
 #[tokio::test]
 async fn agents_of_all_nodes_stand_in_one_list_page_by_page() {
@@ -88,4 +89,30 @@ async fn a_name_is_taken_on_all_nodes() {
     let spec = serde_json::from_value(spec).unwrap();
     let taken = nodes.b.register_agent(&nodes.admin, spec).await;
     assert_eq!(taken.unwrap_err().code(), "name_taken");
+}
+
+#[tokio::test]
+async fn who_may_only_look_sees_no_secret_of_an_agent() {
+    let nodes = Nodes::start().await;
+    let (admin, viewer) = (&nodes.admin, user("looks", Role::Viewer));
+    let config = json!({ "argv": ["true"], "env": { "DB_PASSWORD": "hunter2" } });
+    let agent = json!({ "name": "teller", "agent_type": "command", "config": config });
+    let agent = serde_json::from_value(agent).unwrap();
+    nodes.b.register_agent(admin, agent).await.unwrap();
+    let own = nodes.b.agent(admin, "teller").await.unwrap();
+    assert_eq!(own.config["env"], config["env"]);
+    for node in [&nodes.a, &nodes.b, &nodes.c] {
+        let query = AgentQuery::default();
+        let seen = [
+            json!(node.agent(&viewer, "teller").await.unwrap()),
+            json!(node.agents(&viewer, &query).await.unwrap()),
+            json!(node.agent_config(&viewer, "teller").await.unwrap()),
+            json!(node.agent_events(&viewer, "teller", 0, 100).await.unwrap()),
+        ];
+        for seen in seen {
+            let seen = seen.to_string();
+            assert!(seen.contains("DB_PASSWORD"), "{seen}");
+            assert!(!seen.contains("hunter2"), "{seen}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use protocol::{
     entity::EntityId,
     id::{AgentId, NodeId},
 };
-use runtime::projection::Projection;
+use runtime::{projection::Projection, redact::redact_within};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -69,7 +69,7 @@ impl UseCase for ListAgents {
             Listed::Parked(view) => view.clone(),
         });
         Ok(Page {
-            items: items.collect(),
+            items: items.map(|view| seen_by(caller, view)).collect(),
             total,
             next_cursor,
         })
@@ -187,11 +187,11 @@ impl UseCase for ShowAgent {
         {
             let mut parked = at.parked_agents(caller).await?.into_values();
             if let Some(view) = parked.find(|view| view.id == id) {
-                return Ok(view);
+                return Ok(seen_by(caller, view));
             }
         }
         let found = at.find_agent(caller, &self.agent).await?;
-        Ok(at.show_agent(&found))
+        Ok(seen_by(caller, at.show_agent(&found)))
     }
 }
 
@@ -212,7 +212,7 @@ impl UseCase for AgentConfig {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Map<String, Value>> {
         let found = at.find_agent(caller, &self.agent).await?;
-        Ok(found.facts().spec.config.clone())
+        Ok(without_secrets(caller, found.facts().spec.config.clone()))
     }
 }
 
@@ -276,7 +276,33 @@ impl UseCase for AgentEvents {
             events.extend(views(record)?.into_iter().filter(|event| event.seq > after));
         }
         events.truncate(limit as usize);
+        for event in &mut events {
+            event.event = hidden_from(caller, event.event.take());
+        }
         Ok(events)
+    }
+}
+
+fn seen_by(caller: &Caller, view: AgentView) -> AgentView {
+    AgentView {
+        config: without_secrets(caller, view.config),
+        ..view
+    }
+}
+
+fn without_secrets(caller: &Caller, config: Map<String, Value>) -> Map<String, Value> {
+    match hidden_from(caller, Value::Object(config)) {
+        Value::Object(config) => config,
+        _ => Map::new(),
+    }
+}
+
+/// What agents are configured with may hold secrets, which are for those alone who may change them.
+fn hidden_from(caller: &Caller, value: Value) -> Value {
+    if caller.role >= Role::Developer {
+        value
+    } else {
+        redact_within(value)
     }
 }
 
