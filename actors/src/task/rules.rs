@@ -56,7 +56,7 @@ impl Task {
     pub fn ready(&self, now: Timestamp) -> impl Iterator<Item = (usize, &Step)> {
         self.frontier().filter(move |(_, step)| {
             (step.is_undo() || self.goes_on() && !self.is_overdue(now))
-                && step.retry_at.is_none_or(|due| due <= now)
+                && step.waits_until(now).is_none()
                 && step.to_probe().is_none()
         })
     }

@@ -2,6 +2,7 @@
 
 use protocol::{
     agent::{AgentStatus, StopMode},
+    allocation::Exclusion,
     task::{AttemptStatus, TaskStatus},
 };
 use serde_json::json;
@@ -115,6 +116,33 @@ async fn why_names_the_first_filter_in_the_way_and_the_step_runs_when_it_is_gone
     let task = system.completed(id).await;
     let waited = task.started_at.unwrap().since(resumed.updated_at);
     assert!(waited.as_millis() < 1000, "{waited:?}");
+}
+
+#[tokio::test]
+async fn why_names_what_is_in_the_way_of_a_step_that_was_tried_before_too() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 5).await;
+    let id = system.work("again").await;
+    system.tool("one").is_called(1).await;
+    system.pause_agent(&system.admin, "one").await.unwrap();
+    let system = system.crash(|tool| tool.release(1)).await;
+    // Its next attempt is due in a moment.
+    let why = until(async || {
+        let why = system.why(&system.admin, id).await.unwrap();
+        why.summary
+            .contains("one is paused; resume it")
+            .then_some(why)
+    })
+    .await;
+    let lost = "; attempt 1 was lost: the process that ran it ended before its result was recorded \
+        (node_lost)";
+    assert!(why.summary.ends_with(lost), "{why:?}");
+    let step = &why.steps[0];
+    let candidates = &step.card.as_ref().unwrap().candidates;
+    assert_eq!(candidates[0].excluded, Some(Exclusion::Paused));
+    assert_eq!(step.remedies[0].agent, "one");
+    system.resume_agent(&system.admin, "one").await.unwrap();
+    system.completed(id).await;
 }
 
 #[tokio::test]

@@ -119,6 +119,12 @@ impl Step {
         self.count(|ending| matches!(ending, Ending::Lost(_) | Ending::Cancelled))
     }
 
+    /// The moment before which it is not to be tried, while that is still to come.
+    #[must_use]
+    pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.retry_at.filter(|due| *due > now)
+    }
+
     /// The attempt that the agent must be asked about before anything else can happen.
     #[must_use]
     pub fn to_probe(&self) -> Option<&Attempt> {
@@ -158,7 +164,7 @@ impl Step {
 }
 
 impl Step {
-    pub(super) const fn planned(spec: StepSpec) -> Self {
+    pub(in crate::task) const fn planned(spec: StepSpec) -> Self {
         Self {
             spec,
             status: StepStatus::Pending,

@@ -214,6 +214,7 @@ impl UseCase for ShowWhy {
         let tenant = visible(at, caller, id).await?.tenant;
         let task = at.read(id, |task, _| task.clone()).await?;
         let services = &at.own()?.services;
+        let now = services.clock.now();
         let requests = actor::requests(&tenant, id, &task);
         let steps: Vec<WhyStep> = task
             .steps
@@ -223,18 +224,11 @@ impl UseCase for ShowWhy {
             .map(|(index, step)| {
                 let waiting = requests.iter().find(|(other, _)| *other == index);
                 let card = waiting
-                    .filter(|_| step.retry_at.is_none())
+                    .filter(|_| step.waits_until(now).is_none())
                     .map(|(_, request)| services.allocator.explain(request));
-                let lacking = card
-                    .as_ref()
-                    .and_then(|card| lacking(services, &tenant, card));
                 let tools = waiting.map(|(_, request)| &*request.requirement.tools);
                 let outlook = outlook(services, &tenant, &task, tools.unwrap_or_default(), card);
-                let mut why = why::step(&task, step, outlook);
-                if let Some(lacking) = lacking {
-                    why.reason = format!("{}; {lacking}", why.reason);
-                }
-                why
+                why::step(&task, step, outlook, now)
             })
             .collect();
         let summary = match steps.first() {
@@ -273,10 +267,14 @@ fn outlook(
         .filter(|candidate| candidate.excluded == Some(Exclusion::Held))
         .filter_map(|candidate| Some((candidate.agent.clone(), hold(&candidate.agent)?)))
         .collect();
+    let lacking = card
+        .as_ref()
+        .and_then(|card| lacking(services, tenant, card));
     Outlook {
         card,
         scopes,
         agents,
+        lacking,
     }
 }
 
