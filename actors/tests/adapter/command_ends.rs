@@ -6,12 +6,13 @@ use actors::{
     Config,
     adapter::{Call, CallError, command::sweep},
 };
+use runtime::{clock::Clock, membership::Fence};
 use serde_json::{Value, json};
 use tokio::{process::Command, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    PROMPTLY, adapter, alive, assert_gone, call, config, eventually, lost, marker, run, shell,
+    PROMPTLY, adapter, alive, assert_gone, call, config, eventually, fenced, lost, marker, run, shell,
 };
 
 /// Leaves children, grandchildren and daemons of every kind; ignores TERM.
@@ -113,6 +114,44 @@ async fn dropping_a_call_stops_it() {
         alive(&marker).is_empty() && is_swept(data.path())
     });
     assert!(took.await < PROMPTLY);
+}
+
+/// As of a node that stands still: it hears nothing, does nothing, and its connections stay open.
+#[tokio::test]
+async fn a_program_does_not_outlive_the_lease_of_a_node_that_renews_it_no_more() {
+    let data = tempfile::tempdir().unwrap();
+    let (marker, clock) = (marker(), Clock::system());
+    let fence = Fence::closed(clock.clone());
+    fence.extend(clock.boot() + Duration::from_secs(2));
+    let agent = fenced(&config(), data.path(), &shell(&unruly(&marker, WAIT)), &fence);
+    let call = call(Value::Null);
+    let answer = tokio::spawn(async move { run(&agent, &call).await });
+    eventually("all sleep", || alive(&marker).len() > 8).await;
+    eventually("all is gone", || alive(&marker).is_empty()).await;
+    assert!(!fence.holds(), "it ended before its time");
+    assert_eq!(lost(answer.await.unwrap()), "lease");
+}
+
+#[tokio::test]
+async fn a_program_outlives_the_lease_that_it_began_under_when_that_is_renewed() {
+    let data = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let fence = Fence::closed(clock.clone());
+    let lease = Duration::from_secs(2);
+    fence.extend(clock.boot() + lease);
+    let agent = fenced(&config(), data.path(), &shell("read line; sleep 4; echo done"), &fence);
+    let call = call(Value::Null);
+    let renewing = async {
+        let mut renewal = tokio::time::interval(lease / 8);
+        loop {
+            renewal.tick().await;
+            fence.extend(clock.boot() + lease);
+        }
+    };
+    tokio::select! {
+        answer = run(&agent, &call) => assert_eq!(answer.unwrap()["stdout"], "done\n"),
+        () = renewing => {}
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use actors::{
     adapter::{Adapter, Call, CallError, Doors, Spent, for_agent},
 };
 use protocol::{agent::AgentSpec, id::TaskId};
+use runtime::membership::Fence;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -24,8 +25,19 @@ pub(crate) fn config() -> Config {
 }
 
 pub(crate) fn adapter(config: &Config, data_dir: &Path, agent: &Value) -> Arc<dyn Adapter> {
+    fenced(config, data_dir, agent, &Fence::open())
+}
+
+/// One of a node that may act as long as `fence` holds.
+pub(crate) fn fenced(
+    config: &Config,
+    data_dir: &Path,
+    agent: &Value,
+    fence: &Fence,
+) -> Arc<dyn Adapter> {
     let spec = AgentSpec::deserialize(agent).unwrap();
-    for_agent(&spec, &Doors::new(config, data_dir, HashMap::new())).unwrap()
+    let doors = Doors::fenced(config, data_dir, HashMap::new(), fence.clone());
+    for_agent(&spec, &doors).unwrap()
 }
 
 /// A command agent under a shell, which is here the program and not a way to start it.

@@ -9,7 +9,7 @@ use protocol::{
     task::TaskStatus,
 };
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     clerk::{Clerk, open_questions},
@@ -243,11 +243,12 @@ impl Proof {
         let clients = self.cluster.clients();
         let unknown = self.clerk.unknown.len();
         let mut turn = 0;
-        until("every run is over", PATIENCE * 2, async || {
+        let deadline = Instant::now() + PATIENCE * 2;
+        while !open.is_empty() {
             turn += 1;
             let (_, client) = &clients[turn % clients.len()];
             // A node that has just lost its owner's neighbour may have no answer yet.
-            let _ = self.clerk.answer_all(client, &self.till).await;
+            let answered = self.clerk.answer_all(client, &self.till).await;
             let mut left = Vec::new();
             for (expects, id) in open.drain(..) {
                 match over(client, &id).await {
@@ -256,9 +257,12 @@ impl Proof {
                 }
             }
             open = left;
-            open.is_empty().then_some(())
-        })
-        .await;
+            if Instant::now() > deadline {
+                let known = all_about(&clients, &open).await;
+                panic!("{victim} was killed at {at:?}, and not over are:\n{known}\n{answered:?}");
+            }
+            pause(Duration::from_millis(5)).await;
+        }
         println!(
             "{victim} was killed at {at:?} with {owned} runs of its own; {} calls were unknown",
             self.clerk.unknown.len() - unknown
@@ -363,6 +367,21 @@ impl Proof {
         }
         self.cluster.verify();
     }
+}
+
+/// What the nodes tell of these runs, and what they ask.
+async fn all_about(clients: &[(String, Client)], runs: &[(Expected, String)]) -> String {
+    let mut known = String::new();
+    for (name, client) in clients {
+        known += &format!("{name}: {:?}\n", open_questions(client).await);
+        for (_, id) in runs {
+            for path in ["executions/{id}", "tasks/{id}/why", "tree?path=/tasks/{id}"] {
+                let path = format!("/api/v1/{}", path.replace("{id}", id));
+                known += &format!("{path}: {:#?}\n", client.get(&path).await);
+            }
+        }
+    }
+    known
 }
 
 /// A run that is over; nothing while it is not, or nobody can tell.

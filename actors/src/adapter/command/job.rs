@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, BufRead, Read},
+    io::{self, BufRead, BufReader, Read},
+    os::unix::net::UnixStream,
     path::PathBuf,
     time::Duration,
 };
@@ -24,7 +25,8 @@ pub(super) struct Job {
     pub(super) env: BTreeMap<String, String>,
     /// What it may take.
     pub(super) limits: Limits,
-    /// The moment of [`Clock::boot`] from which on it may not begin: others count the node as dead.
+    /// The moment of [`Clock::boot`] from which on it may neither begin nor run, unless a renewal
+    /// follows: others count the node as dead.
     #[serde(default)]
     pub(super) until: Option<Duration>,
 }
@@ -62,6 +64,8 @@ pub(super) enum Status {
     Exited(i32),
     /// By a signal.
     Signalled(i32),
+    /// With the lease of its node, which was not renewed.
+    LeaseOver,
     /// It never started.
     NotStarted {
         /// Why.
@@ -120,6 +124,60 @@ pub(super) fn read(lifeline: &mut impl BufRead) -> io::Result<(Job, Option<Vec<u
     Ok((job, input))
 }
 
+/// What follows a job: until when it may run from now on, in microseconds of [`Clock::boot`].
+pub(super) fn renewal(until: Duration) -> [u8; RENEWAL] {
+    let micros = until.as_micros().try_into().unwrap_or(u64::MAX);
+    micros.to_le_bytes()
+}
+
+/// Bytes of a renewal.
+const RENEWAL: usize = size_of::<u64>();
+
+/// How a lifeline came to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Nobody holds its other end any more.
+    Ended,
+    /// What was last told is over.
+    LeaseOver,
+}
+
+/// Hears renewals until the lifeline ends, or the time that they give.
+pub(super) fn hear(lifeline: &mut BufReader<UnixStream>, until: Option<Duration>) -> Cut {
+    /// A machine that sleeps stops the clock that measures this, and not the one of leases.
+    const LOOK: Duration = Duration::from_secs(1);
+    let clock = Clock::system();
+    let (mut until, mut renewal, mut length) = (until, [0; RENEWAL], 0);
+    loop {
+        let left = until.map(|until| until.saturating_sub(clock.boot()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Cut::LeaseOver;
+        }
+        let heard = lifeline
+            .get_ref()
+            .set_read_timeout(left.map(|left| left.min(LOOK)))
+            .and_then(|()| lifeline.read(&mut renewal[length..]));
+        match heard {
+            Ok(0) => return Cut::Ended,
+            Ok(read) => length += read,
+            Err(error) if is_passing(&error) => {}
+            Err(_) => return Cut::Ended,
+        }
+        if length == RENEWAL {
+            let renewed = Duration::from_micros(u64::from_le_bytes(renewal));
+            until = until.map(|until| until.max(renewed));
+            length = 0;
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}
+
 fn exactly(lifeline: &mut impl BufRead, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = lifeline.by_ref().take(length).read_to_end(&mut bytes)?;
@@ -132,6 +190,8 @@ fn exactly(lifeline: &mut impl BufRead, length: u64) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Write, thread};
+
     use super::*;
 
     fn job() -> Job {
@@ -168,6 +228,22 @@ mod tests {
             let job = read(&mut &write(&job, None).unwrap()[..]).unwrap().0;
             assert_eq!(job.check_time().is_ok(), begins, "{until:?}");
         }
+    }
+
+    #[test]
+    fn a_renewal_in_pieces_is_heard_and_a_lifeline_ends_with_its_time_or_its_other_end() {
+        let (mut node, runner) = UnixStream::pair().unwrap();
+        let mut runner = BufReader::new(runner);
+        let now = Clock::system().boot();
+        let renewal = renewal(now + Duration::from_secs(3600));
+        let ending = thread::spawn(move || {
+            let cut = hear(&mut runner, Some(now + Duration::from_secs(2)));
+            (cut, hear(&mut runner, Some(Duration::ZERO)))
+        });
+        node.write_all(&renewal[..3]).unwrap();
+        node.write_all(&renewal[3..]).unwrap();
+        drop(node);
+        assert_eq!(ending.join().unwrap(), (Cut::Ended, Cut::LeaseOver));
     }
 
     #[test]

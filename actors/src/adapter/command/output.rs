@@ -39,6 +39,10 @@ pub(super) fn judge(status: Status, stderr: &Captured) -> Result<i32, CallError>
             "signal",
             format!("the program was ended by signal {signal}"),
         )),
+        Status::LeaseOver => Err(CallError::lost(
+            "lease",
+            "the program was ended with the lease of its node, which was not renewed in time",
+        )),
         Status::NotStarted { reason, retryable } => Err(not_started(&reason, retryable)),
     }
 }
@@ -218,13 +222,15 @@ mod tests {
     }
 
     #[test]
-    fn only_an_end_by_signal_leaves_open_what_happened() {
+    fn an_end_from_outside_leaves_open_what_happened() {
         let said = captured("one\ntwo\n");
         let failed =
             CallError::retryable("exit_status", "the program ended with status 3: one\ntwo");
         assert_eq!(judge(Status::Exited(0), &said), Ok(0));
         assert_eq!(judge(Status::Exited(3), &said), Err(failed));
-        let killed = judge(Status::Signalled(9), &said);
-        assert!(matches!(killed, Err(CallError::Lost { .. })));
+        for status in [Status::Signalled(9), Status::LeaseOver] {
+            let killed = judge(status, &said);
+            assert!(matches!(killed, Err(CallError::Lost { .. })));
+        }
     }
 }

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use runtime::membership::Fence;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tokio::{
@@ -21,7 +22,7 @@ use tokio::{
     net::UnixStream,
     process::{Child, Command},
     task::{JoinError, JoinHandle, spawn_blocking},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -259,7 +260,10 @@ impl Running {
             .map(|it| Box::pin(it) as Sink)
             .or(stdin)
             .zip(first_words)
-            .map(|(sink, words)| AbortOnDropHandle::new(tokio::spawn(feed(sink, words, runner))));
+            .map(|(sink, words)| {
+                let fence = settings.fence.clone();
+                AbortOnDropHandle::new(tokio::spawn(feed(sink, words, runner, fence)))
+            });
         Self {
             group: child.id().and_then(|id| Pid::from_raw(id.cast_signed())),
             child,
@@ -314,13 +318,30 @@ impl Running {
 }
 
 /// Tells the child its first words; a runner's lifeline then stays open as long as this task lives.
-async fn feed(mut stdin: Sink, words: Vec<u8>, runner: Runner) {
+async fn feed(mut stdin: Sink, words: Vec<u8>, runner: Runner, fence: Fence) {
     // A program need not read its input, and a runner that is gone is noticed by its end.
     let _ = stdin.write_all(&words).await;
     match runner {
-        Runner::Between => pending().await,
+        Runner::Between => tell_renewals(stdin, &fence).await,
         Runner::None => drop(stdin),
     }
+}
+
+/// Tells a runner until when its program may run, again and again.
+async fn tell_renewals(mut lifeline: Sink, fence: &Fence) {
+    /// Of a lease: renewals reach a runner long before what it knows is over.
+    const SHARE: u32 = 4;
+    /// Between two looks at a fence that is down.
+    const LOOK: Duration = Duration::from_millis(50);
+    let mut told = Duration::ZERO;
+    while let Some((until, left)) = fence.until().zip(fence.left()) {
+        if until > told {
+            told = until;
+            let _ = lifeline.write_all(&job::renewal(until)).await;
+        }
+        sleep((left / SHARE).max(LOOK)).await;
+    }
+    pending().await
 }
 
 /// Without a runner, or after one that was killed or stopped, or has too much to do.

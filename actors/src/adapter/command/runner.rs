@@ -1,13 +1,16 @@
-//! Stands between a node and a program: when either ends, all that the program started ends too.
+//! Stands between a node and a program: when either ends, or the node's lease does, all that the
+//! program started ends too.
 //!
 //! Programs may leave daemons behind that left their process group and session, and a node may be
 //! killed without a chance to clean up. The runner is a process of its own. It adopts every orphan
 //! among its descendants, so none gets out of sight, and it holds one end of a socket, the lifeline,
-//! whose other end only the node has: the socket ends with the node, however that ends. How the
-//! program ended is told through it as well, and so needs no room on a disk.
+//! whose other end only the node has: the socket ends with the node, however that ends. A node among
+//! others tells through it until when it may act, and a runner that hears of no renewal does not wait
+//! any longer: its node stands still, and others count it as dead. How the program ended is told
+//! through it as well, and so needs no room on a disk.
 
 use std::{
-    io::{self, BufReader, Read, Write},
+    io::{self, BufReader, Write},
     os::{
         fd::AsFd,
         unix::{net::UnixStream, process::CommandExt},
@@ -23,7 +26,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::{
     family,
-    job::{self, Job, Limits, Status},
+    job::{self, Cut, Job, Limits, Status},
 };
 
 /// Looks after which the whole group is ended, runner included: some seconds.
@@ -60,12 +63,17 @@ fn run() -> io::Result<()> {
     // Held while something is under way that the end of the lifeline must not interrupt.
     let steady = Arc::new(Mutex::new(()));
     let starting = steady.lock().unwrap_or_else(PoisonError::into_inner);
-    let watched = Arc::clone(&steady);
+    let (watched, until) = (Arc::clone(&steady), job.until);
+    let listener = node.try_clone()?;
     thread::Builder::new().spawn(move || {
-        wait_for_end(lifeline);
+        let cut = job::hear(&mut lifeline, until);
         // A program that is just being started would get away. Never let go again.
         let _steady = watched.lock().unwrap_or_else(PoisonError::into_inner);
         end_all(own);
+        if cut == Cut::LeaseOver {
+            // Of a node that stands still now, and may go on.
+            let _ = tell(&Status::LeaseOver, listener);
+        }
         std::process::exit(0);
     })?;
     let status = match start(&job, input) {
@@ -95,11 +103,6 @@ fn outlast_requests_to_end() -> io::Result<()> {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     Ok(())
-}
-
-fn wait_for_end(mut lifeline: impl Read) {
-    let mut ignored = [0; 64];
-    while !matches!(lifeline.read(&mut ignored), Ok(0) | Err(_)) {}
 }
 
 fn start(job: &Job, input: Option<Vec<u8>>) -> io::Result<Pid> {
