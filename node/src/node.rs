@@ -41,7 +41,7 @@ pub(crate) use served::{prepare_process, random_hex};
 /// What the store may take to write everything out.
 const CLOSE: Duration = Duration::from_secs(5);
 
-/// Opens the database that the configuration names.
+/// Opens the database that the configuration names, to serve it.
 pub(crate) async fn open_store(config: &Config, dir: &Path) -> Result<store::Shared, StartError> {
     let address = store_address(config, dir)?;
     if let Address::Sqlite(path) = &address {
@@ -59,7 +59,7 @@ pub(crate) async fn open_store(config: &Config, dir: &Path) -> Result<store::Sha
             message: "is for PostgreSQL, and the store is a SQLite file; take it out".to_owned(),
         }]));
     }
-    Ok(store::open_beside(&address, replica.as_ref()).await?)
+    Ok(store::open_to_serve(&address, replica.as_ref()).await?)
 }
 
 /// Where the database lies.

@@ -31,7 +31,7 @@ use protocol::{
     time::Timestamp,
 };
 
-pub use address::{Address, InvalidAddress, open, open_beside};
+pub use address::{Address, InvalidAddress, open, open_to_serve};
 pub use admissions::{Admissions, IdentityRow, JoinToken, TokenRefusal};
 pub use chronicles::{Chapter, Chronicles, Segment, SegmentKind};
 pub use members::{EntryRefusal, Founding, MemberRow, Members, Renewal, ShardRow, Survey};
@@ -39,7 +39,7 @@ pub use memory::Memory;
 pub use postgres::Postgres;
 pub use scope::Scope;
 pub use sqlite::Sqlite;
-pub use transfer::{Moved, TransferError, copy_ahead, transfer};
+pub use transfer::{Moved, TransferError, copy_ahead, reopen, retire, transfer};
 pub use writer::{AppendError, Writer};
 
 /// What every store method answers: a future that may be sent between threads.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    node::{DataDir, DirError, open_store, store_address},
+    node::{DataDir, DirError, store_address},
 };
 
 mod moving;
@@ -43,8 +43,8 @@ pub(super) enum Db {
     Rebuild,
     /// Copy everything into another, empty database; no node may use either
     ///
-    /// A copy that was interrupted is gone on with. The store itself is left as it is: point
-    /// `store.url` at the copy when it is done.
+    /// A copy that was interrupted is gone on with. When it is done, point `store.url` at the copy: the
+    /// store itself stays as it is, and no node serves it any more.
     Move {
         /// Where to: `sqlite:FILE` or `postgres://…`
         #[arg(long, value_name = "URL")]
@@ -54,6 +54,10 @@ pub(super) enum Db {
         #[arg(long)]
         ahead: bool,
     },
+    /// Let nodes serve a database again that was moved into another one
+    ///
+    /// What was done since with the other one is not in it.
+    Reopen,
     /// Put a parked task or agent back into service at the next start; the node must not run
     Release {
         /// Its id, `task_…` or `agent_…`
@@ -79,6 +83,7 @@ impl Db {
             Self::Rebuild => rebuild(&config, output).await,
             Self::Move { to, ahead: true } => moving::ahead(&config, &to, output).await,
             Self::Move { to, ahead: false } => moving::run(&config, &to, output).await,
+            Self::Reopen => reopen(&config, output).await,
             Self::Release { id } => release(&config, id, output).await,
         }
     }
@@ -137,7 +142,7 @@ fn hold(config: &Config) -> Result<DataDir, Failure> {
 /// The database, which a node of another machine may be using.
 async fn open(config: &Config) -> Result<(DataDir, Shared), Failure> {
     let dir = hold(config)?;
-    let store = open_store(config, dir.path()).await?;
+    let store = store::open(&address(config)?).await.map_err(unreadable)?;
     Ok((dir, store))
 }
 
@@ -152,6 +157,14 @@ async fn open_alone(config: &Config) -> Result<(DataDir, Shared), Failure> {
     }
     let message = format!("the database is in use by {}", names.join(", "));
     Err(Failure::new(Exit::Busy, message).help("stop the nodes first"))
+}
+
+async fn reopen(config: &Config, output: &Output) -> Outcome {
+    let _dir = hold(config)?;
+    let address = address(config)?;
+    store::reopen(&address).await.map_err(unreadable)?;
+    output.note(&format!("nodes serve {address} again"));
+    Ok(Exit::Ok)
 }
 
 async fn backup(config: &Config, file: &Path, output: &Output) -> Outcome {

@@ -258,7 +258,7 @@ impl Proof {
             }
             open = left;
             if Instant::now() > deadline {
-                let known = all_about(&clients, &open).await;
+                let known = all_about(&self.cluster, &open);
                 panic!("{victim} was killed at {at:?}, and not over are:\n{known}\n{answered:?}");
             }
             pause(Duration::from_millis(5)).await;
@@ -369,19 +369,20 @@ impl Proof {
     }
 }
 
-/// What the nodes tell of these runs, and what they ask.
-async fn all_about(clients: &[(String, Client)], runs: &[(Expected, String)]) -> String {
+/// What the store has of these runs and of what they wait for, and what the nodes said last.
+fn all_about(cluster: &Cluster, runs: &[(Expected, String)]) -> String {
     let mut known = String::new();
-    for (name, client) in clients {
-        known += &format!("{name}: {:?}\n", open_questions(client).await);
-        for (_, id) in runs {
-            for path in ["executions/{id}", "tasks/{id}/why", "tree?path=/tasks/{id}"] {
-                let path = format!("/api/v1/{}", path.replace("{id}", id));
-                known += &format!("{path}: {:#?}\n", client.get(&path).await);
-            }
+    for (_, id) in runs {
+        let rows = format!("SELECT * FROM stream_text WHERE id = '{id}' OR parent = '{id}'");
+        let events = format!(
+            "SELECT event_text.* FROM event_text JOIN stream_text ON event_text.stream = stream_text.id
+             WHERE stream_text.id = '{id}' OR parent = '{id}' ORDER BY position"
+        );
+        for sql in [rows, events] {
+            known += &cluster.postgres.sql(&sql).unwrap_or_else(|error| error.to_string());
         }
     }
-    known
+    known + &cluster.logs()
 }
 
 /// A run that is over; nothing while it is not, or nobody can tell.

@@ -4,7 +4,10 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use sqlx::postgres::PgConnectOptions;
 
-use super::{Error, Postgres, Shared, Sqlite, transfer::refuse_half_moved};
+use super::{
+    Error, Postgres, Shared, Sqlite,
+    transfer::{MOVING, RETIRED, refuse_marked},
+};
 
 /// What a store's URL says: `sqlite:FILE`, or `postgres://USER:PASSWORD@HOST/DATABASE`.
 ///
@@ -70,20 +73,29 @@ impl fmt::Debug for Address {
 ///
 /// Fails with [`Error::Unusable`] when a newer build wrote it, and as the engine says.
 pub async fn open(address: &Address) -> Result<Shared, Error> {
-    open_beside(address, None).await
+    opened(address, None, &[MOVING]).await
 }
 
-/// The same, and reads lists that may be a little behind from `replica`, a streaming standby.
-pub async fn open_beside(address: &Address, replica: Option<&Address>) -> Result<Shared, Error> {
+/// The same for a node that is to serve it: refuses one whose place another took. Reads lists that may
+/// be a little behind from `replica`, a streaming standby.
+pub async fn open_to_serve(address: &Address, replica: Option<&Address>) -> Result<Shared, Error> {
+    opened(address, replica, &[MOVING, RETIRED]).await
+}
+
+async fn opened(
+    address: &Address,
+    replica: Option<&Address>,
+    marks: &[&'static str],
+) -> Result<Shared, Error> {
     Ok(match address {
         Address::Sqlite(file) => {
             let store = Sqlite::open(file).await?;
-            refuse_half_moved(&store).await?;
+            refuse_marked(&store, marks).await?;
             Arc::new(store)
         }
         Address::Postgres(options) => {
             let store = Postgres::connect(options).await?;
-            refuse_half_moved(&store).await?;
+            refuse_marked(&store, marks).await?;
             match replica {
                 Some(Address::Postgres(replica)) => Arc::new(store.with_replica(replica)),
                 Some(Address::Sqlite(_)) | None => Arc::new(store),

@@ -7,7 +7,8 @@
 
 mod tables;
 
-use self::tables::{COPY_OF, Cell, JOURNAL, MOVING, Port, STORE, TABLES, Table};
+use self::tables::{COPY_OF, Cell, JOURNAL, Port, STORE, TABLES, Table};
+pub(super) use self::tables::{MOVING, RETIRED};
 use super::{Address, Error, Postgres, Sqlite};
 
 /// Rows moved in one transaction.
@@ -132,7 +133,7 @@ async fn receive(
         return Err(TransferError::Same);
     }
     refuse_in_use(target, to).await?;
-    refuse_half_moved(from).await?;
+    refuse_marked(from, &[MOVING]).await?;
     if !is_copy(from, to, store).await? && !is_empty(to).await? {
         return Err(TransferError::Occupied(target.clone()));
     }
@@ -144,14 +145,40 @@ async fn receive(
     Ok(())
 }
 
-/// Why the store must not be served: a move into it has not ended.
-pub(super) async fn refuse_half_moved(port: &dyn Port) -> Result<(), Error> {
-    if port.known(MOVING).await? == Some(1) {
-        return Err(Error::Unusable(
-            "moving another store into it was interrupted; run `troupe db move` again".into(),
-        ));
+/// Refuses a store that bears one of these marks: a move into it has not ended, or one from it has.
+pub(super) async fn refuse_marked(port: &dyn Port, marks: &[&'static str]) -> Result<(), Error> {
+    for mark in marks {
+        if port.known(mark).await? == Some(1) {
+            let why = match *mark {
+                MOVING => {
+                    "moving another store into it was interrupted; run `troupe db move` again"
+                }
+                _ => {
+                    "another store took its place with `troupe db move`: set `store.url` to that one, or \
+                     run `troupe db reopen` to serve this one again"
+                }
+            };
+            return Err(Error::Unusable(why.to_owned()));
+        }
     }
     Ok(())
+}
+
+/// Says of a store that another took its place: no node serves it any more.
+pub async fn retire(address: &Address) -> Result<(), Error> {
+    mark_retired(address, 1).await
+}
+
+/// Takes back what [`retire`] said.
+pub async fn reopen(address: &Address) -> Result<(), Error> {
+    mark_retired(address, 0).await
+}
+
+async fn mark_retired(address: &Address, mark: i64) -> Result<(), Error> {
+    let port = port(address).await?;
+    let marked = port.know(RETIRED, mark).await;
+    let closed = port.close().await;
+    marked.and(closed)
 }
 
 async fn port(address: &Address) -> Result<Box<dyn Port>, Error> {
@@ -190,6 +217,7 @@ async fn copy(
     if crooked > 0 {
         return Err(TransferError::Crooked(crooked));
     }
+    to.know(RETIRED, 0).await?;
     to.know(MOVING, 0).await?;
     Ok(moved)
 }

@@ -42,6 +42,7 @@ pub(super) async fn run(config: &Config, target: &Address, output: &Output) -> O
                 .help("keep the source, and name an empty database"),
         );
     }
+    store::retire(&source).await.map_err(unreadable)?;
     if output.is_for_programs() {
         let rows: serde_json::Map<_, _> = moved
             .rows
@@ -53,7 +54,7 @@ pub(super) async fn run(config: &Config, target: &Address, output: &Output) -> O
         }))?;
     }
     output.note(&format!(
-        "{records} records in {streams} streams are in {target} and whole; set store.url to it"
+        "{records} records in {streams} streams are in {target} and whole; set store.url to it: no node serves {source} any more"
     ));
     Ok(Exit::Ok)
 }

@@ -17,7 +17,10 @@ pub(super) const STORE: &str = "store";
 pub(super) const COPY_OF: &str = "copy_of";
 
 /// 1 while a copy is made.
-pub(super) const MOVING: &str = "moving";
+pub(in crate::store) const MOVING: &str = "moving";
+
+/// 1 once another store took the place of this one.
+pub(in crate::store) const RETIRED: &str = "retired";
 
 /// A table that is moved as it is; the columns that order its rows stand first.
 #[derive(Debug)]

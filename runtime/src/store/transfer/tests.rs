@@ -9,7 +9,7 @@ use crate::{
     store::{
         Append, Delivery, Idempotency, ReminderChange, Scope, Shared, Snapshot,
         conformance::{agent, all, append, named, task},
-        open,
+        open, open_to_serve,
     },
     testkit::postgres::PrivatePostgres,
 };
@@ -187,6 +187,24 @@ async fn a_store_that_holds_something_else_is_not_touched() {
     );
     let refused = transfer(&source, &source, silent).await;
     assert!(matches!(refused, Err(TransferError::Same)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_store_whose_place_another_took_is_not_served_until_it_is_reopened() {
+    let folder = TempDir::new().unwrap();
+    for address in [sqlite(&folder, "a.db"), postgres()] {
+        let serves = async || {
+            let store = open_to_serve(&address, None).await?;
+            store.close().await
+        };
+        serves().await.unwrap();
+        retire(&address).await.unwrap();
+        let refused = serves().await;
+        assert!(matches!(refused, Err(Error::Unusable(_))), "{refused:?}");
+        open(&address).await.unwrap().close().await.unwrap();
+        reopen(&address).await.unwrap();
+        serves().await.unwrap();
+    }
 }
 
 #[tokio::test]
