@@ -122,7 +122,10 @@ async fn a_store_is_moved_under_load_and_no_task_is_lost_or_doubled() {
     let forgetful = place.troupe(&["start"]).stderr(Stdio::piped()).output();
     let forgetful = forgetful.unwrap();
     let said = String::from_utf8_lossy(&forgetful.stderr);
-    assert!(!forgetful.status.success() && said.contains("troupe db move"), "{said}");
+    assert!(
+        !forgetful.status.success() && said.contains("troupe db move"),
+        "{said}"
+    );
     fs::write(
         place.path("cluster.toml"),
         format!("[store]\nurl = {database:?}\n"),

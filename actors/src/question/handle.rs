@@ -47,6 +47,15 @@ struct Inner {
     making: DashSet<QuestionId>,
 }
 
+/// A question that is being made, until this is dropped.
+struct Making(Questions, QuestionId);
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.0.0.making.remove(&self.1);
+    }
+}
+
 /// Why a question was not put.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotPut {
@@ -116,9 +125,11 @@ impl Questions {
         if !self.0.making.insert(id) {
             return Err(NotPut::Later("it is being put already".to_owned()));
         }
-        let made = self.make_once(id, tenant, spec).await;
-        self.0.making.remove(&id);
-        made
+        let (making, tenant) = (Making(self.clone(), id), tenant.to_owned());
+        // In a task of its own: who asks may go away meanwhile, and its link with it.
+        let made = tokio::spawn(async move { making.0.make_once(id, &tenant, spec).await });
+        made.await
+            .unwrap_or_else(|error| Err(NotPut::Later(error.to_string())))
     }
 
     async fn make_once(

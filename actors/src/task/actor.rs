@@ -22,7 +22,7 @@ use protocol::{
     api::TaskView,
     entity::EntityKind,
     id::{CommandId, TaskId},
-    task::{Event, TaskStatus},
+    task::{Event, Outcome, TaskStatus},
     time::Timestamp,
 };
 use ractor::ActorProcessingErr;
@@ -42,7 +42,7 @@ pub(crate) use self::submission::refused;
 pub(crate) use self::withdraw::{WITHDRAWAL, carry};
 use super::{
     Task, links,
-    rules::{Moment, Received, at_cost},
+    rules::{Moment, Received, at_cost, never_started},
     trace, view,
 };
 use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::Graph};
@@ -346,6 +346,9 @@ fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
             stage(cx, at_cost(events, ended.usage))?;
         }
         Received::Repeated => {}
+        Received::Foreign if has_not_begun(&ended.outcome) => {
+            // Its start could not be written down, so it was given back.
+        }
         Received::Foreign => {
             tracing::warn!(
                 target: "audit",
@@ -360,6 +363,10 @@ fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
         .effects
         .push(Effect::Acknowledge(ended.recorded));
     Ok(())
+}
+
+fn has_not_begun(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed { error, .. } if never_started(error))
 }
 
 fn command(

@@ -379,7 +379,10 @@ fn all_about(cluster: &Cluster, runs: &[(Expected, String)]) -> String {
              WHERE stream_text.id = '{id}' OR parent = '{id}' ORDER BY position"
         );
         for sql in [rows, events] {
-            known += &cluster.postgres.sql(&sql).unwrap_or_else(|error| error.to_string());
+            known += &cluster
+                .postgres
+                .sql(&sql)
+                .unwrap_or_else(|error| error.to_string());
         }
     }
     known + &cluster.logs()

@@ -15,12 +15,13 @@ use std::{
 use dashmap::{DashMap, DashSet};
 use protocol::entity::EntityId;
 use ractor::{ActorCell, ActorId};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinError};
 
 use self::places::Sign;
 use super::{Entity, activation::Blame};
 use crate::{
     journal::Journal,
+    redact::redact,
     supervision::{self, Address, Gone, Guard, Tree},
 };
 
@@ -69,6 +70,17 @@ pub enum TellError {
     /// It came and went too often while the message waited.
     #[error("{0} could not be reached in time")]
     Unreachable(EntityId),
+}
+
+impl TellError {
+    /// Of a task that was to bring an entity into memory, and panicked.
+    fn broken(id: EntityId, error: &JoinError) -> Self {
+        Self::Activation {
+            id,
+            cause: redact(&error.to_string()).into_owned(),
+            blame: Blame::Entity,
+        }
+    }
 }
 
 /// Raised by an activation whose stream is empty.
@@ -193,6 +205,20 @@ impl<E: Entity> Host<E> {
     ///
     /// When the actor cannot be started, or the entity would not be this node's.
     pub async fn create(
+        &self,
+        id: EntityId,
+        seed: Seed,
+        message: E::Message,
+    ) -> Result<(), TellError> {
+        let host = self.clone();
+        // In a task of its own: an actor whose creator gave up would wait for its first message for ever.
+        let creating = tokio::spawn(async move { host.create_whole(id, seed, message).await });
+        creating
+            .await
+            .unwrap_or_else(|error| Err(TellError::broken(id, &error)))
+    }
+
+    async fn create_whole(
         &self,
         id: EntityId,
         seed: Seed,

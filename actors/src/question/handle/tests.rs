@@ -403,6 +403,26 @@ async fn what_is_asked_twice_is_one_question() {
     assert!(node.questions.show(&Caller::admin(), other).await.is_err());
 }
 
+/// As when the link of the node breaks that is to own it, or the client goes away.
+#[tokio::test]
+async fn a_question_that_somebody_gave_up_half_way_can_be_put_again() {
+    let node = Node::fresh().await;
+    for polls in 1..12 {
+        let id = QuestionId::from_uuid(Uuid::from_u128(polls));
+        let mut asking = Box::pin(node.questions.ask(id, "default", spec(yes_or_no())));
+        for _ in 0..polls {
+            if futures_util::poll!(&mut asking).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(asking);
+        assert_eq!(node.ask(polls, yes_or_no()).await, id);
+        assert_eq!(node.shown(id).await.summary.question, "Ship it?");
+    }
+    node.is_empty().await;
+}
+
 #[tokio::test]
 async fn what_is_taken_back_is_over_and_nobody_is_told() {
     let node = Node::fresh().await;

@@ -159,13 +159,9 @@ impl<E: Entity> Host<E> {
             drop(done);
             loaded
         });
-        loading.await.unwrap_or_else(|error| {
-            Err(TellError::Activation {
-                id,
-                cause: redact(&error.to_string()).into_owned(),
-                blame: Blame::Entity,
-            })
-        })
+        loading
+            .await
+            .unwrap_or_else(|error| Err(TellError::broken(id, &error)))
     }
 
     async fn wake(&self, id: EntityId) -> Result<Address<E::Message>, TellError> {
