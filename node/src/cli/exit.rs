@@ -243,7 +243,10 @@ impl From<StartError> for Failure {
                     Error::Full => {
                         "free some space, then start again; nothing that was acknowledged is lost"
                     }
-                    Error::Unavailable(_) => "try again; another program may hold the file",
+                    Error::Unavailable(_) => {
+                        "see that `store.url` leads to it, that its server runs and knows that user, or that no \
+                         other program holds the file"
+                    }
                     Error::Busy(_) => {
                         "try again when it has connections to give, and nobody locks its tables"
                     }

@@ -17,9 +17,10 @@ mod replica;
 mod streams;
 mod tables;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgConnectOptions};
+use tokio::time::timeout;
 
 pub(super) use self::gateway::{Cut, Setback};
 use self::{
@@ -51,7 +52,7 @@ impl Postgres {
             life: life.clone(),
             replica: None,
         };
-        store
+        let ready = store
             .work
             .transact(Cut::Repeat, move |connection| {
                 let life = life.clone();
@@ -63,8 +64,13 @@ impl Postgres {
                     life.notice(connection).await
                 })
             })
-            .await?;
-        Ok(store)
+            .await;
+        match ready {
+            Ok(()) => Ok(store),
+            // The pool tells only that it had none to give.
+            Err(Error::Busy(text)) => Err(obstacle(options).await.unwrap_or(Error::Busy(text))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads lists that may be a little behind from a streaming copy of the database, as long as that
@@ -81,6 +87,20 @@ impl Postgres {
 
     pub(super) const fn work(&self) -> &Gateway {
         &self.work
+    }
+}
+
+/// What stands in the way of a connection, if anything does.
+async fn obstacle(options: &PgConnectOptions) -> Option<Error> {
+    /// Longer than a server that is there and has connections to give takes.
+    const TRIED_FOR: Duration = Duration::from_secs(3);
+    match timeout(TRIED_FOR, PgConnection::connect_with(options)).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.into()),
+        Err(_) => Some(Error::Unavailable(format!(
+            "{} does not answer",
+            options.get_host()
+        ))),
     }
 }
 

@@ -341,6 +341,24 @@ async fn a_failover_is_noticed_by_whoever_connects_again() {
 }
 
 #[tokio::test]
+async fn why_no_server_is_reached_is_told() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let nowhere = format!("postgres://troupe@127.0.0.1:{port}/troupe");
+    let server = PrivatePostgres::shared();
+    let stranger = server.url().replacen("troupe@", "stranger@", 1);
+    for (url, why) in [(nowhere, "refused"), (stranger, "stranger")] {
+        let options = PgConnectOptions::from_str(&url).unwrap();
+        let error = Postgres::connect(&options).await.map(drop).unwrap_err();
+        assert!(
+            matches!(&error, Error::Unavailable(text) if text.contains(why)),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_may_forget_is_refused() {
     let server = PrivatePostgres::start().unwrap();
     for (forget, again) in [
