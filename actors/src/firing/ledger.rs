@@ -179,6 +179,8 @@ impl Ledger {
         if let Some(entry) = self.entry(run) {
             entry.state = State::Started;
             entry.target = None;
+            // What stood in its way does not any more.
+            entry.error = None;
         }
     }
 
@@ -314,6 +316,17 @@ mod tests {
         assert_eq!(ledger.next_try(run, Some(&policy), at(20), 1.0), None);
         ledger.not_started(run, &error, None);
         assert_eq!((ledger.pending().count(), ledger.failed), (0, 1));
+    }
+
+    #[test]
+    fn a_run_that_is_made_at_last_shows_no_error() {
+        let mut ledger = Ledger::default();
+        let run = fired(&mut ledger, 7);
+        ledger.not_started(run, &Failure::new("x", "y"), Some(at(10)));
+        let shown = |ledger: &Ledger| ledger.entries().next().unwrap().error.clone();
+        assert!(shown(&ledger).is_some());
+        ledger.started(run);
+        assert_eq!(shown(&ledger), None);
     }
 
     #[test]

@@ -10,10 +10,7 @@ use protocol::{
 use runtime::store::StreamQuery;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Answer, Effect, LONGEST_PAGE, Orchestrator, Place, UseCase, runs::runs_of,
-    workflows::no_version,
-};
+use super::{Answer, Effect, LONGEST_PAGE, Orchestrator, Place, UseCase, runs::runs_of};
 use crate::{
     Rejection,
     workflow::{draft::Draft, graph::Graph, run::replay},
@@ -134,7 +131,13 @@ impl Orchestrator {
                 let version = version.unwrap_or(own);
                 let library = &self.own()?.services.library;
                 let edition = library.edition(id, version).await?;
-                let edition = edition.ok_or_else(|| no_version(version, own))?;
+                let edition = edition.ok_or_else(|| {
+                    let message = format!(
+                        "there is no version {version} of its workflow; `GET \
+                         /api/v1/workflows/{id}/versions` lists them"
+                    );
+                    Rejection::field("version", message)
+                })?;
                 Ok(edition.graph.clone())
             }
         }
