@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io,
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -210,7 +210,10 @@ enum Command {
 /// Reads the arguments, does what they say, and answers the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
     let output = Output::new(&cli.global);
     let outcome = dispatch(cli, &output);
     ExitCode::from(match outcome {
@@ -220,6 +223,45 @@ pub fn main() -> ExitCode {
             failure.exit.code()
         }
     })
+}
+
+/// Says what is wrong with the arguments, or what was asked of them: help, or the version.
+fn refused(error: &clap::Error) -> ExitCode {
+    let shown = error.render();
+    // Nobody is left to be told when the stream is closed.
+    let _ = match error.use_stderr() {
+        true if io::stderr().is_terminal() => {
+            io::stderr().write_all(plain(&shown.ansi().to_string()).as_bytes())
+        }
+        true => io::stderr().write_all(plain(&shown.to_string()).as_bytes()),
+        false => error.print(),
+    };
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
+}
+
+/// What parsers of numbers say, in words that say what to give.
+fn plain(text: &str) -> String {
+    [
+        ("invalid digit found in string", "give a whole number"),
+        (
+            "cannot parse integer from empty string",
+            "give a whole number",
+        ),
+        (
+            "number too large to fit in target type",
+            "give a smaller number",
+        ),
+        (
+            "number too small to fit in target type",
+            "give a larger number",
+        ),
+        ("invalid float literal", "give a number"),
+    ]
+    .into_iter()
+    .fold(text.to_owned(), |text, (theirs, ours)| {
+        text.replace(theirs, ours)
+    })
+    .replace("..=", " to ")
 }
 
 fn dispatch(cli: Cli, output: &Output) -> Outcome {
@@ -377,6 +419,23 @@ mod tests {
             );
         }
         command.get_subcommands().for_each(|sub| check(sub, global));
+    }
+
+    #[test]
+    fn a_wrong_number_is_told_in_plain_words() {
+        for (given, told) in [
+            ("x", "give a whole number"),
+            ("", "give a whole number"),
+            ("99999999999", "99999999999 is not in 0 to 4294967295"),
+        ] {
+            let limit = format!("--limit={given}");
+            let error = Cli::try_parse_from(["troupe", "events", &limit])
+                .err()
+                .unwrap();
+            let shown = plain(&error.to_string());
+            assert!(shown.contains(told), "{shown}");
+            assert!(shown.contains("--limit <N>"), "{shown}");
+        }
     }
 
     #[test]

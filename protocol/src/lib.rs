@@ -11,6 +11,7 @@
 //! - [`wire`]: what nodes send each other.
 //! - [`access`]: who is calling.
 //! - [`api`]: the bodies of the HTTP contract.
+//! - [`words`]: what is wrong with a text, as people read it.
 //!
 //! No behaviour lives here but parsing, printing and checking.
 
@@ -36,4 +37,5 @@ pub mod time;
 pub mod trigger;
 pub mod usage;
 pub mod wire;
+pub mod words;
 pub mod workflow;

@@ -115,13 +115,37 @@ pub fn checked(name: &str, retry: Option<&RetryPolicy>, target: &Target) -> Vec<
         }
     }
     wrong.extend(aim(target).err());
-    if let Some(task) = &target.task
-        && task.workflow.is_some()
-    {
+    if let Some(task) = &target.task {
+        wrong.extend(hopeless(task));
+    }
+    wrong
+}
+
+/// What keeps a task from ever being started, whoever is there then to do it.
+fn hopeless(task: &TaskSpec) -> Vec<FieldError> {
+    let mut wrong = Vec::new();
+    if task.workflow.is_some() {
         wrong.push(FieldError::new(
             "target.task.workflow",
             "is set by the engine; name the workflow as `target.workflow`",
         ));
+    }
+    if task.description.trim().is_empty() {
+        let message = "says nothing; say what is to be done";
+        wrong.push(FieldError::new("target.task.description", message));
+    }
+    for (at, step) in task.steps.iter().enumerate() {
+        let field = format!("target.task.steps[{at}]");
+        if step.agent.is_none() && step.capability.is_none() {
+            let message = "needs an `agent` or a `capability` that says who does it";
+            wrong.push(FieldError::new(&field, message));
+        }
+        for (slot, need) in step.needs.iter().enumerate() {
+            if task.steps.iter().all(|step| step.id != *need) {
+                let message = format!("there is no step `{need}`; name one of this task");
+                wrong.push(FieldError::new(format!("{field}.needs[{slot}]"), message));
+            }
+        }
     }
     wrong
 }

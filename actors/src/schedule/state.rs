@@ -1,13 +1,13 @@
 //! What a schedule's events say.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use protocol::{
     api::{FieldError, FiringState, FiringView, ScheduleView},
     id::ScheduleId,
     record::Summary,
     schedule::{Cause, EVENT_VERSION, Event, ScheduleSpec},
-    time::Timestamp,
+    time::{Span, Timestamp},
 };
 use runtime::journal::EventSourced;
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,9 @@ impl Schedule {
     }
 }
 
+/// The longest time between two slots of `every`: nobody waits a hundred years for the next one.
+const LONGEST: Span = Span(Duration::from_secs(36_500 * 24 * 60 * 60));
+
 /// What is wrong with what a client asks for at `now`.
 #[must_use]
 pub fn checked(id: ScheduleId, spec: &ScheduleSpec, now: Timestamp) -> Vec<FieldError> {
@@ -131,6 +134,10 @@ pub fn checked(id: ScheduleId, spec: &ScheduleSpec, now: Timestamp) -> Vec<Field
         .is_some_and(|limit| !(1..=1000).contains(&limit))
     {
         wrong.push(FieldError::new("missed_limit", "must be from 1 to 1,000"));
+    }
+    if spec.every > Some(LONGEST) {
+        let message = format!("is longer than {LONGEST}, a hundred years; choose less");
+        wrong.push(FieldError::new("every", message));
     }
     match Slots::of(id, spec, now) {
         Err(errors) => wrong.extend(errors),

@@ -4,6 +4,7 @@ use protocol::{
     api::FieldError,
     task::TaskSpec,
     template::{Param, ParamKind, TemplateSpec, TemplateUse},
+    words,
 };
 use serde_json::{Map, Value, json};
 
@@ -178,7 +179,7 @@ pub(super) fn unreadable(
         .into_iter()
         .chain(path.into_iter().flatten())
         .collect();
-    FieldError::new(path.join("."), message)
+    FieldError::new(path.join("."), words::plain(&message))
 }
 
 #[cfg(test)]

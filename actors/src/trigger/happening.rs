@@ -89,6 +89,26 @@ pub fn depth(task: &Task) -> u32 {
     depth.map_or(0, |depth| u32::try_from(depth).unwrap_or(u32::MAX))
 }
 
+/// The fields of what filters and templates see of an event, of its task and of its run.
+pub(super) const OF_EVENT: [&str; 5] = ["event", "id", "at", "task", "workflow"];
+pub(super) const OF_TASK: [&str; 12] = [
+    "id",
+    "description",
+    "status",
+    "user_id",
+    "session_id",
+    "parent_id",
+    "input",
+    "result",
+    "error",
+    "metadata",
+    "created_at",
+    "completed_at",
+];
+pub(super) const OF_WORKFLOW: [&str; 3] = ["id", "name", "version"];
+/// The same of what comes to a webhook.
+pub(super) const OF_DELIVERY: [&str; 5] = ["event", "id", "at", "body", "headers"];
+
 /// What filters and templates see of it.
 #[must_use]
 pub fn scope(what: Happening, entity: EntityId, seq: u64, at: Timestamp, task: &Task) -> Value {

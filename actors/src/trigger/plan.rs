@@ -1,5 +1,6 @@
 //! Whether something is meant by a trigger, and what is started for it.
 
+use super::happening::{OF_DELIVERY, OF_EVENT, OF_TASK, OF_WORKFLOW};
 use protocol::{
     api::FieldError,
     schedule::Target,
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use crate::{
     firing,
+    planner::nearest,
     workflow::{condition::Condition, expression::Syntax, template::Template},
 };
 
@@ -93,6 +95,59 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The first field that filter or templates name and no event has, by the field that names it.
+    fn unknown(&self, on: &On) -> Option<FieldError> {
+        let mut found = None;
+        let mut look = |field: &str, path: &[String]| {
+            if found.is_none()
+                && let Some(message) = nobody_s(on, path)
+            {
+                found = Some(FieldError::new(field, message));
+            }
+        };
+        if let Some(filter) = &self.filter {
+            filter.visit_whole_paths(&mut |path| match path {
+                [output, path @ ..] if output == "output" => look("on.filter", path),
+                path => look("on.filter", path),
+            });
+        }
+        let mut template = |field: &str, template: &Template| {
+            template.visit_paths(&mut |path| look(field, path));
+        };
+        template("target.input", &self.input);
+        template("target.params", &self.params);
+        if let Some(input) = &self.task_input {
+            template("target.task.input", input);
+        }
+        for (index, step) in self.steps.iter().enumerate() {
+            template(&format!("target.task.steps[{index}].input"), step);
+        }
+        found
+    }
+}
+
+/// Why a path leads nowhere in what happens, whatever happens.
+fn nobody_s(on: &On, path: &[String]) -> Option<String> {
+    let (name, whole, known) = match path {
+        [] => return None,
+        [root, name, ..] if root == "task" && on.event.is_some() => (name, "`task`", &OF_TASK[..]),
+        [root, name, ..] if root == "workflow" && on.event.is_some() => {
+            (name, "`workflow`", &OF_WORKFLOW[..])
+        }
+        [root, ..] if on.event.is_some() => (root, "an event", &OF_EVENT[..]),
+        [root, ..] => (root, "a delivery", &OF_DELIVERY[..]),
+    };
+    if known.contains(&name.as_str()) {
+        return None;
+    }
+    let hint = nearest(name, known.iter().copied()).map_or_else(
+        || format!("there is {}", known.join(", ")),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Some(format!("{whole} has no field `{name}`; {hint}"))
+}
+
 fn wrong(field: &str, syntax: &Syntax) -> FieldError {
     FieldError::new(field, syntax.to_string())
 }
@@ -101,8 +156,13 @@ fn wrong(field: &str, syntax: &Syntax) -> FieldError {
 #[must_use]
 pub fn checked(spec: &TriggerSpec) -> Vec<FieldError> {
     let mut wrong = firing::checked(&spec.name, spec.retry.as_ref(), &spec.target);
-    wrong.extend(waits(&spec.on).err());
-    wrong.extend(Plan::of(spec).err());
+    let waits = waits(&spec.on);
+    match Plan::of(spec) {
+        Ok(plan) if waits.is_ok() => wrong.extend(plan.unknown(&spec.on)),
+        Ok(_) => {}
+        Err(error) => wrong.push(error),
+    }
+    wrong.splice(0..0, waits.err());
     wrong
 }
 
@@ -219,5 +279,79 @@ mod tests {
             let errors = checked(&spec(on.clone(), target));
             assert_eq!(errors[0].field, field, "{on}");
         }
+    }
+
+    #[test]
+    fn a_field_that_no_event_has_is_named_with_what_was_meant() {
+        let event = |filter: Value| json!({ "event": "task.failed", "filter": filter });
+        let hook = |filter: &str| json!({ "webhook": { "secret_env": "A" }, "filter": filter });
+        let task = |input: &str| json!({ "task": { "description": "x", "input": { "a": input } } });
+        for (on, target, field, told) in [
+            (
+                event(json!("task.stauts == 'failed'")),
+                task("a"),
+                "on.filter",
+                "`task` has no field `stauts`; did you mean `status`?",
+            ),
+            (
+                event(json!({ "path": "$.task.stauts", "op": "eq", "value": "failed" })),
+                task("a"),
+                "on.filter",
+                "`task` has no field `stauts`; did you mean `status`?",
+            ),
+            (
+                event(json!("zzzzzz == 1")),
+                task("a"),
+                "on.filter",
+                "an event has no field `zzzzzz`; there is event, id, at, task, workflow",
+            ),
+            (
+                hook("task.status == 'x'"),
+                task("a"),
+                "on.filter",
+                "a delivery has no field `task`; there is event, id, at, body, headers",
+            ),
+            (
+                event(json!("workflow.nme == 'x'")),
+                task("a"),
+                "on.filter",
+                "`workflow` has no field `nme`; did you mean `name`?",
+            ),
+            (
+                event(json!("task.error.code == 'x'")),
+                task("$.task.reslt.n"),
+                "target.task.input",
+                "`task` has no field `reslt`; did you mean `result`?",
+            ),
+        ] {
+            let errors = checked(&spec(on.clone(), target));
+            let expected = [FieldError::new(field, told)];
+            assert_eq!(errors, expected, "{on}");
+        }
+        for on in [
+            event(json!(
+                "output.task.status == 'x' and task.result.any.thing == 1"
+            )),
+            event(json!("task['status'] == workflow.name")),
+            hook("body.go and headers.x == 'y' and event == 'webhook'"),
+        ] {
+            assert_eq!(checked(&spec(on.clone(), task("${id}"))), [], "{on}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_nobody_is_to_do_is_refused() {
+        let step = json!({ "id": "a", "needs": ["b"] });
+        let target = json!({ "task": { "description": " ", "steps": [step] } });
+        let errors = checked(&spec(json!({ "event": "task.failed" }), target));
+        let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "target.task.description",
+                "target.task.steps[0]",
+                "target.task.steps[0].needs[0]"
+            ]
+        );
     }
 }

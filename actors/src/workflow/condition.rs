@@ -86,6 +86,17 @@ impl Condition {
         }
     }
 
+    /// The same with what a comparison looks at inside the output.
+    pub(crate) fn visit_whole_paths(&self, show: &mut dyn FnMut(&[String])) {
+        match &self.test {
+            Test::Expression(expression) => expression.visit_paths(show),
+            Test::Compare { found, .. } => {
+                let output = std::iter::once("output".to_owned());
+                show(&output.chain(found.keys()).collect::<Vec<_>>());
+            }
+        }
+    }
+
     /// Shows each path into the scope that it refers to, as far as its keys are known.
     pub(super) fn visit_paths(&self, show: &mut dyn FnMut(&[String])) {
         match &self.test {

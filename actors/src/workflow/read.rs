@@ -2,14 +2,16 @@
 
 mod fields;
 mod places;
+mod rest;
 
-use protocol::workflow::Definition;
+use protocol::{words, workflow::Definition};
 use serde_json::Value;
 
 pub use fields::{COMMON, KINDS, Kind};
 pub use places::{Place, Places};
 
 use super::check::{self, Problem};
+use rest::Rest;
 
 /// Longest text, in bytes.
 pub const MAX_LENGTH: usize = 1 << 20;
@@ -65,20 +67,24 @@ pub fn definition(value: &Value) -> Result<Definition, Vec<Problem>> {
         return Err(vec![Problem::new("", message.to_owned())]);
     }
     let unknown = fields::unknown(value);
-    if !unknown.is_empty() {
-        return Err(unknown);
+    if unknown.is_empty() {
+        return serde_path_to_error::deserialize(value)
+            .map_err(|error| Rest::of(value).told(vec![unreadable(value, error)]));
     }
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = match error.path().to_string() {
-            root if root == "." => String::new(),
-            path => path,
-        };
-        let mut message = error.into_inner().to_string();
-        if message.ends_with("expected a string") {
-            message.push_str("; quotes make one");
-        }
-        vec![Problem::new(path, message).of_node_in(value)]
-    })
+    Err(Rest::of(value).told(unknown))
+}
+
+/// A value that its field cannot have.
+fn unreadable(value: &Value, error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let path = match error.path().to_string() {
+        root if root == "." => String::new(),
+        path => path,
+    };
+    let mut message = words::plain(&error.into_inner().to_string());
+    if message.ends_with("where a text is expected") {
+        message.push_str("; quotes make one");
+    }
+    Problem::new(path, message).of_node_in(value)
 }
 
 #[cfg(test)]

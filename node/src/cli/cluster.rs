@@ -15,7 +15,7 @@ use super::{
     output::Output,
     task::{each, word},
 };
-use crate::client::Client;
+use crate::client::{Client, Error};
 
 /// The time between two looks at a node that drains.
 const LOOK: Duration = Duration::from_millis(500);
@@ -173,11 +173,19 @@ impl Token {
             Self::List => output.show(&client.tokens().await?),
             Self::Revoke { ids } => {
                 each(ids, output, async |id| {
-                    client.revoke_token(&id).await?;
+                    client.revoke_token(&id).await.map_err(not_revoked)?;
                     Ok(Exit::Ok)
                 })
                 .await
             }
         }
+    }
+}
+
+fn not_revoked(error: Error) -> Failure {
+    let failure = Failure::from(error);
+    match failure.exit {
+        Exit::NotFound => failure.help("`troupe token list` shows the tokens that there are"),
+        _ => failure,
     }
 }

@@ -155,7 +155,7 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let text = "[command]\nallow = [\n  \"git\",\n]\n";
         for (key, value, part) in [
-            ("tasks.max_steps", "many", "expected u32"),
+            ("tasks.max_steps", "many", "a whole number from 0"),
             ("tasks.nothing", "1", "nothing"),
             ("tasks", "1", "no key"),
             ("command.allow", "[\"sh\"]", "c.toml"),

@@ -3,8 +3,11 @@
 use std::{
     ffi::OsString,
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
+
+use protocol::words;
 
 use super::{Config, Finding, env};
 
@@ -59,16 +62,56 @@ fn lines(findings: &[Finding]) -> String {
     lines.join("\n")
 }
 
+/// Faults of one file that are told; after so many, it is another kind of file.
+const TOLD: usize = 20;
+
+/// All that is wrong with `text`, of which the parser tells the first: what it tells of is left out,
+/// and the rest is read again.
+fn faults(text: &str, first: toml::de::Error) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut rest = text.to_owned();
+    let mut next = Some(first);
+    while let Some(error) = next.take().filter(|_| told.len() < TOLD) {
+        let shown = error.to_string();
+        let message = error.message();
+        told.push(shown.trim_end().replace(message, &words::plain(message)));
+        // What follows from leaving it out is nobody's fault.
+        if let Some(left) = error.span().and_then(|span| without(&rest, &span)) {
+            next = toml::from_str::<Config>(&left).err();
+            // Lines are shown as they are in the file.
+            rest = left;
+        }
+    }
+    told
+}
+
+/// The text with blanks for the lines of a key and its value, as long as it is TOML then.
+fn without(text: &str, span: &Range<usize>) -> Option<String> {
+    let begin = text.get(..span.start)?.rfind('\n').map_or(0, |end| end + 1);
+    let end = text.get(span.end..)?.find('\n');
+    let mut end = end.map_or(text.len(), |length| span.end + length);
+    if text[begin..].trim_start().starts_with('[') {
+        // A table goes with all that is in it.
+        end = text[end..]
+            .find("\n[")
+            .map_or(text.len(), |next| end + next);
+    }
+    let blank = |c: char| if c == '\n' { '\n' } else { ' ' };
+    let blanks: String = text[begin..end].chars().map(blank).collect();
+    let left = format!("{}{blanks}{}", &text[..begin], &text[end..]);
+    toml::from_str::<toml::Table>(&left).is_ok().then_some(left)
+}
+
 impl Config {
     /// Reads `text` as the content of `path`.
     ///
     /// # Errors
     ///
-    /// Names line and column of what is wrong.
+    /// Names line and column of all that is wrong.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         toml::from_str(text).map_err(|error| Error::File {
             path: path.to_owned(),
-            detail: error.to_string().trim_end().to_owned(),
+            detail: faults(text, error).join("\n\n"),
         })
     }
 
@@ -144,10 +187,18 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_type_is_shown_with_line_and_caret() {
         for (text, line, part) in [
-            ("[tasks]\nmax_steps = \"many\"", "line 2", "expected u32"),
+            (
+                "[tasks]\nmax_steps = \"many\"",
+                "line 2",
+                "where a whole number from 0 to 4294967295 is expected",
+            ),
             ("[health]\n\ntimeout = \"5 s\"", "line 3", "is not a span"),
-            ("[log]\nformat = \"xml\"", "line 2", "unknown variant `xml`"),
-            ("tasks = 3", "line 1", "expected struct"),
+            (
+                "[log]\nformat = \"xml\"",
+                "line 2",
+                "`xml` is not known here",
+            ),
+            ("tasks = 3", "line 1", "where an object is expected"),
             ("[tasks", "line 1", "["),
         ] {
             let error = error(text);
@@ -155,6 +206,24 @@ mod tests {
                 assert!(error.contains(part), "{part:?} is not in {error}");
             }
         }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let text = "[tasks]\nmax_steps = \"many\"\nmax_stepz = 6\nname = [\n 1,\n]\n\n[nonsense]\nmax_steps = 7\n\n[log]\nformat = \"xml\"\n";
+        let told = error(text);
+        for part in [
+            "line 2, column",
+            "line 3, column",
+            "3 | max_stepz = 6",
+            "line 4, column",
+            "line 8, column",
+            "line 12, column",
+            "`xml` is not known here",
+        ] {
+            assert!(told.contains(part), "{part:?} is not in {told}");
+        }
+        assert!(!told.contains("line 9, column"), "{told}");
     }
 
     #[test]

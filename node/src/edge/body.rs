@@ -7,6 +7,7 @@ use http::{
     HeaderMap, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
+use protocol::words;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use warp::Buf;
 
@@ -112,6 +113,16 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
         let message = format!("{} (line {line}, column {column})", crossed.limit);
         Refused::wrong(StatusCode::BAD_REQUEST, "json_limit", "body", message)
     })?;
+    // Of an array, the parser would take what fields are by their places.
+    if text.trim_start().starts_with('[') && serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        let message = "must be an object, as `{…}`, and is an array";
+        return Err(Refused::wrong(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid",
+            "body",
+            message,
+        ));
+    }
     // The path to what is wrong is tracked on a second pass only: most bodies are right.
     match serde_json::from_str(text) {
         Ok(value) => Ok(value),
@@ -126,6 +137,17 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
             format!("is not JSON: {error}"),
         )),
     }
+}
+
+/// Refuses a body where none is taken; one that says nothing does no harm.
+pub(crate) fn is_empty(bytes: &[u8]) -> Result<(), Refused> {
+    let blank = |byte: &&u8| !byte.is_ascii_whitespace();
+    let said: Vec<u8> = bytes.iter().filter(blank).take(5).copied().collect();
+    if matches!(said.as_slice(), b"" | b"{}" | b"null") {
+        return Ok(());
+    }
+    let message = "is not taken here, and would change nothing; send this request without one";
+    Err(Refused::bad("body", message))
 }
 
 /// Reads a `T` out of a body that may be absent.
@@ -147,7 +169,7 @@ fn located<T: DeserializeOwned>(text: &str) -> Refused {
         message if message == "expected value" => {
             "must say one thing, as an object with one name".to_owned()
         }
-        message => message,
+        message => words::plain(&message),
     };
     let field = match missing(&message) {
         Some(name) if path == "." => name.to_owned(),

@@ -25,7 +25,7 @@ use super::{
     schedules,
     shared::Shared,
     system,
-    table::{Body, EventOp, Operation, SystemOp, TaskOp, TriggerOp, Verb, WorkflowOp},
+    table::{Body, EventOp, Operation, SMALL, SystemOp, TaskOp, TriggerOp, Verb, WorkflowOp},
     tasks, templates, tree, workflows,
 };
 
@@ -83,6 +83,11 @@ async fn run<B: Buf>(
         may_act(&shared, &call)?;
     }
     let bytes = match call.route.body {
+        Body::None if call.route.mutates() => {
+            let bytes = body::read(&call.headers, body, SMALL, shared.body_timeout).await?;
+            body::is_empty(&bytes)?;
+            Vec::new()
+        }
         Body::None => Vec::new(),
         Body::Required(_, limit) => {
             body::is_json(&call.headers)?;

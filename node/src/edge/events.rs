@@ -9,7 +9,7 @@ use super::{
     live,
     problem::Refused,
     push::{Door, Upgrade, is_ours, push},
-    request::Call,
+    request::{Call, LAST_EVENT_ID},
     shared::Shared,
     table::EventOp,
 };
@@ -51,15 +51,19 @@ pub(super) async fn socket(
 
 async fn through(door: Door, shared: &Shared, call: &Call) -> Result<Answer, Refused> {
     let text = |name: &str| call.query.text(name).map(str::to_owned);
-    let cut_off = call.header("last-event-id").filter(|id| !id.is_empty());
+    let cut_off = call.cut_off()?;
     let asked = EventsQuery {
         types: text("types"),
         // Where a client was cut off counts more than where it began.
         since: cut_off.map(str::to_owned).or_else(|| text("since")),
     };
     let feed = shared.orchestrator.follow_events(call.caller()?, &asked);
-    let feed = feed
-        .await
-        .map_err(|wrong| Refused::from(wrong).in_query())?;
+    let feed = feed.await.map_err(|wrong| {
+        let wrong = Refused::from(wrong).in_query();
+        match cut_off {
+            Some(_) => wrong.called("since", LAST_EVENT_ID),
+            None => wrong,
+        }
+    })?;
     Ok(push(shared, call, door, live::happenings(feed)))
 }

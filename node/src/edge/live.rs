@@ -14,7 +14,7 @@ use super::{
     answer::Answer,
     problem::Refused,
     push::{Door, Frame, push},
-    request::Call,
+    request::{Call, LAST_EVENT_ID},
     shared::Shared,
 };
 
@@ -79,19 +79,23 @@ pub(super) async fn agent_logs(
     agent: &str,
 ) -> Result<Answer, Refused> {
     let caller = call.caller()?;
-    let since = match call.header("last-event-id") {
-        Some(id) => Some(id),
-        None => call.query.text("since"),
+    let cut_off = call.cut_off()?;
+    let since = cut_off.or_else(|| call.query.text("since"));
+    let wrong = |rejection| match cut_off {
+        Some(_) => Refused::from(rejection).called("since", LAST_EVENT_ID),
+        None => Refused::from(rejection),
     };
     let orchestrator = &shared.orchestrator;
     match call.query.text("follow") {
         None | Some("0" | "false") => {
-            return Answer::json(&orchestrator.agent_logs(caller, agent, since).await?);
+            let lines = orchestrator.agent_logs(caller, agent, since).await;
+            return Answer::json(&lines.map_err(wrong)?);
         }
         Some("" | "1" | "true") => {}
         Some(_) => return Err(Refused::bad("follow", "is neither `1` nor `0`")),
     }
-    let lines = orchestrator.follow_agent(caller, agent, since).await?;
+    let lines = orchestrator.follow_agent(caller, agent, since).await;
+    let lines = lines.map_err(wrong)?;
     let request = call.id.clone();
     let frames = lines.map(move |line| match line {
         Ok(line) => Frame::new(line.cursor.clone(), "log", &line),
@@ -134,10 +138,10 @@ pub(super) fn happenings(feed: Feed<HappeningFrame>) -> impl Stream<Item = Frame
 
 /// The position to go on after: where a client was cut off counts more than where it began.
 fn after(call: &Call) -> Result<u64, Refused> {
-    match call.header("last-event-id") {
+    match call.cut_off()? {
         Some(id) => id
             .parse()
-            .map_err(|_| Refused::bad("Last-Event-ID", "is not the `id` of an event")),
+            .map_err(|_| Refused::bad(LAST_EVENT_ID, "is not the `id` of an event")),
         None => Ok(call.query.get("since")?.unwrap_or(0)),
     }
 }

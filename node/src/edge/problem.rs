@@ -66,6 +66,15 @@ impl Refused {
         self
     }
 
+    /// The same, where a client knows a field under another name.
+    pub(crate) fn called(mut self, ours: &str, theirs: &str) -> Self {
+        for error in self.errors.iter_mut().filter(|error| error.field == ours) {
+            theirs.clone_into(&mut error.field);
+            self.message = format!("{}: {}", error.field, error.message);
+        }
+        self
+    }
+
     /// 401, before anything else is said.
     pub(crate) fn unauthenticated() -> Self {
         Self::new(

@@ -1,10 +1,36 @@
 //! Query parameters and path segments: decoded, known, and of the right form. Pure.
 
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 
+use protocol::{
+    id::TaskId,
+    question::Addressee,
+    time::{Span, Timestamp},
+    words,
+};
 use serde::de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer};
 
 use super::problem::Refused;
+
+/// What a parameter can be.
+pub(crate) trait Form: FromStr<Err: Display> {
+    /// What it must be, for those whose parser has no words for clients.
+    const WANTED: Option<&'static str> = None;
+}
+
+impl Form for u32 {
+    const WANTED: Option<&'static str> = Some("a whole number from 0 to 4294967295");
+}
+impl Form for u64 {
+    const WANTED: Option<&'static str> = Some("a whole number, 0 or more");
+}
+impl Form for bool {
+    const WANTED: Option<&'static str> = Some("`true` or `false`");
+}
+impl Form for Addressee {}
+impl Form for Span {}
+impl Form for TaskId {}
+impl Form for Timestamp {}
 
 /// The query of one request; every name in it is one that its route takes.
 #[derive(Debug, Default)]
@@ -63,14 +89,28 @@ impl Query {
     }
 
     /// A parameter of a type that parses.
-    pub(crate) fn get<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, Refused> {
-        self.text(name)
-            .map(|value| {
-                value
-                    .parse()
-                    .map_err(|error: T::Err| Refused::bad(name, error.to_string()))
+    pub(crate) fn get<T: Form>(&self, name: &str) -> Result<Option<T>, Refused> {
+        let read = |value: &str| {
+            value.parse().map_err(|error: T::Err| match T::WANTED {
+                Some(wanted) => misfit(name, wanted, value),
+                None => Refused::bad(name, error.to_string()),
             })
-            .transpose()
+        };
+        self.text(name).map(read).transpose()
+    }
+
+    /// A parameter that is a number of a range.
+    pub(crate) fn within(
+        &self,
+        name: &str,
+        range: &RangeInclusive<u32>,
+    ) -> Result<Option<u32>, Refused> {
+        let read = |value: &str| {
+            let number = value.parse().ok().filter(|number| range.contains(number));
+            let wanted = || format!("a whole number from {} to {}", range.start(), range.end());
+            number.ok_or_else(|| misfit(name, &wanted(), value))
+        };
+        self.text(name).map(read).transpose()
     }
 
     /// A parameter that is one of an enum's words.
@@ -78,20 +118,27 @@ impl Query {
         self.text(name)
             .map(|value| {
                 let word: StrDeserializer<'_, serde::de::value::Error> = value.into_deserializer();
-                T::deserialize(word).map_err(|error| Refused::bad(name, error.to_string()))
+                let told = |error: serde::de::value::Error| words::plain(&error.to_string());
+                T::deserialize(word).map_err(|error| Refused::bad(name, told(error)))
             })
             .transpose()
     }
 
+    /// A parameter that is one of these words.
+    pub(crate) fn one_of(&self, name: &str, words: &[&str]) -> Result<Option<String>, Refused> {
+        let read = |value: &str| {
+            let wanted = || format!("one of {}", words.join(", "));
+            match words.contains(&value) {
+                true => Ok(value.to_owned()),
+                false => Err(misfit(name, &wanted(), value)),
+            }
+        };
+        self.text(name).map(read).transpose()
+    }
+
     /// The page length, from 1 to 200.
     pub(crate) fn limit(&self) -> Result<Option<u32>, Refused> {
-        match self.get::<u32>("limit")? {
-            Some(limit) if !(1..=200).contains(&limit) => Err(Refused::bad(
-                "limit",
-                format!("{limit} is not between 1 and 200"),
-            )),
-            limit => Ok(limit),
-        }
+        self.within("limit", &(1..=200))
     }
 
     /// What came as `START.KEY=VALUE`.
@@ -101,6 +148,14 @@ impl Query {
             .filter_map(|(name, value)| Some((name.strip_prefix(start)?.to_owned(), value.clone())))
             .collect()
     }
+}
+
+fn misfit(name: &str, wanted: &str, given: &str) -> Refused {
+    let given = match given {
+        "" => "is empty".to_owned(),
+        given => format!("is `{}`", shown(given)),
+    };
+    Refused::bad(name, format!("must be {wanted}, and {given}"))
 }
 
 fn is_known<'a>(

@@ -10,7 +10,7 @@ use super::{
     auth::{Credential, Known},
     problem::Refused,
     query::Query,
-    table::Route,
+    table::{Operation, Route, TreeOp},
 };
 
 /// A request that may be served.
@@ -30,6 +30,10 @@ pub(crate) struct Call {
 
 /// How long a client may ask to be kept waiting.
 const MAX_WAIT: Duration = Duration::from_secs(300);
+/// How long a client may listen to an actor before it is answered.
+const MAX_LISTENING: Duration = Duration::from_secs(30);
+/// With what a client that was cut off says how far it was told.
+pub(crate) const LAST_EVENT_ID: &str = "Last-Event-ID";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 impl Call {
@@ -56,13 +60,34 @@ impl Call {
 
     /// How long the client wants to wait for the end.
     pub(crate) fn wait(&self) -> Result<Option<Duration>, Refused> {
+        let most = match self.route.operation {
+            Operation::Tree(TreeOp::Messages) => MAX_LISTENING,
+            _ => MAX_WAIT,
+        };
         match self.query.get::<Span>("wait")? {
-            Some(Span(wait)) if wait > MAX_WAIT => Err(Refused::bad(
+            Some(Span(wait)) if wait > most => Err(Refused::bad(
                 "wait",
-                format!("{} is more than {}", Span(wait), Span(MAX_WAIT)),
+                format!(
+                    "{} is more than {}, the longest that is waited here",
+                    Span(wait),
+                    Span(most)
+                ),
             )),
             wait => Ok(wait.map(|Span(wait)| wait)),
         }
+    }
+
+    /// Where a client was cut off.
+    pub(crate) fn cut_off(&self) -> Result<Option<&str>, Refused> {
+        let wrong = |message: &str| Refused::bad(LAST_EVENT_ID, message);
+        let mut given = self.headers.get_all(LAST_EVENT_ID).iter();
+        let first = given.next();
+        if given.next().is_some() {
+            return Err(wrong("is given twice"));
+        }
+        let text = first.map(|id| id.to_str()).transpose();
+        let text = text.map_err(|_| wrong("is not the `id` of an event"))?;
+        Ok(text.filter(|id| !id.is_empty()))
     }
 
     /// How fresh the client wants the answer.

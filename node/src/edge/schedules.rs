@@ -151,7 +151,7 @@ fn headers(given: &HeaderMap) -> Vec<(String, String)> {
 fn query(call: &Call) -> Result<ScheduleQuery, Refused> {
     let query = &call.query;
     Ok(ScheduleQuery {
-        status: query.text("status").map(str::to_owned),
+        status: query.one_of("status", &["active", "paused", "finished"])?,
         limit: query.limit()?,
         cursor: query.text("cursor").map(str::to_owned),
     })

@@ -175,7 +175,7 @@ pub(crate) fn form<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 /// What a route takes.
 #[derive(Debug, Clone, Copy)]
 pub enum Body {
-    /// Nothing; a body is not read.
+    /// Nothing; what changes something refuses a body.
     None,
     /// JSON, of this many bytes at most.
     Required(Form, usize),

@@ -1,19 +1,19 @@
 //! Handlers of the tree of actors.
 
-use std::time::Duration;
-
 use protocol::{
     api::{ActionRequest, DiffQuery, LifeQuery, TreeQuery},
-    time::{Span, Timestamp},
+    time::Timestamp,
 };
 use tokio::time::sleep;
 
 use super::{
-    answer::Answer, body, live, problem::Refused, request::Call, shared::Shared, table::TreeOp,
+    answer::Answer,
+    body, live,
+    problem::Refused,
+    request::{Call, LAST_EVENT_ID},
+    shared::Shared,
+    table::TreeOp,
 };
-
-/// How long a client may listen to an actor before it is answered.
-const LONGEST_LISTENING: Duration = Duration::from_secs(30);
 
 /// Rows of the longest page.
 const LARGEST_PAGE: u32 = 10_000;
@@ -29,6 +29,7 @@ pub(super) async fn handle(
     let text = |name: &str| query.text(name).map(str::to_owned);
     // All that is asked of a page stands in its query.
     let wrong = |rejection| Refused::from(rejection).in_query();
+    let broken = |rejection| wrong(rejection).called("cursor", LAST_EVENT_ID);
     match operation {
         TreeOp::Show => {
             let asked = TreeQuery {
@@ -53,8 +54,8 @@ pub(super) async fn handle(
             Answer::json(&diff.map_err(wrong)?)
         }
         TreeOp::Stream => {
-            let feed = orchestrator.follow_tree(caller, query.text("path"), cursor(call));
-            Ok(live::feed(shared, call, "delta", feed.map_err(wrong)?))
+            let feed = orchestrator.follow_tree(caller, query.text("path"), call.cut_off()?);
+            Ok(live::feed(shared, call, "delta", feed.map_err(broken)?))
         }
         TreeOp::Actor => {
             let (path, node) = (call.part(0)?, query.text("node"));
@@ -69,7 +70,7 @@ pub(super) async fn handle(
                     .await
                     .map_err(wrong)
             };
-            let messages = match listens_for(call)? {
+            let messages = match call.wait()? {
                 None => told().await?,
                 Some(wait) => {
                     // From now on they are kept.
@@ -111,26 +112,10 @@ pub(super) async fn handle(
                 limit: limit(call)?,
                 ..LifeQuery::default()
             };
-            let feed = orchestrator.follow_life(caller, &asked, cursor(call));
-            Ok(live::lives(shared, call, feed.await.map_err(wrong)?))
+            let feed = orchestrator.follow_life(caller, &asked, call.cut_off()?);
+            Ok(live::lives(shared, call, feed.await.map_err(broken)?))
         }
     }
-}
-
-/// How long a client wants an actor to be listened to before it is answered.
-fn listens_for(call: &Call) -> Result<Option<Duration>, Refused> {
-    match call.wait()? {
-        Some(wait) if wait > LONGEST_LISTENING => Err(Refused::bad(
-            "wait",
-            format!("{} is more than {}", Span(wait), Span(LONGEST_LISTENING)),
-        )),
-        wait => Ok(wait),
-    }
-}
-
-/// Where a client was cut off.
-fn cursor(call: &Call) -> Option<&str> {
-    call.header("last-event-id").filter(|id| !id.is_empty())
 }
 
 fn moment(call: &Call, name: &str) -> Result<Option<Timestamp>, Refused> {
@@ -138,11 +123,5 @@ fn moment(call: &Call, name: &str) -> Result<Option<Timestamp>, Refused> {
 }
 
 fn limit(call: &Call) -> Result<Option<u32>, Refused> {
-    match call.query.get::<u32>("limit")? {
-        Some(limit) if !(1..=LARGEST_PAGE).contains(&limit) => Err(Refused::bad(
-            "limit",
-            format!("{limit} is not between 1 and {LARGEST_PAGE}"),
-        )),
-        limit => Ok(limit),
-    }
+    call.query.within("limit", &(1..=LARGEST_PAGE))
 }

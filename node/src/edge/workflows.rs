@@ -152,7 +152,7 @@ pub(super) async fn handle(
             Ok(Answer::with_status(StatusCode::CREATED, &forked.run)?.at(&location))
         }
         WorkflowOp::Replay => {
-            if call.query.text("dry") == Some("false") {
+            if call.query.get("dry")? == Some(false) {
                 let remedy = "a replay never does anything; `fork` does it anew";
                 return Err(Refused::bad("dry", remedy));
             }

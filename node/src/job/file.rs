@@ -7,6 +7,7 @@ use protocol::{
     plan::{Effect, RetryPolicy, StepSpec},
     task::Budget,
     time::Span,
+    words,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -81,7 +82,7 @@ pub(super) fn parse(text: &str) -> Result<File, Fault> {
         Fault {
             line: location.map_or(0, |l| l.line()),
             column: location.map_or(0, |l| l.column()),
-            message: without_place(&message).to_owned(),
+            message: words::plain(without_place(&message)),
         }
     })
 }

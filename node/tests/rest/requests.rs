@@ -8,6 +8,7 @@ use troupe::edge::Readiness;
 use super::support::{ADMIN, Node, Start};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
+const RUN: &str = "task_01980000000070008000000000000001";
 const TASK: &str = "/api/v1/tasks/task_01980000000070008000000000000001";
 
 #[tokio::test]
@@ -199,6 +200,8 @@ async fn a_wrong_field_is_named() {
             "max_tasks",
         ),
         ("PUT", "/api/v1/agents/a/config", json!([]), "body"),
+        ("POST", "/api/v1/tasks", json!(["x"]), "body"),
+        ("POST", "/api/v1/stop", json!([{"user": "ada"}]), "body"),
     ] {
         let answer = node.send(method, path, &[JSON], &body.to_string()).await;
         assert_eq!(
@@ -224,6 +227,8 @@ async fn a_wrong_parameter_is_named() {
         ("/api/v1/agents?type=robot", "type"),
         ("/api/v1/agents?meta=x", "meta"),
         ("/api/v1/tree?depth=-1", "depth"),
+        ("/api/v1/schedules?status=done", "status"),
+        ("/api/v1/triggers?status=done", "status"),
         ("/health?x=1", "x"),
         (&format!("{TASK}?wait=soon"), "wait"),
         (&format!("{TASK}?wait=1d"), "wait"),
@@ -249,6 +254,73 @@ async fn a_wrong_parameter_is_named() {
         (answer.status, answer.field().as_str()),
         (400, "Last-Event-ID")
     );
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_in_plain_words() {
+    let node = Node::start().await;
+    for (path, body, told) in [
+        (
+            "tasks",
+            json!(["x"]),
+            "body: must be an object, as `{…}`, and is an array",
+        ),
+        (
+            "tasks",
+            json!({"description": 7}),
+            "description: is the number 7, where a text is expected",
+        ),
+        (
+            "tasks",
+            json!({"description": "d", "budget": "much"}),
+            "budget: is the text \"much\", where an object is expected",
+        ),
+        (
+            "tasks",
+            json!({"description": "d", "steps": [{"id": "a", "retry": {"max_attempts": -1}}]}),
+            "steps[0].retry.max_attempts: is the number -1, where a whole number from 0 to 4294967295 is expected",
+        ),
+    ] {
+        let answer = node.post(&format!("/api/v1/{path}"), body.clone()).await;
+        assert_eq!(answer.status, 422, "{body}: {answer:?}");
+        assert_eq!(answer.json()["message"], told, "{body}");
+    }
+    let answer = node.get("/api/v1/tasks?status=done").await;
+    let told = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(
+        told.starts_with("status: `done` is not known here; expected one of `"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_body_where_none_is_taken_is_refused() {
+    let node = Node::start().await;
+    for (method, path) in [
+        ("POST", format!("{TASK}/resume")),
+        ("POST", "/api/v1/agents/a/pause".to_owned()),
+        ("DELETE", "/api/v1/tokens/x".to_owned()),
+    ] {
+        for body in [r#"{"reason": 1}"#, "nonsense", "[]"] {
+            let answer = node.send(method, &path, &[JSON], body).await;
+            assert_eq!(
+                (answer.status, answer.field().as_str()),
+                (400, "body"),
+                "{method} {path} {body}: {answer:?}"
+            );
+        }
+        for body in ["", "{}", " {\n} "] {
+            let answer = node.send(method, &path, &[JSON], body).await;
+            assert_eq!(answer.status, 404, "{method} {path} {body}: {answer:?}");
+        }
+    }
+    let answer = node
+        .post(
+            &format!("/api/v1/executions/{RUN}/replay?dry=perhaps"),
+            json!({}),
+        )
+        .await;
+    assert_eq!((answer.status, answer.field().as_str()), (400, "dry"));
 }
 
 #[tokio::test]

@@ -114,6 +114,21 @@ async fn what_is_wrong_with_a_schedule_or_a_trigger_is_named() {
             "targt",
         ),
         (
+            "schedules",
+            json!({"name": "x", "every": "99999999999d", "target": task()}),
+            "every",
+        ),
+        (
+            "schedules",
+            json!({"name": "x", "every": "1h", "target": {"task": {"description": "x", "steps": [{"id": "a"}]}}}),
+            "target.task.steps[0]",
+        ),
+        (
+            "triggers",
+            json!({"name": "x", "on": {"event": "task.failed", "filter": "task.stauts == 'x'"}, "target": task()}),
+            "on.filter",
+        ),
+        (
             "triggers",
             json!({"name": "x", "on": {}, "target": task()}),
             "on",

@@ -69,6 +69,9 @@ async fn what_is_wrong_in_a_query_is_named() {
         ("tree/stream?path=x", "path"),
         ("life?path=x", "path"),
         ("life?kind=a%20b", "kind"),
+        ("life?kind=failed,nonsense", "kind"),
+        ("life/stream?kind=nonsense", "kind"),
+        ("tree?after=nonsense", "after"),
         ("life?limit=0", "limit"),
         ("life/stream?path=x", "path"),
     ] {
@@ -94,6 +97,56 @@ async fn what_is_wrong_in_a_query_is_named() {
     let body = json!({ "reasn": "x" });
     let answer = node.post("/api/v1/actors/agents/echo/stop", body).await;
     assert_eq!(answer.status, 422, "{answer:?}");
+    for path in ["life/stream", "tree/stream", "events"] {
+        let cut_off = [("last-event-id", "garbage")];
+        let answer = node
+            .send("GET", &format!("/api/v1/{path}"), &cut_off, "")
+            .await;
+        assert_eq!(
+            (answer.status, answer.field().as_str()),
+            (400, "Last-Event-ID"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_query_may_say_is_told_with_what_is_wrong_in_it() {
+    let node = with_agent().await;
+    for (path, told) in [
+        (
+            "life?kind=faild",
+            "kind: there is no kind `faild`; did you mean `failed`?",
+        ),
+        (
+            "tree?depth=-1",
+            "depth: must be a whole number from 0 to 4294967295, and is `-1`",
+        ),
+        (
+            "agents?limit=",
+            "limit: must be a whole number from 1 to 200, and is empty",
+        ),
+        (
+            "questions?mine=perhaps",
+            "mine: must be `true` or `false`, and is `perhaps`",
+        ),
+        (
+            "actors/agents/echo/messages?wait=5h",
+            "wait: 5h is more than 30s, the longest that is waited here",
+        ),
+    ] {
+        let answer = node.get(&format!("/api/v1/{path}")).await;
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+        assert_eq!(answer.json()["message"], told, "{path}");
+    }
+    // Every kind of actor that there is can be asked for.
+    let tree = node.get("/api/v1/tree").await;
+    let tree: TreeView = serde_json::from_str(&tree.body).unwrap();
+    for row in tree.nodes {
+        let kind = row.kind;
+        let answer = node.get(&format!("/api/v1/life?kind={kind}")).await;
+        assert_eq!(answer.status, 200, "{kind}: {answer:?}");
+    }
 }
 
 #[tokio::test]

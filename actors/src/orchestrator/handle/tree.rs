@@ -29,17 +29,29 @@ use crate::{
     orchestrator::{members, tree::Pages},
 };
 
+/// Whether it is the `next` of some page: the name of a node, and a path on it.
+fn goes_on(after: Option<&str>) -> Answer<()> {
+    match after {
+        Some(after) if after.starts_with('/') || !after.contains('/') => Err(Rejection::field(
+            "after",
+            "must be the `next` of the page before, such as `node1/agents/reviewer`; leave it out for the first page",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
 impl Orchestrator {
     /// A page of the supervision tree of the whole cluster, or of the node that the query names, as it
     /// is or as it was.
     ///
     /// # Errors
     ///
-    /// `Forbidden` below the role viewer, `Invalid` for a moment to come, `NotFound` for a node that
+    /// `Forbidden` below the role viewer, `Invalid` for a moment to come or a page that is none, `NotFound` for a node that
     /// is no member, `Unavailable` when no control node can be reached.
     pub async fn tree(&self, caller: &Caller, query: &TreeQuery) -> Answer<TreeView> {
         at_least(caller, Role::Viewer)?;
         is_path(query.path.as_deref())?;
+        goes_on(query.after.as_deref())?;
         let mut query = query.clone();
         query.path = query.path.map(|path| meant_by(&path, &caller.tenant));
         let case = ShowForest {

@@ -2,7 +2,7 @@
 
 use protocol::{
     api::{Life, LifeEvent},
-    entity::Sight,
+    entity::{EntityKind, Sight},
 };
 use runtime::chronicle::Sieve;
 use serde::de::{
@@ -10,10 +10,35 @@ use serde::de::{
     value::{Error, StrDeserializer},
 };
 
-use crate::Rejection;
+use crate::{Rejection, config::ATTEMPT, planner::nearest};
 
 /// Characters that a pattern or a list may have.
 const LONGEST: usize = 1_000;
+
+/// What actors are that are no entities; a word that is none of these would find nothing, ever.
+const KINDS: [&str; 9] = [
+    "agent-proxy",
+    "chronicle",
+    "mesh_gateway",
+    "mesh_sessions",
+    "node",
+    "projector",
+    "supervisor",
+    "system",
+    ATTEMPT,
+];
+
+/// What becomes of actors, as lists of words name it.
+const TURNS: [&str; 8] = [
+    "started",
+    "stopped",
+    "failed",
+    "restarted",
+    "parked",
+    "moved",
+    "stuck",
+    "node_lost",
+];
 
 /// A pattern of paths, and kinds of actors and of turns.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +88,8 @@ impl LifeFilter {
             match turn(word) {
                 Some(turn) => filter.turns.push(turn),
                 None if word.is_empty() => {}
-                None => filter.kinds.push(word.to_owned()),
+                None if kinds().any(|known| known == word) => filter.kinds.push(word.to_owned()),
+                None => return Err(Rejection::field("kind", unknown(word))),
             }
         }
         Ok(filter)
@@ -99,6 +125,26 @@ impl Sieve for LifeFilter {
         (self.turns.is_empty() || self.turns.contains(&what))
             && (self.kinds.is_empty() || self.kinds.iter().any(|it| it == kind))
     }
+}
+
+fn kinds() -> impl Iterator<Item = &'static str> + Clone {
+    EntityKind::ALL
+        .map(EntityKind::as_str)
+        .into_iter()
+        .chain(KINDS)
+}
+
+fn unknown(word: &str) -> String {
+    let known = TURNS.into_iter().chain(kinds());
+    let hint = nearest(word, known).map_or_else(
+        || {
+            let kinds: Vec<_> = kinds().collect();
+            let (turns, kinds) = (TURNS.join(", "), kinds.join(", "));
+            format!("what becomes of actors is {turns}; what they are is {kinds}")
+        },
+        |near| format!("did you mean `{near}`?"),
+    );
+    format!("there is no kind `{word}`; {hint}")
 }
 
 fn turn(word: &str) -> Option<Life> {
@@ -224,5 +270,21 @@ mod tests {
         let refused = |path, kind| LifeFilter::new(path, kind).unwrap_err().to_string();
         assert!(refused(Some("tasks"), None).starts_with("path: "));
         assert!(refused(None, Some("a b")).starts_with("kind: "));
+        assert_eq!(
+            refused(None, Some("failed,agnt")),
+            "kind: there is no kind `agnt`; did you mean `agent`?"
+        );
+        let told = refused(None, Some("nonsense"));
+        assert!(
+            told.contains("started, stopped, ") && told.contains("agent, task, "),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn every_turn_has_its_word() {
+        for word in TURNS {
+            assert!(turn(word).is_some(), "{word}");
+        }
     }
 }

@@ -240,7 +240,7 @@ mod tests {
         let guards: Vec<_> = (0..2_500)
             .map(|number| tree.enter(format!("/tasks/{number:04}"), "task"))
             .collect();
-        let mut position = Position::read("n=1,o=5");
+        let mut position = Position::read("n=1,o=5").unwrap();
         let news = news(&tree, "/");
         let cursor = news.cursor;
         let frames = deltas(Heard::News("n".to_owned(), news), &mut position);
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_node_that_fell_silent_has_no_rows_any_more() {
-        let mut position = Position::read("n=1,o=5");
+        let mut position = Position::read("n=1,o=5").unwrap();
         let frames = deltas(Heard::Silent("n".to_owned()), &mut position);
         assert_eq!(frames.len(), 1);
         let Told { cursor, what } = &frames[0];
@@ -294,12 +294,12 @@ mod tests {
             .collect();
         guards.iter().for_each(|guard| guard.failed("no luck"));
         let news = |delta| Heard::News("n".to_owned(), News::below(delta, "/"));
-        let all = lives(news(changes.take()), &mut Position::read("n=1"));
+        let all = lives(news(changes.take()), &mut Position::read("n=1").unwrap());
         assert_eq!(all.len(), 8);
         for (count, told) in all.iter().enumerate() {
-            let cursor = Position::read(&told.cursor).forget("n").unwrap();
+            let cursor = Position::read(&told.cursor).unwrap().forget("n").unwrap();
             let rest = tree.changes_since(cursor).take();
-            let rest = lives(news(rest), &mut Position::read(&told.cursor));
+            let rest = lives(news(rest), &mut Position::read(&told.cursor).unwrap());
             let rest: Vec<_> = rest.into_iter().map(|told| told.what).collect();
             let expected: Vec<_> = all[count + 1..].iter().map(|it| it.what.clone()).collect();
             assert_eq!(rest, expected, "after {count}");
@@ -310,9 +310,9 @@ mod tests {
     fn what_is_not_known_any_more_is_told_as_a_gap_and_a_silence_is_none() {
         let tree = Tree::new("n", Clock::system());
         let news = || Heard::News("n".to_owned(), News::below(tree.changes().take(), "/"));
-        let mut position = Position::read("n=1");
+        let mut position = Position::read("n=1").unwrap();
         assert_eq!(lives(Heard::Silent("n".to_owned()), &mut position), []);
-        assert_eq!(position, Position::read("n=1"));
+        assert_eq!(position, Position::read("n=1").unwrap());
         let told = lives(news(), &mut position);
         let gap = LifeGap {
             node: "n".to_owned(),

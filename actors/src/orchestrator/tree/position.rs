@@ -7,13 +7,13 @@ use std::{collections::BTreeMap, fmt};
 pub(in super::super) struct Position(BTreeMap<String, u64>);
 
 impl Position {
-    /// What was printed once; nothing is known of the nodes of a text that cannot be read.
-    pub(in super::super) fn read(text: &str) -> Self {
+    /// What was printed once, if it was.
+    pub(in super::super) fn read(text: &str) -> Option<Self> {
         let pairs = text.split(',').map(|pair| {
             let (node, cursor) = pair.rsplit_once('=')?;
             Some((node.to_owned(), cursor.parse().ok()?))
         });
-        Self(pairs.collect::<Option<_>>().unwrap_or_default())
+        pairs.collect::<Option<_>>().map(Self)
     }
 
     pub(in super::super) fn nodes(&self) -> impl Iterator<Item = &str> {
@@ -45,14 +45,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_reads_back_and_nonsense_is_the_beginning() {
+    fn a_position_reads_back_and_nonsense_is_none() {
         let mut position = Position::default();
         position.reached("b", 7);
         position.reached("a", 1);
         assert_eq!(position.to_string(), "a=1,b=7");
-        assert_eq!(Position::read("a=1,b=7"), position);
+        assert_eq!(Position::read("a=1,b=7"), Some(position));
         for nonsense in ["", "7", "a", "a=x", "a=1,b", "a=-1"] {
-            assert_eq!(Position::read(nonsense), Position::default(), "{nonsense}");
+            assert_eq!(Position::read(nonsense), None, "{nonsense}");
         }
     }
 }

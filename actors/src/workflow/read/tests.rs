@@ -84,6 +84,20 @@ fn unknown_fields_are_refused_by_name() {
 }
 
 #[test]
+fn beside_what_cannot_be_read_the_rest_is_told_too() {
+    let text = "name: x\nnodes:\n  - { id: a, type: task, capabilty: c }\n  - { id: b, type: wait, for: soon }\n  - { id: c, type: task, agent: x, needs: [bb, a] }\n  - { id: d, type: condition, condition: 'nodes.a.output.n == ', needs: [a] }\n";
+    let found = told(text);
+    let nodes: Vec<_> = found.iter().map(|(_, node, _)| node.as_deref()).collect();
+    assert_eq!(
+        nodes,
+        [Some("a"), Some("b"), Some("c"), Some("d")],
+        "{found:?}"
+    );
+    let two = "name: x\nnodes:\n  - { id: a, type: wait, for: soon }\n  - { id: b, type: wait, for: late }\n";
+    assert_eq!(told(two).len(), 2, "{:?}", told(two));
+}
+
+#[test]
 fn editors_keep_what_is_theirs_in_nodes() {
     let text = "name: x\nnodes:\n  - { id: a, type: parallel, position: { x: 1 }, metadata: { colour: red } }\n";
     assert!(read(text).is_ok());
@@ -98,7 +112,9 @@ fn values_of_the_wrong_type_have_their_line() {
         "name: x\nnodes:\n  - { id: y, type: parallel }\nedges:\n  - { from: y, to: y, label: true }\n",
     );
     assert!(
-        found[0].2.ends_with("expected a string; quotes make one"),
+        found[0]
+            .2
+            .ends_with("where a text is expected; quotes make one"),
         "{found:?}"
     );
     assert_eq!(found[0].0, Some(5), "{found:?}");

@@ -27,9 +27,12 @@ use super::super::{
     Answer, Orchestrator,
     cases::{RelayNews, TOLD_WITHIN, TellNews, Wanted, at_least, is_path},
 };
-use crate::orchestrator::{
-    members,
-    tree::{Heard, LifeFilter, LifeFrame, News, Position, Told, deltas, lives},
+use crate::{
+    Rejection,
+    orchestrator::{
+        members,
+        tree::{Heard, LifeFilter, LifeFrame, News, Position, Told, deltas, lives},
+    },
 };
 
 /// What becomes of something, until its reader goes.
@@ -117,7 +120,7 @@ impl Orchestrator {
     ///
     /// # Errors
     ///
-    /// `Forbidden` below the role viewer, `Invalid` when it is no path.
+    /// `Forbidden` below the role viewer, `Invalid` when it is no path or no frame brought the cursor.
     pub fn follow_tree(
         &self,
         caller: &Caller,
@@ -127,7 +130,7 @@ impl Orchestrator {
         at_least(caller, Role::Viewer)?;
         is_path(path)?;
         let path = meant_by(path.unwrap_or("/"), &caller.tenant);
-        Ok(self.follow(caller, &path, Wanted::Rows, cursor, deltas))
+        self.follow(caller, &path, Wanted::Rows, cursor, deltas)
     }
 
     /// What becomes of actors from now on, or after a cursor; with a moment or a number in the query,
@@ -135,7 +138,7 @@ impl Orchestrator {
     ///
     /// # Errors
     ///
-    /// `Forbidden` below the role viewer, `Invalid` for a pattern that is none.
+    /// `Forbidden` below the role viewer, `Invalid` for a pattern, a kind or a cursor that is none.
     pub async fn follow_life(
         &self,
         caller: &Caller,
@@ -163,7 +166,7 @@ impl Orchestrator {
             }
             told
         };
-        let live = self.follow(caller, "/", Wanted::Life, cursor, told);
+        let live = self.follow(caller, "/", Wanted::Life, cursor, told)?;
         if cursor.is_some() || (query.from.is_none() && query.limit.is_none()) {
             return Ok(live);
         }
@@ -195,8 +198,14 @@ impl Orchestrator {
         wanted: Wanted,
         cursor: Option<&str>,
         tell: impl FnMut(Heard, &mut Position) -> Vec<Told<T>> + Send + 'static,
-    ) -> Feed<T> {
-        let position = cursor.map(Position::read).unwrap_or_default();
+    ) -> Answer<Feed<T>> {
+        let position = match cursor {
+            Some(cursor) => Position::read(cursor).ok_or_else(|| {
+                let message = "is not the `id` of an event of this stream; send the last one that came, or leave it out to begin anew";
+                Rejection::field("cursor", message)
+            })?,
+            None => Position::default(),
+        };
         let (heard, hears) = mpsc::channel(ROOM);
         let ear = Ear {
             at: self.clone(),
@@ -213,7 +222,7 @@ impl Orchestrator {
             ready: VecDeque::new(),
             _listening: AbortOnDropHandle::new(listening),
         };
-        Box::pin(stream::unfold(reader, Reader::next))
+        Ok(Box::pin(stream::unfold(reader, Reader::next)))
     }
 
     /// How a node ended that is a member no more.
