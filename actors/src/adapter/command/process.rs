@@ -341,7 +341,7 @@ async fn tell_renewals(mut lifeline: Sink, fence: &Fence) {
         }
         sleep((left / SHARE).max(LOOK)).await;
     }
-    pending().await
+    pending::<()>().await;
 }
 
 /// Without a runner, or after one that was killed or stopped, or has too much to do.
