@@ -12,7 +12,8 @@ use tokio::{process::Command, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    PROMPTLY, adapter, alive, assert_gone, call, config, eventually, fenced, lost, marker, run, shell,
+    PROMPTLY, adapter, alive, assert_gone, call, config, eventually, fenced, lost, marker, run,
+    shell,
 };
 
 /// Leaves children, grandchildren and daemons of every kind; ignores TERM.
@@ -123,7 +124,12 @@ async fn a_program_does_not_outlive_the_lease_of_a_node_that_renews_it_no_more()
     let (marker, clock) = (marker(), Clock::system());
     let fence = Fence::closed(clock.clone());
     fence.extend(clock.boot() + Duration::from_secs(2));
-    let agent = fenced(&config(), data.path(), &shell(&unruly(&marker, WAIT)), &fence);
+    let agent = fenced(
+        &config(),
+        data.path(),
+        &shell(&unruly(&marker, WAIT)),
+        &fence,
+    );
     let call = call(Value::Null);
     let answer = tokio::spawn(async move { run(&agent, &call).await });
     eventually("all sleep", || alive(&marker).len() > 8).await;
@@ -139,7 +145,12 @@ async fn a_program_outlives_the_lease_that_it_began_under_when_that_is_renewed()
     let fence = Fence::closed(clock.clone());
     let lease = Duration::from_secs(2);
     fence.extend(clock.boot() + lease);
-    let agent = fenced(&config(), data.path(), &shell("read line; sleep 4; echo done"), &fence);
+    let agent = fenced(
+        &config(),
+        data.path(),
+        &shell("read line; sleep 4; echo done"),
+        &fence,
+    );
     let call = call(Value::Null);
     let renewing = async {
         let mut renewal = tokio::time::interval(lease / 8);

@@ -205,7 +205,10 @@ async fn a_worker_is_frozen(cluster: &mut Cluster, load: &mut Load) {
         cluster.machine(&victim).tools().is_empty().then_some(())
     })
     .await;
-    println!("   its tools were gone {:?} after it froze", since.elapsed());
+    println!(
+        "   its tools were gone {:?} after it froze",
+        since.elapsed()
+    );
     let whole = cluster.until_whole().await;
     println!("   {victim} was no member any more after {whole:?}");
     let toll = load.end(cluster).await;

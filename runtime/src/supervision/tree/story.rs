@@ -47,6 +47,12 @@ impl Episode {
     pub(super) const fn new(at: Timestamp, what: Life, reason: Option<String>) -> Self {
         Self { at, what, reason }
     }
+
+    /// Whether it is told also of one that began and ended while nobody looked: a failure, or what
+    /// somebody did.
+    pub(super) fn is_worth(&self) -> bool {
+        self.what == Life::Failed || (self.what == Life::Stopped && self.reason.is_some())
+    }
 }
 
 /// Work that is no message: what it is, since when, and how long it is expected to take.
