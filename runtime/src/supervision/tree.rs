@@ -29,6 +29,7 @@ use super::metrics::Population;
 use crate::clock::{Clock, Dice};
 
 pub(super) use self::entry::Entry;
+pub(crate) use self::look::parent;
 pub use self::{
     changes::{Changes, Delta},
     ear::Deaf,
