@@ -232,7 +232,8 @@ impl<'a> Reasons<'a> {
     /// Why an actor began anew: how it failed, or who ended it, or that its node began anew.
     fn failure(&self, node: &str, path: &str, is: &PastActor) -> Option<String> {
         let failed = self.last(node, path, |it| {
-            it.what == Life::Failed || (it.what == Life::Stopped && it.reason.is_some())
+            let is_asked = matches!(it.what, Life::Stopped | Life::Restarted);
+            it.what == Life::Failed || (is_asked && it.reason.is_some())
         });
         let own = failed.and_then(|event| event.reason.clone());
         if !self.anew.contains(node) {

@@ -8,7 +8,7 @@ use protocol::{
 };
 
 use super::ear::Heard;
-use crate::redact::redact;
+use crate::{redact::redact, supervision::actor::KILLED};
 
 /// So many failures are kept.
 pub(super) const FAILURES: usize = 3;
@@ -106,7 +106,9 @@ impl Story {
     }
 
     pub(super) fn fail(&mut self, at: Timestamp, error: &str) {
-        let error = fit(error);
+        // Somebody killed it, who is told of instead.
+        let killer = self.farewell.take_if(|_| error == KILLED);
+        let error = killer.map_or_else(|| fit(error), String::from);
         if self.failures.len() == FAILURES {
             self.failures.pop_front();
         }
@@ -115,6 +117,12 @@ impl Story {
             error: error.clone(),
         });
         self.add(Episode::new(at, Life::Failed, Some(error)));
+    }
+
+    /// Another incarnation begins, perhaps because somebody wanted that.
+    pub(super) fn begin_again(&mut self, at: Timestamp) {
+        let why = self.farewell.take().map(String::from);
+        self.add(Episode::new(at, Life::Restarted, why));
     }
 
     /// It failed in an earlier life, of which its readers were told then.
