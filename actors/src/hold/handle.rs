@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::future::join_all;
 use protocol::{
-    access::DEFAULT_TENANT,
+    access::{Caller, DEFAULT_TENANT},
     api::{HoldView, Reach, Unconfirmed},
     entity::EntityKind,
     hold::Target,
@@ -187,13 +187,20 @@ pub(crate) struct Act {
     /// Whose tasks; everybody's when absent.
     #[serde(default)]
     pub(crate) tenant: Option<String>,
+    /// Who asked for it.
+    #[serde(default)]
+    pub(crate) by: Option<String>,
+    /// The hold that they lifted, if that is what they did.
+    #[serde(default)]
+    pub(crate) lifted: Option<HoldId>,
 }
 
 impl Act {
-    /// What an operator of `tenant` asks for.
-    pub(crate) fn on(target: Target, tenant: &str, fate: Fate, reason: String) -> Self {
-        let tenant = (!target.is_shared()).then(|| tenant.to_owned());
+    /// What an operator asks for.
+    pub(crate) fn on(target: Target, caller: &Caller, fate: Fate, reason: String) -> Self {
+        let tenant = (!target.is_shared()).then(|| caller.tenant.clone());
         Self {
+            by: Some(caller.user.clone()),
             on: Some(target),
             fate,
             reason,
@@ -206,6 +213,11 @@ impl Act {
     pub(crate) fn scope(&self, tenant: &str) -> Option<&Target> {
         let meant = self.tenant.as_deref().is_none_or(|of| of == tenant);
         self.on.as_ref().filter(|_| meant)
+    }
+
+    /// Who lifted this hold, if this says so.
+    pub(crate) fn lifter(&self, hold: HoldId) -> Option<&str> {
+        self.by.as_deref().filter(|_| self.lifted == Some(hold))
     }
 
     fn interrupts(&self) -> bool {

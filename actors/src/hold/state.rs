@@ -29,6 +29,9 @@ pub struct Hold {
     pub since: Timestamp,
     /// Whether it was lifted.
     pub lifted: bool,
+    /// Who lifted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifted_by: Option<String>,
 }
 
 impl Hold {
@@ -64,7 +67,10 @@ impl EventSourced for Hold {
                 self.tenant.clone_from(tenant);
                 self.since = at;
             }
-            Event::Lifted { .. } => self.lifted = true,
+            Event::Lifted { user } => {
+                self.lifted = true;
+                self.lifted_by = Some(user.clone());
+            }
         }
     }
 

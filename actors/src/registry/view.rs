@@ -51,6 +51,7 @@ pub fn agent(agent: &Agent, node: &str) -> AgentView {
         health: facts.health.clone(),
         circuit: facts.circuit.as_str().to_owned(),
         parked: None,
+        unhosted: facts.host.is_none(),
     }
 }
 
@@ -96,5 +97,6 @@ pub fn parked(row: &StreamRow, node: &str) -> Option<AgentView> {
         health: None,
         circuit: "closed".to_owned(),
         parked: row.parked.as_deref().map(|why| redact(why).into_owned()),
+        unhosted: false,
     })
 }

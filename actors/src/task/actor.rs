@@ -22,6 +22,7 @@ use protocol::{
     api::TaskView,
     entity::EntityKind,
     id::{CommandId, TaskId},
+    question::Reply,
     task::{Event, Outcome, TaskStatus},
     time::Timestamp,
 };
@@ -45,7 +46,9 @@ use super::{
     rules::{Moment, Received, at_cost, never_started},
     trace, view,
 };
-use crate::{Rejection, agent::token_hash, services::Services, workflow::graph::Graph};
+use crate::{
+    Rejection, agent::token_hash, services::Services, task::pause::OPERATOR, workflow::graph::Graph,
+};
 
 /// The name of the reminder that brings a waiting task back.
 const WAKE: &str = "wake";
@@ -154,8 +157,12 @@ impl Entity for TaskEntity {
                 stage(cx, events)?;
             }
             Message::Told { by, told, recorded } => {
+                let who = match &told {
+                    Reply::Done { user, .. } if !user.is_empty() => user,
+                    Reply::Done { .. } | Reply::Failed { .. } => OPERATOR,
+                };
+                who.clone_into(&mut cx.volatile.actor);
                 let event = others::told(&cx.state, by, told);
-                "operator".clone_into(&mut cx.volatile.actor);
                 stage(cx, event)?;
                 cx.volatile.effects.push(Effect::Acknowledge(recorded));
             }
@@ -173,8 +180,9 @@ impl Entity for TaskEntity {
                 stage(cx, events)?;
             }
             Message::Held { act, news } => {
-                "operator".clone_into(&mut cx.volatile.actor);
-                pausing::held(cx, &act, news)?;
+                let who = act.by.as_deref().unwrap_or(OPERATOR);
+                who.clone_into(&mut cx.volatile.actor);
+                pausing::held(cx, &act, news).await?;
             }
             Message::Requeue => cx.volatile.requested.clear(),
             Message::Wake => {

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Attempt, Task};
 
+/// Who is named where nobody knows which operator it was.
+pub const OPERATOR: &str = "operator";
+
 /// What keeps a task from going on; only the end of the same lets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
@@ -48,8 +51,8 @@ impl Cause {
 /// How a task stands of which another is a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// It goes on, as far as it was not paused itself.
-    Open,
+    /// It goes on, as far as it was not paused itself; whoever resumed it last, if anybody did.
+    Open(Option<String>),
     /// It was paused itself.
     Paused(Pause),
     /// It is over, and its pause with it.
@@ -136,7 +139,10 @@ impl Task {
     pub fn align(&self, above: &[(TaskId, Standing)]) -> Vec<Event> {
         let turn = |(task, standing): &(TaskId, Standing)| match standing {
             Standing::Paused(pause) => self.pause(Cause::Above(*task), &pause.user, &pause.reason),
-            Standing::Open => self.resume(Cause::Above(*task), "operator"),
+            Standing::Open(by) => {
+                let by = by.as_deref().unwrap_or(OPERATOR);
+                self.resume(Cause::Above(*task), by)
+            }
             // Nobody could let it go on any more.
             Standing::Over => self.resume(Cause::Above(*task), "recovery"),
             Standing::Stopped => None,
@@ -266,7 +272,7 @@ mod tests {
         part.paused(pause(Cause::Above(task(4)), 1));
         let above = [
             (task(1), Standing::Paused(pause(Cause::Own, 1))),
-            (task(2), Standing::Open),
+            (task(2), Standing::Open(Some("zed".to_owned()))),
             (task(3), Standing::Stopped),
             (task(4), Standing::Over),
         ];
@@ -276,7 +282,9 @@ mod tests {
                 above: Some(of), ..
             },
             Event::Resumed {
-                above: Some(no), ..
+                above: Some(no),
+                user,
+                ..
             },
             Event::Resumed {
                 above: Some(over), ..
@@ -286,5 +294,6 @@ mod tests {
             panic!("{events:?}");
         };
         assert_eq!((*of, *no, *over), (task(1), task(2), task(4)));
+        assert_eq!(user, "zed", "who let the whole go on");
     }
 }

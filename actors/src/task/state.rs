@@ -72,6 +72,9 @@ pub struct Task {
     attempts: u32,
     #[serde(default)]
     pub(super) pauses: Vec<Pause>,
+    /// Who let it go on last after it had been paused itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) resumed_by: Option<String>,
     /// Time that does not count against its limits: it was paused.
     #[serde(default)]
     pub(super) paused_for: Duration,

@@ -12,8 +12,8 @@ use protocol::{
     time::Timestamp,
 };
 
-use super::{Attempt, Step, Task, state::Ending};
-use crate::workflow::view::waits;
+use super::{Attempt, Step, Task, state::Ending, why};
+use crate::workflow::view::{waits, waits_for};
 
 /// Characters of a description that lists show.
 const BRIEF: usize = 200;
@@ -205,15 +205,26 @@ pub fn starts_at(task: &Task) -> Option<Timestamp> {
     task.spec.start_at.filter(|_| waits)
 }
 
-/// Why a task that is over did not complete, in one sentence.
+/// Why a task that is over did not complete, or what one waits for of which no step is open, in one
+/// sentence.
 #[must_use]
 pub fn ending(task: &Task) -> String {
     match (&task.error, task.settled_at) {
         (Some(Failure { message, .. }), _) => message.clone(),
         (None, Some(_)) => format!("the task is {}", task.status.as_str()),
-        (None, None) => match starts_at(task) {
-            Some(start) => format!("the run starts at {start}, as asked for"),
-            None => "the task goes on".to_owned(),
-        },
+        (None, None) => waiting(task).unwrap_or_else(|| "the task goes on".to_owned()),
     }
+}
+
+/// What a task waits for of which no step is open.
+fn waiting(task: &Task) -> Option<String> {
+    if task.cancelling {
+        return Some("the task is being cancelled".to_owned());
+    }
+    let start = || {
+        let start = starts_at(task)?;
+        Some(format!("the run starts at {start}, as asked for"))
+    };
+    let run = || task.run.as_deref().and_then(waits_for);
+    why::paused(task, &[]).or_else(start).or_else(run)
 }

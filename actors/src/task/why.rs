@@ -7,7 +7,11 @@ use protocol::{
     time::Timestamp,
 };
 
-use super::{Step, Task, pause::Pause, state::Ending};
+use super::{
+    Step, Task,
+    pause::{Cause, Pause},
+    state::Ending,
+};
 
 /// How things look to a step now.
 #[derive(Debug, Clone, Default)]
@@ -94,7 +98,7 @@ pub fn held(hold: &HoldView) -> String {
 }
 
 /// What pauses the task, in words.
-fn paused(task: &Task, scopes: &[HoldView]) -> Option<String> {
+pub(super) fn paused(task: &Task, scopes: &[HoldView]) -> Option<String> {
     let first = task.pauses().first()?;
     let scope = scopes.iter().find(|hold| Some(hold.id) == first.hold);
     Some(match scope {
@@ -105,9 +109,12 @@ fn paused(task: &Task, scopes: &[HoldView]) -> Option<String> {
             } else {
                 format!(" ({})", first.reason)
             };
-            let end = match first.above {
-                Some(above) => format!("it is a part of {above}, and goes on when that is resumed"),
-                None => "it goes on when it is resumed".to_owned(),
+            let end = match first.cause() {
+                Cause::Above(above) => {
+                    format!("it is a part of {above}, and goes on when that is resumed")
+                }
+                Cause::Hold(hold) => format!("it goes on when {hold} is lifted"),
+                Cause::Own => "it goes on when it is resumed".to_owned(),
             };
             let Pause { user, since, .. } = first;
             format!("the task is paused by {user} since {since}{why}; {end}")

@@ -2,7 +2,8 @@
 
 use protocol::{
     api::{EdgeView, ExecutionStatus, ExecutionView, NodeRunView, WaitView, WorkflowNode},
-    id::{TaskId, WorkflowId},
+    entity::EntityKind,
+    id::{QuestionId, TaskId, WorkflowId},
     task::{StepStatus, TaskStatus},
     workflow::{Definition, Node, NodeStatus, RunSpec},
 };
@@ -102,6 +103,25 @@ pub(crate) fn waits(task: &Task, run: &Run) -> bool {
         for_its_start || run.waits().next().is_some()
     };
     task.status == TaskStatus::Executing && rests && for_something()
+}
+
+/// What the first node that waits for something waits for, in words.
+pub(crate) fn waits_for(run: &Run) -> Option<String> {
+    let (turn, wait) = run.waits().next()?;
+    let others = run.waits().count() - 1;
+    let more = match others {
+        0 => String::new(),
+        others => format!(", and {others} more wait"),
+    };
+    let what = match wait {
+        Wait::Until(until) => format!("until {until}"),
+        Wait::For { entity, .. } if entity.kind() == EntityKind::Question => {
+            let question = QuestionId::from_uuid(entity.key());
+            format!("for somebody to answer {question}; `troupe inbox answer {question}` does")
+        }
+        Wait::For { entity, .. } => format!("for {entity} to end"),
+    };
+    Some(format!("node {} waits {what}{more}", turn.id))
 }
 
 fn node(sight: Sight<'_>, graph: &Graph, workflow: WorkflowId, place: &Place) -> WorkflowNode {

@@ -4,7 +4,7 @@ use actors::{Orchestrator, Rejection};
 use protocol::{
     access::Role,
     agent::AgentStatus,
-    api::{ActionView, ActorAction, ActorView},
+    api::{ActionView, ActorAction, ActorView, Life},
     task::TaskStatus,
 };
 
@@ -94,8 +94,23 @@ async fn tasks_and_agents_are_paused_resumed_and_stopped_by_their_paths() {
     assert_eq!(status().await, TaskStatus::Paused);
     nodes.act(&path, ActorAction::Resume).await.unwrap();
     assert_ne!(status().await, TaskStatus::Paused);
+    let mut changes = nodes.a.actors().changes();
+    changes.take_life();
     nodes.act(&path, ActorAction::Stop).await.unwrap();
     assert_eq!(status().await, TaskStatus::Cancelled);
+    let stopped = async {
+        loop {
+            let mut life = changes.take_life().life.into_iter();
+            let stopped = life.find(|it| it.path == path && it.what == Life::Stopped);
+            if let Some(stopped) = stopped {
+                return stopped.reason;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let by = &nodes.admin.user;
+    let why = format!("cancelled by {by}: a test");
+    assert_eq!(within(stopped).await, Some(why));
 
     let agent = async || {
         let agent = nodes.b.agent(&nodes.admin, "echo-b").await;
@@ -195,21 +210,24 @@ async fn what_runs_below_system_is_killed_on_the_node_that_is_named_and_begins_a
     let path = "/system/reminders";
     let admin = &nodes.admin;
     let act = async |action| {
-        let reason = String::new();
+        let reason = "a test".to_owned();
         within(nodes.c.act_on_actor(admin, path, Some("b"), action, reason)).await
     };
     let done = act(ActorAction::Kill).await.unwrap();
     assert_eq!(done.actor.row.node, "b");
     let restarted = async {
         loop {
-            let row = nodes.c.actor(admin, path, Some("b")).await.unwrap().row;
-            if row.restarts > 0 && row.state == "running" {
-                return;
+            let actor = nodes.c.actor(admin, path, Some("b")).await.unwrap();
+            if actor.row.restarts > 0 && actor.row.state == "running" {
+                return actor;
             }
             tokio::task::yield_now().await;
         }
     };
-    within(restarted).await;
+    let life = within(restarted).await.life;
+    let failed = life.iter().find(|it| it.what == Life::Failed).unwrap();
+    let why = format!("killed by {}: a test", admin.user);
+    assert_eq!(failed.reason, Some(why));
     let other = within(nodes.c.actor(admin, path, Some("a"))).await.unwrap();
     assert_eq!(other.row.restarts, 0);
     assert_eq!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::Rejection;
 use protocol::{
-    access::Caller,
+    access::{Caller, Role},
     agent::StopMode,
     api::ActorAction,
     hold::Target,
@@ -87,6 +87,28 @@ async fn a_paused_session_keeps_what_is_there_and_what_comes_until_it_is_resumed
     }
     assert!(resumed.elapsed() < Duration::from_secs(1));
     assert_eq!(system.holds(&system.admin).await.unwrap().items, []);
+}
+
+#[tokio::test]
+async fn who_lifts_what_kept_a_task_is_told_with_it() {
+    let system = System::start(&["one"]).await;
+    system.native("one", 1).await;
+    let id = system.of_session("s1").await;
+    system.tool("one").is_called(1).await;
+    system.pauses("session:s1", StopMode::Graceful).await;
+    let zed = Caller {
+        role: Role::Operator,
+        ..user("zed")
+    };
+    let resumed = system.resume_scope(&zed, target("session:s1")).await;
+    assert_eq!(resumed.unwrap().reach.tasks, 1);
+    let path = format!("/tasks/{id}");
+    let actor = system.actor(&system.admin, &path, None).await.unwrap();
+    let events = actor.entity.unwrap().events.into_iter();
+    let mut resumed = events.filter(|it| it.event["type"] == "resumed");
+    let resumed = resumed.next().unwrap();
+    assert_eq!(resumed.event["user"], "zed");
+    assert_eq!(resumed.actor, "zed");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! How runs end that do not complete, and what is done about what they did.
 
+use actors::{task::view, workflow::run::Wait};
 use protocol::{
+    id::QuestionId,
     plan::Effect,
     task::{Event, Failure, Outcome, TaskStatus},
     workflow::{NodeStatus, RunEvent},
@@ -104,6 +106,42 @@ fn who_waits_for_a_person_is_cancelled_at_once() {
     play.cancel();
     assert_eq!(play.task.status, TaskStatus::Cancelled);
     assert_eq!(play.status("h"), NodeStatus::Cancelled);
+}
+
+#[test]
+fn a_run_of_which_no_step_is_open_says_what_it_waits_for() {
+    let nodes = json!([
+        { "id": "asked", "type": "human", "question": "go on?" },
+        { "id": "w", "type": "wait", "for": "1h" },
+    ]);
+    let mut play = Play::of(line(nodes), Value::Null, by_name());
+    let run = play.task.run.as_ref().unwrap();
+    let question = run.waits().find_map(|(_, wait)| match wait {
+        Wait::For { entity, .. } => Some(QuestionId::from_uuid(entity.key())),
+        Wait::Until(_) => None,
+    });
+    let question = question.unwrap();
+    let asked = format!(
+        "node asked waits for somebody to answer {question}; `troupe inbox answer {question}` does"
+    );
+    assert_eq!(view::ending(&play.task), asked);
+    let paused = Event::Paused {
+        user: "ann".to_owned(),
+        reason: "audit".to_owned(),
+        hold: None,
+        above: None,
+    };
+    play.record(paused);
+    let why = view::ending(&play.task);
+    assert!(why.starts_with("the task is paused by ann since "), "{why}");
+    play.record(Event::Resumed {
+        user: "ann".to_owned(),
+        hold: None,
+        above: None,
+    });
+    play.tell("asked", json!("yes"));
+    let why = view::ending(&play.task);
+    assert!(why.starts_with("node w waits until "), "{why}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What tables show of each answer.
 
 use protocol::{
+    agent::AgentStatus,
     api::{
         AgentStats, AgentView, Check, EventView, HealthReport, HealthView, LogView, Page,
         StoreView, WhyStep, WhyView,
@@ -80,6 +81,20 @@ pub(super) fn in_service(status: &str, parked: Option<&str>) -> String {
     }
 }
 
+/// The same of an agent, and whether a node hosts it.
+fn agent_status(agent: &AgentView) -> String {
+    let status = in_service(agent.status.as_str(), agent.parked.as_deref());
+    match agent.unhosted && agent.status == AgentStatus::Active {
+        true => format!("{status} (no node)"),
+        false => status,
+    }
+}
+
+/// The node that hosts an agent, if one does.
+fn host(agent: &AgentView) -> String {
+    or_dash((!agent.unhosted).then_some(&agent.node))
+}
+
 impl View for AgentView {
     fn ids(&self) -> Vec<String> {
         vec![self.id.to_string()]
@@ -91,10 +106,7 @@ impl View for AgentView {
             ("id", self.id.to_string()),
             ("name", self.name.clone()),
             ("type", self.agent_type.as_str().to_owned()),
-            (
-                "status",
-                in_service(self.status.as_str(), self.parked.as_deref()),
-            ),
+            ("status", agent_status(self)),
             ("description", self.description.clone()),
             ("endpoint", or_dash(self.endpoint.as_ref())),
             ("capabilities", self.capabilities.join(", ")),
@@ -107,7 +119,7 @@ impl View for AgentView {
                 "health",
                 health.map_or("-".to_owned(), |h| h.detail.clone()),
             ),
-            ("node", self.node.clone()),
+            ("node", host(self)),
             ("actor", self.actor_path.clone()),
             ("created", moment(self.created_at)),
             ("updated", moment(self.updated_at)),
@@ -141,7 +153,7 @@ impl View for Page<AgentView> {
             let mut row = vec![
                 agent.name.clone(),
                 agent.agent_type.as_str().to_owned(),
-                in_service(agent.status.as_str(), agent.parked.as_deref()),
+                agent_status(agent),
                 format!("{}/{}", agent.running_tasks, agent.max_tasks),
                 agent.capabilities.join(","),
             ];
@@ -149,7 +161,7 @@ impl View for Page<AgentView> {
                 row.extend([
                     agent.circuit.clone(),
                     or_dash(agent.endpoint.as_ref()),
-                    agent.node.clone(),
+                    host(agent),
                     agent.id.to_string(),
                 ]);
             }

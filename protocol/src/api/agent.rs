@@ -142,6 +142,10 @@ pub struct AgentView {
     /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<String>,
+    /// Whether no node hosts it, so that it takes nothing whatever its status says; `node` is its owner
+    /// then. Not said of what is out of service.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unhosted: bool,
 }
 
 /// What a health check found.

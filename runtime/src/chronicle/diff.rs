@@ -8,6 +8,7 @@ use protocol::{
 };
 
 use super::past::{Past, PastActor};
+use crate::supervision::parent;
 
 /// The path and the kind under which a life tells of its whole node.
 pub(super) const NODE: (&str, &str) = ("/", "node");
@@ -15,16 +16,18 @@ pub(super) const NODE: (&str, &str) = ("/", "node");
 /// What became of each actor from one moment to another, of which `life` tells what happened between.
 #[must_use]
 pub fn diff(before: &Past, after: &Past, life: &[LifeEvent]) -> TreeDiff {
-    let reasons = Reasons::new(life, after.at);
+    let reasons = Reasons::new(life, before, after);
     let (was, is) = (by_path(before), by_path(after));
+    let tree = &is;
     let paths: BTreeSet<&str> = was.keys().chain(is.keys()).copied().collect();
     let mut changes = Vec::new();
     for path in paths {
-        let (was, is) = (was.get(path), is.get(path));
+        let (was, is) = (was.get(path), tree.get(path));
         compare(
             path,
             &Standing::of(was),
             &Standing::of(is),
+            &Standing::of(parent(path).and_then(|above| tree.get(above))),
             &reasons,
             &mut changes,
         );
@@ -76,6 +79,7 @@ fn compare(
     path: &str,
     was: &Standing<'_>,
     is: &Standing<'_>,
+    above: &Standing<'_>,
     reasons: &Reasons<'_>,
     changes: &mut Vec<TreeChange>,
 ) {
@@ -85,7 +89,10 @@ fn compare(
         match was.0.get(node) {
             Some(former) => changes.extend(stayed(path, node, former, actor, reasons)),
             None => {
+                // What an entity has below it moves with it, and does not say so itself.
+                let above = above.0.get(node);
                 let from = actor.restored_from.as_deref();
+                let from = from.or_else(|| above.and_then(|it| it.restored_from.as_deref()));
                 let from =
                     from.and_then(|from| gone.remove_entry(from).or_else(|| gone.pop_first()));
                 changes.push(appeared(
@@ -155,7 +162,7 @@ fn stayed(
         (
             Change::Restarted,
             is.started_at,
-            reasons.failure(node, path),
+            reasons.failure(node, path, is),
         )
     };
     Some(TreeChange {
@@ -175,16 +182,27 @@ struct Reasons<'a> {
     by_place: HashMap<(&'a str, &'a str), Vec<&'a LifeEvent>>,
     /// When nothing tells the moment.
     latest: Timestamp,
+    /// Nodes that are not as they were started at first.
+    anew: BTreeSet<&'a str>,
 }
 
 impl<'a> Reasons<'a> {
-    fn new(life: &'a [LifeEvent], latest: Timestamp) -> Self {
+    fn new(life: &'a [LifeEvent], before: &'a Past, after: &'a Past) -> Self {
         let mut by_place = HashMap::<_, Vec<_>>::new();
         for event in life {
             let place = (event.node.as_str(), event.path.as_str());
             by_place.entry(place).or_default().push(event);
         }
-        Self { by_place, latest }
+        let starts = before.starts.iter();
+        let anew = starts.filter(|(node, start)| {
+            let later = after.starts.get(*node);
+            later.is_some_and(|later| later != *start)
+        });
+        Self {
+            by_place,
+            latest: after.at,
+            anew: anew.map(|(node, _)| node.as_str()).collect(),
+        }
     }
 
     /// The last event of a place that is meant.
@@ -211,12 +229,31 @@ impl<'a> Reasons<'a> {
         self.told(self.last(node, path, |it| it.kind != NODE.1))
     }
 
-    /// Why an actor began anew: how it failed, or who ended it.
-    fn failure(&self, node: &str, path: &str) -> Option<String> {
+    /// Why an actor began anew: how it failed, or who ended it, or that its node began anew.
+    fn failure(&self, node: &str, path: &str, is: &PastActor) -> Option<String> {
         let failed = self.last(node, path, |it| {
-            it.what == Life::Failed || (it.what == Life::Stopped && it.reason.is_some())
+            let is_asked = matches!(it.what, Life::Stopped | Life::Restarted);
+            it.what == Life::Failed || (is_asked && it.reason.is_some())
         });
-        failed.and_then(|event| event.reason.clone())
+        let own = failed.and_then(|event| event.reason.clone());
+        if !self.anew.contains(node) {
+            return own;
+        }
+        let end = self.last(node, NODE.0, |it| it.kind == NODE.1);
+        let is_later = match (failed, end) {
+            (Some(failed), Some(end)) => failed.at > end.at,
+            // Since its node began, it has begun again by itself.
+            (Some(_), None) => is.restarts > 0,
+            (None, _) => false,
+        };
+        if is_later {
+            return own;
+        }
+        let why = end.and_then(|end| end.reason.as_deref());
+        Some(why.map_or_else(
+            || "its node was restarted".to_owned(),
+            |why| format!("its node was restarted: {why}"),
+        ))
     }
 
     fn told(&self, event: Option<&LifeEvent>) -> (Timestamp, Option<String>) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use protocol::{
     api::{Stale, TreeNode, TreeQuery, TreeView},
     entity::Sight,
+    id::NodeId,
     time::Timestamp,
 };
 
@@ -76,6 +77,8 @@ pub struct Past {
     pub at: Timestamp,
     /// By the names of nodes, then by path.
     pub nodes: BTreeMap<String, BTreeMap<String, PastActor>>,
+    /// Which start of each node it was.
+    pub starts: BTreeMap<String, NodeId>,
     /// Nodes whose past cannot be read.
     pub silent: Vec<String>,
     /// Nodes that wrote nothing for a while before that moment, not even that they live.
@@ -95,6 +98,7 @@ impl Past {
     /// Adds what stood on other nodes.
     pub(super) fn take_in(&mut self, other: Self) {
         self.nodes.extend(other.nodes);
+        self.starts.extend(other.starts);
     }
 
     /// Adds an actor as it is, such as for a comparison with now.

@@ -393,6 +393,87 @@ fn a_restart_that_somebody_asked_for_is_told_with_who_did() {
 }
 
 #[test]
+fn what_began_again_with_its_node_is_told_with_that_and_with_why_the_node_ended() {
+    for stopped in [true, false] {
+        let mut stage = Stage::new(400);
+        stage.act(Step::Begin(0, 2));
+        stage.act(Step::Begin(0, 3));
+        stage.act(Step::Fail(0, 2));
+        stage.look();
+        let before = stage.hands.clock().now();
+        stage.act(Step::Fail(0, 2));
+        stage.look();
+        if stopped {
+            let now = stage.hands.clock().now();
+            let end = stage.pens[0].end(now);
+            ready(stage.store.inscribe(&end)).unwrap();
+        }
+        stage.hands.advance(SECOND);
+        let tree = Tree::new("one", stage.hands.clock());
+        let guards = [2, 3].map(|path| tree.enter(PATHS[path], "task"));
+        let now = stage.hands.clock().now();
+        let mut pen = Pen::new((node(9), "one".to_owned()), tree.changes(), now, 1_000);
+        ready(stage.store.inscribe(&pen.note(now)[0])).unwrap();
+        let told = || {
+            ready(differ(&stage.store, before, at(999)))
+                .unwrap()
+                .changes
+        };
+        let whys = || -> Vec<_> {
+            let told = told().into_iter();
+            told.map(|it| (it.change, it.reason.unwrap_or_default()))
+                .collect()
+        };
+        let why = match stopped {
+            true => "its node was restarted: the node stopped",
+            false => "its node was restarted",
+        };
+        let restarted = |why: &str| (Change::Restarted, why.to_owned());
+        assert_eq!(whys(), [restarted(why), restarted(why)]);
+        // One that fails after that began again because of it.
+        stage.hands.advance(SECOND);
+        guards[1].failed("poison");
+        guards[1].restart();
+        let now = stage.hands.clock().now();
+        ready(stage.store.inscribe(&pen.note(now)[0])).unwrap();
+        assert_eq!(whys(), [restarted(why), restarted("poison")]);
+    }
+}
+
+#[test]
+fn what_stands_below_one_that_moved_moved_with_it() {
+    let mut stage = Stage::new(400);
+    let was = [
+        stage.trees[0].enter("/agents/a", "agent"),
+        stage.trees[0].enter("/agents/a/proxy", "agent-proxy"),
+        stage.trees[0].enter("/system/proxy", "proxy"),
+    ];
+    stage.look();
+    let before = stage.hands.clock().now();
+    drop(was);
+    let agent = stage.trees[1].enter("/agents/a", "agent");
+    agent.moved_from("one");
+    let _rest = [
+        stage.trees[1].enter("/agents/a/proxy", "agent-proxy"),
+        stage.trees[1].enter("/agents/a/tool", "tool"),
+        stage.trees[1].enter("/system/proxy", "proxy"),
+    ];
+    stage.look();
+    let diff = ready(differ(&stage.store, before, at(999))).unwrap();
+    let expected = [
+        ("/agents/a", Change::Moved),
+        ("/agents/a/proxy", Change::Moved),
+        ("/agents/a/tool", Change::Began),
+        ("/system/proxy", Change::Began),
+        ("/system/proxy", Change::Ended),
+    ];
+    assert_eq!(changed(&diff), expected);
+    let proxy = &diff.changes[1];
+    let between = (proxy.from.as_deref(), proxy.to.as_deref());
+    assert_eq!(between, (Some("one"), Some("two")));
+}
+
+#[test]
 fn a_node_that_comes_back_under_its_name_stands_once() {
     let mut stage = Stage::new(400);
     stage.act(Step::Begin(0, 4));

@@ -23,6 +23,9 @@ pub(super) use self::supervised::{Keeper, Supervised};
 /// How long a killed actor is waited for; only a handler that blocks its thread takes longer.
 pub(super) const KILL_GRACE: Duration = Duration::from_secs(1);
 
+/// What is said of an actor that was killed.
+pub(super) const KILLED: &str = "killed";
+
 pub(super) struct SupervisorActor;
 
 pub(super) enum Message {
@@ -203,7 +206,7 @@ impl Drop for Ending {
 /// ractor tells a kill from a stop by the reason alone.
 fn exit(reason: Option<&str>) -> Exit {
     match reason {
-        Some("killed" | "actor_task_cancelled") => Exit::Failed("killed".to_owned()),
+        Some("killed" | "actor_task_cancelled") => Exit::Failed(KILLED.to_owned()),
         Some(_) | None => Exit::Normal,
     }
 }

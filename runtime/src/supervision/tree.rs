@@ -29,6 +29,7 @@ use super::metrics::Population;
 use crate::clock::{Clock, Dice};
 
 pub(super) use self::entry::Entry;
+pub(crate) use self::look::parent;
 pub use self::{
     changes::{Changes, Delta},
     ear::Deaf,
@@ -54,7 +55,8 @@ struct Inner {
     log: Log,
     vigil: Vigil,
     ears: Ears,
-    /// What ends an actor in the middle of whatever it does; only what runs under `/system` has one.
+    /// What ends an actor in the middle of whatever it does, or its wait for the next try; only what
+    /// runs under `/system` has one.
     killers: DashMap<Arc<str>, (Arc<Row>, Killer)>,
 }
 
@@ -125,12 +127,16 @@ impl Tree {
         self.0.killers.insert(place, (Arc::clone(entry), killer));
     }
 
-    /// Kills the actor at `path`, one of those under `/system`, in the middle of whatever it does: for
-    /// tests of what its supervisor makes of that. Answers whether there was one.
+    /// Kills the actor at `path`, one of those under `/system`, in the middle of whatever it does; one
+    /// that waits for its next try begins at once. Answers whether there was one.
     #[must_use]
-    pub fn kill(&self, path: &str) -> bool {
-        let killer = self.0.killers.remove(path);
-        killer.inspect(|(_, (_, kill))| kill()).is_some()
+    pub fn kill(&self, path: &str, why: &str) -> bool {
+        let Some((_, (row, kill))) = self.0.killers.remove(path) else {
+            return false;
+        };
+        row.ends_because(why);
+        kill();
+        true
     }
 
     /// What stands at `path` is about to be ended, which is told with its end.

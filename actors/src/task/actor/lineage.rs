@@ -32,7 +32,7 @@ pub(crate) async fn above(
             journal
                 .load::<Task>(id)
                 .await?
-                .map_or(Standing::Open, |task| of(&task))
+                .map_or(Standing::Open(None), |task| of(&task))
         } else if row.summary.status == TaskStatus::Cancelled.as_str() {
             Standing::Stopped
         } else {
@@ -48,7 +48,7 @@ fn of(task: &Task) -> Standing {
     match task.own_pause() {
         _ if task.cancelling => Standing::Stopped,
         Some(pause) => Standing::Paused(pause.clone()),
-        None => Standing::Open,
+        None => Standing::Open(task.resumed_by.clone()),
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn stopped(above: &[(TaskId, Standing)]) -> Option<TaskId> {
     let mut above = above.iter();
     above.find_map(|(task, standing)| match standing {
         Standing::Stopped => Some(*task),
-        Standing::Open | Standing::Paused(_) | Standing::Over => None,
+        Standing::Open(_) | Standing::Paused(_) | Standing::Over => None,
     })
 }
 

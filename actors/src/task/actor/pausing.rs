@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use protocol::{
     agent::StopMode,
     hold::Target,
-    id::{AgentId, NodeId},
+    id::{AgentId, HoldId, NodeId},
     task::{Event, TokenHash},
 };
 use ractor::ActorProcessingErr;
@@ -15,9 +15,12 @@ use tokio::sync::mpsc;
 use super::{Cx, effect::Effect};
 use crate::{
     ask::Asked,
-    hold::{Act, Fate, News, keeps},
+    hold::{Act, Fate, Hold, News, keeps},
     services::Services,
-    task::{Attempt, Task, pause::Cause},
+    task::{
+        Attempt, Task,
+        pause::{Cause, OPERATOR},
+    },
 };
 
 /// Nothing more starts; with `Now`, what runs and may run again is interrupted. Nothing when the task
@@ -97,12 +100,12 @@ pub(super) struct Watch {
 }
 
 /// What is held is something else than before, or attempts are to end.
-pub(super) fn held(
+pub(super) async fn held(
     cx: &mut Cx,
     act: &Act,
     news: mpsc::UnboundedSender<News>,
 ) -> Result<(), ActorProcessingErr> {
-    let mut events = reconcile(cx);
+    let mut events = signed(cx, reconcile(cx), act).await;
     let changed = !events.is_empty();
     events.extend(interrupted(cx, act, |_| true));
     super::stage(cx, events)?;
@@ -276,7 +279,7 @@ pub(super) fn reconcile(cx: &Cx) -> Vec<Event> {
     let stands = |id| on.iter().any(|hold| hold.id == id);
     let lifted = cx.state.pauses().iter().filter_map(|pause| {
         let id = pause.hold.filter(|id| !stands(*id))?;
-        cx.state.resume(Cause::Hold(id), "operator")
+        cx.state.resume(Cause::Hold(id), OPERATOR)
     });
     let placed = on
         .iter()
@@ -291,9 +294,37 @@ pub(super) async fn recall(cx: &Cx) -> Result<Vec<Event>, store::Error> {
     let lifts = |event: &Event| matches!(event, Event::Resumed { .. });
     if events.iter().any(lifts) {
         cx.services.look_at_holds().await?;
-        events = reconcile(cx);
+        events = signed(cx, reconcile(cx), &Act::default()).await;
     }
     Ok(events)
+}
+
+/// The same, where what goes on because a hold was lifted says who did: as this tells, or as the hold
+/// says, which is read then.
+async fn signed(cx: &Cx, mut events: Vec<Event>, act: &Act) -> Vec<Event> {
+    for event in &mut events {
+        let Event::Resumed {
+            user,
+            hold: Some(hold),
+            ..
+        } = event
+        else {
+            continue;
+        };
+        let lifter = match act.lifter(*hold) {
+            Some(lifter) => Some(lifter.to_owned()),
+            None => lifter(cx, *hold).await,
+        };
+        *user = lifter.unwrap_or_else(|| OPERATOR.to_owned());
+    }
+    events
+}
+
+/// Who lifted a hold, as far as its row can be read.
+async fn lifter(cx: &Cx, hold: HoldId) -> Option<String> {
+    let row = cx.journal().store().stream(hold.into()).await.ok()??;
+    let hold: Hold = serde_json::from_str(&row.summary.body).ok()?;
+    hold.lifted_by
 }
 
 /// Whether all of a task is in a scope.

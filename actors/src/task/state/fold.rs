@@ -147,7 +147,13 @@ impl Task {
                 reason: reason.clone(),
                 since: at,
             }),
-            Event::Resumed { hold, above, .. } => self.resumed(Cause::new(*hold, *above), at),
+            Event::Resumed { user, hold, above } => {
+                let by = Cause::new(*hold, *above);
+                if by == Cause::Own {
+                    self.resumed_by = Some(user.clone());
+                }
+                self.resumed(by, at);
+            }
             Event::Replied {
                 step,
                 question,

@@ -44,10 +44,18 @@ async fn an_agent_may_name_a_node_of_which_nobody_has_heard_yet() {
     let spec = serde_json::from_value(spec).unwrap();
     let registered = town["a"].register_agent(&Caller::admin(), spec).await;
     registered.unwrap();
+    let unhosted = async || {
+        let agent = town["a"].agent(&Caller::admin(), "odd").await.unwrap();
+        serde_json::to_value(agent).unwrap()["unhosted"].clone()
+    };
+    assert_eq!(unhosted().await, true, "it takes nothing");
     let worker = town.hire_with("w", folder.path(), &["rare"]).await;
     worker.tool.release(1);
     let id = town.work("a", by("odd")).await;
     assert_eq!(town.settled("a", id).await.status, TaskStatus::Completed);
+    let agent = town["a"].agent(&Caller::admin(), "odd").await.unwrap();
+    let agent = serde_json::to_value(agent).unwrap();
+    assert!(agent.get("unhosted").is_none(), "{agent}");
 }
 
 #[tokio::test]

@@ -136,7 +136,10 @@ pub async fn past(
         let (name, sieve, until) = (chapter.name.clone(), Below(below.to_owned()), *bounds);
         let told = off_thread(move || follow(&chapter.name, segments, &sieve, until)).await??;
         match told {
-            Ok(told) => past.take_in(told),
+            Ok(told) => {
+                past.starts.insert(name, chapter.node);
+                past.take_in(told);
+            }
             Err(error) => {
                 tracing::warn!(node = name, error, "a past cannot be read");
                 past.silent.push(name);

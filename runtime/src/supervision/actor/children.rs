@@ -73,6 +73,15 @@ impl Place {
     fn shows(&self, status: Status) {
         self.tree.set_status(&self.entry, status);
     }
+
+    /// Until this turn comes, an operator may have it come at once.
+    fn waits(&self, supervisor: &ActorRef<Message>, turn: u64) {
+        if self.entry.is_killable() {
+            let supervisor = supervisor.clone();
+            let begins = move || drop(supervisor.send_message(Message::Due(turn)));
+            self.tree.set_killer(&self.entry, Box::new(begins));
+        }
+    }
 }
 
 impl Drop for Place {
@@ -340,6 +349,9 @@ impl Children {
             self.forget(key);
         }
         let turn = self.line_up(&plan.start, Status::BackingOff);
+        for child in plan.start.iter().filter_map(|key| self.by_key.get(key)) {
+            child.place.waits(&self.myself, turn);
+        }
         // Sent to this incarnation alone; it carries no meaning for another.
         if wait.is_zero() {
             let _ = self.myself.send_message(Message::Due(turn));

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::{
-    error_chain,
+    KILLED, error_chain,
     watchdog::{Listener, Watched},
 };
 use crate::{
@@ -167,7 +167,7 @@ where
 impl<M: Message> Life<M> {
     fn begin(&self, actor: ActorRef<M>) {
         self.id.store(actor.get_id().pid(), Ordering::Release);
-        if self.entry.path().starts_with("/system") {
+        if self.entry.is_killable() {
             let cell = actor.get_cell();
             let killer = Box::new(move || cell.kill());
             self.tree.set_killer(&self.entry, killer);
@@ -227,7 +227,7 @@ impl<M> Life<M> {
 /// Whatever else ends an actor, such as a kill, drops it.
 impl<M> Drop for Life<M> {
     fn drop(&mut self) {
-        self.failed(|| "killed".to_owned());
+        self.failed(|| KILLED.to_owned());
     }
 }
 

@@ -312,3 +312,61 @@ async fn what_ends_an_actor_leaves_with_it() {
     }
     assert_eq!(tree.killers(), before - 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_ends_an_actor_or_its_wait_for_the_next_try_is_told_with_it() {
+    const LONG: Duration = Duration::from_hours(1);
+    let (stage, mut log) = stage();
+    let tree = tree();
+    let (spec, address) = stage.puppet("a", Restart::Permanent);
+    let slow = Spec {
+        backoff: Backoff {
+            first: LONG,
+            cap: LONG,
+            quiet: LONG,
+        },
+        ..eager(Strategy::OneForOne)
+    };
+    let root = Supervisor::start(&tree, "/system", slow, vec![spec], None);
+    let _root = root.await.unwrap();
+    log.expect(&["a up"]).await;
+    let state = || tree.snapshot("/system/a", None).nodes.remove(0).state;
+    let waits = async || {
+        while !matches!(state().as_str(), "backing_off" | "crash_loop") {
+            tokio::task::yield_now().await;
+        }
+    };
+    let life = || {
+        let life = tree.actor("/system/a").unwrap().life.into_iter();
+        life.map(|it| (it.what, it.reason.unwrap_or_default()))
+            .skip(1)
+            .collect::<Vec<_>>()
+    };
+    let before = Instant::now();
+    address.cast(Order::Fail).unwrap();
+    waits().await;
+    assert!(tree.kill("/system/a", "restarted by ann: a test"));
+    log.expect(&["a up"]).await;
+    ping(&address).await;
+    assert!(tree.kill("/system/a", "killed by bob"));
+    waits().await;
+    assert!(tree.kill("/system/a", "restarted by cid"));
+    log.expect(&["a up"]).await;
+    assert_eq!(ping(&address).await, 3);
+    assert!(before.elapsed() < LONG / 1_000, "its wait was over at once");
+    let told = |what, why: &str| (what, why.to_owned());
+    let broke = "the string broke: an error occurred when formatting an argument";
+    let expected = [
+        told(Life::Failed, broke),
+        told(Life::Restarted, "restarted by ann: a test"),
+        told(Life::Failed, "killed by bob"),
+        told(Life::Restarted, "restarted by cid"),
+    ];
+    assert_eq!(life(), expected);
+    // What was said of one end is not said of the next.
+    address.cast(Order::Fail).unwrap();
+    waits().await;
+    log.expect(&["a up"]).await;
+    let last = life().split_off(4);
+    assert_eq!(last, [told(Life::Failed, broke), told(Life::Restarted, "")]);
+}

@@ -125,7 +125,7 @@ pub struct Delta {
     /// Paths that are gone, sorted.
     pub gone: Vec<String>,
     /// What became of actors, in order of time. An actor that began and ended since the last look
-    /// is in none of these, unless it failed.
+    /// is in none of these, unless it failed or somebody ended it.
     pub life: Vec<LifeEvent>,
     /// Of each of these turns, where a reader goes on that was told all turns up to its mark.
     pub marks: Vec<u64>,
@@ -355,7 +355,9 @@ impl Folded {
         };
         // Who left before who took the place: they are told of in the order in which they are logged.
         let stands = |row: &Arc<Row>| tree.row(row.path()).is_some_and(|it| Arc::ptr_eq(&it, row));
-        let (standing, departed): (Vec<_>, Vec<_>) = left.into_iter().partition(stands);
+        let (standing, mut departed): (Vec<_>, Vec<_>) = left.into_iter().partition(stands);
+        // Several may have left one place in the meantime.
+        departed.sort_by_key(|row| row.changed_at());
         let mut parents = HashSet::new();
         for row in departed.into_iter().chain(standing) {
             if let Some(parent) = self.see(&row, tree) {
@@ -384,12 +386,12 @@ impl Folded {
         let was_known = row.is_known();
         row.forget();
         let has_failed = turns.iter().any(|turn| turn.what == Life::Failed);
-        if !was_known && !has_failed {
+        let why = row.recall(|story| story.farewell()).flatten();
+        if !was_known && !has_failed && why.is_none() {
             return None;
         }
         let start = (!was_known).then(|| start(row, &turns)).flatten();
         let failed = row.recall(|story| story.ended_in_failure());
-        let why = row.recall(|story| story.farewell()).flatten();
         let stop = Episode::new(row.changed_at(), Life::Stopped, why);
         let stop = (failed != Some(true)).then_some(stop);
         let turns = start.into_iter().chain(turns).chain(stop).collect();
@@ -500,7 +502,7 @@ impl Folded {
                     }
                 }
                 None if !is_new => gone.push(path.to_string()),
-                None if has(Life::Failed) => {}
+                None if untold.iter().any(|(_, turn)| turn.episode.is_worth()) => {}
                 None => continue,
             }
             let untold = untold.into_iter().cloned();

@@ -150,6 +150,11 @@ impl Entry {
         &self.path
     }
 
+    /// Whether an operator may kill it by its place.
+    pub(in crate::supervision) fn is_killable(&self) -> bool {
+        self.path.starts_with("/system")
+    }
+
     pub(in crate::supervision) const fn shared_path(&self) -> &Arc<str> {
         &self.path
     }
@@ -225,7 +230,7 @@ impl Entry {
 
     /// Another incarnation begins.
     pub(super) fn restart(&self, now: Timestamp) {
-        self.tell(|story| story.add(Episode::new(now, Life::Restarted, None)));
+        self.tell(|story| story.begin_again(now));
         self.restarts.fetch_add(1, Ordering::Relaxed);
         self.started_at.store(now.as_micros(), Ordering::Relaxed);
         self.set_status(Status::Starting, now);

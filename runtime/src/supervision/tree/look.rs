@@ -301,7 +301,7 @@ pub(super) fn level(path: &str) -> usize {
 }
 
 /// Where the supervisor of `path` would stand.
-pub(super) fn parent(path: &str) -> Option<&str> {
+pub(crate) fn parent(path: &str) -> Option<&str> {
     let (parent, name) = path.rsplit_once('/')?;
     match (parent, name) {
         ("", "") => None,

@@ -8,7 +8,7 @@ use protocol::{
 };
 
 use super::ear::Heard;
-use crate::redact::redact;
+use crate::{redact::redact, supervision::actor::KILLED};
 
 /// So many failures are kept.
 pub(super) const FAILURES: usize = 3;
@@ -46,6 +46,12 @@ pub(super) struct Episode {
 impl Episode {
     pub(super) const fn new(at: Timestamp, what: Life, reason: Option<String>) -> Self {
         Self { at, what, reason }
+    }
+
+    /// Whether it is told also of one that began and ended while nobody looked: a failure, or what
+    /// somebody did.
+    pub(super) fn is_worth(&self) -> bool {
+        self.what == Life::Failed || (self.what == Life::Stopped && self.reason.is_some())
     }
 }
 
@@ -100,7 +106,9 @@ impl Story {
     }
 
     pub(super) fn fail(&mut self, at: Timestamp, error: &str) {
-        let error = fit(error);
+        // Somebody killed it, who is told of instead.
+        let killer = self.farewell.take_if(|_| error == KILLED);
+        let error = killer.map_or_else(|| fit(error), String::from);
         if self.failures.len() == FAILURES {
             self.failures.pop_front();
         }
@@ -109,6 +117,12 @@ impl Story {
             error: error.clone(),
         });
         self.add(Episode::new(at, Life::Failed, Some(error)));
+    }
+
+    /// Another incarnation begins, perhaps because somebody wanted that.
+    pub(super) fn begin_again(&mut self, at: Timestamp) {
+        let why = self.farewell.take().map(String::from);
+        self.add(Episode::new(at, Life::Restarted, why));
     }
 
     /// It failed in an earlier life, of which its readers were told then.

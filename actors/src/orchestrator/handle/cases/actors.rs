@@ -225,9 +225,7 @@ impl UseCase for TendEntity {
                     Tending::Kill => ("killed", Evict::AtOnce),
                     Tending::Restart | Tending::Release => ("restarted", Evict::Politely),
                 };
-                let colon = if reason.is_empty() { "" } else { ": " };
-                let why = format!("{done} by {}{colon}{reason}", caller.user);
-                at.0.tree.ends_because(&path, &why);
+                at.0.tree.ends_because(&path, &by(caller, done, &reason));
                 at.bring_back(id, how).await
             }
         };
@@ -240,6 +238,9 @@ impl UseCase for TendEntity {
 pub(in super::super) struct KillActor {
     pub(in super::super) node: NodeId,
     pub(in super::super) path: String,
+    /// Who wants it and why, for its past.
+    #[serde(default)]
+    pub(in super::super) why: String,
 }
 
 impl UseCase for KillActor {
@@ -255,7 +256,12 @@ impl UseCase for KillActor {
         at_least(caller, Role::Operator)?;
         may_act_on(caller, &self.path)?;
         tracing::info!(target: "audit", by = %caller, path = self.path, "an actor is killed");
-        Ok(at.0.tree.kill(&self.path))
+        let why = match self.why.as_str() {
+            // An older node asks.
+            "" => by(caller, "killed", ""),
+            why => why.to_owned(),
+        };
+        Ok(at.0.tree.kill(&self.path, &why))
     }
 }
 
@@ -454,10 +460,23 @@ impl Orchestrator {
                 let node = self.company().get(&row.node).copied();
                 let node =
                     node.ok_or_else(|| Rejection::not_found(format!("node {}", row.node)))?;
+                let done = match asked.action {
+                    ActorAction::Restart => "restarted",
+                    _ => "killed",
+                };
+                let why = by(caller, done, &asked.reason);
                 let path = asked.path;
-                let case = KillActor { node, path };
-                if self.ask_once(caller, node, case, until).await? {
-                    return Ok("it was killed; its supervisor begins it again");
+                let case = KillActor { node, path, why };
+                let ended = self.ask_once(caller, node, case, until).await?;
+                let waited = matches!(row.state.as_str(), "backing_off" | "crash_loop");
+                match (ended, waited) {
+                    (true, true) => {
+                        return Ok(
+                            "it waited for its next try, which its supervisor makes at once",
+                        );
+                    }
+                    (true, false) => return Ok("it was killed; its supervisor begins it again"),
+                    (false, _) => {}
                 }
                 "it cannot be killed by itself; restart the node"
             }
@@ -489,6 +508,12 @@ fn may_act_on(caller: &Caller, path: &str) -> Answer<()> {
     Err(Rejection::Forbidden {
         message: format!("{path} is another tenant's, whose operators act on it"),
     })
+}
+
+/// Who did something to an actor, as its past tells it.
+pub(super) fn by(caller: &Caller, done: &str, reason: &str) -> String {
+    let colon = if reason.is_empty() { "" } else { ": " };
+    format!("{done} by {}{colon}{reason}", caller.user)
 }
 
 fn senseless(action: ActorAction, kind: &str, remedy: &str) -> Rejection {

@@ -94,7 +94,7 @@ impl UseCase for PlaceHold {
         tracing::info!(
             target: "audit", by = %caller, hold = %hold.id, what = %hold.target, reason, "a hold is placed"
         );
-        let act = Act::on(hold.target.clone(), &caller.tenant, fate, reason);
+        let act = Act::on(hold.target.clone(), caller, fate, reason);
         let reach = at.act(act).await?;
         Ok(HoldChange { hold, reach, note })
     }
@@ -134,12 +134,10 @@ impl UseCase for LiftHold {
         tracing::info!(
             target: "audit", by = %caller, hold = %hold.id, what = %hold.target, "a hold is lifted"
         );
-        let act = Act::on(
-            hold.target.clone(),
-            &caller.tenant,
-            Fate::GoesOn,
-            String::new(),
-        );
+        let act = Act {
+            lifted: Some(self.id),
+            ..Act::on(hold.target.clone(), caller, Fate::GoesOn, String::new())
+        };
         let reach = at.act(act).await?;
         let note = None;
         Ok(HoldChange { hold, reach, note })
@@ -201,7 +199,7 @@ impl UseCase for Interrupt {
             reason,
             within,
         } = self;
-        let act = Act::on(target, &caller.tenant, fate, reason);
+        let act = Act::on(target, caller, fate, reason);
         at.act(Act { within, ..act }).await
     }
 }

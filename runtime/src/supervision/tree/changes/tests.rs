@@ -76,6 +76,53 @@ fn an_end_that_somebody_asked_for_is_told_with_who_did() {
 }
 
 #[test]
+fn each_of_several_ends_that_somebody_asked_for_between_two_looks_is_told_in_order() {
+    let (tree, hands) = tree();
+    let first = tree.enter("/a", "task");
+    let mut changes = tree.changes();
+    let mut late = tree.changes();
+    changes.take();
+    late.take();
+    let mut standing = Some(first);
+    for why in ["killed by ann", "killed by bob", "restarted by cid"] {
+        hands.advance(Duration::from_millis(100));
+        tree.ends_because("/a", why);
+        drop(standing.take());
+        standing = Some(tree.enter("/a", "task"));
+    }
+    let whys = |delta: &Delta| {
+        let told = delta.life.iter();
+        let told = told.map(|it| (it.what, it.reason.clone().unwrap_or_default()));
+        told.collect::<Vec<_>>()
+    };
+    let (stopped, started) = (
+        |why: &str| (Life::Stopped, why.to_owned()),
+        (Life::Started, String::new()),
+    );
+    let expected = [
+        stopped("killed by ann"),
+        started.clone(),
+        stopped("killed by bob"),
+        started.clone(),
+        stopped("restarted by cid"),
+        started.clone(),
+    ];
+    let seen = changes.take();
+    assert_eq!(paths(&seen), (vec!["/a"], vec![]));
+    assert_eq!(whys(&seen), expected);
+    // Of one that was not there before, and is not there now, too.
+    tree.enter("/b", "task");
+    let brief = tree.enter("/c", "task");
+    tree.ends_because("/c", "stopped by dan");
+    drop(brief);
+    let seen = changes.take();
+    assert_eq!(paths(&seen), (vec![], vec![]));
+    assert_eq!(whys(&seen), [started.clone(), stopped("stopped by dan")]);
+    let all = [&expected[..], &[started, stopped("stopped by dan")]].concat();
+    assert_eq!(whys(&late.take()), all);
+}
+
+#[test]
 fn what_began_and_ended_between_two_looks_leaves_nothing_unless_it_failed() {
     let (tree, _) = tree();
     let mut quick = tree.changes();
