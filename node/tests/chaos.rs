@@ -95,7 +95,7 @@ async fn survive(node: &Node, counter: &Counter, path: &str) {
         let key = format!("{path}-{number}");
         if number == BEFORE {
             assert!(
-                node.orchestrator().actors().kill(path),
+                node.orchestrator().actors().kill(path, "chaos"),
                 "{path} is not there"
             );
         }
