@@ -301,7 +301,7 @@ fn shared_parameters() -> Value {
             "name": "Last-Event-ID",
             "in": "header",
             "description": "The `id` of the last event that was received; the stream goes on after it.",
-            "schema": {"type": "integer", "minimum": 0},
+            "schema": {"type": "string"},
         },
     })
 }

@@ -134,6 +134,10 @@ async fn what_a_query_may_say_is_told_with_what_is_wrong_in_it() {
             "actors/agents/echo/messages?wait=5h",
             "wait: 5h is more than 30s, the longest that is waited here",
         ),
+        (
+            "events?types=worker.*&since=garbage",
+            "since: is not the `id` of an event",
+        ),
     ] {
         let answer = node.get(&format!("/api/v1/{path}")).await;
         assert_eq!(answer.status, 400, "{path}: {answer:?}");

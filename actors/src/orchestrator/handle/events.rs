@@ -53,10 +53,14 @@ impl Orchestrator {
     ) -> Answer<Feed<HappeningFrame>> {
         at_least(caller, Role::Viewer)?;
         let types = EventTypes::read(query.types.as_deref())?;
+        let since = query.since.as_deref().map(str::parse::<Cursor>);
+        let since = since
+            .transpose()
+            .map_err(|_| Rejection::field("since", "is not the `id` of an event"))?;
         let workers = types.want("worker").then(|| self.workers());
         let groups = ["task", "workflow", "agent"];
         let recorded = match groups.iter().any(|group| types.want(group)) {
-            true => Some(self.recorded(caller, query).await?),
+            true => Some(self.recorded(caller, query.types.clone(), since).await?),
             false => None,
         };
         Ok(match (recorded, workers) {
@@ -71,12 +75,11 @@ impl Orchestrator {
     async fn recorded(
         &self,
         caller: &Caller,
-        query: &EventsQuery,
+        types: Option<String>,
+        since: Option<Cursor>,
     ) -> Answer<impl Stream<Item = Told<HappeningFrame>> + Send + use<>> {
-        let cursor = match &query.since {
-            Some(since) => since
-                .parse()
-                .map_err(|_| Rejection::field("since", "is not the `id` of an event"))?,
+        let cursor = match since {
+            Some(since) => since,
             None => {
                 let ask = ReadJournal {
                     after: None,
@@ -88,7 +91,7 @@ impl Orchestrator {
         let tail = Tail {
             at: self.clone(),
             caller: caller.clone(),
-            types: query.types.clone(),
+            types,
             cursor,
             ready: VecDeque::new(),
             next: Instant::now(),

@@ -92,7 +92,7 @@ const RUNS: &[Answers] = &[ok(
 
 const STATUS: Parameter = parameter::<String>(
     "status",
-    "Only this status: `active`, `paused` or `finished`.",
+    "Only this status: `active`, `paused` or, of schedules, `finished`.",
 );
 
 pub(super) static ROUTES: &[Route] = &[
