@@ -108,10 +108,12 @@ async fn who_comes_back_is_told_what_was_missed_whichever_node_is_asked() {
     let frame = next(&mut again).await;
     assert!(!frame.what.reset, "{frame:?}");
     assert!(shows(&frame.what, "b", "/x/missed"), "{frame:?}");
-    for unknown in ["nonsense", "a=1,b=2,c=3"] {
-        let mut feed = nodes.watch(&nodes.c, Some(unknown));
-        find(&mut feed, |it| it.reset && shows(it, "b", "/x/missed")).await;
-    }
+    let mut feed = nodes.watch(&nodes.c, Some("a=1,b=2,c=3"));
+    find(&mut feed, |it| it.reset && shows(it, "b", "/x/missed")).await;
+    let nonsense = nodes
+        .c
+        .follow_tree(&nodes.admin, Some("/x"), Some("nonsense"));
+    assert!(nonsense.is_err(), "it is no place to go on at");
 }
 
 #[tokio::test(start_paused = true)]
