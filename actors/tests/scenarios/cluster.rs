@@ -349,7 +349,13 @@ async fn a_node_without_its_lease_ends_what_it_runs_and_takes_nothing() {
     town["b"].tool.release(1);
     let task = town.settled("a", id).await;
     assert_eq!(task.status, TaskStatus::Completed);
-    assert_eq!(town.attempts("a", id).await.len(), 2);
+    let attempts = town.attempts("a", id).await;
+    assert_eq!(attempts.len(), 2);
+    let why = attempts[0].error.as_ref().map(|error| error.code.as_str());
+    assert_eq!(
+        (attempts[0].status, why),
+        (AttemptStatus::Lost, Some("lease"))
+    );
 }
 
 #[tokio::test]
@@ -370,11 +376,7 @@ async fn what_a_host_took_over_is_not_said_to_have_never_begun_when_it_is_sent_a
     town["b"].tool.release(1);
     assert_eq!(town.settled("a", id).await.status, TaskStatus::Completed);
     let attempts = town.attempts("a", id).await;
-    assert_eq!(
-        attempts[0].status,
-        AttemptStatus::Cancelled,
-        "{attempts:#?}"
-    );
+    assert_eq!(attempts[0].status, AttemptStatus::Lost, "{attempts:#?}");
 }
 
 #[tokio::test]

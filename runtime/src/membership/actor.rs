@@ -103,7 +103,7 @@ pub(super) struct State {
     surveying: bool,
     /// Somebody asked for another look while one was under way.
     again: bool,
-    /// When the last renewal was sent.
+    /// When the last renewal was sent, unless it failed.
     sent: Option<Duration>,
     was: Was,
     _hurried: Option<AbortOnDropHandle<()>>,
@@ -186,10 +186,7 @@ impl Keeper {
     fn renew_if_due(&self, myself: &ActorRef<Notice>, state: &mut State) {
         let now = self.membership.clock().boot();
         let timing = self.membership.timing();
-        // Without a lease each look is another try.
-        let fenced = self.membership.standing() == Standing::Fenced;
-        let due = fenced || state.sent.is_none_or(|sent| now >= sent + timing.renew);
-        if !due || state.renewing {
+        if state.renewing || !self.is_due(now, state) {
             return;
         }
         (state.renewing, state.sent) = (true, Some(now));
@@ -203,6 +200,13 @@ impl Keeper {
             // A keeper that was restarted asks anew.
             let _ = keeper.cast(Notice::Renewed(now, outcome));
         });
+    }
+
+    fn is_due(&self, now: Duration, state: &State) -> bool {
+        let renew = self.membership.timing().renew;
+        // Without a lease each look is another try.
+        let fenced = self.membership.standing() == Standing::Fenced;
+        fenced || state.sent.is_none_or(|sent| now >= sent + renew)
     }
 
     fn renewed(&self, sent: Duration, outcome: Result<Lease, Error>, state: &mut State) {
@@ -224,6 +228,8 @@ impl Keeper {
                 self.membership.ended(refusal.to_string());
             }
             Err(error) => {
+                // The next look tries again: there is no time to lose.
+                state.sent = None;
                 ::metrics::counter!(metrics::LEASE_FAILURES).increment(1);
                 if state.was == Was::Member {
                     tracing::warn!(%error, "the lease was not renewed");
@@ -302,18 +308,14 @@ mod tests {
 
     use super::{super::StoreRegistrar, *};
     use crate::{
-        clock::TestClock,
+        clock::{Clock, TestClock},
         membership::Fence,
         placement::Timing,
         store::{Memory, Shared},
     };
 
-    #[tokio::test]
-    async fn a_renewal_that_meets_a_leave_makes_no_member_anew() {
-        let clock = TestClock::at(Timestamp::default()).clock();
-        let store: Shared = Arc::new(Memory::with_clock(clock.clone()));
-        let registrar = StoreRegistrar(store.clone());
-        let me = Member {
+    fn me(clock: &Clock) -> Member {
+        Member {
             node: NodeId::from_uuid(Uuid::from_u128(1)),
             name: "one".to_owned(),
             roles: Roles::all(),
@@ -324,7 +326,40 @@ mod tests {
             protocol: 1,
             started_at: clock.now(),
             admin: None,
+        }
+    }
+
+    #[test]
+    fn a_renewal_that_failed_is_tried_again_at_the_next_look() {
+        let clock = TestClock::at(Timestamp::default()).clock();
+        let store: Shared = Arc::new(Memory::with_clock(clock.clone()));
+        let fence = Fence::closed(clock.clone());
+        let (me, timing) = (me(&clock), Timing::default());
+        let keeper = Keeper {
+            membership: Membership::new(me, Roster::empty(1), timing, clock.clone(), fence),
+            registrar: Arc::new(StoreRegistrar(store)),
         };
+        let now = clock.boot();
+        let mut state = State {
+            was: Was::Member,
+            ..State::default()
+        };
+        assert!(keeper.is_due(now, &state));
+        state.sent = Some(now);
+        keeper.membership.confirmed(now);
+        keeper.renewed(now, Ok(Lease::Runs), &mut state);
+        assert!(!keeper.is_due(now, &state));
+        let away = Error::Unavailable("it is away".to_owned());
+        keeper.renewed(now, Err(away), &mut state);
+        assert!(keeper.is_due(now, &state));
+    }
+
+    #[tokio::test]
+    async fn a_renewal_that_meets_a_leave_makes_no_member_anew() {
+        let clock = TestClock::at(Timestamp::default()).clock();
+        let store: Shared = Arc::new(Memory::with_clock(clock.clone()));
+        let registrar = StoreRegistrar(store.clone());
+        let me = me(&clock);
         let (node, timing) = (me.node, Timing::default());
         let entered = registrar.enter(&me, timing.ttl, None).await.unwrap();
         assert_eq!(entered, Ok(()));

@@ -140,6 +140,7 @@ impl Attempt {
         let what = format!("step {}, attempt {}", call.step, call.attempt);
         entry.works_on(what, hosts.config.supervision.patience(limit));
         let (asked, started) = (call.trace, hosts.clock.now());
+        let laps = hosts.around.fence.laps();
         call.trace = asked.map(trace::below);
         let begun = AgentLogLine {
             at: started,
@@ -166,6 +167,7 @@ impl Attempt {
             None => Err(CallError::Cancelled),
         };
         let result = result.map_err(clean);
+        let with_lease = hosts.is_fenced() || hosts.around.fence.laps() != laps;
         drop(entry);
         if let Some(asked) = asked.filter(|asked| trace::records(*asked)) {
             let times = (started, hosts.clock.now());
@@ -190,7 +192,10 @@ impl Attempt {
             .write(after(begun, hosts.clock.now(), &result));
         // The slot is free as soon as nothing runs in it; the result may still be on its way.
         drop(slot);
-        let (outcome, end) = outcome(effect, result);
+        let (outcome, end) = match result {
+            Err(error) if with_lease && is_ended(&error) => (lost_with_lease(), CallEnd::Stopped),
+            result => outcome(effect, result),
+        };
         // A proxy that is gone begins without history.
         let _ = hosted.proxy.cast(Message::Ended { pass, end });
         let figures = match hosts.owner(call.task) {
@@ -327,6 +332,23 @@ async fn answer(
             failure: Failure::new("timeout", format!("no answer within {:?}", call.timeout)),
             may_have_happened: true,
         }),
+    }
+}
+
+/// Whether a call came to no end of its own.
+fn is_ended(error: &CallError) -> bool {
+    match error {
+        CallError::Cancelled => true,
+        CallError::Lost { failure, .. } => failure.code == "lease",
+        CallError::Failed { .. } | CallError::Waits(_) => false,
+    }
+}
+
+/// Nobody stopped it, and it is no fault of the agent.
+fn lost_with_lease() -> Outcome {
+    let message = "the lease of its node was not renewed in time, and all that ran there ended";
+    Outcome::Lost {
+        error: Failure::new("lease", message),
     }
 }
 
