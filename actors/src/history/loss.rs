@@ -33,8 +33,25 @@ pub(super) fn lost(
             let at = roster.last_sign(chapter.node, ttl);
             Some((at.unwrap_or(chapter.until), "the node was lost"))
         }
+        // It could not even say that it stops.
+        MemberState::Left if has_successor(row, roster) => {
+            let at = roster.last_sign(chapter.node, ttl).unwrap_or(chapter.until);
+            Some((
+                at.max(chapter.until),
+                "the node died, and was started again",
+            ))
+        }
         MemberState::Left => has_left(row, roster).then_some((row.lease_until, "the node left")),
     }
+}
+
+/// Whether another start of the same node has taken its place.
+fn has_successor(row: &MemberRow, roster: &Roster) -> bool {
+    let own = &row.member;
+    roster.survey().members.iter().any(|other| {
+        let other = &other.member;
+        other.name == own.name && other.node != own.node && other.started_at >= own.started_at
+    })
 }
 
 /// Whether the end of `chapter` is not true any more: a lease that was over for a moment lost the node
@@ -139,6 +156,22 @@ mod tests {
         assert_eq!(lost(&chapter(None), Some(&left(130)), TTL), None);
         let found = lost(&chapter(None), Some(&left(131)), TTL);
         assert_eq!(found, Some((at(100), "the node left")));
+    }
+
+    #[test]
+    fn one_whose_next_start_has_taken_its_place_died() {
+        let mut survey = roster(1, MemberState::Left, Duration::ZERO, 101)
+            .survey()
+            .clone();
+        let mut next = survey.members[0].clone();
+        next.member.node = NodeId::from_uuid(Uuid::from_u128(2));
+        next.state = MemberState::Up;
+        survey.members.push(next);
+        let found = lost(&chapter(None), Some(&Roster::new(survey)), TTL);
+        assert_eq!(
+            found,
+            Some((at(94), "the node died, and was started again"))
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use protocol::{id::NodeId, time::Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::Mutex;
 
 use super::{Archive, Retention, Tidied, Unkept, scribe::Pen};
 use crate::{
@@ -42,7 +43,17 @@ pub struct Setup {
     pub retention: Retention,
 }
 
-struct Chronicle(Setup);
+struct Chronicle {
+    setup: Setup,
+    papers: Arc<Mutex<Papers>>,
+}
+
+/// How far the tree was read, and what waits to be kept. They outlast an incarnation of the chronicle,
+/// so that the next one also tells what became of actors in between.
+struct Papers {
+    pen: Pen,
+    waiting: VecDeque<Segment>,
+}
 
 #[derive(Debug)]
 enum Tick {
@@ -57,9 +68,8 @@ impl Message for Tick {
     }
 }
 
+#[derive(Debug, Default)]
 struct State {
-    pen: Pen,
-    waiting: VecDeque<Segment>,
     /// Periods until spent chapters are looked for.
     untidied: u64,
     /// Periods of the last rest, and those that are left of it.
@@ -67,10 +77,22 @@ struct State {
     resting: u32,
 }
 
-/// The child that writes the past of its node.
+/// The child that writes the past of its node, from now on.
 #[must_use]
 pub fn chronicle(setup: Setup) -> ChildSpec {
-    let make = move || (Chronicle(setup.clone()), ());
+    let mut changes = setup.tree.changes();
+    // What stands already is shown; what begins before the first look is told.
+    changes.take_life();
+    let (of, now) = ((setup.node, setup.name.clone()), setup.tree.clock().now());
+    let papers = Papers {
+        pen: Pen::new(of, changes, now, setup.retention.chapter()),
+        waiting: VecDeque::new(),
+    };
+    let papers = Arc::new(Mutex::new(papers));
+    let make = move || {
+        let (setup, papers) = (setup.clone(), papers.clone());
+        (Chronicle { setup, papers }, ())
+    };
     child("chronicle", "chronicle", Restart::Permanent, make).0
 }
 
@@ -81,18 +103,7 @@ impl Actor for Chronicle {
 
     async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<State, ActorProcessingErr> {
         myself.send_after(PERIOD, || Tick::Write);
-        Ok(State {
-            pen: Pen::new(
-                (self.0.node, self.0.name.clone()),
-                self.0.tree.changes(),
-                self.0.tree.clock().now(),
-                self.0.retention.chapter(),
-            ),
-            waiting: VecDeque::new(),
-            untidied: 0,
-            rest: 0,
-            resting: 0,
-        })
+        Ok(State::default())
     }
 
     async fn handle(
@@ -101,12 +112,14 @@ impl Actor for Chronicle {
         Tick::Write: Tick,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let now = self.0.tree.clock().now();
+        let now = self.setup.tree.clock().now();
+        let mut papers = self.papers.lock().await;
         if state.resting == 0 {
-            state.waiting.extend(state.pen.note(now));
+            papers.note(now);
         }
         state.resting = state.resting.saturating_sub(1);
-        self.flush(state).await;
+        self.flush(&mut papers, state).await;
+        drop(papers);
         self.tidy(now, state).await;
         myself.send_after(PERIOD, || Tick::Write);
         Ok(())
@@ -117,10 +130,15 @@ impl Actor for Chronicle {
         _: ActorRef<Tick>,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let now = self.0.tree.clock().now();
-        state.waiting.extend(state.pen.note(now));
-        state.waiting.push_back(state.pen.end(now));
-        if tokio::time::timeout(FAREWELL, self.flush(state))
+        let now = self.setup.tree.clock().now();
+        let mut papers = self.papers.lock().await;
+        papers.note(now);
+        // Another incarnation goes on, unless the whole tree ends.
+        if self.setup.tree.is_ending() {
+            let end = papers.pen.end(now);
+            papers.waiting.push_back(end);
+        }
+        if tokio::time::timeout(FAREWELL, self.flush(&mut papers, state))
             .await
             .is_err()
         {
@@ -132,13 +150,13 @@ impl Actor for Chronicle {
 
 impl Chronicle {
     /// An archive that is away is a state, not a failure: what waits goes later.
-    async fn flush(&self, state: &mut State) {
-        while let Some(segment) = state.waiting.front() {
-            match self.0.archive.keep(segment).await {
+    async fn flush(&self, papers: &mut Papers, state: &mut State) {
+        while let Some(segment) = papers.waiting.front() {
+            match self.setup.archive.keep(segment).await {
                 Ok(()) => {
                     metrics::chronicled(segment.data.len());
                     state.rest = 0;
-                    state.waiting.pop_front();
+                    papers.waiting.pop_front();
                 }
                 Err(Unkept::Away(error)) => {
                     tracing::warn!(error, "a piece of the past was not written yet");
@@ -148,13 +166,15 @@ impl Chronicle {
                     let chapter = segment.chapter;
                     tracing::warn!(error, "a piece of the past was refused");
                     // What follows it could not be read.
-                    state.lose(|segment| segment.chapter == chapter);
+                    papers.lose(|segment| segment.chapter == chapter);
+                    state.rests();
                 }
             }
         }
-        let waiting: usize = state.waiting.iter().map(|it| it.data.len()).sum();
+        let waiting: usize = papers.waiting.iter().map(|it| it.data.len()).sum();
         if waiting > WAITING_AT_MOST {
-            state.lose(|_| true);
+            papers.lose(|_| true);
+            state.rests();
         }
     }
 
@@ -164,7 +184,7 @@ impl Chronicle {
             state.untidied -= 1;
             return;
         }
-        state.untidied = match self.0.archive.tidy(now).await {
+        state.untidied = match self.setup.archive.tidy(now).await {
             Ok(Tidied::Some) => 0,
             Ok(Tidied::All) => TIDY,
             Err(error) => {
@@ -175,8 +195,12 @@ impl Chronicle {
     }
 }
 
-impl State {
-    /// Drops what waits of the past, and says all that stands anew, after a rest.
+impl Papers {
+    fn note(&mut self, now: Timestamp) {
+        self.waiting.extend(self.pen.note(now));
+    }
+
+    /// Drops what waits of the past; all that stands is said anew.
     fn lose(&mut self, is_lost: impl Fn(&Segment) -> bool) {
         let lost = self.waiting.iter().filter(|it| is_lost(it));
         let bytes = lost.map(|it| it.data.len()).sum();
@@ -184,6 +208,12 @@ impl State {
         metrics::lost_of_past(bytes);
         self.waiting.retain(|it| !is_lost(it));
         self.pen.lose();
+    }
+}
+
+impl State {
+    /// After a loss.
+    fn rests(&mut self) {
         self.rest = (2 * self.rest).clamp(1, LONGEST_REST);
         self.resting = self.rest;
     }

@@ -13,7 +13,13 @@ mod look;
 mod story;
 mod vigil;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use dashmap::DashMap;
 use protocol::{api::ActorLink, time::Timestamp};
@@ -55,6 +61,8 @@ struct Inner {
     log: Log,
     vigil: Vigil,
     ears: Ears,
+    /// Its root is stopping, and all below it.
+    ends: AtomicBool,
     /// What ends an actor in the middle of whatever it does, or its wait for the next try; only what
     /// runs under `/system` has one.
     killers: DashMap<Arc<str>, (Arc<Row>, Killer)>,
@@ -82,8 +90,19 @@ impl Tree {
             log: Log::default(),
             vigil: Vigil::default(),
             ears: Ears::default(),
+            ends: AtomicBool::new(false),
             killers: DashMap::new(),
         }))
+    }
+
+    /// Its root stops, and does not come back.
+    pub(super) fn end(&self) {
+        self.0.ends.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the whole tree is stopping, and not just a part of it that is to begin again.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.0.ends.load(Ordering::SeqCst)
     }
 
     /// The clock that actors of this node go by.

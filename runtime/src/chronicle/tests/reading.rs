@@ -247,6 +247,59 @@ async fn a_segment_that_is_refused_is_given_up_and_what_follows_is_written() {
     assert!(refused() < 5, "{}", refused());
 }
 
+/// The chronicle is one of those that an operator may kill, and begins again with what supervises it.
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_actors_is_told_though_nobody_wrote_at_the_time() {
+    let hands = TestClock::at(at(100));
+    let tree = Tree::new("one", hands.clock());
+    let store: Shared = Arc::new(Memory::new());
+    let retention = Retention::default();
+    let setup = Setup {
+        tree: tree.clone(),
+        node: node(0),
+        name: "one".to_owned(),
+        archive: Arc::new(StoreArchive::new(store.clone(), retention)),
+        retention,
+    };
+    let spec = Spec::infrastructure(Supervise::OneForOne);
+    let children = vec![chronicle(setup)];
+    let early = tree.enter("/early", "task");
+    let root = Supervisor::start(&tree, "/system", spec, children, None);
+    let root = root.await.unwrap();
+    let tick = async || {
+        hands.advance(SECOND);
+        tokio::time::advance(SECOND).await;
+        tokio::task::yield_now().await;
+    };
+    while store.last_chapter(node(0)).await.unwrap().is_none() {
+        tick().await;
+    }
+    for _ in 0..2 {
+        assert!(tree.kill("/system/chronicle", "killed by ann"));
+        early.failed("while nobody wrote");
+        early.restart();
+        while !tree
+            .actor("/system/chronicle")
+            .is_some_and(|it| it.row.state == "running")
+        {
+            tick().await;
+        }
+        tick().await;
+        tick().await;
+    }
+    root.shutdown(SECOND).await.unwrap();
+    let told = life_of(&store, at(0), at(999)).await;
+    let of = |path: &str, what: Life| {
+        let events = told.iter().filter(|it| it.path == path && it.what == what);
+        events.count()
+    };
+    assert_eq!(of("/early", Life::Started), 1, "{told:#?}");
+    assert_eq!(of("/early", Life::Failed), 2, "{told:#?}");
+    assert_eq!(of("/system/chronicle", Life::Failed), 2, "{told:#?}");
+    // What ended is a part of the tree.
+    assert_eq!(of("/", Life::Stopped), 0, "{told:#?}");
+}
+
 #[test]
 fn a_quiet_node_says_that_it_is_there_and_one_that_says_nothing_is_named_with_what_is_known() {
     let mut stage = Stage::new(1 << 30);

@@ -192,6 +192,9 @@ impl Children {
 
     /// Stops all children, the last started first, and forgets them.
     pub(super) async fn stop_all(&mut self) {
+        if *self.path == *"/" {
+            self.tree.end();
+        }
         let keys: Vec<Key> = self.by_key.keys().rev().copied().collect();
         for key in keys {
             self.stop(key).await;
