@@ -153,7 +153,7 @@ fn step_settled(event: &Value) -> Option<Told> {
 enum Call<'a> {
     /// `node`, `node.2`
     Only(&'a str),
-    /// `node[17]`, `node:judge`
+    /// `node[17]`, `node:expert`, `node~judge`
     OneOfMany(&'a str),
     /// `node~undo`
     Undo(&'a str),
@@ -163,7 +163,7 @@ fn call(event: &Value) -> Call<'_> {
     let step = text(event, "step");
     match step.find(['[', ':', '~']) {
         None => Call::Only(step),
-        Some(end) if step[end..].starts_with('~') => Call::Undo(&step[..end]),
+        Some(end) if &step[end..] == "~undo" => Call::Undo(&step[..end]),
         Some(end) => Call::OneOfMany(&step[..end]),
     }
 }
@@ -263,6 +263,17 @@ mod tests {
                 ("workflow.node.attempt_ended", &json!("a"))
             );
         }
+    }
+
+    #[test]
+    fn a_judge_takes_nothing_back() {
+        let ended = |step: &str| {
+            let event = json!({ "type": "attempt_ended", "step": step, "number": 1, "outcome": "succeeded" });
+            told(event).map(|(name, _)| name)
+        };
+        assert_eq!(ended("charge~undo"), Some("workflow.node.compensated"));
+        assert_eq!(ended("main~judge"), ended("main:expert"));
+        assert_ne!(ended("main~judge"), ended("charge~undo"));
     }
 
     #[test]

@@ -334,6 +334,30 @@ async fn a_node_that_is_a_run_of_another_workflow_gives_what_that_gave() {
 }
 
 #[tokio::test]
+async fn a_workflow_that_begins_itself_comes_to_an_end() {
+    let system = echoing().await;
+    let admin = system.admin.clone();
+    let itself = json!({
+        "name": "itself", "nodes": [{ "id": "sub", "type": "subworkflow", "workflow": "itself" }],
+    });
+    let run = run(&system, &itself, Value::Null).await;
+    assert_eq!(run.status, ExecutionStatus::Failed, "{run:?}");
+    let query = ExecutionQuery {
+        limit: Some(100),
+        ..ExecutionQuery::default()
+    };
+    let runs = system.executions(&admin, &query).await.unwrap().items;
+    assert_eq!(runs.len(), 16);
+    let deepest = runs.iter().max_by_key(|run| run.id).unwrap();
+    let deepest = system.execution(&admin, deepest.id).await.unwrap();
+    let why = deepest.nodes[0]
+        .error
+        .as_ref()
+        .map(|error| error.code.as_str());
+    assert_eq!(why, Some("depth"), "{deepest:?}");
+}
+
+#[tokio::test]
 async fn a_question_that_is_just_being_put_when_its_run_is_cancelled_is_taken_back() {
     let system = System::start(&["one"]).await;
     system.native("one", 1).await;

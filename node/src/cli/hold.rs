@@ -210,7 +210,7 @@ pub(super) fn confirmed(reach: &Reach) -> Outcome {
     }
     let open = reach.unconfirmed.iter().map(|open| match open.until {
         Some(until) => format!(
-            "{}: {} (its lease ends it by {until})",
+            "{}: {} (its lease ends it by {until} unless the node renews that)",
             open.node, open.what
         ),
         None => format!("{}: {}", open.node, open.what),

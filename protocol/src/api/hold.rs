@@ -98,7 +98,7 @@ pub struct Unconfirmed {
     pub node: String,
     /// What may go on there.
     pub what: String,
-    /// By when the node's lease ends it, if the node stays silent.
+    /// By when the node's lease ends it, if the node does not renew that: one that is merely out of reach does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }

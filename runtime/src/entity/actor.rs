@@ -1,6 +1,13 @@
 //! Runs one entity, and supervises all of a kind.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use protocol::{api::ActorLink, entity::EntityId};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -35,6 +42,17 @@ pub struct Context<E: Entity> {
     shows_links: Vec<ActorLink>,
     /// Names the entity in what is logged meanwhile.
     span: tracing::Span,
+    stage: Stage,
+    /// It wanted to leave memory before it had begun.
+    leaves: AtomicBool,
+}
+
+/// How far an activation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is not under its supervisor yet: one that ends now would count as failed.
+    Recovers,
+    Runs,
 }
 
 impl<E: Entity> Context<E> {
@@ -108,6 +126,10 @@ impl<E: Entity> Context<E> {
 
     /// Leaves memory after the messages that wait already; a later message brings it back.
     pub fn passivate(&self) {
+        if self.stage == Stage::Recovers {
+            self.leaves.store(true, Ordering::SeqCst);
+            return;
+        }
         if self.host.inner().release(self.id)
             && let Some(own) = self.address.cell()
         {
@@ -152,6 +174,8 @@ impl<E: Entity> Actor for EntityActor<E> {
             shows_paused: false,
             shows_links: Vec::new(),
             span: tracing::info_span!("entity", entity = %self.id),
+            stage: Stage::Recovers,
+            leaves: AtomicBool::new(false),
         };
         // Before it recovers: what it tells itself then is to find it, and it may leave at once.
         let inner = self.host.inner();
@@ -168,6 +192,18 @@ impl<E: Entity> Actor for EntityActor<E> {
             context.show_pause();
         }
         Ok(context)
+    }
+
+    async fn post_start(
+        &self,
+        _: ActorRef<E::Message>,
+        context: &mut Context<E>,
+    ) -> Result<(), ActorProcessingErr> {
+        context.stage = Stage::Runs;
+        if context.leaves.load(Ordering::SeqCst) {
+            context.passivate();
+        }
+        Ok(())
     }
 
     async fn handle(

@@ -98,6 +98,8 @@ pub(crate) struct Shares {
     pub(crate) fenced: Arc<AtomicUsize>,
     pub(crate) recovered: Arc<AtomicUsize>,
     pub(crate) woken: Arc<AtomicUsize>,
+    /// How many lives are over as soon as they have recovered.
+    pub(crate) short: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +120,13 @@ impl Entity for Counter {
 
     async fn recover(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
         cx.services.recovered.fetch_add(1, Ordering::SeqCst);
+        let (short, order) = (&cx.services.short, Ordering::SeqCst);
+        if short
+            .fetch_update(order, order, |left| left.checked_sub(1))
+            .is_ok()
+        {
+            cx.passivate();
+        }
         Ok(())
     }
 

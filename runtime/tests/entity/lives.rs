@@ -58,6 +58,21 @@ async fn a_storm_of_messages_and_passivations_loses_none_and_is_never_fenced() {
 }
 
 #[tokio::test]
+async fn who_speaks_to_an_entity_that_has_nothing_to_do_but_leave_is_heard_by_its_next_life() {
+    let process = Process::start(&memory()).await;
+    process.make(id(1), 7).await;
+    let host = &process.host;
+    for number in 1..20 {
+        host.ask(id(1), |to| Message::AddThenLeave(number, to))
+            .await
+            .unwrap();
+        process.shares.short.store(1, Ordering::SeqCst);
+        let heard = host.ask(id(1), |to| Message::Add(number, to)).await;
+        assert!(heard.is_ok_and(|answer| answer.is_some()));
+    }
+}
+
+#[tokio::test]
 async fn an_entity_that_fails_comes_back_with_what_was_committed_and_nothing_else() {
     let store = memory();
     let process = Process::start(&store).await;

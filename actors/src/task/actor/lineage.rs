@@ -44,6 +44,21 @@ pub(crate) async fn above(
     Ok(above)
 }
 
+/// How many tasks `parent` and what that is a part of are; not counted beyond `most`.
+pub(super) async fn depth(
+    journal: &Journal,
+    parent: Option<TaskId>,
+    most: usize,
+) -> Result<usize, store::Error> {
+    let (mut depth, mut next) = (0, parent.map(EntityId::from));
+    while let Some(id) = next.filter(|id| id.kind() == EntityKind::Task && depth < most) {
+        depth += 1;
+        let row = journal.store().stream(id).await?;
+        next = row.and_then(|row| row.summary.parent);
+    }
+    Ok(depth)
+}
+
 fn of(task: &Task) -> Standing {
     match task.own_pause() {
         _ if task.cancelling => Standing::Stopped,

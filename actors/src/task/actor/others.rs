@@ -17,7 +17,7 @@ use super::{
     Cx,
     effect::Effect,
     flow::{self, Ask},
-    task_id,
+    lineage, task_id,
 };
 use crate::{
     Rejection,
@@ -27,6 +27,10 @@ use crate::{
     workflow::library::NewRun,
 };
 
+/// How deep runs stand in one another at most: a workflow may begin itself, directly or by others, and
+/// that has to end somewhere.
+const DEEPEST: usize = 16;
+
 /// The pauses between two tries: the first, and the longest.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
@@ -35,6 +39,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 struct Asker {
     services: Services,
     task: TaskId,
+    parent: Option<TaskId>,
     user: String,
     tenant: String,
     session: Option<String>,
@@ -203,6 +208,14 @@ fn outcome(task: &Task) -> Option<Reply> {
     }
 }
 
+fn too_deep() -> Reply {
+    let message = format!(
+        "{DEEPEST} runs stand in one another already, which is the most; see whether a workflow begins \
+         itself without end"
+    );
+    failed("depth", message)
+}
+
 fn failed(code: &str, message: String) -> Reply {
     Reply::Failed {
         error: Failure::new(code, message),
@@ -214,6 +227,7 @@ impl Asker {
         Self {
             services: cx.services.clone(),
             task: task_id(cx),
+            parent: cx.state.spec.parent_id,
             user: cx.state.user.clone(),
             tenant: cx.state.tenant().to_owned(),
             session: cx.state.spec.session_id.clone(),
@@ -269,10 +283,16 @@ impl Asker {
                 user: self.user.clone(),
                 role: Role::Developer,
             };
-            match self.services.library.start(caller, run.clone()).await {
-                Ok(_) => return self.ended(id).await,
-                Err(Rejection::Unavailable { .. } | Rejection::Overloaded { .. }) => {}
-                Err(rejection) => return Some(failed("subworkflow", rejection.to_string())),
+            let journal = self.services.tasks.journal();
+            match lineage::depth(journal, self.parent, DEEPEST).await {
+                // Itself, and what is above it.
+                Ok(above) if above + 1 >= DEEPEST => return Some(too_deep()),
+                Ok(_) => match self.services.library.start(caller, run.clone()).await {
+                    Ok(_) => return self.ended(id).await,
+                    Err(Rejection::Unavailable { .. } | Rejection::Overloaded { .. }) => {}
+                    Err(rejection) => return Some(failed("subworkflow", rejection.to_string())),
+                },
+                Err(error) => tracing::debug!(%error, "a run is begun again soon"),
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST);
