@@ -90,6 +90,12 @@ async fn tasks_and_agents_are_paused_resumed_and_stopped_by_their_paths() {
     let id = nodes.held().await;
     let path = format!("/tasks/{id}");
     let status = async || nodes.b.task(&nodes.admin, id).await.unwrap().status;
+    // Who names another node than the one on which it stands means something else.
+    for action in [ActorAction::Pause, ActorAction::Resume, ActorAction::Stop] {
+        let (by, node) = (&nodes.admin, Some("zz"));
+        let acted = nodes.c.act_on_actor(by, &path, node, action, String::new());
+        assert_eq!(within(acted).await.unwrap_err().code(), "not_found");
+    }
     nodes.act(&path, ActorAction::Pause).await.unwrap();
     assert_eq!(status().await, TaskStatus::Paused);
     nodes.act(&path, ActorAction::Resume).await.unwrap();

@@ -340,7 +340,7 @@ fn each_node_says_who_does_it_and_within_which_limits() {
   - { id: e, type: wait, for: 1s, until: "2030-01-01T00:00:00Z", timeout: 0s }
   - { id: f, type: wait, until: tomorrow }
   - { id: g, type: join, wait_for: 3, needs: [a, b] }
-  - { id: h, type: human, question: " ", escalate: [{ role: x }] }
+  - { id: h, type: human, question: " ", role: king, escalate: [{ role: x }, { role: "${input.who}" }] }
   - { id: i, type: subworkflow, workflow: "No Name" }
 "#,
     );
@@ -362,6 +362,8 @@ fn each_node_says_who_does_it_and_within_which_limits() {
             "8 nodes[5].until",
             "9 nodes[6].wait_for",
             "10 nodes[7].question",
+            "10 nodes[7].escalate[0].role",
+            "10 nodes[7].role",
             "10 nodes[7].escalate",
             "11 nodes[8].workflow",
         ],

@@ -2,6 +2,7 @@
 
 use protocol::{
     plan::RetryPolicy,
+    question::Addressee,
     time::{Span, Timestamp},
     workflow::{Choose, Director, Expert, Human, Node, Undo, Work, Worker},
 };
@@ -115,13 +116,24 @@ fn human(node: Option<&str>, path: &str, human: &Human, found: &mut Findings) {
     for (at, rung) in human.escalate.iter().enumerate() {
         let path = element(&escalate, at);
         span(node, &field(&path, "deadline"), rung.deadline, found);
-        if rung.role.trim().is_empty() {
-            found.add(node, field(&path, "role"), "the role is empty");
-        }
+        addressee(node, &field(&path, "role"), &rung.role, found);
+    }
+    if let Some(role) = &human.role {
+        addressee(node, &field(path, "role"), role, found);
     }
     if !human.escalate.is_empty() && human.deadline.is_none() {
         let message = "nobody is asked next without a `deadline` that can pass";
         found.add(node, escalate, message);
+    }
+}
+
+/// What a template will name is known when the question is put.
+fn addressee(node: Option<&str>, path: &str, text: &str, found: &mut Findings) {
+    let is_template = text.starts_with('$') || text.contains("${");
+    if let Err(error) = text.parse::<Addressee>()
+        && !is_template
+    {
+        found.add(node, path, error.to_string());
     }
 }
 

@@ -350,8 +350,13 @@ impl Orchestrator {
             action,
             reason,
             path: asked_path,
+            node,
             ..
         } = asked;
+        if let (Some(_), Err(rejection)) = (node, found) {
+            // Who names a node means what stands there, and nothing that stands elsewhere.
+            return Err(rejection.clone());
+        }
         let change = |action| ChangeAgent {
             agent: id.to_string(),
             action,

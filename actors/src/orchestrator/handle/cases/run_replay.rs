@@ -75,6 +75,11 @@ impl UseCase for CheckRuns {
             source,
             runs,
         } = self.request;
+        let runs = runs.unwrap_or(RUNS);
+        if !(1..=LONGEST_PAGE).contains(&runs) {
+            let message = format!("must be from 1 to {LONGEST_PAGE}");
+            return Err(Rejection::field("runs", message));
+        }
         let workflow = at.find_workflow(caller, &self.workflow).await?;
         let given = ReplayRequest {
             version,
@@ -83,7 +88,7 @@ impl UseCase for CheckRuns {
         };
         let graph = at.proposed(workflow.id, workflow.version, given).await?;
         let rows = StreamQuery {
-            limit: runs.unwrap_or(RUNS).clamp(1, LONGEST_PAGE),
+            limit: runs,
             ..runs_of(caller, Some(workflow.id))
         };
         let rows = at.own()?.journal.store().browse(&rows).await?;
