@@ -254,7 +254,7 @@ impl From<StartError> for Failure {
                         "`troupe db verify` says what is wrong; put a backup in place"
                     }
                     Error::Unusable(_) => {
-                        "use the build that wrote the file, or another --data-dir"
+                        "do what it says; a file of a newer build wants that build, or another --data-dir"
                     }
                 };
                 Self::of(Exit::Failed, &error).help(help)

@@ -40,6 +40,9 @@ pub enum TransferError {
     /// There is something in the target that is no earlier copy of the source.
     #[error("{0} holds another store, or was used since it was copied")]
     Occupied(Address),
+    /// Another store took the place of the source.
+    #[error("{0} was moved already, and nodes may have gone on with what it was moved to")]
+    Retired(Address),
     /// What arrived is not what was sent.
     #[error("{table} has {found} rows in the target and {expected} in the source")]
     Incomplete {
@@ -194,6 +197,9 @@ async fn copy(
     progress: &mut (impl FnMut(&'static str, u64) + Send),
 ) -> Result<Moved, TransferError> {
     refuse_in_use(source, from).await?;
+    if from.known(RETIRED).await? == Some(1) {
+        return Err(TransferError::Retired(source.clone()));
+    }
     receive((target, to), from).await?;
     let mut moved = Moved {
         found: to.count(&JOURNAL).await?,

@@ -85,6 +85,10 @@ fn refused(error: &TransferError) -> Failure {
             (Exit::Busy, "stop the nodes first")
         }
         TransferError::Occupied(_) => (Exit::Conflict, "name an empty database"),
+        TransferError::Retired(_) => (
+            Exit::Conflict,
+            "move that one; `troupe db reopen` makes this one count again",
+        ),
         TransferError::Incomplete { .. } | TransferError::Crooked(_) => {
             (Exit::Failed, "keep the source, and name an empty database")
         }

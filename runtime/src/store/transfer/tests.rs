@@ -202,6 +202,8 @@ async fn a_store_whose_place_another_took_is_not_served_until_it_is_reopened() {
         let refused = serves().await;
         assert!(matches!(refused, Err(Error::Unusable(_))), "{refused:?}");
         open(&address).await.unwrap().close().await.unwrap();
+        let again = transfer(&address, &sqlite(&folder, "other.db"), silent).await;
+        assert!(matches!(again, Err(TransferError::Retired(_))), "{again:?}");
         reopen(&address).await.unwrap();
         serves().await.unwrap();
     }
