@@ -102,7 +102,8 @@ impl Actor for Chronicle {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<State, ActorProcessingErr> {
-        myself.send_after(PERIOD, || Tick::Write);
+        // What is asked about the past goes back to its first entry.
+        myself.cast(Tick::Write)?;
         Ok(State::default())
     }
 
