@@ -278,10 +278,11 @@ async fn what_becomes_of_actors_is_told_though_nobody_wrote_at_the_time() {
         assert!(tree.kill("/system/chronicle", "killed by ann"));
         early.failed("while nobody wrote");
         early.restart();
-        while !tree
-            .actor("/system/chronicle")
-            .is_some_and(|it| it.row.state == "running")
-        {
+        let runs = || {
+            let actor = tree.actor("/system/chronicle");
+            actor.is_some_and(|it| it.row.state == "running")
+        };
+        while !runs() {
             tick().await;
         }
         tick().await;
