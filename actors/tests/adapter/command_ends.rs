@@ -123,7 +123,7 @@ async fn a_program_does_not_outlive_the_lease_of_a_node_that_renews_it_no_more()
     let data = tempfile::tempdir().unwrap();
     let (marker, clock) = (marker(), Clock::system());
     let fence = Fence::closed(clock.clone());
-    fence.extend(clock.boot() + Duration::from_secs(2));
+    fence.extend(clock.boot() + Duration::from_secs(5));
     let agent = fenced(
         &config(),
         data.path(),
@@ -143,12 +143,12 @@ async fn a_program_outlives_the_lease_that_it_began_under_when_that_is_renewed()
     let data = tempfile::tempdir().unwrap();
     let clock = Clock::system();
     let fence = Fence::closed(clock.clone());
-    let lease = Duration::from_secs(2);
+    let lease = Duration::from_secs(4);
     fence.extend(clock.boot() + lease);
     let agent = fenced(
         &config(),
         data.path(),
-        &shell("read line; sleep 4; echo done"),
+        &shell("read line; sleep 6; echo done"),
         &fence,
     );
     let call = call(Value::Null);

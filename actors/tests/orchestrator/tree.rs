@@ -217,7 +217,7 @@ async fn a_lost_node_is_shown_as_it_was_and_what_went_on_elsewhere_has_moved() {
         assert_eq!(tasks.nodes[0].node, "other");
         assert_eq!(tasks.nodes[0].restored_from.as_deref(), Some("dying"));
         let query = DiffQuery {
-            path: Some("/tasks".to_owned()),
+            path: Some("/tasks/1".to_owned()),
             from: Some(before),
             to: Some(after),
             ..DiffQuery::default()
