@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::TestClock,
     store::{Memory, Shared},
-    supervision::{Guard, Spec, Status, Strategy as Supervise, Supervisor, Tree},
+    supervision::{ChildSpec, Guard, Spec, Status, Strategy as Supervise, Supervisor, Tree},
 };
 
 mod reading;
@@ -534,21 +534,25 @@ fn pages_of_the_past_follow_each_other_over_nodes() {
     assert_eq!((below.total, below.nodes.len()), (3, 1));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_chronicle_writes_each_second_and_says_when_its_node_stops() {
-    let hands = TestClock::at(at(100));
-    let tree = Tree::new("one", hands.clock());
-    let store: Shared = Arc::new(Memory::new());
+/// What writes the past of a tree into a store.
+fn writer(tree: &Tree, store: &Shared) -> ChildSpec {
     let retention = Retention::default();
-    let setup = Setup {
+    chronicle(Setup {
         tree: tree.clone(),
         node: node(0),
         name: "one".to_owned(),
         archive: Arc::new(StoreArchive::new(store.clone(), retention)),
         retention,
-    };
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chronicle_writes_each_second_and_says_when_its_node_stops() {
+    let hands = TestClock::at(at(100));
+    let tree = Tree::new("one", hands.clock());
+    let store: Shared = Arc::new(Memory::new());
     let spec = Spec::infrastructure(Supervise::OneForOne);
-    let root = Supervisor::start(&tree, "/", spec, vec![chronicle(setup)], None);
+    let root = Supervisor::start(&tree, "/", spec, vec![writer(&tree, &store)], None);
     let root = root.await.unwrap();
     let _guard = tree.enter("/x", "task");
     hands.advance(SECOND);

@@ -253,16 +253,8 @@ async fn what_becomes_of_actors_is_told_though_nobody_wrote_at_the_time() {
     let hands = TestClock::at(at(100));
     let tree = Tree::new("one", hands.clock());
     let store: Shared = Arc::new(Memory::new());
-    let retention = Retention::default();
-    let setup = Setup {
-        tree: tree.clone(),
-        node: node(0),
-        name: "one".to_owned(),
-        archive: Arc::new(StoreArchive::new(store.clone(), retention)),
-        retention,
-    };
     let spec = Spec::infrastructure(Supervise::OneForOne);
-    let children = vec![chronicle(setup)];
+    let children = vec![writer(&tree, &store)];
     let early = tree.enter("/early", "task");
     let root = Supervisor::start(&tree, "/system", spec, children, None);
     let root = root.await.unwrap();
