@@ -197,9 +197,7 @@ async fn copy(
     progress: &mut (impl FnMut(&'static str, u64) + Send),
 ) -> Result<Moved, TransferError> {
     refuse_in_use(source, from).await?;
-    if from.known(RETIRED).await? == Some(1) {
-        return Err(TransferError::Retired(source.clone()));
-    }
+    refuse_retired((source, from), to).await?;
     receive((target, to), from).await?;
     let mut moved = Moved {
         found: to.count(&JOURNAL).await?,
@@ -226,6 +224,19 @@ async fn copy(
     to.know(RETIRED, 0).await?;
     to.know(MOVING, 0).await?;
     Ok(moved)
+}
+
+/// Refuses a source whose place another store took, unless that is the target: to move it there once
+/// more is no harm.
+async fn refuse_retired(
+    (source, from): (&Address, &dyn Port),
+    to: &dyn Port,
+) -> Result<(), TransferError> {
+    let copied_there = to.known(COPY_OF).await? == from.known(STORE).await?;
+    if from.known(RETIRED).await? == Some(1) && !copied_there {
+        return Err(TransferError::Retired(source.clone()));
+    }
+    Ok(())
 }
 
 async fn refuse_in_use(address: &Address, port: &dyn Port) -> Result<(), TransferError> {
