@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 use super::agents;
 use super::process::{Client, PATIENCE, Place, Process, until};
@@ -250,6 +250,11 @@ impl Machine {
     /// Stops its clock, as it were: its connections stay open and it does nothing.
     pub(crate) fn freeze(&mut self) {
         self.signal(Signal::STOP);
+        // Its other threads go on for a moment; who ended is not waited for, and stays to be waited for.
+        let pid = WaitId::Pid(Pid::from_child(&self.process.as_ref().unwrap().0));
+        let ways = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let is = waitid(pid, ways).unwrap().unwrap();
+        assert!(is.stopped(), "{is:?}");
         self.frozen = true;
     }
 
