@@ -10,11 +10,17 @@ use crate::workflow::check::{element, field};
 /// What tells how the rest is to be read comes first.
 const FIRST: [&str; 3] = ["id", "type", "by"];
 
+/// Bytes of JSON up to which a part is looked for: each field costs a reading of all that it stands in.
+const LOOKED_INTO: usize = 8 << 10;
+
 /// The path of the part that a parser says this of; the path of the whole when it is no part.
 pub(super) fn narrowed(definition: &Value, path: &str, told: &str) -> String {
     let Some(whole) = definition.pointer(&pointer(path)) else {
         return path.to_owned();
     };
+    if whole.to_string().len() > LOOKED_INTO {
+        return path.to_owned();
+    }
     let says = match path.split(['[', '.']).next() {
         Some("nodes") => says::<Node>,
         Some("director") => says::<Director>,

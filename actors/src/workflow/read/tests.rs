@@ -170,6 +170,16 @@ fn what_a_field_cannot_have_is_named_by_the_field_at_every_depth() {
 }
 
 #[test]
+fn of_what_is_large_the_node_is_named() {
+    let all = "x, ".repeat(4_000);
+    let text = format!(
+        "name: x\nnodes:\n  - {{ id: x, type: map, over: [{all}], each: {{ agent: 7 }} }}\n"
+    );
+    let found = told(&text);
+    assert!(found[0].2.starts_with("nodes[0]: "), "{found:?}");
+}
+
+#[test]
 fn an_array_is_no_object() {
     let text = "name: x\ntype: mixture\nexperts: [[a, x]]\nchoose: [vote]\nnodes:\n  - { id: x, type: map, over: [], each: [e] }\n  - [y]\n";
     let told = told(text);
