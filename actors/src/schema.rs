@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{
+    Draft, PatternOptions, ReferencingError, ValidationError, Validator, error::ValidationErrorKind,
+};
 use serde_json::Value;
 
 /// Bytes that a schema may have as JSON.
@@ -62,7 +64,7 @@ impl Schema {
             Ok(validator) => Ok(Self(validator)),
             Err(error) => Err(BadSchema {
                 at: error.instance_path().to_string(),
-                message: shortened(&error.to_string()),
+                message: shortened(&told(&error)),
             }),
         }
     }
@@ -113,6 +115,40 @@ pub fn place(root: &str, pointer: &str) -> String {
 /// Places that are told at once.
 const MISFITS: usize = 10;
 
+/// Why something is no schema. What the library says of references is about its own insides.
+fn told(error: &ValidationError<'_>) -> String {
+    const INSIDE: &str = "what is under `$defs` is `#/$defs/NAME`";
+    let ValidationErrorKind::Referencing(wrong) = error.kind() else {
+        return error.to_string();
+    };
+    match wrong {
+        ReferencingError::Unretrievable { uri, .. } => {
+            let uri = uri.strip_prefix(NO_ADDRESS).unwrap_or(uri);
+            format!(
+                "refers to `{uri}`, and nothing is fetched; put what it needs under `$defs`, and refer to it as `#/$defs/NAME`"
+            )
+        }
+        ReferencingError::PointerToNowhere { pointer }
+        | ReferencingError::InvalidPercentEncoding { pointer, .. }
+        | ReferencingError::InvalidArrayIndex { pointer, .. } => {
+            format!("refers to `{pointer}`, which is not in it; {INSIDE}")
+        }
+        ReferencingError::NoSuchAnchor { anchor } | ReferencingError::InvalidAnchor { anchor } => {
+            format!("refers to `#{anchor}`, which is not in it; {INSIDE}")
+        }
+        ReferencingError::InvalidUri(_) => {
+            format!("has a `$ref` or `$id` that is no address; {INSIDE}")
+        }
+        ReferencingError::UnknownSpecification { specification: uri }
+        | ReferencingError::CircularMetaschema { uri } => format!(
+            "is written after `{uri}`, which is not known here; without `$schema` it is read as draft 2020-12"
+        ),
+    }
+}
+
+/// What the library puts before a relative address.
+const NO_ADDRESS: &str = "json-schema:///";
+
 fn shortened(message: &str) -> String {
     match message.char_indices().nth(QUOTED) {
         Some((end, _)) => format!("{}…", &message[..end]),
@@ -160,7 +196,34 @@ mod tests {
     fn nothing_is_fetched() {
         for elsewhere in ["http://127.0.0.1:1/schema.json", "file:///etc/hostname"] {
             let error = Schema::compile(&json!({ "$ref": elsewhere })).unwrap_err();
-            assert!(!error.message.is_empty(), "{elsewhere}");
+            assert_eq!(
+                error.message,
+                format!(
+                    "refers to `{elsewhere}`, and nothing is fetched; put what it needs under `$defs`, and refer to it as `#/$defs/NAME`"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_schema_refers_to_in_itself_must_be_there() {
+        let inside = "; what is under `$defs` is `#/$defs/NAME`";
+        for (reference, told) in [
+            (
+                "#/$defs/none",
+                format!("refers to `/$defs/none`, which is not in it{inside}"),
+            ),
+            (
+                "#none",
+                format!("refers to `#none`, which is not in it{inside}"),
+            ),
+            (
+                "http://[",
+                "has a `$ref` or `$id` that is no address".to_owned(),
+            ),
+        ] {
+            let wrong = Schema::compile(&json!({ "$ref": reference })).unwrap_err();
+            assert!(wrong.message.starts_with(&told), "{reference}: {wrong}");
         }
     }
 

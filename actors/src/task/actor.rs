@@ -373,7 +373,8 @@ fn ended(cx: &mut Cx, ended: Ended) -> Result<(), ActorProcessingErr> {
     Ok(())
 }
 
-fn has_not_begun(outcome: &Outcome) -> bool {
+/// Whether an attempt came back before its agent was called.
+pub(crate) fn has_not_begun(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed { error, .. } if never_started(error))
 }
 

@@ -1,5 +1,6 @@
 //! From a text, YAML or JSON, to the definition that it says, with the line of everything in it.
 
+mod blame;
 mod fields;
 mod places;
 mod rest;
@@ -80,7 +81,9 @@ fn unreadable(value: &Value, error: serde_path_to_error::Error<serde_json::Error
         root if root == "." => String::new(),
         path => path,
     };
-    let mut message = words::plain(&error.into_inner().to_string());
+    let told = error.into_inner().to_string();
+    let path = blame::narrowed(value, &path, &told);
+    let mut message = words::plain(&told);
     if message.ends_with("where a text is expected") {
         message.push_str("; quotes make one");
     }

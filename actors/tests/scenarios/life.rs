@@ -35,6 +35,7 @@ pub(crate) struct Life {
     over: AtomicBool,
     folds: AtomicBool,
     asked: AtomicUsize,
+    refused: AtomicUsize,
     unreadable: Mutex<Option<(EntityKind, usize)>>,
     gate: Mutex<Option<(Asked, EntityId, Arc<Gate>)>>,
 }
@@ -76,6 +77,7 @@ impl Life {
             over: AtomicBool::new(false),
             folds: AtomicBool::new(true),
             asked: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
             unreadable: Mutex::default(),
             gate: Mutex::default(),
         }
@@ -152,6 +154,11 @@ impl Life {
         self.asked.load(Ordering::SeqCst)
     }
 
+    /// How many commits were refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
+    }
+
     fn ask<'a, T: Send + 'a>(&self, ask: impl FnOnce() -> Answer<'a, T>) -> Answer<'a, T> {
         if self.over.load(Ordering::SeqCst) {
             let error = Error::Unavailable("the process is dead".to_owned());
@@ -163,7 +170,12 @@ impl Life {
 
 impl EventLog for Life {
     fn append<'a>(&'a self, batch: &'a [Append]) -> Answer<'a, Vec<Result<Appended, Refusal>>> {
-        self.ask(|| self.store.append(batch))
+        Box::pin(async move {
+            let answers = self.ask(|| self.store.append(batch)).await?;
+            let refused = answers.iter().filter(|answer| answer.is_err()).count();
+            self.refused.fetch_add(refused, Ordering::SeqCst);
+            Ok(answers)
+        })
     }
     fn read(&self, stream: EntityId, after: u64, limit: u32) -> Answer<'_, Vec<Record>> {
         self.asked.fetch_add(1, Ordering::SeqCst);

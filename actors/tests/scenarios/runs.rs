@@ -358,6 +358,41 @@ async fn a_workflow_that_begins_itself_comes_to_an_end() {
 }
 
 #[tokio::test]
+async fn a_chain_of_runs_ends_from_the_outermost_on() {
+    let system = echoing().await;
+    let admin = system.admin.clone();
+    let wait = json!({ "name": "ch0", "nodes": [{ "id": "a", "type": "wait", "for": "1h" }] });
+    made(&system, &admin, &wait).await;
+    for (name, inner) in [("ch1", "ch0"), ("ch2", "ch1"), ("ch3", "ch2")] {
+        let chain = json!({
+            "name": name, "nodes": [{ "id": "sub", "type": "subworkflow", "workflow": inner }],
+        });
+        made(&system, &admin, &chain).await;
+    }
+    for _ in 0..10 {
+        let begun = system.execute_workflow(&admin, "ch3", ExecuteRequest::default(), None, None);
+        let id = begun.await.unwrap().run.id;
+        until(|| async {
+            let innermost = listed(&system, "ch0", ExecutionStatus::Waiting).await;
+            (innermost.len() == 1).then_some(())
+        })
+        .await;
+        let ended = within(system.cancel_execution(&admin, id, String::new(), None)).await;
+        let ended = ended.unwrap();
+        assert_eq!(ended.reach.unconfirmed, [], "{ended:?}");
+        assert_eq!(ended.execution.status, ExecutionStatus::Cancelled);
+        for (name, status) in [
+            ("ch0", ExecutionStatus::Waiting),
+            ("ch0", ExecutionStatus::Running),
+            ("ch1", ExecutionStatus::Running),
+            ("ch2", ExecutionStatus::Running),
+        ] {
+            assert_eq!(listed(&system, name, status).await, [], "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_question_that_is_just_being_put_when_its_run_is_cancelled_is_taken_back() {
     let system = System::start(&["one"]).await;
     system.native("one", 1).await;

@@ -13,6 +13,7 @@ use protocol::{
     schedule::{Cause, Passing},
     task::TaskStatus,
     time::Timestamp,
+    trigger::TriggerSpec,
 };
 use runtime::{clock::Clock, store::Memory};
 use serde_json::{Value, json};
@@ -23,6 +24,7 @@ use crate::{
     life::{Asked, Life},
     support::{System, until, user},
     tool::Tool,
+    workflows::made,
 };
 
 fn spec(mut when: Value) -> protocol::schedule::ScheduleSpec {
@@ -310,12 +312,15 @@ async fn a_run_that_cannot_be_started_is_tried_again_and_that_is_seen() {
 #[tokio::test]
 async fn a_run_that_is_given_up_is_shown_as_such() {
     let system = System::start(&["one"]).await;
+    let nothing = json!({ "name": "gone", "nodes": [{ "id": "a", "type": "parallel" }] });
+    made(&system, &system.admin, &nothing).await;
     let slot = soon(Duration::from_millis(200));
     let when = json!({
-        "name": "x", "at": slot, "retry": { "max_attempts": 1 }, "target": { "workflow": "none" },
+        "name": "x", "at": slot, "retry": { "max_attempts": 1 }, "target": { "workflow": "gone" },
     });
-    let made = system.create_schedule(&system.admin, spec(when)).await;
-    let id = made.unwrap().id;
+    let schedule = system.create_schedule(&system.admin, spec(when)).await;
+    let id = schedule.unwrap().id;
+    system.delete_workflow(&system.admin, "gone").await.unwrap();
     let view = until(async || {
         let view = system.schedule(&system.admin, id).await.unwrap();
         (view.status == "finished").then_some(view)
@@ -328,6 +333,36 @@ async fn a_run_that_is_given_up_is_shown_as_such() {
         (FiringState::NotStarted, None)
     );
     assert_eq!(runs[0].error.as_ref().unwrap().code, "not_found");
+}
+
+#[tokio::test]
+async fn what_is_to_be_started_must_be_there() {
+    let system = System::start(&["one"]).await;
+    let admin = &system.admin;
+    let nothing = json!({ "name": "n", "nodes": [{ "id": "a", "type": "parallel" }] });
+    made(&system, admin, &nothing).await;
+    let good =
+        json!({ "name": "good", "every": "1h", "target": { "workflow": "n", "version": 1 } });
+    let id = system.create_schedule(admin, spec(good)).await.unwrap().id;
+    for (target, field) in [
+        (json!({ "workflow": "none" }), "target.workflow"),
+        (json!({ "workflow": "n", "version": 2 }), "target.version"),
+        (json!({ "template": "none" }), "target.template"),
+    ] {
+        let wrong = spec(json!({ "name": "x", "every": "1h", "target": target }));
+        let on = json!({ "name": "x", "on": { "event": "task.failed" }, "target": target });
+        let on: TriggerSpec = serde_json::from_value(on).unwrap();
+        for refused in [
+            system.create_schedule(admin, wrong.clone()).await.err(),
+            system.change_schedule(admin, id, wrong).await.err(),
+            system.create_trigger(admin, on).await.err(),
+        ] {
+            match refused {
+                Some(Rejection::Invalid { errors, .. }) => assert_eq!(errors[0].field, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+    }
 }
 
 #[tokio::test]

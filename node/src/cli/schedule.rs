@@ -101,7 +101,7 @@ pub(super) struct Names {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Only this status: active, paused, finished
+    /// Only this status: active, paused, or of schedules finished
     #[arg(long)]
     status: Option<String>,
     /// How many, at most 200

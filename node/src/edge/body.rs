@@ -1,5 +1,7 @@
 //! A request's body: how much of it is read, how long that may take, and what it must be.
 
+mod objects;
+
 use std::{pin::pin, time::Duration};
 
 use futures_util::{Stream, StreamExt};
@@ -12,6 +14,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use warp::Buf;
 
 use super::{json, problem::Refused};
+use objects::Objects;
 
 /// Reads at most `limit` bytes within `patience`.
 pub(crate) async fn read<B: Buf>(
@@ -113,18 +116,8 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
         let message = format!("{} (line {line}, column {column})", crossed.limit);
         Refused::wrong(StatusCode::BAD_REQUEST, "json_limit", "body", message)
     })?;
-    // Of an array, the parser would take what fields are by their places.
-    if text.trim_start().starts_with('[') && serde_json::from_str::<IgnoredAny>(text).is_ok() {
-        let message = "must be an object, as `{…}`, and is an array";
-        return Err(Refused::wrong(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid",
-            "body",
-            message,
-        ));
-    }
     // The path to what is wrong is tracked on a second pass only: most bodies are right.
-    match serde_json::from_str(text) {
+    match objects::read(text) {
         Ok(value) => Ok(value),
         // Where one thing of several may be said and two are, the parser calls that no JSON at all.
         Err(error) if error.is_data() || serde_json::from_str::<IgnoredAny>(text).is_ok() => {
@@ -161,7 +154,7 @@ pub(crate) fn parse_or_default<T: DeserializeOwned + Default>(bytes: &[u8]) -> R
 
 fn located<T: DeserializeOwned>(text: &str) -> Refused {
     let mut json = serde_json::Deserializer::from_str(text);
-    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut json) else {
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(Objects(&mut json)) else {
         return Refused::bug();
     };
     let path = error.path().to_string();
@@ -260,6 +253,28 @@ mod tests {
             refused::<TaskPatch>(r#"{"status": "completed"}"#).1,
             "status"
         );
+    }
+
+    #[test]
+    fn an_array_is_no_object_at_any_depth() {
+        for (text, field) in [
+            (r#"["d"]"#, "body"),
+            (r#"{"description": "d", "budget": ["5s"]}"#, "budget"),
+            (r#"{"description": "d", "steps": [["a"]]}"#, "steps[0]"),
+            (
+                r#"{"description": "d", "steps": [{"id": "a", "retry": [2]}]}"#,
+                "steps[0].retry",
+            ),
+        ] {
+            let (status, named, message) = refused::<TaskSpec>(text);
+            assert_eq!((status, named.as_str()), (422, field), "{text}: {message}");
+            assert!(
+                message.ends_with("is an array, where an object is expected"),
+                "{message}"
+            );
+        }
+        let free = r#"{"description": "d", "input": [["a"]], "metadata": {"a": [1]}}"#;
+        assert!(parse::<TaskSpec>(free.as_bytes()).is_ok());
     }
 
     #[test]

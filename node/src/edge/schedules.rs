@@ -32,7 +32,9 @@ pub(super) async fn handle(
             Ok(Answer::with_status(StatusCode::CREATED, &made)?.at(&location))
         }
         ScheduleOp::List => {
-            let page = at.schedules(caller, query(call)?).await;
+            let page = at
+                .schedules(caller, query(call, &["active", "paused", "finished"])?)
+                .await;
             Answer::json(&page.map_err(|wrong| Refused::from(wrong).in_query())?)
         }
         ScheduleOp::Get => Answer::json(&at.schedule(caller, id()?).await?),
@@ -90,7 +92,9 @@ pub(super) async fn handle_trigger(
             Ok(Answer::with_status(StatusCode::CREATED, &made)?.at(&location))
         }
         TriggerOp::List => {
-            let page = at.triggers(caller, query(call)?).await;
+            let page = at
+                .triggers(caller, query(call, &["active", "paused"])?)
+                .await;
             Answer::json(&page.map_err(|wrong| Refused::from(wrong).in_query())?)
         }
         TriggerOp::Get => Answer::json(&at.trigger(caller, id()?).await?),
@@ -148,10 +152,10 @@ fn headers(given: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-fn query(call: &Call) -> Result<ScheduleQuery, Refused> {
+fn query(call: &Call, known: &[&str]) -> Result<ScheduleQuery, Refused> {
     let query = &call.query;
     Ok(ScheduleQuery {
-        status: query.one_of("status", &["active", "paused", "finished"])?,
+        status: query.one_of("status", known)?,
         limit: query.limit()?,
         cursor: query.text("cursor").map(str::to_owned),
     })

@@ -190,9 +190,10 @@ async fn execute(shared: &Shared, call: &Call, bytes: &[u8]) -> Result<Answer, R
     let orchestrator = &shared.orchestrator;
     let begun = orchestrator.execute_workflow(caller, workflow, request, key, wait);
     let begun = begun.await?;
+    // As with tasks, 200 says that nothing was begun by this request.
     let answer = match wait {
-        None => Answer::with_status(StatusCode::ACCEPTED, &begun.run)?,
-        Some(_) => Answer::json(&orchestrator.execution(caller, begun.run.id).await?)?,
+        None if begun.fresh => Answer::with_status(StatusCode::ACCEPTED, &begun.run)?,
+        None | Some(_) => Answer::json(&orchestrator.execution(caller, begun.run.id).await?)?,
     };
     let answer = answer.at(&format!("/api/v1/executions/{}", begun.run.id));
     Ok(if begun.fresh { answer } else { answer.again() })

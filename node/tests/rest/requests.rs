@@ -263,7 +263,7 @@ async fn what_is_wrong_is_told_in_plain_words() {
         (
             "tasks",
             json!(["x"]),
-            "body: must be an object, as `{…}`, and is an array",
+            "body: is an array, where an object is expected",
         ),
         (
             "tasks",

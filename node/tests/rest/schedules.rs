@@ -77,6 +77,11 @@ async fn a_schedule_lives_its_life_over_http() {
     assert_eq!(list["items"][0]["id"].as_str(), Some(id.as_str()));
     let gone = node.send("DELETE", &path, &[], "").await;
     assert_eq!((gone.status, node.get(&path).await.status), (204, 404));
+    for (of, status) in [("schedules", 200), ("triggers", 400)] {
+        let list = format!("/api/v1/{of}?status=finished");
+        let answer = node.get(&list).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
 }
 
 #[tokio::test]

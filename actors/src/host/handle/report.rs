@@ -168,6 +168,8 @@ pub(crate) async fn record(
             tracing::warn!(task = %ended.task, "a result was not recorded and is sent again");
             Receipt::Again
         }
+        // The commit that would have made it was refused, so what it was to start was given back.
+        Err(TellError::NoSuchEntity(_)) if task::has_not_begun(&ended.outcome) => Receipt::Recorded,
         Err(TellError::NoSuchEntity(_)) => {
             // A failover of the database lost the task, or somebody made it up.
             tracing::warn!(

@@ -372,6 +372,21 @@ fn each_node_says_who_does_it_and_within_which_limits() {
 }
 
 #[test]
+fn a_join_says_how_many_branches_it_has() {
+    let found = graph(
+        "nodes:\n  - { id: a, type: parallel }\n  - { id: b, type: join, wait_for: 1 }\n  - { id: c, type: join, wait_for: 2, needs: [a] }\n  - { id: d, type: join, wait_for: 3, needs: [a, c] }\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "4 nodes[1].wait_for: it waits for branches, and none leads to it; name them in its `needs`",
+            "5 nodes[2].wait_for: it waits for 1 branch, which is how many it has",
+            "6 nodes[3].wait_for: it waits for 1 to 2 branches, which is how many it has",
+        ]
+    );
+}
+
+#[test]
 fn large_definitions_are_refused_and_large_enough_ones_are_quick() {
     let node = |at: usize| match at {
         0 => json!({ "id": "n0", "type": "parallel" }),

@@ -107,6 +107,9 @@ fn listed<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = (usize, &'a V
 }
 
 fn node(it: &Value, path: &str, problems: &mut Vec<Problem>) {
+    if it.is_array() {
+        return no_array(it, path, problems);
+    }
     let Some(name) = it.get("type").and_then(Value::as_str) else {
         return problems.push(Problem::new(path, "a node has a `type`"));
     };
@@ -160,6 +163,9 @@ fn mixture(it: &Value, path: &str, problems: &mut Vec<Problem>) {
         );
     }
     let choose = it.get("choose");
+    if let Some(choose) = choose {
+        no_array(choose, &field(path, "choose"), problems);
+    }
     let by = choose
         .and_then(|choose| choose.get("by"))
         .and_then(Value::as_str);
@@ -185,7 +191,16 @@ fn refuse_in(
     }
 }
 
+/// Of an array, the parser would take the elements for fields, by their places.
+fn no_array(it: &Value, path: &str, problems: &mut Vec<Problem>) {
+    if it.is_array() {
+        let message = "is an array, where an object is expected";
+        problems.push(Problem::new(path, message));
+    }
+}
+
 fn refuse(it: &Value, path: &str, known: &[&str], what: &str, problems: &mut Vec<Problem>) {
+    no_array(it, path, problems);
     let fields = it.as_object().into_iter().flat_map(|fields| fields.keys());
     for name in fields.filter(|name| !known.contains(&name.as_str())) {
         let hint = match nearest(name, known.iter().copied()) {

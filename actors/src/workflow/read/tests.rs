@@ -107,7 +107,7 @@ fn editors_keep_what_is_theirs_in_nodes() {
 fn values_of_the_wrong_type_have_their_line() {
     let found = told("name: x\nnodes:\n  - id: a\n    type: wait\n    for: soon\n");
     assert_eq!(found[0].1.as_deref(), Some("a"), "{found:?}");
-    assert_eq!(found[0].0, Some(3), "{found:?}");
+    assert_eq!(found[0].0, Some(5), "{found:?}");
     let found = told(
         "name: x\nnodes:\n  - { id: y, type: parallel }\nedges:\n  - { from: y, to: y, label: true }\n",
     );
@@ -124,6 +124,71 @@ fn values_of_the_wrong_type_have_their_line() {
     assert!(found[0].2.contains("`op` (eq, ne,"), "{found:?}");
     let found = told("name: x\nnodes: []\ntimeout: []\n");
     assert_eq!(found[0].0, Some(3), "{found:?}");
+}
+
+#[test]
+fn what_a_field_cannot_have_is_named_by_the_field_at_every_depth() {
+    let map = |most: &str| {
+        format!("{{ id: x, type: map, over: [], each: {{ agent: e }}, max_parallel: {most} }}")
+    };
+    let most = |found: &str| {
+        format!(
+            "nodes[0].max_parallel: is the number {found}, where a whole number from 0 to {} is expected",
+            u32::MAX
+        )
+    };
+    for (node, told) in [
+        (map("-1"), most("-1")),
+        (map("1.5"), most("1.5")),
+        (map("4294967296"), most("4294967296")),
+        (
+            "{ id: x, type: map, over: [], each: { agent: 7 } }".to_owned(),
+            "nodes[0].each.agent: is the number 7, where a text is expected; quotes make one".to_owned(),
+        ),
+        (
+            "{ id: x, type: mixture, choose: { by: concat }, experts: [{ id: a, agent: x }, { agent: y }] }".to_owned(),
+            "nodes[0].experts[1]: missing field `id`".to_owned(),
+        ),
+        (
+            "{ id: x, type: direct, agent: a, max_rounds: -1, max_workers: -1 }".to_owned(),
+            format!("nodes[0].max_rounds: is the number -1, where a whole number from 0 to {} is expected", u32::MAX),
+        ),
+        (
+            "{ id: x, type: map, over: [] }".to_owned(),
+            "nodes[0]: missing field `each`".to_owned(),
+        ),
+    ] {
+        let found = self::told(&format!("name: x\nnodes:\n  - {node}\n"));
+        assert_eq!(found, [(Some(3), Some("x".to_owned()), told)]);
+    }
+    let text = "name: x\ntype: hierarchical\ndirector: { agent: 7 }\n";
+    assert!(
+        told(text)[0].2.starts_with("director.agent: "),
+        "{:?}",
+        told(text)
+    );
+}
+
+#[test]
+fn of_what_is_large_the_node_is_named() {
+    let all = "x, ".repeat(4_000);
+    let text = format!(
+        "name: x\nnodes:\n  - {{ id: x, type: map, over: [{all}], each: {{ agent: 7 }} }}\n"
+    );
+    let found = told(&text);
+    assert!(found[0].2.starts_with("nodes[0]: "), "{found:?}");
+}
+
+#[test]
+fn an_array_is_no_object() {
+    let text = "name: x\ntype: mixture\nexperts: [[a, x]]\nchoose: [vote]\nnodes:\n  - { id: x, type: map, over: [], each: [e] }\n  - [y]\n";
+    let told = told(text);
+    let places: Vec<_> = told.iter().map(|(_, _, told)| told.as_str()).collect();
+    let array = |path: &str| format!("{path}: is an array, where an object is expected");
+    assert_eq!(
+        places,
+        ["experts[0]", "choose", "nodes[0].each", "nodes[1]"].map(array)
+    );
 }
 
 #[test]

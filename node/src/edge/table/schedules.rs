@@ -92,8 +92,10 @@ const RUNS: &[Answers] = &[ok(
 
 const STATUS: Parameter = parameter::<String>(
     "status",
-    "Only this status: `active`, `paused` or, of schedules, `finished`.",
+    "Only this status: `active`, `paused` or `finished`.",
 );
+const TRIGGER_STATUS: Parameter =
+    parameter::<String>("status", "Only this status: `active` or `paused`.");
 
 pub(super) static ROUTES: &[Route] = &[
     Route {
@@ -223,7 +225,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "List triggers",
         description: "The newest first; callers below operator see their own.",
-        query: &[STATUS, LIMIT, CURSOR],
+        query: &[TRIGGER_STATUS, LIMIT, CURSOR],
         answers: &[ok(
             Content::Json(form::<Page<TriggerView>>),
             "A page of triggers.",

@@ -232,12 +232,12 @@ pub(super) static ROUTES: &[Route] = &[
         answers: &[
             ok(
                 Content::Json(form::<ExecutionView>),
-                "With `wait`: the run as it stands then.",
+                "With `wait`: the run as it stands then. Or the key was used before: the run that was made then, with `Idempotent-Replay: true`.",
             ),
             answer(
                 202,
                 Content::Json(form::<ExecutionSummary>),
-                "The run, at the address in `Location`. One that was made before under the key comes with `Idempotent-Replay: true`.",
+                "The run, at the address in `Location`.",
             ),
         ],
         problems: &[404, 409],

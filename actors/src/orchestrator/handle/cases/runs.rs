@@ -77,15 +77,12 @@ impl UseCase for StartRun {
         at_least(caller, Role::Developer)?;
         let own = at.own()?;
         let Some(id) = run.id else {
-            let id = TaskId::from_uuid(at.fresh_id()?);
             let key = key.map(|key| idempotency(caller, key));
-            let spec = match at.admit_run(caller, run).await {
-                Ok(spec) => spec,
-                Err(rejection) => {
-                    let made = at.made_before(caller, key, rejection, wait).await?;
-                    return at.begun(made).await;
-                }
-            };
+            if let Some(made) = at.made_before(caller, key.as_ref(), wait).await? {
+                return at.begun(made).await;
+            }
+            let id = TaskId::from_uuid(at.fresh_id()?);
+            let spec = at.admit_run(caller, run).await?;
             let made = at.make_task(caller, admitted(id, spec, key), wait).await?;
             return at.begun(made).await;
         };

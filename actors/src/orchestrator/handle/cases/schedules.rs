@@ -5,7 +5,7 @@ use protocol::{
     api::{FiringView, Page, ScheduleQuery, ScheduleView},
     entity::{EntityId, EntityKind},
     id::{ScheduleId, TaskId},
-    schedule::ScheduleSpec,
+    schedule::{ScheduleSpec, Target},
 };
 use runtime::{
     entity::Seed,
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     Rejection, firing,
     schedule::{Command, Message, Slots, checked, invalid},
+    template,
 };
 
 /// A new schedule.
@@ -47,6 +48,7 @@ impl UseCase for CreateSchedule {
         if !wrong.is_empty() {
             return Err(invalid(wrong));
         }
+        at.check_target(caller, &self.spec.target).await?;
         let seed = Seed {
             tenant: caller.tenant.as_str().into(),
             name: None,
@@ -62,6 +64,34 @@ impl UseCase for CreateSchedule {
         let (view, _) = made.await.unwrap_or_else(|_| Err(unanswered()))?;
         tracing::info!(target: "audit", by = %caller, schedule = %id, name = view.name, "a schedule is made");
         Ok(view)
+    }
+}
+
+impl Orchestrator {
+    /// What is to be started must be there when that is written down: a name that is misspelt would be
+    /// found out at night. It may be gone by then all the same, and then the firing says so.
+    pub(super) async fn check_target(&self, caller: &Caller, target: &Target) -> Answer<()> {
+        let wrong = |field: &str, missing: Rejection| match missing {
+            Rejection::NotFound { .. } => Rejection::field(
+                format!("target.{field}"),
+                format!("there is no such {field}; make it first, or name another"),
+            ),
+            other => other,
+        };
+        if let Some(name) = &target.workflow {
+            let workflow = self.find_workflow(caller, name).await;
+            let newest = workflow.map_err(|error| wrong("workflow", error))?.version;
+            if let Some(version) = target.version.filter(|it| !(1..=newest).contains(it)) {
+                let message = format!("there is no version {version}; the newest is {newest}");
+                return Err(Rejection::field("target.version", message));
+            }
+        }
+        if let Some(name) = &target.template {
+            let store = self.own()?.journal.store();
+            let template = template::find(store, &caller.tenant, name).await;
+            template.map_err(|error| wrong("template", error))?;
+        }
+        Ok(())
     }
 }
 
@@ -110,7 +140,10 @@ impl UseCase for TurnSchedule {
         at_least(caller, Role::Developer)?;
         seen(at, caller, id.into()).await?;
         let (command, what) = match turned {
-            Turned::Changed(spec) => (Command::Change(spec), "changed"),
+            Turned::Changed(spec) => {
+                at.check_target(caller, &spec.target).await?;
+                (Command::Change(spec), "changed")
+            }
             Turned::Paused(reason) => (Command::Pause { reason }, "paused"),
             Turned::Resumed => (Command::Resume, "resumed"),
             Turned::Fired => (Command::Fire, "fired"),

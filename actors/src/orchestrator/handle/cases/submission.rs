@@ -74,11 +74,11 @@ impl UseCase for SubmitTask {
             ));
         }
         let key = key.map(|key| idempotency(caller, key));
+        if let Some(made) = at.made_before(caller, key.as_ref(), wait).await? {
+            return Ok(made);
+        }
         let id = TaskId::from_uuid(at.fresh_id()?);
-        let plan = match at.admit_when_heard(caller, &spec, key.as_ref()).await {
-            Ok(plan) => plan,
-            Err(rejection) => return at.made_before(caller, key, rejection, wait).await,
-        };
+        let plan = at.admit_when_heard(caller, &spec).await?;
         at.make_task(
             caller,
             Admitted {
@@ -189,12 +189,7 @@ impl Orchestrator {
 
     /// As [`admit`](Self::admit), but waits for word of an agent that the store has and this node has
     /// not heard of.
-    async fn admit_when_heard(
-        &self,
-        caller: &Caller,
-        spec: &TaskSpec,
-        key: Option<&Idempotency>,
-    ) -> Answer<Plan> {
+    async fn admit_when_heard(&self, caller: &Caller, spec: &TaskSpec) -> Answer<Plan> {
         let deadline = tokio::time::Instant::now() + HEARD_WITHIN;
         loop {
             let rejection = match self.admit(caller, spec).await {
@@ -204,13 +199,6 @@ impl Orchestrator {
             let Some(agent) = self.unheard(caller, spec).await? else {
                 return Err(rejection);
             };
-            // A repeat is answered with what the first one made, whoever is known here.
-            if let Some(key) = key
-                && let store = self.own()?.journal.store()
-                && store.made_by(&caller.tenant, &key.key).await?.is_some()
-            {
-                return Err(rejection);
-            }
             if tokio::time::Instant::now() > deadline {
                 return Err(Rejection::Unavailable {
                     message: format!("this node has not heard of agent `{agent}` yet"),
@@ -274,28 +262,28 @@ impl Orchestrator {
         }
     }
 
-    /// What could not be made now, its agent being gone say, may have been made before.
+    /// What an earlier request under the key made. It is looked for before anything is placed or checked:
+    /// an agent may take a step at once, and what was let in then may not be let in now.
     pub(super) async fn made_before(
         &self,
         caller: &Caller,
-        key: Option<Idempotency>,
-        rejection: Rejection,
+        key: Option<&Idempotency>,
         wait: Option<Duration>,
-    ) -> Answer<Submission> {
+    ) -> Answer<Option<Submission>> {
         let Some(key) = key else {
-            return Err(rejection);
+            return Ok(None);
         };
         let store = self.own()?.journal.store();
         match store.made_by(&caller.tenant, &key.key).await? {
             Some((stream, body)) if body == key.body_hash => {
-                self.replay(caller, stream, wait).await
+                self.replay(caller, stream, wait).await.map(Some)
             }
             Some((stream, _)) => Err(mismatch(stream)),
-            None => Err(rejection),
+            None => Ok(None),
         }
     }
 
-    /// The first commit was refused: most likely the key was used before.
+    /// The first commit was refused: most likely the key was used at the same time.
     async fn not_made(
         &self,
         caller: &Caller,

@@ -223,7 +223,8 @@ impl UseCase for SubmitTemplate {
             // The template may have said something else when the key was used first.
             Err(rejection) => {
                 let key = key.map(|key| idempotency(caller, key));
-                at.made_before(caller, key, rejection, wait).await
+                let made = at.made_before(caller, key.as_ref(), wait).await?;
+                made.ok_or(rejection)
             }
         }
     }

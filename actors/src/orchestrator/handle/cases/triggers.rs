@@ -43,7 +43,7 @@ impl UseCase for CreateTrigger {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<TriggerView> {
         at_least(caller, Role::Developer)?;
-        at.check_trigger(&self.spec)?;
+        at.check_trigger(caller, &self.spec).await?;
         let own = at.own()?;
         let id = TriggerId::from_uuid(at.fresh_id()?);
         let after = end_of_journal(own.journal.store()).await?;
@@ -98,7 +98,7 @@ impl UseCase for TurnTrigger {
         let own = at.own()?;
         let (command, what) = match turned {
             TriggerTurned::Changed(spec) => {
-                at.check_trigger(&spec)?;
+                at.check_trigger(caller, &spec).await?;
                 (Command::Change(spec), "changed")
             }
             TriggerTurned::Paused(reason) => (Command::Pause(reason), "paused"),
@@ -126,11 +126,12 @@ impl UseCase for TurnTrigger {
 
 impl Orchestrator {
     /// What is wrong with what a client asks for, also as far as this node alone can know.
-    fn check_trigger(&self, spec: &TriggerSpec) -> Answer<()> {
+    async fn check_trigger(&self, caller: &Caller, spec: &TriggerSpec) -> Answer<()> {
         let wrong = checked(spec);
         if !wrong.is_empty() {
             return Err(invalid(wrong));
         }
+        self.check_target(caller, &spec.target).await?;
         let Some(webhook) = &spec.on.webhook else {
             return Ok(());
         };
