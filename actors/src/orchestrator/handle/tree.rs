@@ -177,9 +177,8 @@ impl Orchestrator {
         let Some(name) = node else {
             return Ok(());
         };
-        let unknown = match self.meant(node) {
-            Ok(_) => return Ok(()),
-            Err(rejection) => rejection,
+        let Err(unknown) = self.meant(node) else {
+            return Ok(());
         };
         match chronicle::knows(self.own()?.journal.store(), name).await? {
             true => Ok(()),

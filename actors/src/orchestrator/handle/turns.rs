@@ -16,13 +16,13 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// Those who act on something or wait for that, by what it is.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Turns(Arc<DashMap<Box<str>, Arc<Semaphore>>>);
+pub(super) struct Turns(Arc<DashMap<Arc<str>, Arc<Semaphore>>>);
 
 /// It acts now, or waits; others come when it is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
     turns: Turns,
-    on: Box<str>,
+    on: Arc<str>,
     queue: Option<Arc<Semaphore>>,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Turn {
 impl Turns {
     /// Waits until nobody else acts on it.
     pub(super) async fn take(&self, on: &str) -> Answer<Turn> {
-        let queue = self.0.entry(on.into());
+        let queue = self.0.entry(Arc::from(on));
         let queue = queue.or_insert_with(|| Arc::new(Semaphore::new(1))).clone();
         // Made before it waits: one that gives up leaves nothing behind either.
         let mut turn = Turn {
@@ -54,7 +54,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         drop((self.permit.take(), self.queue.take()));
         // Whoever waits holds the queue too.
-        let is_over = |_: &Box<str>, queue: &Arc<Semaphore>| Arc::strong_count(queue) == 1;
+        let is_over = |_: &Arc<str>, queue: &Arc<Semaphore>| Arc::strong_count(queue) == 1;
         self.turns.0.remove_if(&self.on, is_over);
     }
 }
