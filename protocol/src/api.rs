@@ -25,7 +25,7 @@ pub use agent::{
 };
 pub use hold::{
     AgentChange, CancelView, HoldChange, HoldRequest, HoldView, PauseRequest, Reach, ScopeRequest,
-    ScopeView, TaskChange, Unconfirmed,
+    ScopeTurn, ScopeView, TaskChange, Unconfirmed,
 };
 pub use link::{ActorLink, BudgetLeft, Relation};
 pub use live::{

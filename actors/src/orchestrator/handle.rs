@@ -27,6 +27,7 @@ mod templates;
 mod tickets;
 mod tree;
 mod triggers;
+mod turns;
 mod workflows;
 
 use std::{
@@ -132,6 +133,7 @@ struct Inner {
     tickets: OnceLock<Arc<dyn TicketDesk>>,
     followed: tree::Followed,
     readings: past::Readings,
+    turns: turns::Turns,
     nodes: events::Nodes,
 }
 

@@ -1,6 +1,7 @@
 //! One actor: what it is, wherever it stands, and what operators do to it.
 
 use actors::{Orchestrator, Rejection};
+use futures_util::future::join_all;
 use protocol::{
     access::Role,
     agent::AgentStatus,
@@ -98,7 +99,8 @@ async fn tasks_and_agents_are_paused_resumed_and_stopped_by_their_paths() {
     }
     nodes.act(&path, ActorAction::Pause).await.unwrap();
     assert_eq!(status().await, TaskStatus::Paused);
-    nodes.act(&path, ActorAction::Resume).await.unwrap();
+    let resumed = nodes.act(&path, ActorAction::Resume).await.unwrap();
+    assert_eq!(resumed.actor.row.state, "running");
     assert_ne!(status().await, TaskStatus::Paused);
     let mut changes = nodes.a.actors().changes();
     changes.take_life();
@@ -125,7 +127,8 @@ async fn tasks_and_agents_are_paused_resumed_and_stopped_by_their_paths() {
     let path = "/agents/echo-b";
     nodes.act(path, ActorAction::Pause).await.unwrap();
     assert_eq!(agent().await, AgentStatus::Paused);
-    nodes.act(path, ActorAction::Resume).await.unwrap();
+    let resumed = nodes.act(path, ActorAction::Resume).await.unwrap();
+    assert_eq!(resumed.actor.row.state, "running");
     assert_eq!(agent().await, AgentStatus::Active);
 }
 
@@ -155,6 +158,60 @@ async fn an_entity_that_is_restarted_or_killed_begins_again_from_its_records() {
     let wait = std::time::Duration::from_secs(20);
     let settled = within(nodes.c.await_task(&nodes.admin, id, wait)).await;
     assert_eq!(settled.unwrap().status, TaskStatus::Completed);
+}
+
+#[tokio::test]
+async fn acts_of_many_operators_on_one_actor_are_each_done_and_each_told() {
+    let nodes = Nodes::start().await;
+    let task = nodes.held().await;
+    for path in [format!("/tasks/{task}"), "/agents/held-a".to_owned()] {
+        let mut changes = nodes.a.actors().changes();
+        changes.take_life();
+        let acts = (0..12).map(async |number| {
+            let node = [&nodes.a, &nodes.b, &nodes.c][number % 3];
+            let (action, done) = match number % 4 {
+                0 => (ActorAction::Kill, "killed"),
+                _ => (ActorAction::Restart, "restarted"),
+            };
+            let reason = format!("act {number}");
+            let why = format!("{done} by {}: {reason}", nodes.admin.user);
+            let acted = node.act_on_actor(&nodes.admin, &path, None, action, reason);
+            within(acted).await.map(|_| why)
+        });
+        let mut asked: Vec<String> = (join_all(acts).await.into_iter())
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let life = changes.take_life().life.into_iter();
+        let ends = life.filter(|it| it.path == path && it.what == Life::Stopped);
+        let mut told: Vec<String> = ends.filter_map(|it| it.reason).collect();
+        asked.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, asked, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn acts_of_many_operators_on_what_runs_below_system_are_each_done_and_each_told() {
+    let nodes = Nodes::start().await;
+    let path = "/system/reminders";
+    let mut changes = nodes.b.actors().changes();
+    changes.take_life();
+    let acts = (0..8).map(async |number| {
+        let reason = format!("act {number}");
+        let why = format!("killed by {}: {reason}", nodes.admin.user);
+        let (by, action) = (&nodes.admin, ActorAction::Kill);
+        let acted = nodes.c.act_on_actor(by, path, Some("b"), action, reason);
+        within(acted).await.map(|_| why)
+    });
+    let mut asked: Vec<String> = (join_all(acts).await.into_iter())
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let life = changes.take_life().life.into_iter();
+    let turns = life.filter(|it| it.path == path).filter_map(|it| it.reason);
+    let mut told: Vec<String> = turns.collect();
+    asked.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, asked);
 }
 
 #[tokio::test]

@@ -130,9 +130,49 @@ async fn a_node_that_is_not_heard_of_loses_its_rows_and_tells_them_anew_when_it_
     nodes.net.heal(nodes.id(&nodes.b));
     find(&mut feed, |it| it.reset && shows(it, "b", "/x/stands")).await;
     // Who knew rows of a node that is no member any more hears that they are gone.
+    nodes.outlives("gone").await;
     let mut other = nodes.watch(&nodes.a, Some("gone=7"));
     let void = find(&mut other, |it| it.node == "gone").await;
     assert!(void.what.reset && void.what.rows.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_node_that_never_was_a_cursor_brings_nothing() {
+    let nodes = Nodes::start().await;
+    nodes.outlives("gone").await;
+    for node in [&nodes.a, &nodes.c] {
+        let mut feed = nodes.watch(node, Some("gone=7,zz=1"));
+        let void = find(&mut feed, |it| it.node == "gone").await;
+        assert!(void.what.reset && void.what.rows.is_empty());
+        let forgets = async {
+            loop {
+                let _noise = nodes.b.actors().enter("/x/noise", "tool");
+                let frame = next(&mut feed).await;
+                assert_ne!(frame.what.node, "zz");
+                if !frame.cursor.contains("zz=") {
+                    return;
+                }
+            }
+        };
+        within(forgets).await;
+
+        let life = LifeQuery::default();
+        let feed = node.follow_life(&nodes.admin, &life, Some("gone=7,zz=1"));
+        let mut feed = within(feed).await.unwrap();
+        let (_, lost) = within(turn(&mut feed)).await;
+        assert_eq!((lost.node.as_str(), lost.what), ("gone", Life::NodeLost));
+        let ends = async {
+            loop {
+                let _noise = nodes.b.actors().enter("/x/noise", "tool");
+                let (_, event) = turn(&mut feed).await;
+                assert_ne!(event.node, "zz");
+                if event.path == "/x/noise" {
+                    return;
+                }
+            }
+        };
+        within(ends).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

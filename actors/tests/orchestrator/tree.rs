@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actors::Orchestrator;
 use protocol::{
     access::Role,
-    api::{Change, DiffQuery, TreeQuery, TreeView},
+    api::{Change, DiffQuery, LifeQuery, TreeQuery, TreeView},
     id::NodeId,
     time::Timestamp,
 };
@@ -34,6 +34,13 @@ fn of(node: &str) -> TreeQuery {
 }
 
 impl Nodes {
+    /// The past knows of a node that is no member any more.
+    pub(crate) async fn outlives(&self, name: &str) {
+        let ghost = Ghost::start(name, self).await;
+        ghost.written(self).await;
+        ghost.root.kill();
+    }
+
     async fn tree(&self, node: &Orchestrator, query: &TreeQuery) -> TreeView {
         within(node.tree(&self.admin, query)).await.unwrap()
     }
@@ -142,6 +149,81 @@ async fn what_cannot_be_shown_is_refused_with_the_field_that_is_wrong() {
     assert!(missing.unwrap_err().to_string().starts_with("from: "));
     let nobody = user("nobody", Role::Viewer);
     assert!(within(nodes.c.tree(&nobody, &of("b"))).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_a_node_that_never_was_is_not_found_and_of_one_that_was_is_told() {
+    let nodes = Nodes::start().await;
+    let ghost = Ghost::start("ghost", &nodes).await;
+    let from = Clock::system().now();
+    ghost.written(&nodes).await;
+    let from = Timestamp::from_micros(from.as_micros() + 1_500_000);
+    let at = ghost.written(&nodes).await;
+    for node in [&nodes.a, &nodes.c] {
+        let by = &nodes.admin;
+        let asked = async |name: &str| {
+            let tree = TreeQuery {
+                at: Some(at),
+                ..of(name)
+            };
+            let diff = DiffQuery {
+                node: Some(name.to_owned()),
+                from: Some(from.min(at)),
+                to: Some(at),
+                ..DiffQuery::default()
+            };
+            let life = LifeQuery {
+                node: Some(name.to_owned()),
+                ..LifeQuery::default()
+            };
+            [
+                within(node.tree(by, &tree)).await.map(drop),
+                within(node.tree_diff(by, &diff)).await.map(drop),
+                within(node.life(by, &life)).await.map(drop),
+            ]
+        };
+        for told in asked("ghost").await {
+            told.unwrap();
+        }
+        for told in asked("zz").await {
+            let refused = told.unwrap_err();
+            assert_eq!(refused.code(), "not_found");
+            assert!(refused.to_string().contains("zz"), "{refused}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_at_which_nothing_stands_or_stood_is_not_found() {
+    let nodes = Nodes::start().await;
+    let ghost = Ghost::start("ghost", &nodes).await;
+    let _stands = ghost.tree.enter("/x/1", "tool");
+    let at = ghost.written(&nodes).await;
+    for node in [&nodes.a, &nodes.c] {
+        for at in [None, Some(at)] {
+            let query = TreeQuery {
+                at,
+                path: Some("/nope".to_owned()),
+                ..TreeQuery::default()
+            };
+            let refused = within(node.tree(&nodes.admin, &query)).await.unwrap_err();
+            assert_eq!(refused.code(), "not_found", "{at:?}");
+            assert!(refused.to_string().contains("/nope"), "{refused}");
+        }
+        let query = TreeQuery {
+            at: Some(at),
+            path: Some("/x".to_owned()),
+            ..TreeQuery::default()
+        };
+        assert_eq!(nodes.tree(node, &query).await.total, 1);
+    }
+    // Who does not answer may have it.
+    nodes.net.trouble(nodes.id(&nodes.b), Trouble::Cut);
+    let query = TreeQuery {
+        path: Some("/nope".to_owned()),
+        ..TreeQuery::default()
+    };
+    assert_eq!(nodes.tree(&nodes.a, &query).await.silent, ["b"]);
 }
 
 /// A node of which the store keeps the past.

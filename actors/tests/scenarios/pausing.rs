@@ -37,8 +37,13 @@ impl System {
             path: Some(path.to_owned()),
             ..TreeQuery::default()
         };
-        let tree = self.tree(&self.admin, &query).await.unwrap();
-        tree.nodes.first().map(|row| row.state.clone())
+        match self.tree(&self.admin, &query).await {
+            Ok(tree) => tree.nodes.first().map(|row| row.state.clone()),
+            Err(rejection) => {
+                assert_eq!(rejection.code(), "not_found");
+                None
+            }
+        }
     }
 
     async fn has_actor(&self, id: TaskId) -> bool {

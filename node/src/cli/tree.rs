@@ -132,8 +132,11 @@ pub(super) async fn probe(client: &Client, path: Option<String>) -> Result<(), F
         limit: Some(1),
         ..TreeQuery::default()
     };
-    client.tree(&query).await?;
-    Ok(())
+    match client.tree(&query).await {
+        // It may come.
+        Err(error) if error.status() == Some(404) => Ok(()),
+        told => Ok(told.map(drop)?),
+    }
 }
 
 /// All pages of an answer.

@@ -3,7 +3,8 @@
 use protocol::{
     agent::StopMode,
     api::{
-        HoldChange, HoldRequest, HoldView, Page, PauseRequest, ScopeRequest, ScopeView, TaskChange,
+        HoldChange, HoldRequest, HoldView, Page, PauseRequest, ScopeRequest, ScopeTurn, ScopeView,
+        TaskChange,
     },
     hold::Target,
     id::{HoldId, TaskId},
@@ -33,7 +34,7 @@ impl Client {
 
     /// Ends all that is in a scope.
     pub async fn stop_scope(&self, scope: Target, reason: &str) -> Answer<ScopeView> {
-        self.turn("stop", scope, reason, StopMode::Now).await
+        self.turn("stop", scope, reason).await
     }
 
     /// Lets nothing in a scope start until it is resumed.
@@ -43,26 +44,22 @@ impl Client {
         reason: &str,
         mode: StopMode,
     ) -> Answer<ScopeView> {
-        self.turn("pause", scope, reason, mode).await
-    }
-
-    /// Lets a paused scope go on.
-    pub async fn resume_scope(&self, scope: Target) -> Answer<ScopeView> {
-        self.turn("resume", scope, "", StopMode::Graceful).await
-    }
-
-    async fn turn(
-        &self,
-        deed: &str,
-        scope: Target,
-        reason: &str,
-        mode: StopMode,
-    ) -> Answer<ScopeView> {
         let body = ScopeRequest {
             scope,
             reason: reason.to_owned(),
             mode,
         };
+        self.send(Method::POST, Route::to(["pause"]), &body).await
+    }
+
+    /// Lets a paused scope go on.
+    pub async fn resume_scope(&self, scope: Target) -> Answer<ScopeView> {
+        self.turn("resume", scope, "").await
+    }
+
+    async fn turn(&self, deed: &str, scope: Target, reason: &str) -> Answer<ScopeView> {
+        let reason = reason.to_owned();
+        let body = ScopeTurn { scope, reason };
         self.send(Method::POST, Route::to([deed]), &body).await
     }
 

@@ -1,6 +1,6 @@
 //! Handlers that stop, pause and resume scopes, and hold dependencies.
 
-use protocol::api::{HoldRequest, ScopeRequest};
+use protocol::api::{HoldRequest, ScopeRequest, ScopeTurn};
 
 use super::{answer::Answer, body, problem::Refused, request::Call, shared::Shared, table::HoldOp};
 
@@ -14,7 +14,7 @@ pub(super) async fn handle(
     let caller = call.caller()?;
     match operation {
         HoldOp::Stop => {
-            let ScopeRequest { scope, reason, .. } = body::parse(bytes)?;
+            let ScopeTurn { scope, reason } = body::parse(bytes)?;
             Answer::json(&orchestrator.stop_scope(caller, scope, reason).await?)
         }
         HoldOp::Pause => {
@@ -29,7 +29,7 @@ pub(super) async fn handle(
             Answer::json(&paused)
         }
         HoldOp::Resume => {
-            let ScopeRequest { scope, .. } = body::parse(bytes)?;
+            let ScopeTurn { scope, .. } = body::parse(bytes)?;
             Answer::json(&orchestrator.resume_scope(caller, scope).await?)
         }
         HoldOp::List => Answer::json(&orchestrator.holds(caller).await?),

@@ -238,8 +238,13 @@ async fn row(node: &Node, id: TaskId) -> Option<TreeNode> {
         ..TreeQuery::default()
     };
     let caller = node.caller();
-    let view = node.orchestrator().tree(&caller, &query).await.unwrap();
-    view.nodes.into_iter().next()
+    match node.orchestrator().tree(&caller, &query).await {
+        Ok(view) => view.nodes.into_iter().next(),
+        Err(rejection) => {
+            assert_eq!(rejection.code(), "not_found");
+            None
+        }
+    }
 }
 
 #[tokio::test]

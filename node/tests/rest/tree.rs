@@ -60,6 +60,10 @@ async fn what_is_wrong_in_a_query_is_named() {
         ("tree?at=2020-01-01T00:00:00Z", "at"),
         ("tree?path=agents", "path"),
         ("tree?pat=/agents", "pat"),
+        ("tree?node=", "node"),
+        ("tree/diff?from=2026-01-01T00:00:00Z&node=", "node"),
+        ("life?node=", "node"),
+        ("actors/agents?node=", "node"),
         ("tree/diff", "from"),
         ("tree/diff?from=2020-01-01T00:00:00Z", "from"),
         (
@@ -84,6 +88,8 @@ async fn what_is_wrong_in_a_query_is_named() {
     }
     for path in [
         "tree?node=nowhere",
+        "tree?path=/nope",
+        "life?node=nowhere",
         "actors/nothing",
         "actors/agents/x?node=nowhere",
     ] {
@@ -93,6 +99,12 @@ async fn what_is_wrong_in_a_query_is_named() {
             (404, "not_found"),
             "{path}"
         );
+    }
+    for way in ["stop", "resume"] {
+        let body = json!({ "scope": { "agent": "echo" }, "mode": "now" });
+        let answer = node.post(&format!("/api/v1/{way}"), body).await;
+        assert_eq!(answer.status, 422, "{way} {answer:?}");
+        assert!(answer.body.contains("`mode`"), "{way} {answer:?}");
     }
     let body = json!({ "reasn": "x" });
     let answer = node.post("/api/v1/actors/agents/echo/stop", body).await;

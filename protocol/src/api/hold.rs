@@ -20,7 +20,19 @@ pub struct HoldRequest {
     pub ahead: bool,
 }
 
-/// `POST /stop`, `/pause` and `/resume`.
+/// `POST /stop` and `/resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ScopeTurn {
+    /// A session, a user, an agent, a node, or the whole cluster.
+    pub scope: Target,
+    /// Why, in the operator's words.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// `POST /pause`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -30,7 +42,7 @@ pub struct ScopeRequest {
     /// Why, in the operator's words.
     #[serde(default)]
     pub reason: String,
-    /// With `pause`: whether running attempts go on to their end, or are ended and tried again.
+    /// Whether running attempts go on to their end, or are ended and tried again.
     #[serde(default)]
     pub mode: StopMode,
 }

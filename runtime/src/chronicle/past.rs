@@ -79,6 +79,8 @@ pub struct Past {
     pub nodes: BTreeMap<String, BTreeMap<String, PastActor>>,
     /// Which start of each node it was.
     pub starts: BTreeMap<String, NodeId>,
+    /// Up to when each node had told of itself by then: what happened after that is not in here.
+    pub told: BTreeMap<String, Timestamp>,
     /// Nodes whose past cannot be read.
     pub silent: Vec<String>,
     /// Nodes that wrote nothing for a while before that moment, not even that they live.

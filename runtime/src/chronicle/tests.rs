@@ -377,6 +377,23 @@ fn a_restart_is_told_with_its_error_and_a_state_with_its_reason() {
 }
 
 #[test]
+fn an_end_that_was_not_written_yet_at_the_first_moment_is_told_with_its_own_and_why() {
+    let mut stage = Stage::new(400);
+    stage.act(Step::Begin(0, 2));
+    stage.look();
+    stage.trees[0].ends_because("/tasks/a", "stopped by ann");
+    stage.act(Step::End(0, 2));
+    let end = stage.hands.clock().now();
+    stage.hands.advance(SECOND / 10);
+    let before = stage.hands.clock().now();
+    stage.look();
+    let diff = ready(differ(&stage.store, before, at(999))).unwrap();
+    assert_eq!(changed(&diff), [("/tasks/a", Change::Ended)]);
+    let told = (diff.changes[0].at, diff.changes[0].reason.as_deref());
+    assert_eq!(told, (end, Some("stopped by ann")));
+}
+
+#[test]
 fn a_restart_that_somebody_asked_for_is_told_with_who_did() {
     let mut stage = Stage::new(400);
     stage.act(Step::Begin(0, 2));

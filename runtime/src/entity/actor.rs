@@ -340,6 +340,7 @@ impl<E: Entity> HostActor<E> {
         if self.inner.journal.holdings().activates(id).is_none() {
             tracing::info!(entity = %id, error, "entity goes on elsewhere");
             failures.remove(&id);
+            self.inner.ends_with_lease(id);
             self.inner.left_place(id);
             self.inner.gone(id);
             return;

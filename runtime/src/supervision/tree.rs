@@ -158,6 +158,12 @@ impl Tree {
         true
     }
 
+    /// Whether [`kill`](Self::kill) finds what stands at `path`; absent when nothing does.
+    #[must_use]
+    pub fn can_kill(&self, path: &str) -> Option<bool> {
+        self.row(path).map(|_| self.0.killers.contains_key(path))
+    }
+
     /// What stands at `path` is about to be ended, which is told with its end.
     pub fn ends_because(&self, path: &str, why: &str) {
         if let Some(row) = self.row(path) {
@@ -299,6 +305,11 @@ impl Guard {
 
     pub(super) fn entry(&self) -> &Arc<Row> {
         &self.entry
+    }
+
+    /// What stands here is about to be ended, which is told with its end.
+    pub fn ends_because(&self, why: &str) {
+        self.entry.ends_because(why);
     }
 
     /// Shows a failure; the last three are kept.

@@ -298,6 +298,25 @@ async fn an_owner_that_was_deposed_writes_nothing_more() {
 }
 
 #[tokio::test]
+async fn an_entity_that_ends_with_a_lease_says_so_when_it_ends() {
+    let store = memory();
+    let before = Process::start(&store).await;
+    for number in 1..=2 {
+        before.make(id(number), 1).await;
+    }
+    let mut changes = before.tree.changes();
+    changes.take_life();
+    before.host.evict(&Scope::All, Evict::AtOnce).await;
+    let life = changes.take_life().life.into_iter();
+    let ends: Vec<_> = life.filter(|turn| turn.what == Life::Stopped).collect();
+    assert_eq!(ends.len(), 2, "{ends:?}");
+    for end in ends {
+        let why = end.reason.as_deref().unwrap_or_default();
+        assert!(why.starts_with("lease"), "{end:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_entity_that_was_never_made_cannot_be_told_anything() {
     let store = memory();
     let process = Process::start(&store).await;

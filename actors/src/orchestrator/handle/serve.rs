@@ -17,18 +17,18 @@ use super::{
         CountAgents, CreateSchedule, CreateTemplate, CreateToken, CreateTrigger, CreateWorkflow,
         DealWith, DeleteTask, DeleteTemplate, DeleteWorkflow, DeliverHook, DrawRun, EventsAfter,
         FindActor, FindArtifact, FindMessages, FindWorkflow, ForkRun, Interrupt, KillActor,
-        LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns, ListSchedules,
-        ListTasks, ListTemplates, ListTokens, ListTriggers, ListWorkflows, PauseTask, PlaceHold,
-        PutQuestion, ReadDiary, ReadJournal, ReadLife, ReadRecord, RedeemTicket, RegisterAgent,
-        Relay, RelayNews, RemoveNode, ReplayRun, ResumeTask, RevokeToken, ScheduleFirings,
-        SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks, ShowContext, ShowForest,
-        ShowMessages, ShowNode, ShowQuestion, ShowResult, ShowRun, ShowSchedule, ShowState,
-        ShowTask, ShowTaskTree, ShowTemplate, ShowTree, ShowTrigger, ShowValue, ShowVitals,
-        ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask, SubmitTemplate,
-        SyncAgent, SyncAgents, TakeQuestionBack, TellNews, TendEntity, TerminateRun, TotalAgents,
-        TriggerFirings, TurnLog, TurnNode, TurnPart, TurnRuns, TurnSchedule, TurnScope,
-        TurnTrigger, UpdateAgent, UpdateTemplate, UpdateWorkflow, UseCase, WorkflowVersions,
-        WriteContext,
+        KnowsNode, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns,
+        ListSchedules, ListTasks, ListTemplates, ListTokens, ListTriggers, ListWorkflows,
+        PauseTask, PlaceHold, PutQuestion, ReadDiary, ReadJournal, ReadLife, ReadRecord,
+        RedeemTicket, RegisterAgent, Relay, RelayNews, RemoveNode, ReplayRun, ResumeTask,
+        RevokeToken, ScheduleFirings, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks,
+        ShowContext, ShowForest, ShowMessages, ShowNode, ShowQuestion, ShowResult, ShowRun,
+        ShowSchedule, ShowState, ShowTask, ShowTaskTree, ShowTemplate, ShowTree, ShowTrigger,
+        ShowValue, ShowVitals, ShowWhy, ShowWorkflow, StartRun, StopAgent, StoreStatus, SubmitTask,
+        SubmitTemplate, SyncAgent, SyncAgents, TakeQuestionBack, TellNews, TendEntity,
+        TerminateRun, TotalAgents, TriggerFirings, TurnLog, TurnNode, TurnPart, TurnRuns,
+        TurnSchedule, TurnScope, TurnTrigger, UpdateAgent, UpdateTemplate, UpdateWorkflow, UseCase,
+        WorkflowVersions, WriteContext,
     },
 };
 use crate::{
@@ -47,7 +47,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 110] = [
+const TABLE: [Entry; 111] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -73,6 +73,7 @@ const TABLE: [Entry; 110] = [
     entry::<ListAgents>(),
     entry::<Interrupt>(),
     entry::<KillActor>(),
+    entry::<KnowsNode>(),
     entry::<LiftHold>(),
     entry::<ListHolds>(),
     entry::<ListNodes>(),

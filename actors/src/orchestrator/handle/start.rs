@@ -17,7 +17,7 @@ use runtime::{
 use self::children::children;
 use super::{
     Cluster, Inner, Member, Orchestrator, Outpost, Own, Setup, events::Nodes, past::Readings,
-    tree::Followed,
+    tree::Followed, turns::Turns,
 };
 use crate::{
     adapter::{self, Doors},
@@ -199,6 +199,7 @@ impl Orchestrator {
             tickets: std::sync::OnceLock::new(),
             followed: Followed::default(),
             readings: Readings::default(),
+            turns: Turns::default(),
             nodes: Nodes::default(),
         }));
         orchestrator.serve();
@@ -237,6 +238,7 @@ impl Orchestrator {
             tickets: std::sync::OnceLock::new(),
             followed: Followed::default(),
             readings: Readings::default(),
+            turns: Turns::default(),
             nodes: Nodes::default(),
         }));
         orchestrator.serve();

@@ -18,6 +18,7 @@ use protocol::{
     entity::meant_by,
     id::NodeId,
 };
+use runtime::chronicle;
 use tokio::time::Instant;
 
 use super::{
@@ -40,6 +41,15 @@ fn goes_on(after: Option<&str>) -> Answer<()> {
     }
 }
 
+/// What is there at the path that was asked for: nothing at all, if every node says so.
+pub(super) fn found(view: TreeView) -> Answer<TreeView> {
+    let is_known = view.silent.is_empty() && view.stale.is_empty();
+    match view.total {
+        0 if view.path != "/" && is_known => Err(Rejection::not_found(view.path)),
+        _ => Ok(view),
+    }
+}
+
 impl Orchestrator {
     /// A page of the supervision tree of the whole cluster, or of the node that the query names, as it
     /// is or as it was.
@@ -47,7 +57,7 @@ impl Orchestrator {
     /// # Errors
     ///
     /// `Forbidden` below the role viewer, `Invalid` for a moment to come or a page that is none, `NotFound` for a node that
-    /// is no member, `Unavailable` when no control node can be reached.
+    /// neither is nor was a member and for a path at which nothing stands, `Unavailable` when no control node can be reached.
     pub async fn tree(&self, caller: &Caller, query: &TreeQuery) -> Answer<TreeView> {
         at_least(caller, Role::Viewer)?;
         is_path(query.path.as_deref())?;
@@ -159,7 +169,21 @@ impl Orchestrator {
                 None => pages.miss(&name),
             }
         }
-        Ok(pages.view(self.0.tree.clock().now()))
+        found(pages.view(self.0.tree.clock().now()))
+    }
+
+    /// Refuses the name of a node that is none, and of which nothing is kept.
+    pub(super) async fn is_or_was_node(&self, node: Option<&str>) -> Answer<()> {
+        let Some(name) = node else {
+            return Ok(());
+        };
+        let Err(unknown) = self.meant(node) else {
+            return Ok(());
+        };
+        match chronicle::knows(self.own()?.journal.store(), name).await? {
+            true => Ok(()),
+            false => Err(unknown),
+        }
     }
 
     async fn ask_tree(

@@ -143,6 +143,8 @@ pub(in super::super) enum Heard {
     Silent(String),
     /// It is a member no more, and how that came.
     Left(String, LifeEvent),
+    /// No node was ever called so: the cursor is not one of this cluster's.
+    Nobody(String),
 }
 
 /// The frames of a tree that follow; moves `position` on.
@@ -159,6 +161,10 @@ pub(in super::super) fn deltas(heard: Heard, position: &mut Position) -> Vec<Tol
             };
             let cursor = position.to_string();
             return vec![Told { cursor, what }];
+        }
+        Heard::Nobody(name) => {
+            position.forget(&name);
+            return Vec::new();
         }
     };
     let News {
@@ -215,6 +221,7 @@ pub(in super::super) fn lives(heard: Heard, position: &mut Position) -> Vec<Told
         }
         // Its log may still have what comes next.
         Heard::Silent(_) => {}
+        Heard::Nobody(name) => drop(position.forget(&name)),
         Heard::Left(node, end) => {
             position.forget(&node);
             tell(position, LifeFrame::Turn(end));

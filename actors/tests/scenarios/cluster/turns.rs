@@ -224,8 +224,13 @@ impl Bustle {
             node: Some(owner.to_owned()),
             ..TreeQuery::default()
         };
-        let tree = self.town[owner].tree(&self.admin, &query).await.unwrap();
-        tree.nodes.first().map(|row| row.state.clone())
+        match self.town[owner].tree(&self.admin, &query).await {
+            Ok(tree) => tree.nodes.first().map(|row| row.state.clone()),
+            Err(rejection) => {
+                assert_eq!(rejection.code(), "not_found");
+                None
+            }
+        }
     }
 
     /// A node dies; another takes what it owned.

@@ -2,7 +2,7 @@
 
 use protocol::{
     access::Role,
-    api::{HoldChange, HoldRequest, HoldView, Page, ScopeRequest, ScopeView},
+    api::{HoldChange, HoldRequest, HoldView, Page, ScopeRequest, ScopeTurn, ScopeView},
 };
 
 use super::{Answers, Body, Content, Operation, Route, SMALL, Verb, form, row::ok};
@@ -20,7 +20,7 @@ pub(crate) enum HoldOp {
 
 const fn route(method: Verb, path: &'static str, id: &'static str, operation: HoldOp) -> Route {
     Route {
-        body: Body::Required(form::<ScopeRequest>, SMALL),
+        body: Body::Required(form::<ScopeTurn>, SMALL),
         answers: SCOPE,
         ..Route::at(method, path, id, Operation::Hold(operation)).changed_by(Role::Operator)
     }
@@ -46,6 +46,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Pause a scope",
         description: "Nothing in it starts until it is resumed: neither of what is there nor of what is submitted later, also after restarts. Attempts that run go on to their end; with `mode` `now` they are ended and tried again.",
+        body: Body::Required(form::<ScopeRequest>, SMALL),
         problems: &[404],
         ..route(Verb::Post, "/api/v1/pause", "pauseScope", HoldOp::Pause)
     },

@@ -106,6 +106,7 @@ pub(super) static ROUTES: &[Route] = &[
             Content::Json(form::<TreeDiff>),
             "Each actor whose row differs.",
         )],
+        problems: &[404],
         ..get("/api/v1/tree/diff", "treeDiff", TreeOp::Diff)
     },
     Route {
@@ -139,6 +140,7 @@ pub(super) static ROUTES: &[Route] = &[
             Content::Json(form::<Page<LifeEvent>>),
             "What became of them; `total` counts them when these are all.",
         )],
+        problems: &[404],
         ..get("/api/v1/life", "life", TreeOp::Life)
     },
     Route {

@@ -133,10 +133,13 @@ pub async fn past(
         }
         let segments = store.segments(chapter.node, chapter.chapter, at).await?;
         bounds.spend(bytes(&segments))?;
+        let until_then = segments.last().map(|last| last.until);
         let (name, sieve, until) = (chapter.name.clone(), Below(below.to_owned()), *bounds);
         let told = off_thread(move || follow(&chapter.name, segments, &sieve, until)).await??;
         match told {
             Ok(told) => {
+                past.told
+                    .extend(until_then.map(|until| (name.clone(), until)));
                 past.starts.insert(name, chapter.node);
                 past.take_in(told);
             }
@@ -147,6 +150,16 @@ pub async fn past(
         }
     }
     Ok(past)
+}
+
+/// Whether anything is kept of a node of this name.
+///
+/// # Errors
+///
+/// When the store fails.
+pub async fn knows(store: &store::Shared, node: &str) -> Result<bool, Error> {
+    let chapters = store.chapters(Timestamp::default(), LATEST).await?;
+    Ok(chapters.iter().any(|chapter| chapter.name == node))
 }
 
 async fn off_thread<T: Send + 'static>(
@@ -380,14 +393,18 @@ pub async fn changes(
     if differ.changes.is_empty() {
         return Ok(differ);
     }
+    // What had happened at the first moment and was not written yet tells the trees apart too.
     let span = Span {
-        from,
+        from: before.told.values().copied().fold(from, Ord::min),
         to,
         nodes: node.map(|node| [node.to_owned()].into()),
         limit: REASONS,
     };
     let reasons = Arc::new(Reasons::of(&differ));
-    let lives = life(store, &span, reasons, bounds).await?;
+    let mut lives = life(store, &span, reasons, bounds).await?;
+    lives
+        .events
+        .retain(|it| it.at > *before.told.get(&it.node).unwrap_or(&from));
     match lives.more {
         Some(_) => Err(Untold::TooMuch),
         None => Ok(diff::diff(&before, &after, &lives.events)),

@@ -25,6 +25,11 @@ impl<E: Entity> Host<E> {
             .map(|slot| *slot.key())
             .filter(|id| scope.holds(*id))
             .collect();
+        if how == Evict::AtOnce {
+            for id in &ids {
+                self.0.ends_with_lease(*id);
+            }
+        }
         let all = ids.iter().map(|id| self.0.put_away(*id, how));
         futures_util::future::join_all(all).await;
         self.0.forget_parked(scope);

@@ -16,6 +16,9 @@ use crate::{
     supervision::{Guard, Pause, Status},
 };
 
+/// Why an entity ends that this node may not act for any more, as its past tells it.
+const LEASE: &str = "lease: its node may not act for it any more";
+
 /// What an entity's row says of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sign<'a> {
@@ -73,6 +76,13 @@ impl<E: Entity> Inner<E> {
         self.places.remove(&id);
         if self.parked.remove(&id).is_some() {
             self.count_parked();
+        }
+    }
+
+    /// The entity ends because another node may own it: its past says so with its end.
+    pub(in crate::entity) fn ends_with_lease(&self, id: EntityId) {
+        if let Some(place) = self.places.get(&id) {
+            place.ends_because(LEASE);
         }
     }
 

@@ -32,6 +32,9 @@ const LEFT_AT_MOST: usize = 32_768;
 /// Changes that the log holds though all have read them, for a reader that comes back.
 const KEPT_AT_LEAST: usize = 4_096;
 
+/// Turns of one path that the log holds for those who have not read them.
+const UNREAD_AT_MOST: usize = 256;
+
 /// Changes that the log holds; a reader that is further behind gets all rows.
 const LOGGED_AT_MOST: usize = 131_072;
 
@@ -423,6 +426,7 @@ impl Folded {
         turns: Vec<Episode>,
         news: News,
     ) {
+        let read = self.read();
         self.number += 1;
         let began = self.number;
         let path = Arc::clone(row.shared_path());
@@ -442,7 +446,11 @@ impl Folded {
             change.turns.push((self.number, Turn::new(row, turn)));
         }
         change.number = self.number;
-        let surplus = change.turns.len().saturating_sub(EPISODES);
+        // What somebody has not read yet is kept for longer than what all have.
+        let count = change.turns.len();
+        let is_read = change.turns.partition_point(|(mark, _)| *mark <= read);
+        let surplus = count.saturating_sub(EPISODES).min(is_read);
+        let surplus = surplus.max(count.saturating_sub(UNREAD_AT_MOST));
         change.turns.drain(..surplus);
         self.order.push_back((self.number, path));
         if self.order.len() > LOGGED_AT_MOST {
@@ -450,9 +458,14 @@ impl Folded {
         }
     }
 
+    /// The last change that all have read.
+    fn read(&self) -> u64 {
+        self.cursors.values().min().copied().unwrap_or(self.number)
+    }
+
     /// Forgets most of what all have read.
     fn trim(&mut self) {
-        let read = self.cursors.values().min().copied().unwrap_or(self.number);
+        let read = self.read();
         while self.order.len() > KEPT_AT_LEAST
             && self
                 .order

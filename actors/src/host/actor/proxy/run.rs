@@ -168,6 +168,10 @@ impl Attempt {
         };
         let result = result.map_err(clean);
         let with_lease = hosts.is_fenced() || hosts.around.fence.laps() != laps;
+        let ended_with_lease = with_lease && result.as_ref().is_err_and(is_ended);
+        if ended_with_lease {
+            entry.ends_because(&format!("lease: {LEASE_GONE}"));
+        }
         drop(entry);
         if let Some(asked) = asked.filter(|asked| trace::records(*asked)) {
             let times = (started, hosts.clock.now());
@@ -193,7 +197,7 @@ impl Attempt {
         // The slot is free as soon as nothing runs in it; the result may still be on its way.
         drop(slot);
         let (outcome, end) = match result {
-            Err(error) if with_lease && is_ended(&error) => (lost_with_lease(), CallEnd::Stopped),
+            Err(_) if ended_with_lease => (lost_with_lease(), CallEnd::Stopped),
             result => outcome(effect, result),
         };
         // A proxy that is gone begins without history.
@@ -344,11 +348,13 @@ fn is_ended(error: &CallError) -> bool {
     }
 }
 
+const LEASE_GONE: &str =
+    "the lease of its node was not renewed in time, and all that ran there ended";
+
 /// Nobody stopped it, and it is no fault of the agent.
 fn lost_with_lease() -> Outcome {
-    let message = "the lease of its node was not renewed in time, and all that ran there ended";
     Outcome::Lost {
-        error: Failure::new("lease", message),
+        error: Failure::new("lease", LEASE_GONE),
     }
 }
 

@@ -11,7 +11,7 @@ use protocol::{
 };
 use runtime::{entity::TellError, placement::Evict};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Action, Answer, CancelTask, ChangeAgent, Effect, Orchestrator, PauseTask, Place, ResumeTask,
@@ -23,6 +23,10 @@ use crate::{Rejection, orchestrator::handle::tree::OpenAsk};
 
 /// Characters that a reason may have.
 const LONGEST: usize = 1_000;
+
+/// How long what was ended may take to stand in the tree again, and how often that is looked at.
+const BEGINNING: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// An actor of one node, as that node knows it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -141,7 +145,7 @@ impl UseCase for ActOn {
             }
             (None, Err(rejection)) => return Err(rejection.clone()),
         };
-        let after = at.find_actor(caller, &path, node.as_deref()).await;
+        let after = at.find_again(caller, &path, node.as_deref(), action).await;
         let actor = match (after, before) {
             (Ok(actor), _) => actor,
             (Err(_), Ok(mut last)) => {
@@ -178,6 +182,9 @@ pub(in super::super) struct TendEntity {
     /// Why, in the operator's words.
     #[serde(default)]
     pub(in super::super) reason: String,
+    /// Where it is to be, if the operator named a node.
+    #[serde(default)]
+    pub(in super::super) node: Option<String>,
 }
 
 impl UseCase for TendEntity {
@@ -200,7 +207,12 @@ impl UseCase for TendEntity {
             how,
             path,
             reason,
+            node,
         } = self;
+        if node.is_some_and(|node| *node != *at.0.name) {
+            return Err(Rejection::not_found(path));
+        }
+        let _turn = at.0.turns.take(&id.to_string()).await?;
         let row = at.own()?.journal.store().stream(id).await?;
         let parked = row.and_then(|row| row.parked);
         let back = match (how, parked) {
@@ -219,6 +231,13 @@ impl UseCase for TendEntity {
             (Tending::Release, Some(_)) => {
                 at.unpark(id).await?;
                 at.bring_back(id, Evict::Politely).await
+            }
+            // An entity that is not in memory does nothing that could begin again. An older node
+            // names no path, and has seen to that.
+            (Tending::Restart | Tending::Kill, None)
+                if !path.is_empty() && at.0.tree.actor(&path).is_none() =>
+            {
+                return Err(Rejection::not_found(path));
             }
             (Tending::Restart | Tending::Kill, None) => {
                 let (done, how) = match how {
@@ -243,8 +262,25 @@ pub(in super::super) struct KillActor {
     pub(in super::super) why: String,
 }
 
+/// What became of what was to be killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(in super::super) enum Ended {
+    /// Whether it was.
+    Killed(bool),
+    /// It waited for its next try, which comes at once instead.
+    Waited(Hastened),
+}
+
+/// How that is told to another node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in super::super) enum Hastened {
+    Hastened,
+}
+
 impl UseCase for KillActor {
-    type Answer = bool;
+    type Answer = Ended;
     const NAME: &'static str = "node.kill";
     const EFFECT: Effect = Effect::Once;
 
@@ -252,57 +288,56 @@ impl UseCase for KillActor {
         Place::Node(self.node)
     }
 
-    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<bool> {
+    fn wait(&self) -> Duration {
+        ENDING
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Ended> {
         at_least(caller, Role::Operator)?;
         may_act_on(caller, &self.path)?;
+        let _turn = at.0.turns.take(&self.path).await?;
         tracing::info!(target: "audit", by = %caller, path = self.path, "an actor is killed");
         let why = match self.why.as_str() {
             // An older node asks.
             "" => by(caller, "killed", ""),
             why => why.to_owned(),
         };
-        Ok(at.0.tree.kill(&self.path, &why))
+        let tree = &at.0.tree;
+        let waits = |it: &ActorView| matches!(it.row.state.as_str(), "backing_off" | "crash_loop");
+        let waited = tree.actor(&self.path).is_some_and(|it| waits(&it));
+        if !tree.kill(&self.path, &why) {
+            return Ok(Ended::Killed(false));
+        }
+        // Whoever comes next finds it as it is after this.
+        let until = Instant::now() + BEGINNING;
+        while tree.can_kill(&self.path) == Some(false) && Instant::now() < until {
+            sleep(LOOK).await;
+        }
+        Ok(match waited {
+            true => Ended::Waited(Hastened::Hastened),
+            false => Ended::Killed(true),
+        })
     }
 }
 
 impl Orchestrator {
-    /// A row for an entity that no node has in memory.
-    fn absent_actor(&self, path: &str) -> ActorView {
-        let (parent, kind) = match path.split('/').nth(1) {
-            Some("agents") => ("/agents", EntityKind::Agent),
-            Some("holds") => ("/holds", EntityKind::Hold),
-            Some("workflows") => ("/workflows", EntityKind::Workflow),
-            Some("questions") => ("/questions", EntityKind::Question),
-            Some("schedules") => ("/schedules", EntityKind::Schedule),
-            Some("triggers") => ("/triggers", EntityKind::Trigger),
-            Some("templates") => ("/templates", EntityKind::Template),
-            Some(_) | None => ("/tasks", EntityKind::Task),
-        };
-        ActorView {
-            row: TreeNode {
-                path: path.to_owned(),
-                kind: kind.as_str().to_owned(),
-                state: "stopped".to_owned(),
-                node: self.0.name.to_string(),
-                mailbox: 0,
-                handled: 0,
-                rate: 0.0,
-                restarts: 0,
-                last_error: None,
-                restored_from: None,
-                started_at: self.0.tree.clock().now(),
-                current: None,
-                current_ms: None,
-                children: 0,
-                links: Vec::new(),
-                links_total: None,
-            },
-            parent: Some(parent.to_owned()),
-            child_paths: Vec::new(),
-            failures: Vec::new(),
-            life: Vec::new(),
-            entity: None,
-            budget: None,
+    /// The actor after an act: where it goes on after that, it may just begin.
+    async fn find_again(
+        &self,
+        caller: &Caller,
+        path: &str,
+        node: Option<&str>,
+        action: ActorAction,
+    ) -> Answer<ActorView> {
+        let until = Instant::now() + BEGINNING;
+        let goes_on = !matches!(action, ActorAction::Stop | ActorAction::Pause);
+        loop {
+            let found = self.find_actor(caller, path, node).await;
+            let is_absent = matches!(&found, Err(Rejection::NotFound { .. }));
+            if !(goes_on && is_absent) || Instant::now() >= until {
+                return found;
+            }
+            sleep(LOOK).await;
         }
     }
 
@@ -353,7 +388,8 @@ impl Orchestrator {
             node,
             ..
         } = asked;
-        if let (Some(_), Err(rejection)) = (node, found) {
+        let begins_again = matches!(action, ActorAction::Restart | ActorAction::Kill);
+        if let (Some(_), Err(rejection), false) = (&node, found, begins_again) {
             // Who names a node means what stands there, and nothing that stands elsewhere.
             return Err(rejection.clone());
         }
@@ -424,9 +460,10 @@ impl Orchestrator {
             (ActorAction::Restart, _) => Tending::Restart,
             (ActorAction::Kill, _) => Tending::Kill,
         };
-        if let (Tending::Restart | Tending::Kill, Err(rejection)) = (how, found) {
-            // An entity that is not in memory does nothing that could begin again.
-            return Err(rejection.clone());
+        match (how, found) {
+            // Somebody else may just restart it, which its owner knows.
+            (_, Err(Rejection::NotFound { .. })) | (Tending::Release, _) | (_, Ok(_)) => {}
+            (Tending::Restart | Tending::Kill, Err(rejection)) => return Err(rejection.clone()),
         }
         let path = found
             .as_ref()
@@ -436,6 +473,7 @@ impl Orchestrator {
             how,
             path,
             reason,
+            node,
         };
         self.carry_out(caller, case).await?;
         Ok(match how {
@@ -461,7 +499,7 @@ impl Orchestrator {
                         ),
                     });
                 }
-                let until = Instant::now() + TOLD_WITHIN;
+                let until = Instant::now() + TOLD_WITHIN + ENDING;
                 let node = self.company().get(&row.node).copied();
                 let node =
                     node.ok_or_else(|| Rejection::not_found(format!("node {}", row.node)))?;
@@ -473,15 +511,16 @@ impl Orchestrator {
                 let path = asked.path;
                 let case = KillActor { node, path, why };
                 let ended = self.ask_once(caller, node, case, until).await?;
-                let waited = matches!(row.state.as_str(), "backing_off" | "crash_loop");
-                match (ended, waited) {
-                    (true, true) => {
+                match ended {
+                    Ended::Waited(Hastened::Hastened) => {
                         return Ok(
                             "it waited for its next try, which its supervisor makes at once",
                         );
                     }
-                    (true, false) => return Ok("it was killed; its supervisor begins it again"),
-                    (false, _) => {}
+                    Ended::Killed(true) => {
+                        return Ok("it was killed; its supervisor begins it again");
+                    }
+                    Ended::Killed(false) => {}
                 }
                 "it cannot be killed by itself; restart the node"
             }

@@ -58,6 +58,7 @@ impl UseCase for ReadLife {
         if from > to {
             return Err(Rejection::field("from", "must not be later than `to`"));
         }
+        at.is_or_was_node(query.node.as_deref()).await?;
         let span = Span {
             from,
             to,

@@ -12,7 +12,10 @@ use protocol::{
 use runtime::chronicle;
 use serde::{Deserialize, Serialize};
 
-use super::{super::past::untold, Answer, Effect, Orchestrator, Place, UseCase, at_least};
+use super::{
+    super::{past::untold, tree::found},
+    Answer, Effect, Orchestrator, Place, UseCase, at_least,
+};
 use crate::{Rejection, orchestrator::tree::hide_links};
 
 /// How long nodes may take to tell of their actors; who takes longer is named as silent.
@@ -67,13 +70,39 @@ impl UseCase for ShowForest {
             return at.gather(caller, query).await;
         };
         has_been("at", moment, at.0.tree.clock().now())?;
+        at.is_or_was_node(query.node.as_deref()).await?;
         let store = at.own()?.journal.store();
         let mut reading = at.0.readings.begin().await?;
         let (node, below) = (query.node.as_deref(), query.path.as_deref());
         let below = below.unwrap_or("/");
         let past = chronicle::past(store, moment, node, below, &mut reading.bounds);
         let past = past.await.map_err(|why| untold(why, "at"))?;
-        Ok(past.view_for(&query, Sight::of(&caller.tenant)))
+        found(past.view_for(&query, Sight::of(&caller.tenant)))
+    }
+}
+
+/// Whether a node is or was one, as far as is kept.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct KnowsNode {
+    pub(in super::super) name: String,
+}
+
+impl UseCase for KnowsNode {
+    type Answer = bool;
+    const NAME: &'static str = "tree.knows_node";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Cluster
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<bool> {
+        at_least(caller, Role::Viewer)?;
+        match at.is_or_was_node(Some(&self.name)).await {
+            Ok(()) => Ok(true),
+            Err(Rejection::NotFound { .. }) => Ok(false),
+            Err(rejection) => Err(rejection),
+        }
     }
 }
 
@@ -103,6 +132,7 @@ impl UseCase for CompareTrees {
         if self.from > to {
             return Err(Rejection::field("from", "must not be later than `to`"));
         }
+        at.is_or_was_node(self.node.as_deref()).await?;
         let store = at.own()?.journal.store();
         let mut reading = at.0.readings.begin().await?;
         let (moments, node) = ((self.from, to), self.node.as_deref());

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use protocol::{
     access::{Caller, Role},
-    api::{ActionView, ActorAction, ActorView, EntityPart, LifeEvent, LifeQuery, Page},
+    api::{ActionView, ActorAction, ActorView, EntityPart, LifeEvent, LifeQuery, Page, TreeNode},
     entity::{EntityId, EntityKind, Sight, meant_by, name_in},
 };
 use runtime::{
@@ -21,7 +21,7 @@ use super::super::{
 use crate::{Rejection, orchestrator::tree::hush};
 
 /// Turns of a life that are shown, and events of an entity.
-const TURNS: usize = 20;
+const TURNS: usize = 50;
 const EVENTS: u32 = 10;
 
 /// What the nodes that were asked have at one path.
@@ -239,6 +239,46 @@ impl Orchestrator {
             row.tenant == caller.tenant && is_own && !row.summary.hidden
         };
         Ok(row.filter(is_seen))
+    }
+
+    /// A row for an entity that no node has in memory.
+    pub(in super::super) fn absent_actor(&self, path: &str) -> ActorView {
+        let (parent, kind) = match path.split('/').nth(1) {
+            Some("agents") => ("/agents", EntityKind::Agent),
+            Some("holds") => ("/holds", EntityKind::Hold),
+            Some("workflows") => ("/workflows", EntityKind::Workflow),
+            Some("questions") => ("/questions", EntityKind::Question),
+            Some("schedules") => ("/schedules", EntityKind::Schedule),
+            Some("triggers") => ("/triggers", EntityKind::Trigger),
+            Some("templates") => ("/templates", EntityKind::Template),
+            Some(_) | None => ("/tasks", EntityKind::Task),
+        };
+        ActorView {
+            row: TreeNode {
+                path: path.to_owned(),
+                kind: kind.as_str().to_owned(),
+                state: "stopped".to_owned(),
+                node: self.0.name.to_string(),
+                mailbox: 0,
+                handled: 0,
+                rate: 0.0,
+                restarts: 0,
+                last_error: None,
+                restored_from: None,
+                started_at: self.0.tree.clock().now(),
+                current: None,
+                current_ms: None,
+                children: 0,
+                links: Vec::new(),
+                links_total: None,
+            },
+            parent: Some(parent.to_owned()),
+            child_paths: Vec::new(),
+            failures: Vec::new(),
+            life: Vec::new(),
+            entity: None,
+            budget: None,
+        }
     }
 
     /// What is durable of the actor at a path, if it is the caller's to see.

@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::super::{
     Answer, Orchestrator,
-    cases::{RelayNews, TOLD_WITHIN, TellNews, Wanted, at_least, is_path},
+    cases::{KnowsNode, RelayNews, TOLD_WITHIN, TellNews, Wanted, at_least, is_path},
 };
 use crate::{
     Rejection,
@@ -330,13 +330,6 @@ impl Ear {
                 .filter(|name| !company.contains_key(*name))
                 .cloned()
                 .collect();
-            for name in left {
-                known.remove(&name);
-                let left = self.at.farewell(&name);
-                if self.heard.send(Heard::Left(name, left)).await.is_err() {
-                    return;
-                }
-            }
             for (name, node) in company {
                 if listeners.contains_key(&name) {
                     continue;
@@ -348,11 +341,31 @@ impl Ear {
                 known.insert(name.clone());
                 listeners.insert(name, (node, listener));
             }
+            for name in left {
+                known.remove(&name);
+                let heard = match self.was_node(&name).await {
+                    true => Heard::Left(name.clone(), self.at.farewell(&name)),
+                    false => Heard::Nobody(name),
+                };
+                if self.heard.send(heard).await.is_err() {
+                    return;
+                }
+            }
             tokio::select! {
                 () = self.heard.closed() => return,
                 () = sleep(LOOK) => {}
             }
         }
+    }
+
+    /// Whether a name is that of a node that was there; one that nobody can ask counts.
+    async fn was_node(&self, name: &str) -> bool {
+        if self.at.meant(Some(name)).is_ok() {
+            return true;
+        }
+        let name = name.to_owned();
+        let known = self.at.carry_out(&self.caller, KnowsNode { name }).await;
+        !matches!(known, Ok(false))
     }
 
     /// Asks one node again and again.

@@ -123,6 +123,25 @@ fn each_of_several_ends_that_somebody_asked_for_between_two_looks_is_told_in_ord
 }
 
 #[test]
+fn of_many_ends_between_two_looks_none_is_left_out() {
+    let (tree, _) = tree();
+    let mut standing = Some(tree.enter("/a", "task"));
+    let mut changes = tree.changes();
+    changes.take();
+    let whys: Vec<String> = (0..40).map(|number| format!("act {number}")).collect();
+    for why in &whys {
+        tree.ends_because("/a", why);
+        drop(standing.take());
+        standing = Some(tree.enter("/a", "task"));
+        // Others look at what is new meanwhile.
+        tree.changes().take();
+    }
+    let life = changes.take().life.into_iter();
+    let told: Vec<String> = life.filter_map(|turn| turn.reason).collect();
+    assert_eq!(told, whys);
+}
+
+#[test]
 fn what_began_and_ended_between_two_looks_leaves_nothing_unless_it_failed() {
     let (tree, _) = tree();
     let mut quick = tree.changes();
