@@ -80,6 +80,9 @@ fn a_move_into_another_store_is_refused_and_so_is_one_under_a_running_node() {
     let theirs = format!("sqlite:{}", other.data().join("troupe.db").display());
     one.run(&["db", "move", "--to", &theirs])
         .fails(6, &["holds another store"]);
+    let missing = format!("sqlite:{}", one.folder().join("no/such/x.db").display());
+    one.run(&["db", "move", "--to", &missing])
+        .fails(2, &["--to", "no/such", "create it"]);
     let nowhere = "postgres://ann:secret@127.0.0.1:1/none";
     let unreachable = one.run(&["db", "move", "--to", nowhere]);
     unreachable.fails(1, &[]);

@@ -1,7 +1,8 @@
 //! A program of the machine, called without a shell, and ended with all that it started.
 //!
 //! Between the node and each program stands a runner ([`run_tool`]). It ends the program and every
-//! descendant, also one that left its group and session, when the call is over or the node dies.
+//! descendant, also one that left its group and session, when the call is over or the node dies. A
+//! runner that is killed itself takes the program along, but not what that started.
 //! Without a runner programs are started directly: then a node that is killed leaves them running
 //! until [`sweep`] ends them at its next start.
 
@@ -10,6 +11,7 @@ pub mod config;
 pub mod environment;
 pub mod family;
 mod job;
+mod launch;
 mod output;
 mod process;
 pub mod program;

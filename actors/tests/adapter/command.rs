@@ -93,9 +93,12 @@ async fn nothing_in_an_input_is_ever_run() {
 #[tokio::test]
 async fn each_bad_end_has_its_code() {
     let data = tempfile::tempdir().unwrap();
-    let unreadable = data.path().join("no-interpreter");
-    fs::write(&unreadable, "#!/no/such/interpreter\n").unwrap();
-    fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o755)).unwrap();
+    let unreadable = ["#!/no/such/interpreter\n", "echo for a shell\n"].map(|text| {
+        let file = data.path().join(format!("script-{}", text.len()));
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        file
+    });
     let direct = |argv: Value| {
         json!({ "name": "x", "agent_type": "command",
         "config": { "argv": argv } })
@@ -108,7 +111,8 @@ async fn each_bad_end_has_its_code() {
     for missing in [
         json!(["no-such-program"]),
         json!(["/no/such/program"]),
-        json!([unreadable]),
+        json!([unreadable[0]]),
+        json!([unreadable[1]]),
     ] {
         let spawn = code(direct(missing)).await;
         assert_eq!(spawn, ("spawn".to_owned(), false));
@@ -119,6 +123,18 @@ async fn each_bad_end_has_its_code() {
     assert_eq!(mapping, ("response_mapping".to_owned(), false));
     let killed = adapter(&config(), data.path(), &shell("kill -9 $$"));
     assert_eq!(lost(run(&killed, &call(Value::Null)).await), "signal");
+}
+
+#[tokio::test]
+async fn a_program_does_not_ignore_that_nobody_reads_it() {
+    let data = tempfile::tempdir().unwrap();
+    // The thirteenth bit is SIGPIPE's.
+    let unset = "^SigIgn:.*[02468ace]...$";
+    let agent = json!({ "name": "x", "agent_type": "command",
+        "config": { "argv": ["grep", "-c", unset, "/proc/self/status"] } });
+    let agent = adapter(&config(), data.path(), &agent);
+    let output = run(&agent, &call(Value::Null)).await.unwrap();
+    assert_eq!(output["stdout"], "1\n");
 }
 
 #[tokio::test]

@@ -7,8 +7,12 @@ use actors::{
     adapter::{Call, CallError, command::sweep},
 };
 use runtime::{clock::Clock, membership::Fence};
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
-use tokio::{process::Command, time::Instant};
+use tokio::{
+    process::{Child, Command},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
@@ -243,21 +247,30 @@ async fn a_node_for_another_test() {
     if marker.starts_with("weak") {
         config.command.runner = None;
     }
-    let script = unruly(marker.trim_start_matches("weak"), WAIT);
-    let agent = adapter(&config, Path::new(data_dir), &shell(&script));
+    let agent = match marker.strip_prefix("lone") {
+        Some(marker) => json!({
+            "name": "sleep", "agent_type": "command", "config": { "argv": ["sleep", marker] }
+        }),
+        None => shell(&unruly(marker.trim_start_matches("weak"), WAIT)),
+    };
+    let agent = adapter(&config, Path::new(data_dir), &agent);
     let answer = run(&agent, &call(Value::Null)).await;
     panic!("it never ends by itself: {answer:?}");
 }
 
-/// Runs a node with an unruly program, and kills it.
-async fn kill_a_node(data_dir: &Path, marker: &str) {
-    let mut node = Command::new(env::current_exe().unwrap())
+fn start_a_node(data_dir: &Path, marker: &str) -> Child {
+    Command::new(env::current_exe().unwrap())
         .args(["--exact", "command_ends::a_node_for_another_test"])
         .env(NODE, format!("{}|{marker}", data_dir.display()))
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs a node with an unruly program, and kills it.
+async fn kill_a_node(data_dir: &Path, marker: &str) {
+    let mut node = start_a_node(data_dir, marker);
     let marker = marker.trim_start_matches("weak");
     // More than eight sleepers, and the node does not show the marker in its command line.
     eventually("all sleep", || alive(marker).len() > 8).await;
@@ -276,6 +289,26 @@ async fn nothing_outlives_a_node_that_was_killed() {
     assert!(!data.path().join("work").exists());
 }
 
+/// As by `pkill -9 troupe`. The node stands still first, so that it cannot do what a runner no more can.
+#[tokio::test]
+async fn a_program_does_not_outlive_a_node_and_a_runner_that_were_killed_at_one_time() {
+    let data = tempfile::tempdir().unwrap();
+    let marker = marker();
+    let mut node = start_a_node(data.path(), &format!("lone{marker}"));
+    eventually("the program runs", || !alive(&marker).is_empty()).await;
+    let program = alive(&marker)[0];
+    let stat = fs::read_to_string(format!("/proc/{program}/stat")).unwrap();
+    let runner = stat.rsplit(')').next().unwrap().split_whitespace().nth(1);
+    signal(i32::try_from(node.id().unwrap()).unwrap(), Signal::STOP);
+    signal(runner.unwrap().parse().unwrap(), Signal::KILL);
+    node.kill().await.unwrap();
+    eventually("all is gone", || alive(&marker).is_empty()).await;
+}
+
+fn signal(pid: i32, signal: Signal) {
+    rustix::process::kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
 #[tokio::test]
 async fn what_a_killed_node_without_a_runner_left_is_swept_at_the_next_start() {
     let data = tempfile::tempdir().unwrap();
@@ -286,8 +319,7 @@ async fn what_a_killed_node_without_a_runner_left_is_swept_at_the_next_start() {
     // One daemon has shed its environment and its directory; only a runner catches that one.
     eventually("most is gone", || alive(&marker).len() <= 1).await;
     for pid in alive(&marker) {
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        signal(pid, Signal::KILL);
     }
     assert!(!data.path().join("work").exists());
 }

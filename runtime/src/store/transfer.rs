@@ -7,6 +7,8 @@
 
 mod tables;
 
+use std::path::PathBuf;
+
 use self::tables::{COPY_OF, Cell, JOURNAL, Port, STORE, TABLES, Table};
 pub(super) use self::tables::{MOVING, RETIRED};
 use super::{Address, Error, Postgres, Sqlite};
@@ -26,6 +28,9 @@ pub enum TransferError {
     /// Source and target are one database.
     #[error("source and target are the same store")]
     Same,
+    /// The file of the target cannot be made.
+    #[error("there is no folder {} to hold the target", .0.display())]
+    NoFolder(PathBuf),
     /// Nodes are in the cluster of that store.
     #[error("{store} is in use by {nodes}")]
     InUse {
@@ -78,7 +83,7 @@ pub async fn transfer(
     mut progress: impl FnMut(&'static str, u64) + Send,
 ) -> Result<Moved, TransferError> {
     let from = port(source).await?;
-    let to = port(target).await?;
+    let to = made(target).await?;
     let outcome = copy((source, &*from), (target, &*to), &mut progress).await;
     let closed = (from.close().await, to.close().await);
     let moved = outcome?;
@@ -100,7 +105,7 @@ pub async fn copy_ahead(
         return Err(TransferError::Shared(source.clone()));
     };
     let from = Sqlite::look(file).await?;
-    let to = port(target).await?;
+    let to = made(target).await?;
     let outcome = ahead(&from, (target, &*to), &mut progress).await;
     let closed = (Port::close(&from).await, to.close().await);
     let records = outcome?;
@@ -189,6 +194,18 @@ async fn port(address: &Address) -> Result<Box<dyn Port>, Error> {
         Address::Sqlite(file) => Box::new(Sqlite::open(file).await?),
         Address::Postgres(options) => Box::new(Postgres::connect(options).await?),
     })
+}
+
+/// The target, which is made when it is not there.
+async fn made(target: &Address) -> Result<Box<dyn Port>, TransferError> {
+    if let Address::Sqlite(file) = target
+        && let Some(folder) = file.parent()
+        && !folder.as_os_str().is_empty()
+        && !folder.is_dir()
+    {
+        return Err(TransferError::NoFolder(folder.to_owned()));
+    }
+    Ok(port(target).await?)
 }
 
 async fn copy(

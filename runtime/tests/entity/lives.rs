@@ -1,7 +1,10 @@
 //! Activations: one at most, none lost, each whole.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -349,4 +352,49 @@ async fn a_paused_entity_is_shown_as_such_until_it_goes_on_or_is_out_of_service(
     process.host.unpark(id(1)).await.unwrap();
     process.host.ask(id(1), Message::Resume).await.unwrap();
     assert_eq!(process.shown(id(1)).as_deref(), Some("running"));
+}
+
+/// Counts what is logged where it is the subscriber, as an operator sees it at first.
+#[derive(Clone, Default)]
+struct Complaints(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Complaints {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn an_entity_that_another_node_took_meanwhile_is_no_cause_for_complaint() {
+    let store = memory();
+    let before = Process::start(&store).await;
+    before.make(id(1), 7).await;
+    before.host.evict(&Scope::All, Evict::Politely).await;
+    let process = Process::start(&store).await;
+    let own = Arrival::Own;
+    process.host.recover(&Scope::All, own).await.unwrap();
+
+    let complaints = Complaints::default();
+    let _heard = tracing::subscriber::set_default(complaints.clone());
+    before.host.recover(&Scope::All, own).await.unwrap();
+    let told = before.host.tell(id(1), Message::Wake).await;
+    assert!(matches!(told, Err(TellError::Elsewhere(_))), "{told:?}");
+    assert_eq!(complaints.0.load(Ordering::SeqCst), 0);
+    assert_eq!(process.read(id(1)).await.added, [7]);
 }

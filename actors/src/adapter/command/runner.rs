@@ -11,11 +11,8 @@
 
 use std::{
     io::{self, BufReader, Write},
-    os::{
-        fd::AsFd,
-        unix::{net::UnixStream, process::CommandExt},
-    },
-    process::{ChildStdin, Command, ExitCode, Stdio},
+    os::{fd::AsFd, unix::net::UnixStream},
+    process::{ChildStdin, ExitCode, Stdio},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool, mpsc},
     thread,
     time::Duration,
@@ -27,6 +24,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use super::{
     family,
     job::{self, Cut, Job, Limits, Status},
+    launch::{self, Report},
 };
 
 /// Looks after which the whole group is ended, runner included: some seconds.
@@ -39,10 +37,11 @@ const NO_JOB: u8 = 125;
 /// Runs the one program that is described on standard input, until it ends or standard input does.
 ///
 /// The `troupe` program calls this when its first argument is `__run-tool`. A program that embeds a
-/// node may do the same at the start of its `main` and name itself in `[command] runner`.
+/// node may do the same at the start of its `main` and name itself in `[command] runner`. Not in another
+/// thread: the kernel ends the program with the thread that started it.
 #[must_use]
 pub fn run_tool() -> ExitCode {
-    match run() {
+    match launch::become_program().unwrap_or_else(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(NO_JOB),
     }
@@ -77,11 +76,14 @@ fn run() -> io::Result<()> {
         std::process::exit(0);
     })?;
     let status = match start(&job, input) {
-        Ok(tool) => {
+        Ok((tool, report)) => {
             drop(starting);
             let status = wait_for(tool)?;
             end_all(own);
-            status
+            match report.read() {
+                Some(error) => Status::not_started(&error),
+                None => status,
+            }
         }
         Err(error) => {
             drop(starting);
@@ -105,7 +107,7 @@ fn outlast_requests_to_end() -> io::Result<()> {
     Ok(())
 }
 
-fn start(job: &Job, input: Option<Vec<u8>>) -> io::Result<Pid> {
+fn start(job: &Job, input: Option<Vec<u8>>) -> io::Result<(Pid, Report)> {
     let (hand_over, stdin) = mpsc::channel::<ChildStdin>();
     let stdio = if input.is_some() {
         Stdio::piped()
@@ -124,32 +126,25 @@ fn start(job: &Job, input: Option<Vec<u8>>) -> io::Result<Pid> {
     let Limits {
         processes,
         file,
-        memory,
+        // Holds for the program alone: our own file, from which it begins, may need more.
+        memory: _,
     } = job.limits;
     limit(Resource::Nproc, processes)?;
     limit(Resource::Fsize, file)?;
-    limit(Resource::As, memory)?;
-    let (name, arguments) = job.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let (mut command, report) = launch::command(job)?;
     // The node may have slept since it gave the word.
     job.check_time()?;
-    let mut tool = Command::new(&job.program)
-        .arg0(name)
-        .args(arguments)
-        .env_clear()
-        .envs(&job.env)
-        .stdin(stdio)
-        .spawn()?;
+    // By the main thread, which lives as long as this process.
+    let mut tool = command.stdin(stdio).spawn()?;
     if let Some(stdin) = tool.stdin.take() {
         // The thread waits for nothing else.
         let _ = hand_over.send(stdin);
     }
-    i32::try_from(tool.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let pid = i32::try_from(tool.id()).ok().and_then(Pid::from_raw);
+    Ok((pid.ok_or(io::ErrorKind::InvalidData)?, report))
 }
 
-fn limit(resource: Resource, most: Option<u64>) -> io::Result<()> {
+pub(super) fn limit(resource: Resource, most: Option<u64>) -> io::Result<()> {
     if most.is_some() {
         let limit = Rlimit {
             current: most,

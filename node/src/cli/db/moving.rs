@@ -79,8 +79,15 @@ pub(super) async fn ahead(config: &Config, target: &Address, output: &Output) ->
 
 fn refused(error: &TransferError) -> Failure {
     let (exit, help) = match error {
+        TransferError::Store(store::Error::Unusable(_)) => {
+            (Exit::Failed, "mend what it names, or name another database")
+        }
         TransferError::Store(_) => (Exit::Failed, "run it again: it goes on where it stopped"),
         TransferError::Same => (Exit::Usage, "name another database"),
+        TransferError::NoFolder(_) => {
+            let help = "create it, or name a file in a folder that is there";
+            return Failure::new(Exit::Usage, format!("--to: {error}")).help(help);
+        }
         TransferError::InUse { .. } | TransferError::Shared(_) => {
             (Exit::Busy, "stop the nodes first")
         }

@@ -109,7 +109,17 @@ impl<E: Entity> Host<E> {
         if let Err(error) = self.activate(id).await
             && let Some(supervisor) = self.0.supervisor()
         {
-            tracing::warn!(entity = %id, %error, "entity did not come back");
+            match error {
+                // Its shard moved on, or it was removed, while this was on its way: nothing failed.
+                TellError::Elsewhere(_) | TellError::NoSuchEntity(_) => {
+                    tracing::debug!(entity = %id, %error, "entity is not to come back here");
+                }
+                TellError::Parked { .. }
+                | TellError::Activation { .. }
+                | TellError::Unreachable(_) => {
+                    tracing::warn!(entity = %id, %error, "entity did not come back");
+                }
+            }
             if let Ok(Some(row)) = self.0.journal.store().stream(id).await {
                 // Until it is back, its row says why it is not.
                 self.0.stand(id, Sign::of(&row));

@@ -6,6 +6,7 @@ use sqlx::{
     ConnectOptions, Connection, Executor, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::Instant;
 
 use super::life::Life;
 use crate::store::{Answer, Error, fault};
@@ -217,12 +218,31 @@ impl Gateway {
         T: Send + 'static,
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
     {
+        self.write_by(None, cut, work).await
+    }
+
+    /// As [`Self::write`], and gives up at `end`: the caller would sooner try again.
+    pub(super) async fn write_by<T, W>(
+        &self,
+        end: Option<Instant>,
+        cut: Cut,
+        work: W,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+    {
         let pool = self.reading()?.clone();
         let patience = self.purpose.patience();
         let writing = tokio::spawn(async move {
             let mut repeats = 0;
             loop {
-                let setback = match once(&pool, patience, &work).await {
+                let left = |most: Duration| {
+                    end.map_or(most, |end| {
+                        most.min(end.saturating_duration_since(Instant::now()))
+                    })
+                };
+                let setback = match once(&pool, left, patience, &work).await {
                     Ok(answer) => return Ok(answer),
                     Err(setback) => setback,
                 };
@@ -231,7 +251,7 @@ impl Gateway {
                     Setback::Cut(_) => cut == Cut::Repeat,
                     Setback::Final(_) => false,
                 };
-                if !again || repeats == REPEATS {
+                if !again || repeats == REPEATS || left(patience).is_zero() {
                     return Err(setback.into_error());
                 }
                 repeats += 1;
@@ -245,11 +265,19 @@ impl Gateway {
     }
 }
 
-async fn once<T, W>(pool: &PgPool, patience: Duration, work: &W) -> Result<T, Setback>
+/// `left` says what is left of a span before the end of all.
+async fn once<T, W>(
+    pool: &PgPool,
+    left: impl Fn(Duration) -> Duration,
+    patience: Duration,
+    work: &W,
+) -> Result<T, Setback>
 where
     W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T>,
 {
-    let mut connection = pool.acquire().await?;
+    let acquired = tokio::time::timeout(left(QUEUEING), pool.acquire()).await;
+    let mut connection = acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    let patience = left(patience);
     let outcome = tokio::time::timeout(patience, work(&mut connection)).await;
     if let Err(_) | Ok(Err(Setback::Cut(_))) = outcome {
         // What it would still say is not waited for.
@@ -270,7 +298,7 @@ pub(super) fn asked<'a, T: Send + 'a>(
 }
 
 fn silent(patience: Duration) -> Error {
-    Error::Unavailable(format!("no answer within {} s", patience.as_secs()))
+    Error::Unavailable(format!("no answer within {:.1} s", patience.as_secs_f64()))
 }
 
 /// Longer with each repeat, and not the same for all that met.

@@ -10,6 +10,7 @@ use protocol::{
     time::Timestamp,
 };
 use sqlx::PgConnection;
+use tokio::time::Instant;
 
 use super::{
     Postgres,
@@ -46,6 +47,12 @@ fn numbers(shards: &[Shard]) -> Vec<i64> {
 
 fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX / 4)
+}
+
+/// How long one try at a renewal may take: about the time between two, so that several fit in before
+/// the node has to stop acting, however the first ends. No shorter than a slow server needs.
+fn one_try(ttl: Duration) -> Duration {
+    (ttl / 4).max(Duration::from_secs(1))
 }
 
 pub(super) async fn now(connection: &mut PgConnection) -> Result<Timestamp, Setback> {
@@ -99,28 +106,32 @@ impl Members for Postgres {
             .iter()
             .map(|renewal| (bytes(renewal.node), renewal.health.clone()))
             .unzip();
-        Box::pin(self.leases.write(Cut::Repeat, move |connection| {
-            let (nodes, health) = (nodes.clone(), health.clone());
-            Box::pin(async move {
-                // Whoever takes a shard says `lost` in this row, and waits for it or is waited for.
-                let renewed = sqlx::query(concat!(
-                    "UPDATE member SET lease_until = $3 + ",
-                    clock!(),
-                    ", health = new.health
+        let end = Instant::now() + one_try(ttl);
+        Box::pin(
+            self.leases
+                .write_by(Some(end), Cut::Repeat, move |connection| {
+                    let (nodes, health) = (nodes.clone(), health.clone());
+                    Box::pin(async move {
+                        // Whoever takes a shard says `lost` in this row, and waits for it or is waited for.
+                        let renewed = sqlx::query(concat!(
+                            "UPDATE member SET lease_until = $3 + ",
+                            clock!(),
+                            ", health = new.health
                      FROM unnest($1::bytea[], $2::text[]) AS new (node, health)
                      WHERE member.node = new.node AND NOT lost AND ",
-                    sits!(),
-                    " RETURNING member.node"
-                ))
-                .bind(nodes)
-                .bind(health)
-                .bind(micros(ttl))
-                .fetch_all(connection)
-                .await?;
-                let nodes = renewed.iter().map(|row| row.uuid("node"));
-                nodes.map(|node| Ok(NodeId::from_uuid(node?))).collect()
-            })
-        }))
+                            sits!(),
+                            " RETURNING member.node"
+                        ))
+                        .bind(nodes)
+                        .bind(health)
+                        .bind(micros(ttl))
+                        .fetch_all(connection)
+                        .await?;
+                        let nodes = renewed.iter().map(|row| row.uuid("node"));
+                        nodes.map(|node| Ok(NodeId::from_uuid(node?))).collect()
+                    })
+                }),
+        )
     }
 
     fn set_state(&self, node: NodeId, state: MemberState) -> Answer<'_, ()> {

@@ -274,6 +274,21 @@ async fn a_server_that_is_away_is_unavailable_and_heals() {
     assert_eq!(store.journal(0, 9).await.unwrap().len(), 2);
 }
 
+/// Time is left for other tries, then, before the node has to stop acting.
+#[tokio::test]
+async fn a_renewal_that_gets_no_connection_gives_up_before_other_work_on_leases_does() {
+    let store = Postgres::connect(&options()).await.unwrap();
+    let ttl = std::time::Duration::from_secs(4);
+    store.renew(&[], ttl).await.unwrap();
+    let pool = store.leases.reading().unwrap();
+    let _held = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
+    tokio::select! {
+        biased;
+        survey = store.survey() => panic!("it was answered first: {survey:?}"),
+        renewed = store.renew(&[], ttl) => assert!(matches!(renewed, Err(Error::Busy(_))), "{renewed:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_frozen_server_keeps_nobody_waiting_for_ever() {
     let server = PrivatePostgres::start().unwrap();

@@ -190,6 +190,23 @@ async fn a_store_that_holds_something_else_is_not_touched() {
 }
 
 #[tokio::test]
+async fn a_target_in_a_folder_that_is_not_there_is_told_apart() {
+    let folder = TempDir::new().unwrap();
+    let (source, target) = (sqlite(&folder, "a.db"), sqlite(&folder, "no/such/b.db"));
+    open(&source).await.unwrap().close().await.unwrap();
+    for refused in [
+        transfer(&source, &target, silent).await.map(drop),
+        copy_ahead(&source, &target, silent).await.map(drop),
+    ] {
+        let text = refused.unwrap_err().to_string();
+        assert!(
+            text.contains("there is no folder") && text.contains("no/such"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_store_whose_place_another_took_is_not_served_until_it_is_reopened() {
     let folder = TempDir::new().unwrap();
     for address in [sqlite(&folder, "a.db"), postgres()] {
