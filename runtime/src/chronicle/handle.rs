@@ -163,6 +163,11 @@ fn by_clock(moment: Timestamp) -> u64 {
     moment.as_micros().max(0).unsigned_abs()
 }
 
+/// Whether somebody else wrote it: its number says nothing of when, beside those of the node itself.
+const fn is_by_others(segment: &Segment) -> bool {
+    segment.number >= RETURNS
+}
+
 /// A segment that somebody else writes into a chapter.
 fn of_others(chapter: Chapter, kind: SegmentKind, number: u64, tale: &Tale) -> Segment {
     Segment {

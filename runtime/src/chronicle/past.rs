@@ -103,6 +103,35 @@ impl Past {
         self.starts.extend(other.starts);
     }
 
+    /// Leaves what moved with who took it over, here or among `others`, where the node on which it was
+    /// stood still and told of its end only later.
+    pub(super) fn settle(&mut self, others: &Self) {
+        let nodes = self.nodes.iter().chain(&others.nodes);
+        let moved = nodes.flat_map(|(_, actors)| actors);
+        let mut left = Vec::new();
+        for (path, actor) in moved {
+            let Some(from) = &actor.restored_from else {
+                continue;
+            };
+            let former = self.nodes.get(from).and_then(|actors| actors.get(path));
+            if former.is_some_and(|it| it.started_at < actor.started_at) {
+                left.push((from.clone(), path.clone()));
+            }
+        }
+        for (node, path) in left {
+            let Some(actors) = self.nodes.get_mut(&node) else {
+                continue;
+            };
+            actors.remove(&path);
+            // `0` is the character after `/`.
+            let below = actors.range(format!("{path}/")..format!("{path}0"));
+            let below: Vec<String> = below.map(|(path, _)| path.clone()).collect();
+            for path in below {
+                actors.remove(&path);
+            }
+        }
+    }
+
     /// Adds an actor as it is, such as for a comparison with now.
     pub fn add(&mut self, row: TreeNode) {
         let actors = self.nodes.entry(row.node.clone()).or_default();

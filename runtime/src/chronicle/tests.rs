@@ -129,6 +129,11 @@ impl Stage {
     fn act(&mut self, step: Step) {
         self.hands.advance(Duration::from_millis(20));
         match step {
+            // What has moved has one owner.
+            Step::Begin(node, path)
+                if self.trees[1 - node]
+                    .actor(PATHS[path])
+                    .is_some_and(|it| it.row.restored_from.is_some()) => {}
             Step::Begin(node, path) => {
                 let guard = self.trees[node].enter(PATHS[path], "task");
                 self.guards.insert((node, path), guard);

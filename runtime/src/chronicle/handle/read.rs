@@ -13,12 +13,15 @@ use protocol::{
 };
 use tokio::{task::spawn_blocking, time::Instant};
 
-use super::super::{
-    codec::{self, Tale},
-    diff,
-    past::Past,
-    scribe::SIGN,
-    sieve::{Below, Reasons, Sieve},
+use super::{
+    super::{
+        codec::{self, Tale},
+        diff,
+        past::Past,
+        scribe::SIGN,
+        sieve::{Below, Reasons, Sieve},
+    },
+    is_by_others,
 };
 use crate::store::{self, Chapter, Error, Segment, SegmentKind};
 
@@ -121,35 +124,61 @@ pub async fn past(
         }
         Some(_) | None => {}
     }
-    for chapter in standing(chapters, at) {
-        if node.is_some_and(|node| node != chapter.name) {
-            continue;
-        }
-        if chapter.until.plus(SIGN + TARDY) < at {
-            past.stale.push(Stale {
-                node: chapter.name.clone(),
-                until: chapter.until,
-            });
-        }
-        let segments = store.segments(chapter.node, chapter.chapter, at).await?;
-        bounds.spend(bytes(&segments))?;
-        let until_then = segments.last().map(|last| last.until);
-        let (name, sieve, until) = (chapter.name.clone(), Below(below.to_owned()), *bounds);
-        let told = off_thread(move || follow(&chapter.name, segments, &sieve, until)).await??;
-        match told {
-            Ok(told) => {
-                past.told
-                    .extend(until_then.map(|until| (name.clone(), until)));
-                past.starts.insert(name, chapter.node);
-                past.take_in(told);
-            }
-            Err(error) => {
-                tracing::warn!(node = name, error, "a past cannot be read");
-                past.silent.push(name);
-            }
+    let is_meant = |it: &Chapter| node.is_none_or(|node| node == it.name);
+    let standing = standing(chapters, at).into_iter();
+    let (meant, others): (Vec<_>, Vec<_>) = standing.partition(is_meant);
+    let mut were_lost = false;
+    for chapter in meant {
+        were_lost |= read_chapter(store, chapter, below, &mut past, bounds).await?;
+    }
+    let mut theirs = Past {
+        at,
+        ..Past::default()
+    };
+    if were_lost {
+        for chapter in others {
+            read_chapter(store, chapter, below, &mut theirs, bounds).await?;
         }
     }
+    past.settle(&theirs);
     Ok(past)
+}
+
+/// Adds what stood on one node; answers whether it was counted as lost before that moment.
+async fn read_chapter(
+    store: &store::Shared,
+    chapter: Chapter,
+    below: &str,
+    past: &mut Past,
+    bounds: &mut Bounds,
+) -> Result<bool, Untold> {
+    if chapter.until.plus(SIGN + TARDY) < past.at {
+        past.stale.push(Stale {
+            node: chapter.name.clone(),
+            until: chapter.until,
+        });
+    }
+    let segments = store.segments(chapter.node, chapter.chapter, past.at);
+    let segments = segments.await?;
+    bounds.spend(bytes(&segments))?;
+    let was_lost = segments.iter().any(|it| it.kind == SegmentKind::End);
+    let own = segments.iter().filter(|it| !is_by_others(it));
+    let until_then = own.map(|it| it.until).max();
+    let (name, sieve, until) = (chapter.name.clone(), Below(below.to_owned()), *bounds);
+    let told = off_thread(move || follow(&chapter.name, segments, &sieve, until)).await??;
+    match told {
+        Ok(told) => {
+            past.told
+                .extend(until_then.map(|until| (name.clone(), until)));
+            past.starts.insert(name, chapter.node);
+            past.take_in(told);
+        }
+        Err(error) => {
+            tracing::warn!(node = name, error, "a past cannot be read");
+            past.silent.push(name);
+        }
+    }
+    Ok(was_lost)
 }
 
 /// Whether anything is kept of a node of this name.
@@ -338,8 +367,20 @@ impl Source {
     async fn read(&mut self, store: &store::Shared, span: &Span) -> Result<Vec<Segment>, Error> {
         let chapter: (NodeId, u64) = (self.chapter.node, self.chapter.chapter);
         let late = span.to.plus(LATE);
-        let segments = store.segments_back(chapter, self.before, late, self.most);
-        let segments = segments.await?;
+        let mut segments = Vec::new();
+        loop {
+            let before = segments
+                .last()
+                .map_or(self.before, |it: &Segment| it.number);
+            let read = store.segments_back(chapter, before, late, self.most);
+            let read = read.await?;
+            let is_all = read.is_empty();
+            segments.extend(read);
+            // Only of what the node wrote itself are the moments in the order of the numbers.
+            if is_all || segments.last().is_some_and(|it| !is_by_others(it)) {
+                break;
+            }
+        }
         self.most = match bytes(&segments) {
             ..PLENTY => (2 * self.most).min(MANY),
             PLENTY.. => FEW,

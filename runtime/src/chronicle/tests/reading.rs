@@ -77,6 +77,81 @@ fn a_node_that_was_counted_as_lost_for_a_moment_is_there_all_the_time() {
     assert_eq!(told, [Life::Started, Life::NodeLost]);
 }
 
+/// Marks of others have numbers beyond all that a node counts itself, whenever they were made.
+#[test]
+fn what_a_node_tells_after_many_losses_and_returns_is_found() {
+    let mut stage = Stage::new(1 << 30);
+    stage.act(Step::Begin(0, 4));
+    stage.look();
+    for _ in 0..6 {
+        let lost = stage.hands.clock().now().plus(SECOND / 2);
+        ready(node_lost(&stage.store, node(0), lost, "the node was lost")).unwrap();
+        stage.hands.advance(2 * SECOND);
+        let chapter = ready(stage.store.last_chapter(node(0))).unwrap().unwrap();
+        let now = stage.hands.clock().now();
+        ready(node_returned(&stage.store, chapter, now)).unwrap();
+    }
+    let quiet = stage.hands.clock().now();
+    stage.look();
+    let begun = stage.hands.clock().now();
+    stage.act(Step::Fail(0, 4));
+    stage.look();
+    for from in [at(0), quiet, begun] {
+        let told = ready(life_of(&stage.store, from, at(999)));
+        let told: Vec<Life> = told.iter().map(|it| it.what).collect();
+        assert!(told.ends_with(&[Life::Failed, Life::Restarted]), "{told:?}");
+    }
+    let diff = ready(differ(&stage.store, begun, at(999))).unwrap();
+    assert_eq!(changed(&diff), [("/x", Change::Restarted)]);
+}
+
+/// Its node stood still, was counted as lost, and told of the end only when it went on.
+#[test]
+fn what_others_took_over_stands_with_them_alone() {
+    let mut stage = Stage::new(1 << 30);
+    stage.act(Step::Begin(0, 2));
+    stage.act(Step::Begin(1, 4));
+    stage.look();
+    let before = stage.hands.clock().now();
+    ready(node_lost(
+        &stage.store,
+        node(0),
+        before.plus(SECOND / 2),
+        "the node was lost",
+    ))
+    .unwrap();
+    let chapter = ready(stage.store.last_chapter(node(0))).unwrap().unwrap();
+    stage.hands.advance(SECOND);
+    let taken = stage.trees[1].enter(PATHS[2], "task");
+    taken.moved_from(NODES[0]);
+    let _attempt = stage.trees[0].enter("/tasks/a/attempt", "tool");
+    stage.hands.advance(SECOND);
+    let between = stage.hands.clock().now();
+    for segment in stage.pens[1].note(between) {
+        ready(stage.store.inscribe(&segment)).unwrap();
+    }
+    ready(node_returned(&stage.store, chapter, between)).unwrap();
+    stage.act(Step::End(0, 2));
+    stage.look();
+
+    let holders = |moment, asked: Option<&str>| {
+        let mut bounds = unbounded();
+        let past = ready(past(&stage.store, moment, asked, "/", &mut bounds)).unwrap();
+        let holds = past
+            .nodes
+            .into_iter()
+            .filter(|(_, it)| it.contains_key(PATHS[2]));
+        let names: Vec<String> = holds.map(|(name, _)| name).collect();
+        names
+    };
+    assert_eq!(holders(before, None), ["one"]);
+    assert_eq!(holders(between, None), ["two"]);
+    assert_eq!(holders(between, Some("one")), [""; 0]);
+    assert_eq!(holders(between, Some("two")), ["two"]);
+    let diff = ready(differ(&stage.store, before, between)).unwrap();
+    assert_eq!(changed(&diff), [("/tasks/a", Change::Moved)]);
+}
+
 #[test]
 fn what_a_node_tells_itself_after_its_end_voids_that_too() {
     let mut stage = Stage::new(1 << 30);
