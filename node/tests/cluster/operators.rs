@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use protocol::api::{ActorView, TreeView};
 use serde_json::{Value, json};
 
@@ -54,6 +55,7 @@ async fn operators_find_what_is_wrong_and_mend_it_from_any_node_and_viewers_only
         trouble::a_crash_loop_is_shown_and_ends_with_a_restart
         trouble::a_damaged_agent_is_parked_and_released
         a_viewer_looks_and_does_nothing
+        of_operators_who_drain_all_nodes_at_once_one_is_refused
         dependencies::a_held_tool_keeps_just_the_steps_that_need_it
         dependencies::what_ran_on_a_stopped_node_is_gone
     }
@@ -118,6 +120,32 @@ pub(crate) async fn until_it_runs(client: &Client, task: &str) {
 fn status(operator: &Terminal<'_>, agent: &str) -> String {
     let agent = operator.json(&["agent", "get", agent]);
     agent["status"].as_str().unwrap().to_owned()
+}
+
+/// Each finds the others up when it looks.
+async fn of_operators_who_drain_all_nodes_at_once_one_is_refused(cluster: &Cluster) {
+    let clients = cluster.clients();
+    let turn = async |way: &str| {
+        let asked = clients.iter().map(async |(name, client)| {
+            let path = format!("/api/v1/nodes/{name}/{way}");
+            client.post(&path, &json!(null)).await.unwrap()
+        });
+        join_all(asked).await
+    };
+    for _ in 0..3 {
+        let answers = turn("drain").await;
+        let refused = answers.iter().filter(|it| it.status == 409);
+        assert!(refused.count() >= 1, "{answers:?}");
+        let (_, client) = &clients[0];
+        let nodes = client.get("/api/v1/nodes").await.unwrap().body;
+        let nodes = nodes["items"].as_array().unwrap();
+        let up = nodes
+            .iter()
+            .filter(|it| it["state"] == "up" && it["roles"][0] == "control");
+        assert!(up.count() >= 1, "{nodes:?}");
+        turn("resume").await;
+    }
+    cluster.until_whole().await;
 }
 
 /// Asked of a node that does not own what it is done to.

@@ -66,11 +66,11 @@ fn forget_unready(cx: &mut Cx, now: Timestamp) {
 /// The allocator found an agent. A step that is not ready any more gives the slot back by dropping it.
 pub(super) fn granted(cx: &mut Cx, index: usize, grant: Grant) -> Result<(), ActorProcessingErr> {
     cx.volatile.requested.remove(&index);
-    let bound = cx
-        .state
-        .steps
-        .get(index)
-        .and_then(|step| step.assigned.as_ref());
+    // What asked for it may never have been committed: then there is no such step any more.
+    let Some(step) = cx.state.steps.get(index) else {
+        return Ok(());
+    };
+    let bound = step.assigned.as_ref();
     if bound.is_some_and(|agent| *agent != grant.agent.name) {
         // It was found before the step was bound to another.
         return Ok(());

@@ -132,6 +132,7 @@ impl UseCase for TurnNode {
         let roll = at.roll()?;
         let roster = roll.look().await;
         let row = members::named(&roster, &self.name)?;
+        let before = row.state;
         let (state, done) = match self.to {
             Turn::Drain => {
                 members::may_drain(&roster, row)?;
@@ -143,9 +144,16 @@ impl UseCase for TurnNode {
             }
         };
         roll.set(row.member.node, state).await?;
-        tracing::info!(target: "audit", by = %caller, node = self.name, id = %row.member.node, "{done}");
         let roster = roll.look().await;
         let row = members::named(&roster, &self.name)?;
+        // Others may have been told to drain since, each while the rest was up.
+        if self.to == Turn::Drain
+            && let Err(refused) = members::may_drain(&roster, row)
+        {
+            roll.set(row.member.node, before).await?;
+            return Err(refused);
+        }
+        tracing::info!(target: "audit", by = %caller, node = self.name, id = %row.member.node, "{done}");
         Ok(at.show(roll, &roster, row, None))
     }
 }
