@@ -28,7 +28,7 @@ pub use intensity::{Intensity, Restarts, Verdict};
 pub(crate) use metrics::{OF_KINDS as METRICS_OF_KINDS, describe as describe_metrics};
 pub use strategy::{RestartPlan, Sibling, Standing, Strategy};
 pub(crate) use tree::parent;
-pub use tree::{Changes, Deaf, Delta, Failure, Guard, Pause, Status, Tree, join, veil};
+pub use tree::{Changes, Deaf, Delta, Failure, Guard, Kill, Pause, Status, Tree, join, veil};
 
 /// How a supervisor treats its children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -196,10 +196,13 @@ async fn acts_of_many_operators_on_what_runs_below_system_are_each_done_and_each
     let path = "/system/reminders";
     let mut changes = nodes.b.actors().changes();
     changes.take_life();
-    let acts = (0..8).map(async |number| {
-        let reason = format!("act {number}");
-        let why = format!("killed by {}: {reason}", nodes.admin.user);
-        let (by, action) = (&nodes.admin, ActorAction::Kill);
+    let acts = (0..12).map(async |number| {
+        let (action, done) = match number % 2 {
+            0 => (ActorAction::Kill, "killed"),
+            _ => (ActorAction::Restart, "restarted"),
+        };
+        let (by, reason) = (&nodes.admin, format!("act {number}"));
+        let why = format!("{done} by {}: {reason}", by.user);
         let acted = nodes.c.act_on_actor(by, path, Some("b"), action, reason);
         within(acted).await.map(|_| why)
     });
@@ -212,6 +215,9 @@ async fn acts_of_many_operators_on_what_runs_below_system_are_each_done_and_each
     asked.sort_unstable();
     told.sort_unstable();
     assert_eq!(told, asked);
+    // That many crashes would have been too many for what supervises it.
+    let system = within(nodes.c.actor(&nodes.admin, "/system", Some("b"))).await;
+    assert_eq!(system.unwrap().row.restarts, 0);
 }
 
 #[tokio::test]

@@ -3,12 +3,14 @@
 //! - `entry`: one row; `hand`: its message in hand; `story`: what happened to it.
 //! - `look`: rows as the API shows them; `vigil`: who has one message in hand for too long.
 //! - `ear`: the messages that an actor handled lately, while somebody asks for them.
+//! - `kill`: how those under `/system` are ended from outside.
 //! - `changes`: what became of the tree since a reader looked last.
 
 mod changes;
 mod ear;
 mod entry;
 mod hand;
+mod kill;
 mod look;
 mod story;
 mod vigil;
@@ -28,6 +30,7 @@ use self::{
     changes::Log,
     ear::Ears,
     entry::{Entry as Row, News},
+    kill::Aim,
     story::Work,
     vigil::Vigil,
 };
@@ -40,6 +43,7 @@ pub use self::{
     changes::{Changes, Delta},
     ear::Deaf,
     entry::{Pause, Status},
+    kill::Kill,
     look::veil,
     story::Failure,
 };
@@ -63,13 +67,9 @@ struct Inner {
     ears: Ears,
     /// Its root is stopping, and all below it.
     ends: AtomicBool,
-    /// What ends an actor in the middle of whatever it does, or its wait for the next try; only what
-    /// runs under `/system` has one.
-    killers: DashMap<Arc<str>, (Arc<Row>, Killer)>,
+    /// How each actor under `/system` can be ended from outside.
+    aims: DashMap<Arc<str>, (Arc<Row>, Aim)>,
 }
-
-/// What ends an actor as a crash would.
-pub(super) type Killer = Box<dyn Fn() + Send + Sync>;
 
 impl Tree {
     /// An empty tree of the node `name`.
@@ -91,7 +91,7 @@ impl Tree {
             vigil: Vigil::default(),
             ears: Ears::default(),
             ends: AtomicBool::new(false),
-            killers: DashMap::new(),
+            aims: DashMap::new(),
         }))
     }
 
@@ -119,7 +119,8 @@ impl Tree {
 
     /// Shows work that is no actor, such as a tool call, until the guard is dropped.
     pub fn enter(&self, path: impl Into<Arc<str>>, kind: &'static str) -> Guard {
-        let entry = self.insert(path.into(), kind);
+        let entry = Arc::new(Row::new(path.into(), kind, self.now()));
+        let entry = self.place(entry);
         self.set_status(&entry, Status::Running);
         Guard {
             tree: self.clone(),
@@ -139,31 +140,6 @@ impl Tree {
         self.0.rows.is_empty()
     }
 
-    /// From now on the actor can be killed by its place, until its row leaves; a later one takes the
-    /// place of this one.
-    pub(super) fn set_killer(&self, entry: &Arc<Row>, killer: Killer) {
-        let place = Arc::clone(entry.shared_path());
-        self.0.killers.insert(place, (Arc::clone(entry), killer));
-    }
-
-    /// Kills the actor at `path`, one of those under `/system`, in the middle of whatever it does; one
-    /// that waits for its next try begins at once. Answers whether there was one.
-    #[must_use]
-    pub fn kill(&self, path: &str, why: &str) -> bool {
-        let Some((_, (row, kill))) = self.0.killers.remove(path) else {
-            return false;
-        };
-        row.ends_because(why);
-        kill();
-        true
-    }
-
-    /// Whether [`kill`](Self::kill) finds what stands at `path`; absent when nothing does.
-    #[must_use]
-    pub fn can_kill(&self, path: &str) -> Option<bool> {
-        self.row(path).map(|_| self.0.killers.contains_key(path))
-    }
-
     /// What stands at `path` is about to be ended, which is told with its end.
     pub fn ends_because(&self, path: &str, why: &str) {
         if let Some(row) = self.row(path) {
@@ -171,10 +147,20 @@ impl Tree {
         }
     }
 
-    /// A new row; it takes the place of one that stands at the same path, such as of an actor that
-    /// has ended but not yet left.
+    /// A new row of an actor.
     pub(super) fn insert(&self, path: Arc<str>, kind: &'static str) -> Arc<Row> {
-        let entry = Arc::new(Row::new(Arc::clone(&path), kind, self.0.clock.now()));
+        let entry = Arc::new(Row::new(path, kind, self.now()));
+        // Before anybody sees it: it is one of those that can be killed, just not yet.
+        if entry.is_killable() {
+            self.aim(&entry, Aim::Nothing);
+        }
+        self.place(entry)
+    }
+
+    /// A row takes the place of one that stands at the same path, such as of an actor that has ended
+    /// but not yet left.
+    fn place(&self, entry: Arc<Row>) -> Arc<Row> {
+        let (path, kind) = (Arc::clone(entry.shared_path()), entry.kind());
         let former = self.0.rows.insert(path, Arc::clone(&entry));
         self.0.population.entered(kind);
         if let Some(former) = former {
@@ -192,14 +178,8 @@ impl Tree {
             self.0.population.left(entry.kind());
             self.left(entry);
         }
-        let kills = |_: &Arc<str>, (of, _): &(Arc<Row>, Killer)| Arc::ptr_eq(of, entry);
-        self.0.killers.remove_if(entry.path(), kills);
-    }
-
-    /// How many actors can be killed by their place.
-    #[cfg(test)]
-    pub(super) fn killers(&self) -> usize {
-        self.0.killers.len()
+        let aims = |_: &Arc<str>, (of, _): &(Arc<Row>, Aim)| Arc::ptr_eq(of, entry);
+        self.0.aims.remove_if(entry.path(), aims);
     }
 
     fn left(&self, entry: &Arc<Row>) {
@@ -228,10 +208,11 @@ impl Tree {
         self.0.log.note(entry);
     }
 
-    /// The actor failed.
-    pub(super) fn fail(&self, entry: &Arc<Row>, error: &str) {
-        entry.fail(self.now(), error);
+    /// The actor failed; answers with what is told of that.
+    pub(super) fn fail(&self, entry: &Arc<Row>, error: &str) -> String {
+        let told = entry.fail(self.now(), error);
         self.0.log.note(entry);
+        told
     }
 
     fn now(&self) -> Timestamp {

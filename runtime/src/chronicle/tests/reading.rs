@@ -342,7 +342,8 @@ async fn what_becomes_of_actors_is_told_though_nobody_wrote_at_the_time() {
         tick().await;
     }
     for _ in 0..2 {
-        assert!(tree.kill("/system/chronicle", "killed by ann"));
+        let killed = tree.kill("/system/chronicle", "killed by ann");
+        assert_eq!(killed, crate::supervision::Kill::Ended);
         early.failed("while nobody wrote");
         early.restart();
         let runs = || {

@@ -10,7 +10,7 @@ use std::{
 use futures_util::FutureExt;
 use ractor::{ActorCell, ActorId, ActorRef};
 
-use super::{KILL_GRACE, Message, error_chain};
+use super::{KILL_GRACE, KILLED, Message, error_chain};
 use crate::supervision::{
     ChildSpec, ChildView, Exit, Rejection, Restart, Restarts, Shutdown, Sibling, Spec, Standing,
     Status, Streak, Tree, Verdict, handle::Context, join, metrics, tree::Entry,
@@ -79,7 +79,7 @@ impl Place {
         if self.entry.is_killable() {
             let supervisor = supervisor.clone();
             let begins = move || drop(supervisor.send_message(Message::Due(turn)));
-            self.tree.set_killer(&self.entry, Box::new(begins));
+            self.tree.set_waker(&self.entry, Box::new(begins));
         }
     }
 }
@@ -274,6 +274,7 @@ impl Children {
             return Ok(());
         }
         let entry = &child.place.entry;
+        self.tree.spare(entry);
         if child.was_started == WasStarted::Before {
             self.tree.restart(entry);
             metrics::restarted(child.spec.kind);
@@ -306,14 +307,14 @@ impl Children {
             return Ok(());
         };
         child.phase = Phase::Down;
+        let entry = &child.place.entry;
+        let was_asked = self.tree.spare(entry);
         child.place.shows(Status::Stopped);
         let error = match &exit {
-            Exit::Normal => "ended",
+            Exit::Normal => "ended".to_owned(),
             Exit::Failed(error) => {
-                let entry = &child.place.entry;
                 tracing::warn!(path = entry.path(), error, "actor failed");
-                self.tree.fail(entry, error);
-                error
+                self.tree.fail(entry, error)
             }
         };
         if !child.spec.restart.wants(&exit) {
@@ -322,17 +323,25 @@ impl Children {
             }
             return Ok(());
         }
-        if self.restarts.record(self.spec.intensity, now) == Verdict::Exceeded {
-            return Err(Escalation {
-                child: child.spec.name.clone(),
-                error: error.to_owned(),
-            });
+        // Who ends it on purpose says nothing of how it does; it may have crashed before that, though.
+        let has_crashed = !(was_asked && matches!(&exit, Exit::Failed(error) if error == KILLED));
+        let mut wait = Duration::ZERO;
+        if has_crashed {
+            if self.restarts.record(self.spec.intensity, now) == Verdict::Exceeded {
+                return Err(Escalation {
+                    child: child.spec.name.clone(),
+                    error,
+                });
+            }
+            let uptime = child
+                .up_since
+                .map_or(Duration::ZERO, |since| now.saturating_sub(since));
+            let unit = self.tree.dice().unit();
+            wait = child.streak.fail(&self.spec.backoff, uptime, unit);
         }
-        let uptime = child
-            .up_since
-            .map_or(Duration::ZERO, |since| now.saturating_sub(since));
-        let unit = self.tree.dice().unit();
-        let wait = child.streak.fail(&self.spec.backoff, uptime, unit);
+        if was_asked {
+            wait = Duration::ZERO;
+        }
         self.restart_group(key, wait).await;
         Ok(())
     }
@@ -352,13 +361,13 @@ impl Children {
             self.forget(key);
         }
         let turn = self.line_up(&plan.start, Status::BackingOff);
-        for child in plan.start.iter().filter_map(|key| self.by_key.get(key)) {
-            child.place.waits(&self.myself, turn);
-        }
         // Sent to this incarnation alone; it carries no meaning for another.
         if wait.is_zero() {
             let _ = self.myself.send_message(Message::Due(turn));
         } else {
+            for child in plan.start.iter().filter_map(|key| self.by_key.get(key)) {
+                child.place.waits(&self.myself, turn);
+            }
             self.myself.send_after(wait, move || Message::Due(turn));
         }
     }

@@ -9,7 +9,7 @@ use super::fixture::{Mishap, Order, SECOND, eager, hold, ping, root, stage, tree
 use crate::{
     clock::{Clock, Dice},
     supervision::{
-        Backoff, Intensity, Rejection, Restart, Spec, Strategy, Streak, Supervisor, Tree,
+        Backoff, Intensity, Kill, Rejection, Restart, Spec, Strategy, Streak, Supervisor, Tree,
         actor::sentry_every, branch,
     },
 };
@@ -345,14 +345,21 @@ async fn who_ends_an_actor_or_its_wait_for_the_next_try_is_told_with_it() {
     let before = Instant::now();
     address.cast(Order::Fail).unwrap();
     waits().await;
-    assert!(tree.kill("/system/a", "restarted by ann: a test"));
+    let act = |why| tree.kill("/system/a", why);
+    assert_eq!(act("restarted by ann: a test"), Kill::Hastened);
+    // Until it stands again nobody else has it ended, whose reason would be told of nothing.
+    assert_eq!(act("killed by dan"), Kill::NotNow);
     log.expect(&["a up"]).await;
     ping(&address).await;
-    assert!(tree.kill("/system/a", "killed by bob"));
-    waits().await;
-    assert!(tree.kill("/system/a", "restarted by cid"));
+    assert_eq!(act("killed by bob"), Kill::Ended);
+    assert_eq!(act("killed by dan"), Kill::NotNow);
     log.expect(&["a up"]).await;
-    assert_eq!(ping(&address).await, 3);
+    ping(&address).await;
+    address.cast(Order::Fail).unwrap();
+    waits().await;
+    assert_eq!(act("restarted by cid"), Kill::Hastened);
+    log.expect(&["a up"]).await;
+    assert_eq!(ping(&address).await, 4);
     assert!(before.elapsed() < LONG / 1_000, "its wait was over at once");
     let told = |what, why: &str| (what, why.to_owned());
     let broke = "the string broke: an error occurred when formatting an argument";
@@ -360,6 +367,8 @@ async fn who_ends_an_actor_or_its_wait_for_the_next_try_is_told_with_it() {
         told(Life::Failed, broke),
         told(Life::Restarted, "restarted by ann: a test"),
         told(Life::Failed, "killed by bob"),
+        told(Life::Restarted, ""),
+        told(Life::Failed, broke),
         told(Life::Restarted, "restarted by cid"),
     ];
     assert_eq!(life(), expected);
@@ -367,6 +376,54 @@ async fn who_ends_an_actor_or_its_wait_for_the_next_try_is_told_with_it() {
     address.cast(Order::Fail).unwrap();
     waits().await;
     log.expect(&["a up"]).await;
-    let last = life().split_off(4);
+    let last = life().split_off(6);
     assert_eq!(last, [told(Life::Failed, broke), told(Life::Restarted, "")]);
+    // Work that is no actor cannot be killed at all.
+    let _work = tree.enter("/system/work", "tool");
+    for (path, kill) in [("/system/work", Kill::Never), ("/system/b", Kill::Absent)] {
+        assert_eq!(tree.kill(path, "killed by eve"), kill);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_that_operators_asked_for_are_no_crashes_and_nothing_waits_because_of_them() {
+    let limit = Intensity {
+        restarts: 1,
+        within: 60 * SECOND,
+    };
+    for strategy in STRATEGIES {
+        let (stage, mut log) = stage();
+        let tree = tree();
+        let (children, [a, _b]) = stage.troupe(["a", "b"]);
+        let spec = Spec {
+            intensity: limit,
+            ..Spec::infrastructure(strategy)
+        };
+        let root = Supervisor::start(&tree, "/system", spec, children, None);
+        let root = root.await.unwrap();
+        log.expect(&["a up", "b up"]).await;
+        let last = match strategy {
+            Strategy::OneForOne => "a up",
+            Strategy::OneForAll | Strategy::RestForOne => "b up",
+        };
+        let row = || tree.snapshot("/system/a", None).nodes.remove(0);
+        let before = Instant::now();
+        for number in 1..=20 {
+            let (cell, why) = (a.cell().unwrap(), format!("killed by ann: act {number}"));
+            assert_eq!(tree.kill("/system/a", &why), Kill::Ended);
+            cell.wait(None).await.unwrap();
+            log.until(last).await;
+            ping(&a).await;
+            assert_eq!(row().last_error, Some(why), "{strategy:?}");
+        }
+        assert_eq!(before.elapsed(), Duration::ZERO, "{strategy:?}");
+        assert_eq!(row().restarts, 20, "{strategy:?}");
+
+        // A crash counts as ever: the first is fine, the second is one too many.
+        harm(&a, "error").await;
+        log.until(last).await;
+        harm(&a, "kill").await;
+        let reason = root.escalated().await;
+        assert!(reason.ends_with("the last of `a`: killed"), "{reason}");
+    }
 }

@@ -264,6 +264,17 @@ impl Log {
         }
     }
 
+    /// Whatever happens before this does.
+    pub(super) async fn until(&mut self, event: &str) {
+        let happens = async {
+            while let Some(happened) = self.0.recv().await
+                && happened != event
+            {}
+        };
+        let happens = tokio::time::timeout(60 * SECOND, happens);
+        happens.await.expect(event);
+    }
+
     /// Nothing happens while this much of virtual time goes by.
     pub(super) async fn expect_nothing_for(&mut self, time: Duration) {
         let event = tokio::time::timeout(time, self.0.recv()).await;

@@ -204,8 +204,8 @@ impl Entry {
         Status::ALL[usize::from(status) % Status::ALL.len()]
     }
 
-    pub(super) fn fail(&self, at: Timestamp, error: &str) {
-        self.tell(|story| story.fail(at, error));
+    pub(super) fn fail(&self, at: Timestamp, error: &str) -> String {
+        self.tell(|story| story.fail(at, error))
     }
 
     pub(super) fn failed_before(&self, failures: Vec<Failure>) {
@@ -251,9 +251,9 @@ impl Entry {
         lock(&self.story).as_deref_mut().map(look)
     }
 
-    fn tell(&self, change: impl FnOnce(&mut Story)) {
+    fn tell<T>(&self, change: impl FnOnce(&mut Story) -> T) -> T {
         let mut story = lock(&self.story);
-        change(story.get_or_insert_with(|| Box::new(Story::since(self.started_at()))));
+        change(story.get_or_insert_with(|| Box::new(Story::since(self.started_at()))))
     }
 
     pub(super) fn started_at(&self) -> Timestamp {

@@ -14,6 +14,8 @@ use crate::{redact::redact, supervision::actor::KILLED};
 pub(super) const FAILURES: usize = 3;
 /// So many turns of a life are kept.
 pub(super) const EPISODES: usize = 20;
+/// So many are kept of which no reader of the log has been told: what many do to one actor in a second.
+const UNTOLD: usize = 128;
 /// The length in bytes from which an error text is cut.
 const LONGEST_ERROR: usize = 1_000;
 
@@ -98,14 +100,19 @@ impl Story {
     }
 
     pub(super) fn add(&mut self, episode: Episode) {
-        if self.episodes.len() == EPISODES {
-            self.episodes.pop_front();
-        }
         self.episodes.push_back(episode);
-        self.untold = (self.untold + 1).min(EPISODES);
+        self.untold = (self.untold + 1).min(UNTOLD);
+        self.trim();
     }
 
-    pub(super) fn fail(&mut self, at: Timestamp, error: &str) {
+    fn trim(&mut self) {
+        let kept = self.untold.max(EPISODES);
+        let surplus = self.episodes.len().saturating_sub(kept);
+        self.episodes.drain(..surplus);
+    }
+
+    /// It failed; answers with what is told of that.
+    pub(super) fn fail(&mut self, at: Timestamp, error: &str) -> String {
         // Somebody killed it, who is told of instead.
         let killer = self.farewell.take_if(|_| error == KILLED);
         let error = killer.map_or_else(|| fit(error), String::from);
@@ -116,7 +123,8 @@ impl Story {
             at,
             error: error.clone(),
         });
-        self.add(Episode::new(at, Life::Failed, Some(error)));
+        self.add(Episode::new(at, Life::Failed, Some(error.clone())));
+        error
     }
 
     /// Another incarnation begins, perhaps because somebody wanted that.
@@ -164,14 +172,17 @@ impl Story {
     }
 
     pub(super) fn episodes(&self) -> impl Iterator<Item = &Episode> {
-        self.episodes.iter()
+        let surplus = self.episodes.len().saturating_sub(EPISODES);
+        self.episodes.iter().skip(surplus)
     }
 
     /// What no reader of the log was told; told from here on.
     pub(super) fn take_untold(&mut self) -> Vec<Episode> {
         let told = self.episodes.len() - self.untold.min(self.episodes.len());
+        let untold = self.episodes.iter().skip(told).cloned().collect();
         self.untold = 0;
-        self.episodes.iter().skip(told).cloned().collect()
+        self.trim();
+        untold
     }
 
     /// When it has failed so often that only the last `within` matters: the first of those kept.
@@ -222,17 +233,21 @@ mod tests {
     }
 
     #[test]
-    fn each_turn_is_told_once_and_the_last_twenty_are_kept() {
+    fn each_turn_is_told_once_of_many_the_last_ones_and_the_last_twenty_are_kept() {
         let mut story = Story::since(Timestamp::default());
         let turn = |at| Episode::new(Timestamp::from_micros(at), Life::Restarted, None);
         story.add(turn(1));
         assert_eq!(story.take_untold(), [turn(1)]);
         assert_eq!(story.take_untold(), []);
-        for at in 2..40 {
-            story.add(turn(at));
+        for (count, told) in [(38, 38), (500, UNTOLD)] {
+            (0..count).for_each(|at| story.add(turn(at)));
+            assert_eq!(story.episodes().count(), EPISODES);
+            let untold = story.take_untold();
+            assert_eq!(
+                (untold.len(), untold.last()),
+                (told, Some(&turn(count - 1)))
+            );
+            assert_eq!(story.episodes.len(), EPISODES);
         }
-        let untold = story.take_untold();
-        assert_eq!((untold.len(), &untold[0]), (EPISODES, &turn(20)));
-        assert_eq!(story.episodes().count(), EPISODES);
     }
 }

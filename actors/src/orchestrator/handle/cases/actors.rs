@@ -9,7 +9,7 @@ use protocol::{
     entity::{EntityId, EntityKind, Sight, is_nobodys, name_in},
     id::{NodeId, TaskId},
 };
-use runtime::{entity::TellError, placement::Evict};
+use runtime::{entity::TellError, placement::Evict, supervision::Kill};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -27,6 +27,9 @@ const LONGEST: usize = 1_000;
 /// How long what was ended may take to stand in the tree again, and how often that is looked at.
 const BEGINNING: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How long what is to be ended may take to begin, when it just does.
+const RETURNING: Duration = Duration::from_secs(4);
 
 /// An actor of one node, as that node knows it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -303,20 +306,32 @@ impl UseCase for KillActor {
             why => why.to_owned(),
         };
         let tree = &at.0.tree;
-        let waits = |it: &ActorView| matches!(it.row.state.as_str(), "backing_off" | "crash_loop");
-        let waited = tree.actor(&self.path).is_some_and(|it| waits(&it));
-        if !tree.kill(&self.path, &why) {
-            return Ok(Ended::Killed(false));
-        }
+        let until = Instant::now() + RETURNING;
+        let ended = loop {
+            match tree.kill(&self.path, &why) {
+                Kill::Ended => break Ended::Killed(true),
+                Kill::Hastened => break Ended::Waited(Hastened::Hastened),
+                Kill::Never => return Ok(Ended::Killed(false)),
+                // Its supervisor may just begin it again, or itself.
+                Kill::NotNow | Kill::Absent if Instant::now() < until => sleep(LOOK).await,
+                Kill::Absent => return Err(Rejection::not_found(self.path)),
+                Kill::NotNow => {
+                    return Err(Rejection::Unavailable {
+                        message: format!(
+                            "{} just ends or begins; nothing was changed, try again",
+                            self.path
+                        ),
+                        retry_after: Duration::from_secs(1),
+                    });
+                }
+            }
+        };
         // Whoever comes next finds it as it is after this.
         let until = Instant::now() + BEGINNING;
         while tree.can_kill(&self.path) == Some(false) && Instant::now() < until {
             sleep(LOOK).await;
         }
-        Ok(match waited {
-            true => Ended::Waited(Hastened::Hastened),
-            false => Ended::Killed(true),
-        })
+        Ok(ended)
     }
 }
 
