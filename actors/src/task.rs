@@ -5,7 +5,7 @@
 //! and [`links`] what it has to do with other actors.
 
 pub(crate) mod actor;
-mod ending;
+pub(crate) mod ending;
 pub(crate) mod handle;
 pub mod links;
 pub mod pause;

@@ -224,11 +224,20 @@ impl Hosts {
         }
     }
 
-    /// Ends everything that runs here.
+    /// Ends everything that runs here: the node stops.
     pub(crate) fn stop_all(&self) {
         for hosted in &self.0.hosted {
-            hosted.stop_all();
+            hosted.stop_all("stopped with its node");
+            if let Some(post) = hosted.post().filter(|_| self.is_fenced()) {
+                self.ends_with_lease(&post);
+            }
         }
+    }
+
+    /// The proxy of an agent ends with the node's lease, which its past tells with its end.
+    fn ends_with_lease(&self, post: &Post) {
+        let path = proxy::path_of_proxy(&post.order);
+        self.tree.ends_because(&path, &proxy::ended_with_lease());
     }
 
     /// Hosts an agent from now on, as its owner says.
@@ -250,11 +259,16 @@ impl Hosts {
         if is_new {
             hosted.change(|vitals| *vitals = Vitals::default());
         }
-        let post = Arc::new(Post { order, adapter });
+        let laps = self.around.fence.laps();
+        let post = Arc::new(Post {
+            order,
+            adapter,
+            laps,
+        });
         hosted.obey(stamp, Some(post))?;
         hosted.gate.set_limit(limit);
         if running == Running::Ends {
-            hosted.stop_all();
+            hosted.stop_all(WITH_AGENT);
         }
         // Also when it is here already: who says so may not have heard how it does.
         let _ = self.0.address.cast(actor::Message::Start(id));
@@ -283,10 +297,18 @@ impl Hosts {
         let Some(hosted) = self.known(retire.agent) else {
             return Ok(0);
         };
+        let before = hosted.post();
         hosted.obey(retire.stamp, None)?;
         hosted.gate.set_limit(0);
         if retire.running == Running::Ends {
-            hosted.stop_all();
+            hosted.stop_all(WITH_AGENT);
+        }
+        let laps = self.around.fence.laps();
+        let slept = before.as_ref().is_some_and(|post| post.laps != laps);
+        if let Some(post) = before
+            && (self.is_fenced() || retire.unseen && slept)
+        {
+            self.ends_with_lease(&post);
         }
         let _ = self.0.address.cast(actor::Message::Stop(retire.agent));
         Ok(hosted.gate.taken())
@@ -301,12 +323,12 @@ impl Hosts {
     }
 
     /// Stops an attempt that runs here, or that is about to.
-    pub(crate) fn stop_here(&self, agent: AgentId, token: &TokenHash) {
+    pub(crate) fn stop_here(&self, agent: AgentId, token: &TokenHash, why: &str) {
         let hosted = self.hosted(agent);
-        if !hosted.stop(token) {
+        if !hosted.stop(token, why) {
             // One of the two sees the other: this one the attempt, or the attempt this.
             self.give_up(token);
-            hosted.stop(token);
+            hosted.stop(token, why);
         }
     }
 
@@ -426,8 +448,9 @@ impl Hosts {
         if running > 0 {
             tracing::warn!(running, "the node's lease is gone: all that it runs ends");
         }
+        let why = proxy::ended_with_lease();
         for hosted in self.all() {
-            hosted.stop_all();
+            hosted.stop_all(&why);
         }
         let kept = self.bookings().drain();
         drop(kept);
@@ -449,6 +472,9 @@ impl Hosts {
         }
     }
 }
+
+/// Why an attempt ends whose agent is stopped.
+const WITH_AGENT: &str = "stopped with its agent";
 
 /// The longest wait between two tries to reach a node.
 const LONGEST: Duration = Duration::from_secs(10);

@@ -82,6 +82,10 @@ pub(crate) struct Retire {
     pub(crate) stamp: Stamp,
     #[serde(default)]
     pub(crate) running: Running,
+    /// Whether the node was not to be seen when the agent was to leave it, or the agent had left it before
+    /// the node could be told.
+    #[serde(default)]
+    pub(crate) unseen: bool,
 }
 
 /// An attempt that a node is to run.
@@ -169,8 +173,13 @@ pub(crate) enum Request {
     Release { agent: AgentId, reservation: u64 },
     /// Run an attempt.
     Run(Box<Dispatch>),
-    /// Stop an attempt.
-    Stop { agent: AgentId, token: TokenHash },
+    /// Stop an attempt, for a reason that its past tells.
+    Stop {
+        agent: AgentId,
+        token: TokenHash,
+        #[serde(default)]
+        why: String,
+    },
     /// Ask the tool about a lost attempt.
     Probe { agent: AgentId, call: Box<WireCall> },
     /// Check an agent's health now.

@@ -53,6 +53,9 @@ use crate::{
 /// The name of the reminder that brings a waiting task back.
 const WAKE: &str = "wake";
 
+/// Why an attempt ends whose task is over, when nobody is known who had that stopped.
+const OVER: &str = "stopped with its task";
+
 /// The volatile part of an active task.
 #[derive(Debug, Default)]
 pub(crate) struct TaskEntity {
@@ -75,6 +78,8 @@ pub(crate) struct TaskEntity {
     command: Option<CommandId>,
     actor: String,
     flushing: bool,
+    /// The tree was told by whom it was stopped: once, so that what somebody does later is told as well.
+    is_ending: bool,
     /// It was loaded, and has taken a message.
     is_up: bool,
     /// The moment for which a timer runs.
@@ -107,7 +112,7 @@ impl Entity for TaskEntity {
         stage(cx, events)?;
         // Who was to tell them may have gone down before it did.
         if cx.state.cancelling {
-            step::stop_all(cx);
+            step::stop_all(cx, OVER);
         }
         pausing::stop_interrupted(cx);
         flow::ask_again(cx);
@@ -126,6 +131,10 @@ impl Entity for TaskEntity {
             return Ok(());
         }
         cx.volatile.is_up = true;
+        let signed = message.is_signed();
+        if signed && cx.state.is_staged() {
+            flush(cx).await?;
+        }
         match message {
             Message::Submit(submit) => return submission::submit(cx, *submit).await,
             Message::Flush => return flush(cx).await,
@@ -195,7 +204,7 @@ impl Entity for TaskEntity {
             }
         }
         // With several attempts under way more results may be here already: they share a commit.
-        if cx.state.running() > 1 {
+        if cx.state.running() > 1 && !signed {
             if !std::mem::replace(&mut cx.volatile.flushing, true) {
                 cx.tell_self(Message::Flush);
             }
@@ -257,7 +266,7 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
     let expired = cx.state.expire(now);
     stage(cx, expired)?;
     if cx.state.is_overdue(now) {
-        step::stop_all(cx);
+        step::stop_all(cx, "stopped with its task, whose time was up");
     }
     flow::go_on(cx, now).await?;
     step::allocate(cx, now)?;
@@ -284,6 +293,11 @@ async fn flush(cx: &mut Cx) -> Result<(), ActorProcessingErr> {
 /// Lets the tree show what is on disk now, before anybody acts on it.
 fn show(cx: &mut Cx) {
     cx.show_pause();
+    if let Some(by) = cx.state.stopped_by()
+        && !std::mem::replace(&mut cx.volatile.is_ending, true)
+    {
+        cx.ends_because(by);
+    }
     let links = links::links(cx.state.tenant(), task_id(cx), &cx.state);
     cx.show_links(links);
 }
@@ -392,12 +406,10 @@ fn command(
             status.as_str()
         ),
     };
+    let stops = matches!(command, Command::Cancel { .. } | Command::Terminate { .. });
     let events = match command {
         Command::Cancel { reason } => match cx.state.cancel(user, &reason) {
-            Some(event) => {
-                step::stop_all(cx);
-                Ok(vec![event])
-            }
+            Some(event) => Ok(vec![event]),
             None if cx.state.status == TaskStatus::Cancelled || cx.state.cancelling => {
                 Ok(Vec::new())
             }
@@ -405,9 +417,6 @@ fn command(
         },
         Command::Terminate { reason } => {
             let events = cx.state.terminate(user, &reason);
-            if !events.is_empty() {
-                step::stop_all(cx);
-            }
             let is_over = cx.state.status.is_terminal();
             let is_cancelled = cx.state.status == TaskStatus::Cancelled;
             match is_over && !is_cancelled {
@@ -463,7 +472,11 @@ fn command(
                     }
                 )
             });
+            let stops = stops && !events.is_empty();
             stage(cx, events)?;
+            if stops {
+                step::stop_all(cx, OVER);
+            }
             if reprioritised {
                 step::reprioritise(cx);
             }

@@ -5,7 +5,22 @@ use serde_json::{Map, Value};
 
 use super::{Step, Task, rules::settled};
 
+/// Who did something, as the past of what they did it to tells it.
+pub(crate) fn by(user: &str, done: &str, reason: &str) -> String {
+    let colon = if reason.is_empty() { "" } else { ": " };
+    format!("{done} by {user}{colon}{reason}")
+}
+
 impl Task {
+    /// Who had it stopped and why, in the words of its past: whose command was decided, whoever else
+    /// gave one.
+    #[must_use]
+    pub fn stopped_by(&self) -> Option<&str> {
+        let words = self.stopped_by.as_deref();
+        // An older build kept no words.
+        words.or(self.cancelling.then_some("cancelled"))
+    }
+
     /// What follows from where the steps stand: steps that will not run, and the task's own end.
     /// To be asked after every change, until it answers nothing.
     #[must_use]

@@ -75,6 +75,9 @@ pub struct Task {
     /// Who let it go on last after it had been paused itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) resumed_by: Option<String>,
+    /// Who had it stopped, and why, as its past tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stopped_by: Option<Box<str>>,
     /// Time that does not count against its limits: it was paused.
     #[serde(default)]
     pub(super) paused_for: Duration,

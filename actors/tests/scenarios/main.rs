@@ -20,6 +20,7 @@ mod large;
 mod later;
 mod life;
 mod parts;
+mod past;
 mod pausing;
 mod people;
 mod recovery;

@@ -124,6 +124,11 @@ impl<E: Entity> Context<E> {
         }
     }
 
+    /// It is about to end, which its past tells with its end: to be said once why is on disk.
+    pub fn ends_because(&self, why: &str) {
+        self.host.inner().ends_because(self.id, why);
+    }
+
     /// Leaves memory after the messages that wait already; a later message brings it back.
     pub fn passivate(&self) {
         if self.stage == Stage::Recovers {

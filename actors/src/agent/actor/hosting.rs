@@ -171,7 +171,13 @@ fn settle(cx: &mut Cx, running: Running) {
         held: 0,
     };
     let (own, id) = (cx.services.agents.clone(), cx.id());
+    let sites = hosts.around.cluster.sites();
     let hosting = &mut cx.volatile.hosting;
+    let present = hosting.host.as_ref().map(|(node, ..)| *node);
+    let unseen = move |node: NodeId| {
+        let is_seen = sites.iter().any(|site| site.node == node);
+        !is_seen || present.is_some_and(|present| present != node)
+    };
     hosting.moves += 1;
     hosting.under_way = None;
     hosting
@@ -218,7 +224,8 @@ fn settle(cx: &mut Cx, running: Running) {
         // First nobody hosts it, then one does: its slots are never open twice.
         let mut busy = Vec::new();
         for node in leaving {
-            let running = hosts.retire_at(node, retire).await;
+            let unseen = unseen(node);
+            let running = hosts.retire_at(node, Retire { unseen, ..retire }).await;
             order.held = order.held.saturating_add(running);
             if running > 0 {
                 busy.push(node);
@@ -251,6 +258,7 @@ fn retire(cx: &Cx, running: Running) -> Retire {
         agent: agent_id(cx),
         stamp: stamp(cx),
         running,
+        unseen: false,
     }
 }
 

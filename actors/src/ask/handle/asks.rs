@@ -56,9 +56,9 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// Tells its agent to stop, the first time; its end comes as its outcome.
-    fn stop(&self, hosts: &Hosts) {
+    fn stop(&self, hosts: &Hosts, why: &str) {
         if !self.stopped.swap(true, Ordering::SeqCst) && !hosts.around.cluster.gone(self.node) {
-            hosts.stop(self.node, self.agent, token_hash(&self.token));
+            hosts.stop(self.node, self.agent, token_hash(&self.token), why);
         }
     }
 }
@@ -69,7 +69,7 @@ impl Asks {
         let of_task = self.0.iter().filter(|pending| pending.task == task);
         of_task
             .map(|pending| {
-                pending.stop(hosts);
+                pending.stop(hosts, "stopped with the task for which it was asked");
                 pending.node
             })
             .collect()
@@ -100,7 +100,7 @@ impl Asks {
         }
         for pending in self.0.iter() {
             if pending.task == task && pending.by.0 == step && pending.by.1 == number {
-                pending.stop(hosts);
+                pending.stop(hosts, "stopped with the attempt that asked it");
             }
         }
     }
@@ -164,7 +164,8 @@ impl Drop for Waiting {
         }
         let hosts = &self.services.hosts;
         if tokio::runtime::Handle::try_current().is_ok() && !hosts.around.cluster.gone(self.node) {
-            hosts.stop(self.node, self.agent, token_hash(&self.token));
+            let why = "nobody waits for its answer any more";
+            hosts.stop(self.node, self.agent, token_hash(&self.token), why);
         }
     }
 }

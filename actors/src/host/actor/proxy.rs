@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use runtime::supervision::{self, Address};
 use tokio::sync::oneshot;
 
-pub(crate) use self::run::Run;
+pub(crate) use self::run::{Run, ended_with_lease};
 use crate::{
     agent::{
         breaker::{Breaker, CallEnd, Pass},

@@ -37,7 +37,7 @@ pub(crate) struct Hosted {
     pub(crate) gate: Arc<Gate>,
     pub(crate) proxy: Address<proxy::Message>,
     diary: Mutex<Diary>,
-    running: Mutex<HashMap<TokenHash, CancellationToken>>,
+    running: Mutex<HashMap<TokenHash, Attempt>>,
     posting: RwLock<Posting>,
     vitals: RwLock<Vitals>,
     /// Counts the figures that were given of it, from a number that is greater than that of any before
@@ -55,12 +55,31 @@ struct Posting {
     post: Option<Arc<Post>>,
 }
 
+/// An attempt that runs here.
+#[derive(Debug)]
+struct Attempt {
+    cancel: CancellationToken,
+    /// Why it was told to stop first.
+    why: Option<Box<str>>,
+}
+
+impl Attempt {
+    fn stop(&mut self, why: &str) {
+        // An older node says nothing.
+        let why = Some(why).filter(|why| !why.is_empty());
+        self.why = self.why.take().or(why.map(Box::from));
+        self.cancel.cancel();
+    }
+}
+
 /// What an owner told the host to be, and what the host made of it.
 #[derive(Debug)]
 pub(crate) struct Post {
     pub(crate) order: Order,
     /// How it is called; absent when its configuration makes no sense to this build.
     pub(crate) adapter: Option<Arc<dyn Adapter>>,
+    /// Of the node's fence, when it was told so.
+    pub(crate) laps: u64,
 }
 
 /// What the host has found of the agent.
@@ -167,12 +186,13 @@ impl Hosted {
         }
     }
 
-    fn attempts(&self) -> MutexGuard<'_, HashMap<TokenHash, CancellationToken>> {
+    fn attempts(&self) -> MutexGuard<'_, HashMap<TokenHash, Attempt>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn starts(&self, token: TokenHash, cancel: CancellationToken) {
-        self.attempts().insert(token, cancel);
+        let attempt = Attempt { cancel, why: None };
+        self.attempts().insert(token, attempt);
     }
 
     pub(crate) fn ends(&self, token: &TokenHash) {
@@ -188,17 +208,22 @@ impl Hosted {
         self.attempts().len()
     }
 
-    /// Stops an attempt; answers whether it was here.
-    pub(crate) fn stop(&self, token: &TokenHash) -> bool {
-        let attempts = self.attempts();
-        let running = attempts.get(token);
-        running.inspect(|running| running.cancel()).is_some()
+    /// Stops an attempt, whose past tells why; answers whether it was here.
+    pub(crate) fn stop(&self, token: &TokenHash, why: &str) -> bool {
+        let mut attempts = self.attempts();
+        let running = attempts.get_mut(token);
+        running.map(|running| running.stop(why)).is_some()
     }
 
-    pub(crate) fn stop_all(&self) {
-        for running in self.attempts().values() {
-            running.cancel();
+    pub(crate) fn stop_all(&self, why: &str) {
+        for running in self.attempts().values_mut() {
+            running.stop(why);
         }
+    }
+
+    /// Why an attempt was told to stop, if it was.
+    pub(crate) fn why_stopped(&self, token: &TokenHash) -> Option<Box<str>> {
+        self.attempts().get(token)?.why.clone()
     }
 
     /// A node found no slot and is to be told of the next one.

@@ -221,15 +221,16 @@ impl Hosts {
         report.send("host", outcome.into(), None).await;
     }
 
-    /// Stops an attempt wherever it runs.
-    pub(crate) fn stop(&self, node: NodeId, agent: AgentId, token: TokenHash) {
+    /// Stops an attempt wherever it runs; its past tells why.
+    pub(crate) fn stop(&self, node: NodeId, agent: AgentId, token: TokenHash, why: &str) {
         if node == self.me() {
-            self.stop_here(agent, &token);
+            self.stop_here(agent, &token, why);
             return;
         }
-        let hosts = self.clone();
+        let (hosts, why) = (self.clone(), why.to_owned());
         tokio::spawn(async move {
-            hosts.insist(node, &Request::Stop { agent, token }).await;
+            let request = Request::Stop { agent, token, why };
+            hosts.insist(node, &request).await;
         });
     }
 

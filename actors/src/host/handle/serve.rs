@@ -54,8 +54,8 @@ impl Hosts {
                 Reply::Done
             }
             Request::Run(dispatch) => self.accept(*dispatch, &from).await,
-            Request::Stop { agent, token } => {
-                self.stop_here(agent, &token);
+            Request::Stop { agent, token, why } => {
+                self.stop_here(agent, &token, &why);
                 Reply::Done
             }
             Request::Probe { agent, call } => match self.probe_here(agent, &(*call).into()).await {

@@ -18,15 +18,15 @@ use crate::{
     host::Run,
     metrics,
     registry::Agent,
-    task::{Task, state::Ending},
+    task::{Attempt, Task, state::Ending},
 };
 
 /// Something that must not happen before the commit.
 pub(super) enum Effect {
     /// Hand an attempt to its agent.
     Dispatch(Arc<Agent>, Box<Run>),
-    /// Stop an attempt.
-    Stop(NodeId, AgentId, TokenHash),
+    /// Stop an attempt, for a reason that its past tells.
+    Stop(NodeId, AgentId, TokenHash, Arc<str>),
     /// The task is over: another may come in its place.
     Leave,
     /// Something is over that belongs to a trace.
@@ -47,6 +47,13 @@ pub(super) enum Effect {
     Withdraw(EntityId),
     /// Tell the sender of a result that it may forget it.
     Acknowledge(oneshot::Sender<()>),
+}
+
+impl Effect {
+    pub(super) fn stop(attempt: &Attempt, why: &Arc<str>) -> Self {
+        let token = attempt.token.clone();
+        Self::Stop(attempt.node, attempt.agent, token, Arc::clone(why))
+    }
 }
 
 /// What is counted once it is certain, and how long it took.
@@ -144,7 +151,9 @@ pub(super) fn carry_out(cx: &mut Cx) -> Result<(), journal::Error> {
     for effect in std::mem::take(&mut cx.volatile.effects) {
         match effect {
             Effect::Dispatch(agent, run) => cx.services.hosts.dispatch(&agent, run),
-            Effect::Stop(node, agent, token) => cx.services.hosts.stop(node, agent, token),
+            Effect::Stop(node, agent, token, why) => {
+                cx.services.hosts.stop(node, agent, token, &why);
+            }
             Effect::Leave => cx.services.admission.leave(),
             Effect::Record(span) => runtime::trace::record(*span),
             Effect::Measure(measure) => measure.tell(),

@@ -81,6 +81,32 @@ pub(crate) enum Message {
     Flush,
 }
 
+impl Message {
+    /// Whether a person is named in what is recorded because of it: that is written under their name,
+    /// and shares no record with what others did.
+    pub(super) fn is_signed(&self) -> bool {
+        match self {
+            Self::Command { .. } | Self::Held { .. } => true,
+            Self::Told {
+                told: Reply::Done { user, .. },
+                ..
+            } => !user.is_empty(),
+            Self::Told { .. }
+            | Self::Submit(_)
+            | Self::Read(_)
+            | Self::Await(_)
+            | Self::Granted { .. }
+            | Self::Ended(_)
+            | Self::Probed { .. }
+            | Self::NodesChanged
+            | Self::Asked { .. }
+            | Self::Requeue
+            | Self::Wake
+            | Self::Flush => false,
+        }
+    }
+}
+
 /// A submission that passed review.
 pub(crate) struct Submit {
     pub(crate) spec: TaskSpec,

@@ -1,6 +1,6 @@
 //! Pausing a task and letting it go on.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use protocol::{
     agent::StopMode,
@@ -19,6 +19,7 @@ use crate::{
     services::Services,
     task::{
         Attempt, Task,
+        ending::by,
         pause::{Cause, OPERATOR},
     },
 };
@@ -40,7 +41,7 @@ pub(super) fn pause(
     let fate = match running {
         StopMode::Graceful => Fate::GoesOn,
         StopMode::Now => {
-            events.extend(interrupt(cx, reason, |_| true));
+            events.extend(interrupt(cx, (user, reason), |_| true));
             Fate::Interrupted
         }
     };
@@ -67,14 +68,19 @@ pub(super) fn resume(
 }
 
 /// Interrupts attempts; they are told once that is on disk.
-pub(super) fn interrupt(cx: &mut Cx, reason: &str, of: impl Fn(&Attempt) -> bool) -> Vec<Event> {
+fn interrupt(
+    cx: &mut Cx,
+    (user, reason): (&str, &str),
+    of: impl Fn(&Attempt) -> bool,
+) -> Vec<Event> {
+    let why: Arc<str> = by(user, "paused", reason).into();
     let events = cx.state.interrupt(reason, of);
     for event in &events {
         if let Event::AttemptInterrupted { step, .. } = event
             && let Some(index) = cx.state.position(step)
             && let Some(attempt) = cx.state.steps[index].running()
         {
-            let stop = Effect::Stop(attempt.node, attempt.agent, attempt.token.clone());
+            let stop = Effect::stop(attempt, &why);
             cx.volatile.effects.push(stop);
         }
     }
@@ -83,10 +89,13 @@ pub(super) fn interrupt(cx: &mut Cx, reason: &str, of: impl Fn(&Attempt) -> bool
 
 /// Tells all interrupted attempts that still run to end.
 pub(super) fn stop_interrupted(cx: &mut Cx) {
+    let pause = cx.state.own_pause();
+    let why = pause.map(|it| by(&it.user, "paused", &it.reason));
+    let why: Arc<str> = why.map_or_else(|| "paused".into(), Arc::from);
     let stops: Vec<_> = cx
         .state
         .interrupted()
-        .map(|attempt| Effect::Stop(attempt.node, attempt.agent, attempt.token.clone()))
+        .map(|attempt| Effect::stop(attempt, &why))
         .collect();
     cx.volatile.effects.extend(stops);
 }
@@ -218,7 +227,8 @@ fn interrupted(cx: &mut Cx, act: &Act, of: impl Fn(&Attempt) -> bool) -> Vec<Eve
     match act.fate {
         Fate::Interrupted => {
             let is_in = is_in(cx, act);
-            interrupt(cx, &act.reason, |attempt| {
+            let user = act.by.as_deref().unwrap_or(OPERATOR);
+            interrupt(cx, (user, &act.reason), |attempt| {
                 of(attempt) && is_in(&Work::of(attempt))
             })
         }

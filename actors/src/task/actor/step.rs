@@ -207,15 +207,17 @@ pub(crate) fn requests(tenant: &str, id: TaskId, task: &Task) -> Vec<(usize, Ask
         .collect()
 }
 
-/// Stops every attempt that runs; their reports settle the steps.
-pub(super) fn stop_all(cx: &mut Cx) {
+/// Stops every attempt that runs; their reports settle the steps. The past of each says who had the task
+/// stopped, or else `why`.
+pub(super) fn stop_all(cx: &mut Cx, why: &str) {
+    let why: Arc<str> = cx.state.stopped_by().unwrap_or(why).into();
     let stops: Vec<_> = cx
         .state
         .steps
         .iter()
         .filter(|step| !step.is_undo())
         .filter_map(Step::running)
-        .map(|attempt| Effect::Stop(attempt.node, attempt.agent, attempt.token.clone()))
+        .map(|attempt| Effect::stop(attempt, &why))
         .collect();
     cx.volatile.effects.extend(stops);
 }

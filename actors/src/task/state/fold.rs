@@ -9,6 +9,7 @@ use runtime::journal::EventSourced;
 
 use super::{Attempt, Task};
 use crate::task::{
+    ending::by,
     pause::{Cause, Pause},
     view,
 };
@@ -134,7 +135,10 @@ impl Task {
                     self.steps[index].assigned = Some(agent.clone());
                 }
             }
-            Event::CancelRequested { .. } => self.cancelling = true,
+            Event::CancelRequested { user, reason } => {
+                self.cancelling = true;
+                self.stopped_by = Some(by(user, "cancelled", reason).into());
+            }
             Event::Paused {
                 user,
                 reason,

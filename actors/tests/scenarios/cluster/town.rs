@@ -169,7 +169,8 @@ pub(crate) struct Hand {
     pub(crate) id: NodeId,
     pub(crate) tool: Arc<Tool>,
     pub(crate) worker: Worker,
-    _lease: watch::Sender<Lease>,
+    pub(crate) lease: watch::Sender<Lease>,
+    pub(crate) fence: Fence,
 }
 
 #[derive(Default)]
@@ -275,6 +276,7 @@ impl Town {
     pub(crate) async fn hire_with(&mut self, name: &str, data_dir: &Path, has: &[&str]) -> Hand {
         let roles = [NodeRole::Worker].into_iter().collect();
         let (around, lease) = self.surroundings(name, roles);
+        let fence = around.fence.clone();
         let (id, tool) = (around.me.node, Arc::new(Tool::default()));
         let setup = WorkerSetup {
             config: quick(),
@@ -289,7 +291,8 @@ impl Town {
             id,
             tool,
             worker,
-            _lease: lease,
+            lease,
+            fence,
         }
     }
 
@@ -360,6 +363,14 @@ impl Town {
             .lock()
             .unwrap()
             .retain(|site| site.node != node);
+        self.changed();
+    }
+
+    /// Its lease is over, which the others see; it may come back.
+    pub(crate) fn lapse(&self, node: NodeId) {
+        let mut sites = self.map.sites.lock().unwrap();
+        sites.retain(|site| site.node != node);
+        drop(sites);
         self.changed();
     }
 

@@ -1,5 +1,8 @@
 //! Nodes that host agents without a store.
 
+use std::{path::Path, time::Duration};
+
+use actors::cluster::Lease;
 use protocol::{
     access::Caller,
     task::{AttemptStatus, TaskStatus},
@@ -7,8 +10,83 @@ use protocol::{
 };
 use serde_json::json;
 
-use super::{by, town::Town};
-use crate::support::{until, within};
+use super::{
+    by,
+    town::{Hand, LONG, Town},
+};
+use crate::{
+    past::end_below,
+    support::{until, within},
+};
+
+const PROXY: &str = "/agents/one/proxy";
+
+/// The lease of a worker that stood still is over.
+fn slept(worker: &Hand) {
+    worker.fence.lower();
+    worker.lease.send_replace(Lease::Lost);
+}
+
+/// A worker with an agent.
+async fn one_at_a_worker(folder: &Path) -> (Town, Hand) {
+    let mut town = Town::of(&["a"]).await;
+    let worker = town.hire("w", folder).await;
+    town.agent("a", "one", "w", 5).await;
+    (town, worker)
+}
+
+#[tokio::test]
+async fn a_proxy_that_ends_with_the_lease_of_its_node_says_so() {
+    // It comes back and hears that its agent went elsewhere, or it ends for good.
+    for comes_back in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let (town, worker) = one_at_a_worker(folder.path()).await;
+        let mut changes = worker.worker.actors().changes();
+        until(async || worker.worker.actors().actor(PROXY)).await;
+        changes.take_life();
+        town.board.cut(worker.id);
+        slept(&worker);
+        town.lapse(worker.id);
+        if comes_back {
+            worker.fence.extend(LONG);
+            worker.lease.send_replace(Lease::Held);
+            town.board.heal(worker.id);
+        } else {
+            worker.worker.stop(Duration::ZERO).await;
+        }
+        let ended = end_below(&mut changes, PROXY).await;
+        let why = ended.reason.unwrap_or_default();
+        assert!(why.starts_with("lease: "), "{comes_back}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_whose_agent_is_moved_later_is_not_said_to_end_with_the_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let (town, worker) = one_at_a_worker(folder.path()).await;
+    let mut changes = worker.worker.actors().changes();
+    until(async || worker.worker.actors().actor(PROXY)).await;
+    slept(&worker);
+    worker.fence.extend(LONG);
+    worker.lease.send_replace(Lease::Held);
+    changes.take_life();
+    town.drain(worker.id);
+    assert_eq!(end_below(&mut changes, PROXY).await.reason, None);
+}
+
+#[tokio::test]
+async fn an_attempt_on_another_node_says_who_cancelled_its_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let (town, worker) = one_at_a_worker(folder.path()).await;
+    let id = town.work("a", by("one")).await;
+    worker.tool.is_called(1).await;
+    let mut changes = worker.worker.actors().changes();
+    changes.take_life();
+    town.cancel("a", id).await;
+    let ended = end_below(&mut changes, "/agents/one/").await;
+    let why = "cancelled by admin: why not";
+    assert_eq!(ended.reason.as_deref(), Some(why));
+}
 
 #[tokio::test]
 async fn a_worker_that_comes_back_hands_over_what_it_had_not_and_its_token_still_counts() {

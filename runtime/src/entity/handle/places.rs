@@ -81,8 +81,13 @@ impl<E: Entity> Inner<E> {
 
     /// The entity ends because another node may own it: its past says so with its end.
     pub(in crate::entity) fn ends_with_lease(&self, id: EntityId) {
+        self.ends_because(id, LEASE);
+    }
+
+    /// The entity is about to end, which its past tells with its end.
+    pub(in crate::entity) fn ends_because(&self, id: EntityId, why: &str) {
         if let Some(place) = self.places.get(&id) {
-            place.ends_because(LEASE);
+            place.ends_because(why);
         }
     }
 

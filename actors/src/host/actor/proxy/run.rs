@@ -168,9 +168,13 @@ impl Attempt {
         };
         let result = result.map_err(clean);
         let with_lease = hosts.is_fenced() || hosts.around.fence.laps() != laps;
-        let ended_with_lease = with_lease && result.as_ref().is_err_and(is_ended);
-        if ended_with_lease {
-            entry.ends_because(&format!("lease: {LEASE_GONE}"));
+        let lost_lease = with_lease && result.as_ref().is_err_and(is_ended);
+        if lost_lease {
+            entry.ends_because(&ended_with_lease());
+        } else if result.as_ref().is_err_and(is_ended)
+            && let Some(why) = hosted.why_stopped(&token)
+        {
+            entry.ends_because(&why);
         }
         drop(entry);
         if let Some(asked) = asked.filter(|asked| trace::records(*asked)) {
@@ -197,7 +201,7 @@ impl Attempt {
         // The slot is free as soon as nothing runs in it; the result may still be on its way.
         drop(slot);
         let (outcome, end) = match result {
-            Err(_) if ended_with_lease => (lost_with_lease(), CallEnd::Stopped),
+            Err(_) if lost_lease => (lost_with_lease(), CallEnd::Stopped),
             result => outcome(effect, result),
         };
         // A proxy that is gone begins without history.
@@ -350,6 +354,11 @@ fn is_ended(error: &CallError) -> bool {
 
 const LEASE_GONE: &str =
     "the lease of its node was not renewed in time, and all that ran there ended";
+
+/// Why something ends with the lease of its node, as its past tells it.
+pub(crate) fn ended_with_lease() -> String {
+    format!("lease: {LEASE_GONE}")
+}
 
 /// Nobody stopped it, and it is no fault of the agent.
 fn lost_with_lease() -> Outcome {

@@ -19,7 +19,7 @@ use super::{
     cancel::{ENDING, Extent},
     runs_the_cluster, unreachable,
 };
-use crate::{Rejection, orchestrator::handle::tree::OpenAsk};
+use crate::{Rejection, orchestrator::handle::tree::OpenAsk, task::ending};
 
 /// Characters that a reason may have.
 const LONGEST: usize = 1_000;
@@ -570,9 +570,8 @@ fn may_act_on(caller: &Caller, path: &str) -> Answer<()> {
 }
 
 /// Who did something to an actor, as its past tells it.
-pub(super) fn by(caller: &Caller, done: &str, reason: &str) -> String {
-    let colon = if reason.is_empty() { "" } else { ": " };
-    format!("{done} by {}{colon}{reason}", caller.user)
+fn by(caller: &Caller, done: &str, reason: &str) -> String {
+    ending::by(&caller.user, done, reason)
 }
 
 fn senseless(action: ActorAction, kind: &str, remedy: &str) -> Rejection {

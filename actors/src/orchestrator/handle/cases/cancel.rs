@@ -146,6 +146,7 @@ impl Orchestrator {
             Err(rejection) if is_settled(&rejection) => Some(rejection),
             Err(rejection) => return Err(rejection),
         };
+        tracing::info!(target: "audit", by = %caller, task = %id, reason, "a task is cancelled");
         let mut parts = self.parts_of(caller, id, reason, until);
         let roots = Roots::Told;
         let (swept, ended) = tokio::join!(parts.round(roots), self.end_of(id, asked_at, until));

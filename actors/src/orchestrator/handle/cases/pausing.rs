@@ -154,6 +154,14 @@ impl Orchestrator {
     async fn turn_task(&self, caller: &Caller, id: TaskId, turn: Turn) -> Answer<TaskChange> {
         at_least(caller, Role::Developer)?;
         visible(self, caller, id).await?;
+        match &turn {
+            Turn::Pause { reason, running } => tracing::info!(
+                target: "audit", by = %caller, task = %id, reason, ?running, "a task is paused"
+            ),
+            Turn::Resume => {
+                tracing::info!(target: "audit", by = %caller, task = %id, "a task goes on");
+            }
+        }
         let until = Instant::now() + ENDING;
         let told = self.tell_task(caller, id, Cause::Own, &turn, until).await;
         let reach = match (told, &turn) {

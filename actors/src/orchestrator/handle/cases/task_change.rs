@@ -5,13 +5,12 @@ use std::time::Duration;
 use protocol::{
     access::{Caller, Role},
     api::{Assignment, TaskPatch, TaskView},
-    entity::path,
     id::TaskId,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Answer, Effect, Orchestrator, Place, UseCase, actors::by, at_least, cancel::ENDING, unanswered,
+    Answer, Effect, Orchestrator, Place, UseCase, at_least, cancel::ENDING, unanswered,
     unreachable, visible,
 };
 use crate::{
@@ -166,13 +165,6 @@ impl Orchestrator {
         at_least(caller, Role::Developer)?;
         visible(self, caller, id).await?;
         let user = caller.user.clone();
-        if let Command::Cancel { reason } | Command::Terminate { reason } = &command {
-            // With its end it leaves the tree, perhaps before this is answered.
-            let path = path("tasks", &caller.tenant, &id.to_string());
-            self.0
-                .tree
-                .ends_because(&path, &by(caller, "cancelled", reason));
-        }
         self.own()?
             .services
             .tasks
