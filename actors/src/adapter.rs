@@ -194,11 +194,12 @@ pub trait Adapter: Send + Sync + fmt::Debug {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    pub(crate) use builtin::Echo;
 
     /// A first attempt at a step with this input.
-    pub(super) fn call(input: Value) -> Call {
+    pub(crate) fn call(input: Value) -> Call {
         Call {
             task: TaskId::from_uuid(uuid::Uuid::nil()),
             step: "one".to_owned(),

@@ -11,6 +11,7 @@
 //! - [`wire`]: what nodes send each other.
 //! - [`access`]: who is calling.
 //! - [`api`]: the bodies of the HTTP contract.
+//! - [`json`]: what others wrote, read as it was meant.
 //! - [`words`]: what is wrong with a text, as people read it.
 //!
 //! No behaviour lives here but parsing, printing and checking.
@@ -25,6 +26,7 @@ pub mod entity;
 pub mod epoch;
 pub mod hold;
 pub mod id;
+pub mod json;
 pub mod member;
 pub mod plan;
 pub mod question;

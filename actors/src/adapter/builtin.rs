@@ -13,7 +13,7 @@ const FINE: &str = "built in";
 
 /// Answers the step's input, or the task's input, or the task's description.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Echo;
+pub(crate) struct Echo;
 
 impl Adapter for Echo {
     fn call<'a>(

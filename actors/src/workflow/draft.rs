@@ -90,8 +90,13 @@ fn of_text(text: &str, given: &WorkflowDraft) -> Result<Definition, Rejection> {
 /// JSON; what stands beside it fills it in.
 fn of_json(text: &str, given: &WorkflowDraft) -> Result<Definition, Rejection> {
     const PLACE: &str = "dag_definition";
-    let mut value: Value = serde_json::from_str(text)
-        .map_err(|error| Rejection::field(PLACE, format!("is not JSON: {error}")))?;
+    let mut value = protocol::json::read(text.as_bytes()).map_err(|error| {
+        let why = match error.is_data() {
+            true => format!("cannot be taken: {error}"),
+            false => format!("is not JSON: {error}"),
+        };
+        Rejection::field(PLACE, why)
+    })?;
     if let Value::Object(fields) = &mut value {
         for (key, field, said) in beside(given) {
             match fields.get(key) {

@@ -1,5 +1,6 @@
 //! JSON in which strings refer to what a run knows; its rules stand at [`protocol::workflow::Template`].
 
+use protocol::json;
 use serde_json::{Map, Value};
 
 use super::expression::{
@@ -61,7 +62,9 @@ impl Template {
             depth if depth > MAX_DEPTH => Err(EvalError::new(format!(
                 "a value is nested more than {MAX_DEPTH} deep"
             ))),
-            _ => Ok(value),
+            _ => json::check(&value)
+                .map(|()| value)
+                .map_err(|why| EvalError::new(why.to_string())),
         }
     }
 

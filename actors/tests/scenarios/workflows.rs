@@ -235,6 +235,25 @@ async fn a_run_under_one_key_begins_once() {
 }
 
 #[tokio::test]
+async fn a_key_that_began_one_workflow_begins_no_other() {
+    let system = System::start(&[]).await;
+    let ann = user("ann");
+    let first = made(&system, &ann, &definition("n", "d")).await;
+    made(&system, &ann, &definition("m", "d")).await;
+    let execute = |name: &str| {
+        let key = Some(("k".to_owned(), [7; 32]));
+        let (system, ann, name) = (&system, &ann, name.to_owned());
+        async move { system.execute_workflow(ann, &name, asks(), key, None).await }
+    };
+    let begun = execute("n").await.unwrap();
+    let other = execute("m").await.unwrap_err();
+    assert_eq!(other.code(), "idempotency_mismatch");
+    // Its id names the same workflow as its name.
+    let again = execute(&first.id.to_string()).await.unwrap();
+    assert_eq!((again.run.id, again.fresh), (begun.run.id, false));
+}
+
+#[tokio::test]
 async fn what_a_run_is_given_must_fit_and_its_workflow_must_be_active() {
     let system = System::start(&[]).await;
     let ann = user("ann");

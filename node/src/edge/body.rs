@@ -111,11 +111,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
         let message = format!("is not UTF-8 at byte {}", error.valid_up_to());
         Refused::wrong(StatusCode::BAD_REQUEST, "not_utf8", "body", message)
     })?;
-    json::check(text).map_err(|crossed| {
-        let (line, column) = json::position(text, crossed.at);
-        let message = format!("{} (line {line}, column {column})", crossed.limit);
-        Refused::wrong(StatusCode::BAD_REQUEST, "json_limit", "body", message)
-    })?;
+    within_limits(text)?;
     // The path to what is wrong is tracked on a second pass only: most bodies are right.
     match objects::read(text) {
         Ok(value) => Ok(value),
@@ -130,6 +126,15 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
             format!("is not JSON: {error}"),
         )),
     }
+}
+
+/// Refuses JSON of which a parser would make too much, or something else than it says.
+pub(crate) fn within_limits(text: &str) -> Result<(), Refused> {
+    json::check(text).map_err(|crossed| {
+        let (line, column) = json::position(text, crossed.at);
+        let message = format!("{} (line {line}, column {column})", crossed.limit);
+        Refused::wrong(StatusCode::BAD_REQUEST, "json_limit", "body", message)
+    })
 }
 
 /// Refuses a body where none is taken; one that says nothing does no harm.
@@ -275,6 +280,18 @@ mod tests {
         }
         let free = r#"{"description": "d", "input": [["a"]], "metadata": {"a": [1]}}"#;
         assert!(parse::<TaskSpec>(free.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn no_name_makes_json_of_a_text() {
+        for text in [
+            r#"{"description": "d", "input": {"$serde_json::private::RawValue": "[5]"}}"#,
+            r#"{"description": "d", "metadata": {"m": {"\u0024serde_json::private::RawValue": "1"}}}"#,
+        ] {
+            let (status, _, message) = refused::<TaskSpec>(text);
+            assert_eq!(status, 400, "{text}");
+            assert!(message.contains("cannot be given"), "{message}");
+        }
     }
 
     #[test]

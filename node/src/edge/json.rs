@@ -1,12 +1,13 @@
-//! Limits of JSON that serde does not know: depth, lengths, and names given twice. Pure.
+//! Limits of JSON that serde does not know: depth, lengths, and names that cannot be given or are given
+//! twice. Pure.
 //!
 //! One pass over the bytes before they are parsed, so that what the parser builds is bounded. It
 //! does not judge syntax: where the text is malformed it stops, and the parser says what is wrong.
 
 use std::{borrow::Cow, collections::HashSet};
 
-/// How deep objects and arrays may lie in each other.
-pub(crate) const MAX_DEPTH: usize = 64;
+use protocol::json::{self, MAX_DEPTH};
+
 /// How many items an array may have, or an object names.
 pub(crate) const MAX_ITEMS: usize = 10_000;
 /// How many bytes a string may have, as it is written.
@@ -30,6 +31,8 @@ pub(crate) enum Limit {
     String,
     #[error("the name `{0}` is given twice in one object")]
     Twice(String),
+    #[error("the name `{0}` cannot be given")]
+    Reserved(String),
 }
 
 /// An object or array that is not closed yet.
@@ -111,6 +114,12 @@ pub(crate) fn check(text: &str) -> Result<(), Crossed> {
                     let Some(name) = unescaped(&text[at..=end]) else {
                         return Ok(());
                     };
+                    if json::is_reserved(name.as_bytes()) {
+                        return Err(Crossed {
+                            limit: Limit::Reserved(shown(&name)),
+                            at,
+                        });
+                    }
                     if !names.add(name.clone()) {
                         return Err(Crossed {
                             limit: Limit::Twice(shown(&name)),
@@ -219,6 +228,19 @@ mod tests {
             crossed(&format!("{{{many}, \"k3\": 1}}")),
             Some(Limit::Twice("k3".to_owned()))
         );
+    }
+
+    #[test]
+    fn names_that_the_parser_keeps_for_itself_are_not_given() {
+        for name in [
+            "$serde_json::private::RawValue",
+            "\\u0024serde_json::private::Number",
+        ] {
+            let text = format!(r#"[{{"a": 1}}, {{"{name}" : "[5]"}}]"#);
+            assert!(matches!(crossed(&text), Some(Limit::Reserved(_))), "{text}");
+        }
+        let said = r#"{"a": "$serde_json::private::RawValue"}"#;
+        assert_eq!(crossed(said), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use warp::reply::Response;
 
 use self::server::Asker;
 pub(crate) use self::server::Server;
-use super::{answer::Answer, problem::Refused, push::is_ours, request::Call, shared::Shared};
+use super::{answer::Answer, body, problem::Refused, push::is_ours, request::Call, shared::Shared};
 
 /// What a tool may take beside the time that any request may: some wait before they answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +34,10 @@ pub(super) async fn answer(
             "foreign_origin",
             "a page of another site may not speak MCP here; names of this node are listed as `hosts` under `[edge]`",
         ));
+    }
+    // What is no text is refused where it is read as JSON.
+    if let Ok(text) = std::str::from_utf8(&bytes) {
+        body::within_limits(text)?;
     }
     let mut request = Request::new(Full::new(Bytes::from(bytes)));
     *request.method_mut() = Method::POST;

@@ -1,6 +1,6 @@
 //! From how a program ended to what the call answers.
 
-use protocol::{task::Failure, usage::Usage};
+use protocol::{json, task::Failure, usage::Usage};
 use serde_json::{Value, json};
 
 use super::{
@@ -103,7 +103,7 @@ pub(super) fn usage(said: &Said, config: &Config) -> Option<Usage> {
     if config.output != Output::Json || said.stdout.is_cut() {
         return None;
     }
-    let reply = serde_json::from_slice::<Value>(&said.stdout.head).ok()?;
+    let reply = json::read(&said.stdout.head).ok()?;
     match &config.usage_path {
         Some(path) => declared(&path.find(&reply)?),
         None => customary(&reply),
@@ -119,10 +119,14 @@ fn parsed(stdout: &Captured) -> Result<Value, CallError> {
         );
         return Err(CallError::fatal("response_mapping", message));
     }
-    serde_json::from_slice(&stdout.head).map_err(|error| {
+    json::read(&stdout.head).map_err(|error| {
         let shown = &stdout.head[..stdout.head.len().min(SHOWN)];
         let text = String::from_utf8_lossy(shown);
-        let message = format!("standard output is not JSON: {error}; it begins: {text}");
+        let wrong = match error.is_data() {
+            true => format!("the JSON on standard output cannot be taken: {error}"),
+            false => format!("standard output is not JSON: {error}"),
+        };
+        let message = format!("{wrong}; it begins: {text}");
         CallError::fatal("response_mapping", message)
     })
 }
@@ -219,6 +223,19 @@ mod tests {
             ("response_mapping", false)
         );
         assert!(failure.message.ends_with("it begins: oops"));
+    }
+
+    #[test]
+    fn json_is_what_it_says_and_not_deeper_than_what_is_sent_here() {
+        let deep = "[".repeat(65) + &"]".repeat(65);
+        let raw = r#"{"$serde_json::private::RawValue": "[5]"}"#;
+        for (said, told) in [(deep.as_str(), "64 deep"), (raw, "cannot be given")] {
+            let Err(CallError::Failed { failure, .. }) = answer_to(said, Output::Json) else {
+                panic!("taken: {said}");
+            };
+            assert_eq!(failure.code, "response_mapping");
+            assert!(failure.message.contains(told), "{}", failure.message);
+        }
     }
 
     #[test]

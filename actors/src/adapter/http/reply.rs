@@ -1,6 +1,6 @@
 //! From what a service answers to the output or the failure that it means.
 
-use protocol::usage::Usage;
+use protocol::{json, usage::Usage};
 use serde_json::Value;
 
 use super::config::{ProbeMapping, ResponseMapping};
@@ -54,7 +54,7 @@ impl ReplyReader {
     ///
     /// When it is a failure, or does not have the declared form.
     pub fn read(&self, status: u16, body: &[u8]) -> Result<Value, CallError> {
-        let json = serde_json::from_slice::<Value>(body);
+        let json = json::read(body);
         let said = json.as_ref().ok().and_then(|reply| self.error(reply));
         if !(200..300).contains(&status) {
             let said = said.unwrap_or_else(|| shown(body));
@@ -70,6 +70,11 @@ impl ReplyReader {
         }
         match json {
             Ok(reply) => self.output(reply, body),
+            // Anyone else reads it as JSON; it is no text for that this node does not.
+            Err(error) if error.is_data() => Err(unmapped(
+                &format!("its JSON cannot be taken ({error})"),
+                body,
+            )),
             Err(error) if self.declares_json() => {
                 Err(unmapped(&format!("the reply is not JSON ({error})"), body))
             }
@@ -84,7 +89,7 @@ impl ReplyReader {
         if self.mapping.usage_path.is_none() && !has(body, b"\"usage\"") {
             return None;
         }
-        let reply = serde_json::from_slice::<Value>(body).ok()?;
+        let reply = json::read(body).ok()?;
         match &self.mapping.usage_path {
             Some(path) => declared(&path.find(&reply)?),
             None => customary(&reply),
@@ -142,7 +147,7 @@ pub fn read_probe(mapping: &ProbeMapping, status: u16, body: &[u8]) -> Probe {
     if !(200..300).contains(&status) {
         return Probe::Unknown(format!("the probe was answered {status}"));
     }
-    let Ok(reply) = serde_json::from_slice::<Value>(body) else {
+    let Ok(reply) = json::read(body) else {
         return Probe::Unknown("the probe's reply is not JSON".to_owned());
     };
     match mapping.done_path.find(&reply) {
@@ -220,6 +225,21 @@ mod tests {
                 CallError::Failed { failure, retryable } => (failure.code, retryable),
                 other => panic!("{other:?}"),
             })
+    }
+
+    #[test]
+    fn json_that_could_not_be_kept_is_no_answer_whatever_is_declared() {
+        let deep = "[".repeat(65) + &"]".repeat(65);
+        let raw = r#"{"$serde_json::private::RawValue": "[5]"}"#;
+        for reader in [reader(&json!({})), reader(&json!({ "result_path": "$" }))] {
+            for body in [deep.as_str(), raw] {
+                let Err(CallError::Failed { failure, .. }) = reader.read(200, body.as_bytes())
+                else {
+                    panic!("taken: {body}");
+                };
+                assert_eq!(failure.code, "response_mapping");
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use protocol::{api::HealthReport, id::AgentId, member::NodeRole, task::Finding, wire::Service};
+use protocol::{
+    api::HealthReport, id::AgentId, json, member::NodeRole, task::Finding, wire::Service,
+};
 use runtime::cluster::{Fault, Incoming, Peer};
 use tokio::sync::oneshot;
 
@@ -207,7 +209,12 @@ impl Hosts {
         };
         let probing = tokio::time::timeout(call.timeout, adapter.probe(call));
         Some(match probing.await {
-            Ok(Probe::Done(output)) => Finding::Done { output },
+            Ok(Probe::Done(output)) => match json::check(&output) {
+                Ok(()) => Finding::Done { output },
+                Err(why) => Finding::Unknown {
+                    detail: format!("the probe's result cannot be taken: {why}"),
+                },
+            },
             Ok(Probe::NotDone) => Finding::NotDone,
             Ok(Probe::Unknown(detail)) => Finding::Unknown { detail },
             Err(_) => Finding::Unknown {

@@ -6,7 +6,7 @@ use protocol::{
     trigger::{Event, Occasion},
 };
 use ractor::ActorProcessingErr;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Cx, commit, plan, trigger_id};
 use crate::{
@@ -91,9 +91,15 @@ pub(super) async fn hooked(cx: &mut Cx, delivery: &Delivery) -> Result<Hooked, A
     if cx.state.paused.is_some() {
         return taken(None, false);
     }
-    let Ok(body) = serde_json::from_str::<Value>(&delivery.body) else {
-        let wrong = Rejection::field("body", "is no JSON; let the sender send `application/json`");
-        return Ok(Hooked::Rejected(wrong));
+    let body = match protocol::json::read(delivery.body.as_bytes()) {
+        Ok(body) => body,
+        Err(error) => {
+            let wrong = match error.is_data() {
+                true => format!("cannot be taken: {error}"),
+                false => "is no JSON; let the sender send `application/json`".to_owned(),
+            };
+            return Ok(Hooked::Rejected(Rejection::field("body", wrong)));
+        }
     };
     let headers = delivery
         .headers

@@ -230,6 +230,8 @@ fn functions_answer_as_the_guide_says() {
         assert_eq!(value(text), expected, "{text}");
     }
     assert!(fault("from_json('{')").starts_with("from_json: the text is not JSON: "));
+    let raw = r#"from_json('{"$serde_json::private::RawValue": "[5]"}')"#;
+    assert!(fault(raw).contains("cannot be given"), "{}", fault(raw));
 }
 
 #[test]
@@ -325,7 +327,11 @@ fn values_cannot_grow_without_bound() {
     let deep = "[".repeat(100) + &"]".repeat(100);
     let parsed = Expression::parse(&format!("from_json('{deep}')")).unwrap();
     let fault = parsed.evaluate(&scope).unwrap_err();
-    assert_eq!(fault.message, "a value is nested more than 64 deep");
+    assert!(
+        fault.message.contains("more than 64 deep"),
+        "{}",
+        fault.message
+    );
 }
 
 #[test]

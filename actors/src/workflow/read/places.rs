@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
+use protocol::json;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
@@ -92,8 +93,14 @@ pub(super) fn parse(text: &str) -> Result<(Value, Places), Problem> {
         return read.map(|value| (value, places));
     }
     // JSON that is no YAML, for its tabs, is read all the same; its lines are not known then.
-    match serde_json::from_str(text) {
+    match json::read(text.as_bytes()) {
         Ok(value) => Ok((value, places)),
+        Err(error) if error.is_data() => {
+            let message = error.to_string();
+            let mut problem = Problem::new("", without_place(&message));
+            problem.line = u32::try_from(error.line()).ok();
+            Err(problem)
+        }
         Err(error) => {
             let message = error.to_string();
             let message = without_place(&message);
@@ -197,8 +204,11 @@ impl<'de> Visitor<'de> for PartVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Part, A::Error> {
         let mut fields = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            fields.push(entry);
+        while let Some((key, part)) = entries.next_entry::<Spanned<String>, Part>()? {
+            if json::is_reserved(&key.value) {
+                return Err(A::Error::custom(json::Unfit::Reserved));
+            }
+            fields.push((key, part));
         }
         Ok(Part::Fields(fields))
     }

@@ -27,6 +27,18 @@ fn yaml_and_json_say_the_same() {
 }
 
 #[test]
+fn no_name_makes_json_of_a_text() {
+    let raw = r#"{"$serde_json::private::RawValue": "[5]"}"#;
+    let node = format!(r#"{{"id": "a", "type": "task", "capability": "c", "input": {raw}}}"#);
+    let json = format!(r#"{{"name": "x", "nodes": [{node}]}}"#);
+    let yaml = format!("name: x\nnodes:\n  - {node}\n");
+    for text in [json, yaml] {
+        let told = told(&text);
+        assert!(told[0].2.contains("cannot be given"), "{told:?}");
+    }
+}
+
+#[test]
 fn each_part_has_its_line_and_column() {
     let text = "name: x\nnodes:\n  - id: a\n    type: parallel\n    needs:\n      - b\n      - c\n";
     let places = read(text).unwrap().places;

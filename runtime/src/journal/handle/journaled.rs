@@ -6,6 +6,7 @@ use protocol::{
     entity::EntityId,
     epoch::Epoch,
     id::CommandId,
+    json,
     record::{ChainHash, Record, Summary},
     time::Timestamp,
 };
@@ -21,6 +22,40 @@ use crate::{
 
 /// Times an append is repeated when its outcome is not known.
 const REPEATS: u32 = 5;
+
+/// How deep the parts of an event may lie in each other: less than a parser goes down, for what is read
+/// may stand deeper in something else then. What comes from outside is bounded far below that.
+const MAX_DEPTH: usize = 112;
+
+/// Whether an event, as it is to be written, would be read as what it is. A record that nobody can read
+/// would take the whole stream with it.
+fn readable(event: &[u8]) -> Result<(), &'static str> {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(byte) = event.get(at) {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let from = at + 1;
+                at = from;
+                while let Some(byte) = event.get(at).filter(|byte| **byte != b'"') {
+                    at += if *byte == b'\\' { 2 } else { 1 };
+                }
+                let text = event.get(from..at).unwrap_or_default();
+                if json::is_reserved(text) && event.get(at + 1) == Some(&b':') {
+                    return Err("has a name that the parser keeps for itself");
+                }
+            }
+            _ => {}
+        }
+        if depth >= MAX_DEPTH {
+            return Err("is nested too deeply to be read again");
+        }
+        at += 1;
+    }
+    Ok(())
+}
 
 /// What comes with a commit beside the events.
 #[derive(Debug, Clone)]
@@ -150,7 +185,8 @@ impl<S: EventSourced> Journaled<S> {
     /// # Errors
     ///
     /// `Corrupt` when the event cannot be written as JSON, such as a map with keys that are not text;
-    /// `Unusable` after a commit that failed.
+    /// `Unusable` after a commit that failed, and for an event that could not be read again: nothing is
+    /// applied then.
     pub fn stage(&mut self, event: &S::Event) -> Result<(), store::Error> {
         if self.spent {
             return Err(self.is_spent());
@@ -158,11 +194,19 @@ impl<S: EventSourced> Journaled<S> {
         if self.staged_count == 0 {
             self.now = self.journal.0.clock.now();
         }
+        let before = self.staged.len();
         self.staged
             .push(if self.staged_count == 0 { b'[' } else { b',' });
         serde_json::to_writer(&mut self.staged, event).map_err(|error| {
             store::Error::Corrupt(format!("an event cannot be written: {error}"))
         })?;
+        if let Err(why) = readable(&self.staged[before + 1..]) {
+            self.staged.truncate(before);
+            let stream = self.stream;
+            return Err(store::Error::Unusable(format!(
+                "an event of {stream} {why}"
+            )));
+        }
         self.staged_count += 1;
         self.state.apply(event, self.now);
         Ok(())
@@ -306,6 +350,7 @@ impl<S: EventSourced> Journaled<S> {
 mod tests {
     use protocol::{entity::EntityKind, id::NodeId};
     use serde::{Deserialize, Serialize};
+    use serde_json::json;
     use uuid::Uuid;
 
     use super::*;
@@ -401,5 +446,49 @@ mod tests {
         assert!(second.stage(&3).is_err());
         assert!(second.commit(later).await.is_err());
         assert!(journal.load::<Sum>(stream(2)).await.unwrap().is_none());
+    }
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Said(serde_json::Value);
+
+    impl EventSourced for Said {
+        type Event = serde_json::Value;
+        const EVENT_VERSION: u16 = 1;
+        const STATE_VERSION: u16 = 1;
+
+        fn apply(&mut self, event: &serde_json::Value, _: Timestamp) {
+            self.0 = event.clone();
+        }
+
+        fn summary(&self) -> Summary {
+            Summary::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_read_again_is_not_written() {
+        let nested = |depth| (1..depth).fold(json!(["[[", "]]"]), |inner, _| json!([inner]));
+        let reserved = json!({ "a": { "$serde_json::private::RawValue": "[5]" } });
+        for wrong in [nested(MAX_DEPTH), nested(200), reserved] {
+            let mut said = journal().await.create::<Said>(stream(1), "t");
+            let refused = said.stage(&wrong);
+            assert!(
+                matches!(refused, Err(store::Error::Unusable(_))),
+                "{refused:?}"
+            );
+            assert_eq!((said.is_staged(), &said.0), (false, &json!(null)));
+        }
+        let journal = journal().await;
+        let text = json!({ "\"$serde_json::private::": "$serde_json::private::RawValue" });
+        for good in [nested(MAX_DEPTH - 1), text] {
+            let number = good.to_string().len() as u128;
+            let mut said = journal.create::<Said>(stream(number), "t");
+            said.stage(&json!(1)).unwrap();
+            said.stage(&good).unwrap();
+            let by = Commit::by("ann".into(), CommandId::from_uuid(Uuid::from_u128(number)));
+            said.commit(by).await.unwrap();
+            let read = journal.load::<Said>(stream(number)).await.unwrap().unwrap();
+            assert_eq!(read.0, good);
+        }
     }
 }

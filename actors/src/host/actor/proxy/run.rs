@@ -5,6 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use protocol::{
     api::AgentLogLine,
+    json,
     plan::Effect,
     task::{Failure, Outcome, TokenHash},
     time::Timestamp,
@@ -331,7 +332,7 @@ async fn answer(
         () = ignored => return Err(CallError::Cancelled),
     };
     match called {
-        Ok(Ok(answer)) => answer,
+        Ok(Ok(answer)) => answer.and_then(fit),
         Ok(Err(_)) => Err(CallError::Lost {
             failure: Failure::new("panic", "the adapter panicked"),
             may_have_happened: true,
@@ -340,6 +341,17 @@ async fn answer(
             failure: Failure::new("timeout", format!("no answer within {:?}", call.timeout)),
             may_have_happened: true,
         }),
+    }
+}
+
+/// What can be kept, and read again: the way of the output of every agent, whatever it is.
+fn fit(output: serde_json::Value) -> Result<serde_json::Value, CallError> {
+    match json::check(&output) {
+        Ok(()) => Ok(output),
+        Err(why) => Err(CallError::fatal(
+            "response_mapping",
+            format!("the output cannot be taken: {why}"),
+        )),
     }
 }
 
@@ -393,5 +405,35 @@ fn outcome(effect: Effect, result: Result<serde_json::Value, CallError>) -> (Out
         }) => (timed_out(effect, failure), CallEnd::Failed),
         Err(CallError::Cancelled) => (Outcome::Cancelled, CallEnd::Stopped),
         Err(CallError::Waits(questions)) => (Outcome::Waits { questions }, CallEnd::Stopped),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::adapter::tests::{Echo, call};
+
+    /// Whatever an agent is, what it answers is bounded before anyone keeps it.
+    #[tokio::test]
+    async fn an_answer_that_could_not_be_read_again_is_a_failure() {
+        let nested = |depth| (0..depth).fold(json!(1), |inner, _| json!([inner]));
+        let answer_of = async |input: Value| {
+            let call = call(input);
+            super::answer(&Echo, &call, &CancellationToken::new()).await
+        };
+        let good = nested(protocol::json::MAX_DEPTH);
+        assert_eq!(answer_of(good.clone()).await, Ok(good));
+        let reserved = json!({ "$serde_json::private::RawValue": "[5]" });
+        for wrong in [nested(protocol::json::MAX_DEPTH + 1), reserved] {
+            let Err(CallError::Failed { failure, retryable }) = answer_of(wrong).await else {
+                panic!("it is taken");
+            };
+            assert_eq!(
+                (failure.code.as_str(), retryable),
+                ("response_mapping", false)
+            );
+        }
     }
 }

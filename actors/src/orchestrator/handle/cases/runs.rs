@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Answer, ENDING, Effect, Orchestrator, PauseTask, Place, ResumeTask, UseCase, at_least,
     pages::{Leaf, page, streams_of},
-    submission::{Admitted, idempotency},
+    submission::{Admitted, idempotency, mismatch},
     tasks::summary,
     visible,
     workflows::{may_begin, no_version},
@@ -78,13 +78,20 @@ impl UseCase for StartRun {
         let own = at.own()?;
         let Some(id) = run.id else {
             let key = key.map(|key| idempotency(caller, key));
-            if let Some(made) = at.made_before(caller, key.as_ref(), wait).await? {
-                return at.begun(made).await;
+            let workflow = run.workflow.clone();
+            // Its end is waited for as soon as it is known to be what is asked for.
+            if let Some(made) = at.made_before(caller, key.as_ref(), None).await? {
+                let id = made.task.id;
+                let begun = the_same(&workflow, at.begun(made).await?)?;
+                return match wait {
+                    None => Ok(begun),
+                    Some(_) => at.begun(at.replay(caller, id.into(), wait).await?).await,
+                };
             }
             let id = TaskId::from_uuid(at.fresh_id()?);
             let spec = at.admit_run(caller, run).await?;
             let made = at.make_task(caller, admitted(id, spec, key), wait).await?;
-            return at.begun(made).await;
+            return the_same(&workflow, at.begun(made).await?);
         };
         // Of two that are to begin at the same time, the second finds the first.
         let _alone = own.services.library.lane(id).await;
@@ -109,6 +116,19 @@ pub struct Begun {
     pub run: ExecutionSummary,
     /// Whether this call made it; false when it was there before.
     pub fresh: bool,
+}
+
+/// What a key made before must be a run of the workflow that is named now: it stands in the path, so
+/// that the body, by which a repeat is known, can be the same for another one.
+fn the_same(workflow: &str, begun: Begun) -> Answer<Begun> {
+    let Begun { run, fresh } = &begun;
+    if *fresh || run.name == workflow || workflow.parse() == Ok(run.workflow_id) {
+        return Ok(begun);
+    }
+    Err(mismatch(
+        run.id.into(),
+        &format!("as a run of workflow `{}`", run.name),
+    ))
 }
 
 pub(super) fn no_run(id: TaskId) -> Rejection {

@@ -278,7 +278,7 @@ impl Orchestrator {
             Some((stream, body)) if body == key.body_hash => {
                 self.replay(caller, stream, wait).await.map(Some)
             }
-            Some((stream, _)) => Err(mismatch(stream)),
+            Some((stream, _)) => Err(mismatch(stream, ANOTHER)),
             None => Ok(None),
         }
     }
@@ -298,7 +298,7 @@ impl Orchestrator {
             Some(Refusal::Repeated {
                 stream,
                 same_body: false,
-            }) => Err(mismatch(*stream)),
+            }) => Err(mismatch(*stream, ANOTHER)),
             Some(Refusal::Fenced { .. } | Refusal::NameTaken { .. }) | None => {
                 Err(Rejection::Unavailable {
                     message: error.to_string(),
@@ -323,15 +323,18 @@ impl Orchestrator {
     }
 }
 
-fn mismatch(stream: EntityId) -> Rejection {
+const ANOTHER: &str = "from another body";
+
+/// A key that was used for something else; `how` says what it made.
+pub(super) fn mismatch(stream: EntityId, how: &str) -> Rejection {
     Rejection::Invalid {
         code: "idempotency_mismatch",
         message: format!(
-            "Idempotency-Key: the key made {stream} from another body; use a new key for a new request"
+            "Idempotency-Key: the key made {stream} {how}; use a new key for a new request"
         ),
         errors: vec![FieldError::new(
             "Idempotency-Key",
-            "was used with another body",
+            "was used for another request",
         )],
     }
 }

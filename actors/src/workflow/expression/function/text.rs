@@ -73,8 +73,12 @@ pub(super) fn json(arguments: &Arguments<'_>) -> Answer {
 }
 
 pub(super) fn from_json(arguments: &Arguments<'_>) -> Answer {
-    serde_json::from_str(arguments.text(0)?)
-        .map_err(|error| EvalError::new(format!("the text is not JSON: {error}")))
+    protocol::json::read(arguments.text(0)?.as_bytes()).map_err(|error| {
+        EvalError::new(match error.is_data() {
+            true => format!("the JSON in the text cannot be taken: {error}"),
+            false => format!("the text is not JSON: {error}"),
+        })
+    })
 }
 
 pub(super) fn number(arguments: &Arguments<'_>) -> Answer {
