@@ -18,6 +18,7 @@ use protocol::{
     api::{TreeNode, TreeView},
     task::{TaskSpec, TaskStatus},
 };
+use runtime::supervision::Kill;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -94,10 +95,8 @@ async fn survive(node: &Node, counter: &Counter, path: &str) {
         let (troupe, me) = (node.orchestrator().clone(), node.caller());
         let key = format!("{path}-{number}");
         if number == BEFORE {
-            assert!(
-                node.orchestrator().actors().kill(path, "chaos"),
-                "{path} is not there"
-            );
+            let killed = node.orchestrator().actors().kill(path, "chaos");
+            assert_eq!(killed, Kill::Ended, "{path}");
         }
         tasks.spawn(async move {
             // Who is told to come back does; the key makes it one task.
