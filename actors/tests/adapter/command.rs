@@ -91,6 +91,18 @@ async fn nothing_in_an_input_is_ever_run() {
 }
 
 #[tokio::test]
+async fn a_program_has_no_file_that_the_node_was_started_with() {
+    let data = tempfile::tempdir().unwrap();
+    let secret = fs::File::create(data.path().join("secret-of-the-node")).unwrap();
+    rustix::io::fcntl_setfd(&secret, rustix::io::FdFlags::empty()).unwrap();
+    let agent = adapter(&config(), data.path(), &shell("ls -l /proc/self/fd; true"));
+    let output = run(&agent, &call(Value::Null)).await.unwrap();
+    let open = output["stdout"].as_str().unwrap();
+    assert!(open.contains("pipe:"), "{open}");
+    assert!(!open.contains("secret-of-the-node"), "{open}");
+}
+
+#[tokio::test]
 async fn each_bad_end_has_its_code() {
     let data = tempfile::tempdir().unwrap();
     let unreadable = ["#!/no/such/interpreter\n", "echo for a shell\n"].map(|text| {

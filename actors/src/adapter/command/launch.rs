@@ -97,6 +97,8 @@ fn become_as_told(mut words: impl Iterator<Item = OsString>) -> io::Result<()> {
     let file = c_string(word()?)?;
     let arguments = words.map(c_string).collect::<io::Result<Vec<_>>>()?;
     let environment = environment().collect::<io::Result<Vec<_>>>()?;
+    // The node may have been started with files open that are nobody's here.
+    close_fds::set_fds_cloexec(3, &[]);
     // The last of all limits: it may leave no room for this process itself.
     let limited = if memory.is_empty() {
         Ok(())
