@@ -215,7 +215,7 @@ pub(crate) async fn what_ran_on_a_stopped_node_is_gone(cluster: &Cluster) {
         "{reach:?}"
     );
     assert_eq!(reach.unconfirmed, []);
-    let tools = rows(&client, "/agents/napper-w1").await.nodes.into_iter();
+    let tools = rows(&client, "/agents/napper-w1").await.into_iter();
     let tools: Vec<_> = tools.filter(|row| row.kind == "tool").collect();
     assert_eq!(tools, []);
     assert!(

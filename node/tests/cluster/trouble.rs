@@ -44,7 +44,7 @@ pub(crate) async fn a_stuck_agent_is_named_and_killed(cluster: &Cluster) {
         })
     };
     let row = until("it is named", NAMED_WITHIN, async || {
-        let row = rows(&client, path).await.nodes.into_iter().next()?;
+        let row = rows(&client, path).await.into_iter().next()?;
         (row.state == "stuck").then_some(row)
     })
     .await;
@@ -88,7 +88,7 @@ pub(crate) async fn a_crash_loop_is_shown_and_ends_with_a_restart(cluster: &Clus
     let restarted = operator.run(&["actor", "restart", path]);
     assert!(restarted.code != Some(0), "{restarted:?}");
     let row = until("it is shown as a loop", NAMED_WITHIN, async || {
-        let row = rows(&client, path).await.nodes.into_iter().next()?;
+        let row = rows(&client, path).await.into_iter().next()?;
         (row.state == "crash_loop").then_some(row)
     })
     .await;
@@ -118,7 +118,7 @@ pub(crate) async fn a_damaged_agent_is_parked_and_released(cluster: &Cluster) {
     let killed = operator.run(&["actor", "kill", path]);
     assert!(killed.code != Some(0), "{killed:?}");
     let parked = until("it is parked", NAMED_WITHIN, async || {
-        let row = rows(&client, path).await.nodes.into_iter().next()?;
+        let row = rows(&client, path).await.into_iter().next()?;
         (row.state == "parked").then_some(row)
     })
     .await;

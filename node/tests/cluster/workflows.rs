@@ -218,7 +218,7 @@ impl Proof {
         let (_, client) = self.cluster.clients().remove(0);
         let path = format!("/agents/{TILL}/proxy");
         until("the till has a host", PATIENCE, async || {
-            let proxy = rows(&client, &path).await.nodes.pop()?;
+            let proxy = rows(&client, &path).await.pop()?;
             ["c1", "c2", "c3"].into_iter().find(|it| *it == proxy.node)
         })
         .await
