@@ -4,10 +4,14 @@
 //! it an object whose first name is one that `serde_json` keeps for itself is the JSON in its text, of
 //! any depth. What is kept of such values must be readable again, so they are bounded, too.
 
+mod objects;
+
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+pub use objects::{Objects, objects};
 
 /// How deep objects and arrays may lie in each other.
 pub const MAX_DEPTH: usize = 64;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use protocol::{
     api::FieldError,
+    json::Objects,
     task::TaskSpec,
     template::{Param, TemplateSpec},
 };
@@ -149,7 +150,7 @@ fn shape(task: &Map<String, Value>) -> Option<FieldError> {
     let mut task = Value::Object(task.clone());
     let mut is_whole = true;
     loop {
-        let read = serde_path_to_error::deserialize::<_, TaskSpec>(task.clone());
+        let read = serde_path_to_error::deserialize::<_, TaskSpec>(Objects(&task));
         let error = read.err()?;
         let message = error.inner().to_string();
         if message.starts_with("missing field") && !is_whole {

@@ -5,7 +5,7 @@ mod fields;
 mod places;
 mod rest;
 
-use protocol::{words, workflow::Definition};
+use protocol::{json::Objects, words, workflow::Definition};
 use serde_json::Value;
 
 pub use fields::{COMMON, KINDS, Kind};
@@ -69,10 +69,13 @@ pub fn definition(value: &Value) -> Result<Definition, Vec<Problem>> {
     }
     let unknown = fields::unknown(value);
     if unknown.is_empty() {
-        return serde_path_to_error::deserialize(value)
-            .map_err(|error| Rest::of(value).told(vec![unreadable(value, error)]));
+        return parsed(value).map_err(|error| Rest::of(value).told(vec![unreadable(value, error)]));
     }
     Err(Rest::of(value).told(unknown))
+}
+
+fn parsed(value: &Value) -> Result<Definition, serde_path_to_error::Error<serde_json::Error>> {
+    serde_path_to_error::deserialize(Objects(value))
 }
 
 /// A value that its field cannot have.

@@ -1,7 +1,5 @@
 //! A request's body: how much of it is read, how long that may take, and what it must be.
 
-mod objects;
-
 use std::{pin::pin, time::Duration};
 
 use futures_util::{Stream, StreamExt};
@@ -9,12 +7,11 @@ use http::{
     HeaderMap, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
-use protocol::words;
+use protocol::{json::Objects, words};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use warp::Buf;
 
 use super::{json, problem::Refused};
-use objects::Objects;
 
 /// Reads at most `limit` bytes within `patience`.
 pub(crate) async fn read<B: Buf>(
@@ -113,7 +110,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     })?;
     within_limits(text)?;
     // The path to what is wrong is tracked on a second pass only: most bodies are right.
-    match objects::read(text) {
+    match read_objects(text) {
         Ok(value) => Ok(value),
         // Where one thing of several may be said and two are, the parser calls that no JSON at all.
         Err(error) if error.is_data() || serde_json::from_str::<IgnoredAny>(text).is_ok() => {
@@ -155,6 +152,13 @@ pub(crate) fn parse_or_default<T: DeserializeOwned + Default>(bytes: &[u8]) -> R
     } else {
         parse(bytes)
     }
+}
+
+/// Reads a `T`, all of the text.
+fn read_objects<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = T::deserialize(Objects(&mut json))?;
+    json.end().map(|()| value)
 }
 
 fn located<T: DeserializeOwned>(text: &str) -> Refused {
