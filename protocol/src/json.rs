@@ -8,7 +8,10 @@ mod objects;
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::{Map, Number, Value};
 
 pub use objects::{Objects, objects};
@@ -73,6 +76,15 @@ pub fn check(value: &Value) -> Result<(), Unfit> {
         }
     }
     Ok(())
+}
+
+/// A value that is there, if it is null: serde takes that for one that is not.
+///
+/// # Errors
+///
+/// When it is no JSON.
+pub fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(field).map(Some)
 }
 
 /// A value with so many objects and arrays around it.

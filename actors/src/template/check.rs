@@ -79,7 +79,10 @@ fn param(param: &Param, at: &str) -> Vec<FieldError> {
             "must be given, so that its default would never be used; leave one of them out";
         wrong.push(FieldError::new(format!("{at}.required"), message));
     }
-    wrong.extend(misfits(param, default, &format!("{at}.default")));
+    // As with what need not be given: nothing was.
+    if !default.is_null() {
+        wrong.extend(misfits(param, default, &format!("{at}.default")));
+    }
     wrong
 }
 
