@@ -34,14 +34,18 @@ pub struct Read {
 /// that nobody knows, or is not of its type.
 pub fn read(text: &str) -> Result<Read, Vec<Problem>> {
     if text.len() > MAX_LENGTH {
-        let message = format!("a definition has at most {MAX_LENGTH} bytes");
-        return Err(vec![Problem::new("", message)]);
+        return Err(vec![too_long()]);
     }
     let (value, places) = places::parse(text).map_err(|problem| vec![problem])?;
     match definition(&value) {
         Ok(definition) => Ok(Read { definition, places }),
         Err(problems) => Err(places.found(problems)),
     }
+}
+
+pub(super) fn too_long() -> Problem {
+    let message = format!("a definition has at most {MAX_LENGTH} bytes");
+    Problem::new("", message)
 }
 
 /// Reads a text and checks what it says.
