@@ -4,10 +4,17 @@
 //! it an object whose first name is one that `serde_json` keeps for itself is the JSON in its text, of
 //! any depth. What is kept of such values must be readable again, so they are bounded, too.
 
+mod objects;
+
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::{Map, Number, Value};
+
+pub use objects::{Objects, objects};
 
 /// How deep objects and arrays may lie in each other.
 pub const MAX_DEPTH: usize = 64;
@@ -69,6 +76,15 @@ pub fn check(value: &Value) -> Result<(), Unfit> {
         }
     }
     Ok(())
+}
+
+/// A value that is there, if it is null: serde takes that for one that is not.
+///
+/// # Errors
+///
+/// When it is no JSON.
+pub fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(field).map(Some)
 }
 
 /// A value with so many objects and arrays around it.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     id::TaskId,
+    json,
     task::{Budget, Priority, Requirements},
     time::Timestamp,
 };
@@ -47,8 +48,12 @@ pub struct Param {
     /// JSON Schema of its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
-    /// Its value when it is not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Its value when it is not given; `null` is one, whatever kind it is of.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::present"
+    )]
     pub default: Option<Value>,
     /// Whether it must be given; it must when absent, unless there is a default. What need not be given and
     /// has no default is `null`.

@@ -75,9 +75,8 @@ fn wanted_as(wanted: &str) -> String {
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
         "f32" | "f64" => "a number".to_owned(),
         "unit" => "null".to_owned(),
-        "string or map" | "variant identifier" => {
-            "a known word, or an object with one name,".to_owned()
-        }
+        "string or map" => "a known word, or an object with one name,".to_owned(),
+        "variant identifier" => "a known word".to_owned(),
         other if other.starts_with("struct ") || other.starts_with("internally tagged enum ") => {
             OBJECT.to_owned()
         }

@@ -9,7 +9,12 @@ mod book;
 mod node;
 mod run;
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::{Map, Value};
 
 pub use book::{EVENT_VERSION, Event, Status};
@@ -17,6 +22,7 @@ pub use node::{Choose, Director, Expert, Human, Join, Node, OnError, Rung, Undo,
 pub use run::{Inherited, LoopKey, NodeRun, NodeStatus, Origin, RunEvent, RunSpec};
 
 use crate::{
+    json::objects,
     plan::{Effect, RetryPolicy},
     time::Span,
 };
@@ -181,17 +187,41 @@ impl Default for Loop {
 }
 
 /// A choice between yes and no.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(
-    untagged,
-    expecting = "a condition is an expression, or `path`, `op` (eq, ne, lt, le, gt, ge, in, contains, exists) and `value`"
-)]
+#[serde(untagged)]
 pub enum Condition {
     /// An expression over the scope.
     Expression(String),
     /// A comparison of something in the output of the node that the edge leaves.
     Compare(Compare),
+}
+
+// What serde derives would not say what is wrong within a comparison, and take an array for one.
+impl<'de> Deserialize<'de> for Condition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ConditionVisitor)
+    }
+}
+
+struct ConditionVisitor;
+
+impl<'de> Visitor<'de> for ConditionVisitor {
+    type Value = Condition;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "an expression, or an object with `path`, `op` (eq, ne, lt, le, gt, ge, in, contains, exists) and `value`,",
+        )
+    }
+
+    fn visit_str<E: Error>(self, expression: &str) -> Result<Condition, E> {
+        Ok(Condition::Expression(expression.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Condition, A::Error> {
+        objects(MapAccessDeserializer::new(fields)).map(Condition::Compare)
+    }
 }
 
 /// A comparison, as editors of graphs write it.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use protocol::{
     api::FieldError,
+    json::Objects,
     task::TaskSpec,
     template::{Param, TemplateSpec},
 };
@@ -78,7 +79,10 @@ fn param(param: &Param, at: &str) -> Vec<FieldError> {
             "must be given, so that its default would never be used; leave one of them out";
         wrong.push(FieldError::new(format!("{at}.required"), message));
     }
-    wrong.extend(misfits(param, default, &format!("{at}.default")));
+    // As with what need not be given: nothing was.
+    if !default.is_null() {
+        wrong.extend(misfits(param, default, &format!("{at}.default")));
+    }
     wrong
 }
 
@@ -149,7 +153,7 @@ fn shape(task: &Map<String, Value>) -> Option<FieldError> {
     let mut task = Value::Object(task.clone());
     let mut is_whole = true;
     loop {
-        let read = serde_path_to_error::deserialize::<_, TaskSpec>(task.clone());
+        let read = serde_path_to_error::deserialize::<_, TaskSpec>(Objects(&task));
         let error = read.err()?;
         let message = error.inner().to_string();
         if message.starts_with("missing field") && !is_whole {

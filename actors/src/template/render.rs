@@ -2,6 +2,7 @@
 
 use protocol::{
     api::FieldError,
+    json::Objects,
     task::TaskSpec,
     template::{Param, ParamKind, TemplateSpec, TemplateUse},
     words,
@@ -34,7 +35,8 @@ pub fn render(spec: &TemplateSpec, asked: &TemplateUse) -> Result<TaskSpec, Vec<
             format!("has {bytes} bytes when its blanks are filled; a task may have {LONGEST}");
         return Err(vec![FieldError::new("task", message)]);
     }
-    serde_path_to_error::deserialize(task).map_err(|error| vec![unreadable(&error, "task")])
+    serde_path_to_error::deserialize(Objects(task))
+        .map_err(|error| vec![unreadable(&error, "task")])
 }
 
 /// What stands in the place of what the template says.

@@ -90,6 +90,9 @@ fn of_text(text: &str, given: &WorkflowDraft) -> Result<Definition, Rejection> {
 /// JSON; what stands beside it fills it in.
 fn of_json(text: &str, given: &WorkflowDraft) -> Result<Definition, Rejection> {
     const PLACE: &str = "dag_definition";
+    if text.len() > read::MAX_LENGTH {
+        return Err(invalid(PLACE, vec![read::too_long()]));
+    }
     let mut value = protocol::json::read(text.as_bytes()).map_err(|error| {
         let why = match error.is_data() {
             true => format!("cannot be taken: {error}"),
@@ -238,6 +241,32 @@ mod tests {
         let mut draft = given(r#"{"name": "m", "nodes": [{"id": "a", "type": "parallel"}]}"#);
         draft.name = Some("n".to_owned());
         assert_eq!(wrong(&draft), ["name"]);
+    }
+
+    #[test]
+    fn a_definition_of_any_form_is_at_most_so_long() {
+        let text = r#"{"name": "n", "nodes": [{"id": "a", "type": "parallel"}]}"#;
+        for (length, is_taken) in [(read::MAX_LENGTH, true), (read::MAX_LENGTH + 1, false)] {
+            let long = format!("{}{text}", " ".repeat(length - text.len()));
+            let source = WorkflowDraft {
+                source: Some(long.clone()),
+                ..WorkflowDraft::default()
+            };
+            let json = WorkflowDraft {
+                dag_definition: serde_json::from_str(
+                    &text.replace(": [", &format!(": [{}", " ".repeat(length - text.len()))),
+                )
+                .unwrap(),
+                ..WorkflowDraft::default()
+            };
+            for (draft, field) in [(source, "source"), (json, "dag_definition")] {
+                if is_taken {
+                    assert!(Draft::read(&draft).is_ok(), "{field}");
+                } else {
+                    assert_eq!(wrong(&draft), [field]);
+                }
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod fields;
 mod places;
 mod rest;
 
-use protocol::{words, workflow::Definition};
+use protocol::{json::Objects, words, workflow::Definition};
 use serde_json::Value;
 
 pub use fields::{COMMON, KINDS, Kind};
@@ -34,14 +34,18 @@ pub struct Read {
 /// that nobody knows, or is not of its type.
 pub fn read(text: &str) -> Result<Read, Vec<Problem>> {
     if text.len() > MAX_LENGTH {
-        let message = format!("a definition has at most {MAX_LENGTH} bytes");
-        return Err(vec![Problem::new("", message)]);
+        return Err(vec![too_long()]);
     }
     let (value, places) = places::parse(text).map_err(|problem| vec![problem])?;
     match definition(&value) {
         Ok(definition) => Ok(Read { definition, places }),
         Err(problems) => Err(places.found(problems)),
     }
+}
+
+pub(super) fn too_long() -> Problem {
+    let message = format!("a definition has at most {MAX_LENGTH} bytes");
+    Problem::new("", message)
 }
 
 /// Reads a text and checks what it says.
@@ -69,10 +73,13 @@ pub fn definition(value: &Value) -> Result<Definition, Vec<Problem>> {
     }
     let unknown = fields::unknown(value);
     if unknown.is_empty() {
-        return serde_path_to_error::deserialize(value)
-            .map_err(|error| Rest::of(value).told(vec![unreadable(value, error)]));
+        return parsed(value).map_err(|error| Rest::of(value).told(vec![unreadable(value, error)]));
     }
     Err(Rest::of(value).told(unknown))
+}
+
+fn parsed(value: &Value) -> Result<Definition, serde_path_to_error::Error<serde_json::Error>> {
+    serde_path_to_error::deserialize(Objects(value))
 }
 
 /// A value that its field cannot have.

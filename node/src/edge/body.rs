@@ -1,7 +1,5 @@
 //! A request's body: how much of it is read, how long that may take, and what it must be.
 
-mod objects;
-
 use std::{pin::pin, time::Duration};
 
 use futures_util::{Stream, StreamExt};
@@ -9,12 +7,14 @@ use http::{
     HeaderMap, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
-use protocol::words;
+use protocol::{json::Objects, words};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use warp::Buf;
 
-use super::{json, problem::Refused};
-use objects::Objects;
+use super::{
+    json::{self, Strings},
+    problem::Refused,
+};
 
 /// Reads at most `limit` bytes within `patience`.
 pub(crate) async fn read<B: Buf>(
@@ -107,13 +107,33 @@ fn unsupported() -> Refused {
 
 /// Reads a `T` out of `bytes`, or says where it is wrong.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    parse_within(bytes, Strings::Short)
+}
+
+/// Reads a `T` that has a definition as a text in its `source`: whoever reads that says how long it may be.
+pub(crate) fn parse_draft<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    parse_within(bytes, Strings::Whole("source"))
+}
+
+/// As [`parse_draft`], of a body that may be absent.
+pub(crate) fn parse_draft_or_default<T: DeserializeOwned + Default>(
+    bytes: &[u8],
+) -> Result<T, Refused> {
+    if bytes.is_empty() {
+        Ok(T::default())
+    } else {
+        parse_draft(bytes)
+    }
+}
+
+fn parse_within<T: DeserializeOwned>(bytes: &[u8], strings: Strings) -> Result<T, Refused> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let message = format!("is not UTF-8 at byte {}", error.valid_up_to());
         Refused::wrong(StatusCode::BAD_REQUEST, "not_utf8", "body", message)
     })?;
-    within_limits(text)?;
+    within(text, strings)?;
     // The path to what is wrong is tracked on a second pass only: most bodies are right.
-    match objects::read(text) {
+    match read_objects(text) {
         Ok(value) => Ok(value),
         // Where one thing of several may be said and two are, the parser calls that no JSON at all.
         Err(error) if error.is_data() || serde_json::from_str::<IgnoredAny>(text).is_ok() => {
@@ -130,7 +150,11 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
 
 /// Refuses JSON of which a parser would make too much, or something else than it says.
 pub(crate) fn within_limits(text: &str) -> Result<(), Refused> {
-    json::check(text).map_err(|crossed| {
+    within(text, Strings::Short)
+}
+
+fn within(text: &str, strings: Strings) -> Result<(), Refused> {
+    json::check(text, strings).map_err(|crossed| {
         let (line, column) = json::position(text, crossed.at);
         let message = format!("{} (line {line}, column {column})", crossed.limit);
         Refused::wrong(StatusCode::BAD_REQUEST, "json_limit", "body", message)
@@ -155,6 +179,13 @@ pub(crate) fn parse_or_default<T: DeserializeOwned + Default>(bytes: &[u8]) -> R
     } else {
         parse(bytes)
     }
+}
+
+/// Reads a `T`, all of the text.
+fn read_objects<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = T::deserialize(Objects(&mut json))?;
+    json.end().map(|()| value)
 }
 
 fn located<T: DeserializeOwned>(text: &str) -> Refused {
@@ -196,7 +227,7 @@ mod tests {
     use proptest::prelude::*;
     use protocol::{
         agent::AgentSpec,
-        api::{ScopeRequest, TaskPatch},
+        api::{ScopeRequest, TaskPatch, WorkflowDraft},
         task::TaskSpec,
     };
 
@@ -280,6 +311,25 @@ mod tests {
         }
         let free = r#"{"description": "d", "input": [["a"]], "metadata": {"a": [1]}}"#;
         assert!(parse::<TaskSpec>(free.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_definition_may_be_longer_than_other_texts() {
+        let text = |name: &str| format!(r#"{{"{name}": "{}"}}"#, "\\n".repeat(1 << 20));
+        let draft = parse_draft::<WorkflowDraft>(text("source").as_bytes()).unwrap();
+        assert_eq!(draft.source.map(|source| source.len()), Some(1 << 20));
+        let long = [
+            text("name"),
+            text("source").replace("source", "name\": \"source\", \"description"),
+            format!(r#"{{"source": [{}]}}"#, text("source")),
+        ];
+        for text in long {
+            let refused = parse_draft::<WorkflowDraft>(text.as_bytes()).unwrap_err();
+            assert_eq!(refused.code(), "json_limit");
+        }
+        let source = text("source");
+        let refused = parse::<WorkflowDraft>(source.as_bytes()).unwrap_err();
+        assert_eq!(refused.code(), "json_limit");
     }
 
     #[test]

@@ -187,6 +187,9 @@ pub enum Body {
 pub(crate) const SMALL: usize = 64 * 1024;
 /// Bytes that a task may have.
 pub(crate) const LARGE: usize = 1024 * 1024;
+/// Bytes that what has a definition in it may have: as a text in JSON, each of its 1 MiB may be three
+/// (`\u00e9` for two of them), and something stands beside it.
+pub(crate) const DRAFT: usize = 4 * 1024 * 1024;
 
 /// One good answer of a route.
 #[derive(Debug, Clone, Copy)]

@@ -32,7 +32,7 @@ pub(super) async fn handle(
     let in_query = |rejection| Refused::from(rejection).in_query();
     match operation {
         WorkflowOp::Create => {
-            let draft = body::parse::<WorkflowDraft>(bytes)?;
+            let draft = body::parse_draft::<WorkflowDraft>(bytes)?;
             let made = orchestrator.create_workflow(caller, draft).await?;
             let location = format!("/api/v1/workflows/{}", made.id);
             Ok(Answer::with_status(StatusCode::CREATED, &made)?.at(&location))
@@ -58,7 +58,7 @@ pub(super) async fn handle(
             Answer::json(&found.map_err(in_query)?)
         }
         WorkflowOp::Update => {
-            let draft = body::parse(bytes)?;
+            let draft = body::parse_draft(bytes)?;
             let change = orchestrator.update_workflow(caller, call.part(0)?, draft);
             Answer::json(&change.await?)
         }
@@ -156,11 +156,14 @@ pub(super) async fn handle(
                 let remedy = "a replay never does anything; `fork` does it anew";
                 return Err(Refused::bad("dry", remedy));
             }
-            let (run, request) = (run_id(call, 0)?, body::parse_or_default(bytes)?);
+            let (run, request) = (run_id(call, 0)?, body::parse_draft_or_default(bytes)?);
             Answer::json(&orchestrator.replay_execution(caller, run, request).await?)
         }
         WorkflowOp::Check => {
-            let (workflow, request) = (call.part(0)?.to_owned(), body::parse_or_default(bytes)?);
+            let (workflow, request) = (
+                call.part(0)?.to_owned(),
+                body::parse_draft_or_default(bytes)?,
+            );
             Answer::json(
                 &orchestrator
                     .check_workflow(caller, workflow, request)

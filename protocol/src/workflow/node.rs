@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Condition, Template, is_default};
 use crate::{
+    json::objects,
     plan::{Effect, RetryPolicy},
     time::Span,
 };
@@ -87,9 +88,14 @@ pub enum Work {
         /// The list.
         over: Template,
         /// Who does it; sees `item` and `index`.
+        #[serde(deserialize_with = "objects")]
         each: Worker,
         /// What a failed element means.
-        #[serde(default, skip_serializing_if = "is_default")]
+        #[serde(
+            default,
+            skip_serializing_if = "is_default",
+            deserialize_with = "objects"
+        )]
         mode: super::Mode,
         /// Elements under way at once; all of them without it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,8 +130,10 @@ pub enum Work {
     /// Several experts at the same question, then one choice.
     Mixture {
         /// Who is asked.
+        #[serde(deserialize_with = "objects")]
         experts: Vec<Expert>,
         /// How one answer is chosen.
+        #[serde(deserialize_with = "objects")]
         choose: Choose,
     },
 }
@@ -189,7 +197,11 @@ pub struct Human {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Span>,
     /// Who is asked next when the deadline passes without an answer, one after another.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "objects"
+    )]
     pub escalate: Vec<Rung>,
     /// The answer when nobody gave one in time; without it the node fails with `no_answer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -220,7 +232,11 @@ pub struct Director {
     #[serde(flatten)]
     pub lead: Worker,
     /// Who works when the director does not say.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(
+        default,
+        skip_serializing_if = "is_default",
+        deserialize_with = "objects"
+    )]
     pub workers: Worker,
     /// Workers over all rounds; 1 to 1,000.
     #[serde(default = "most_workers")]

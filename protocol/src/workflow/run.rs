@@ -1,11 +1,12 @@
 //! What a run of a workflow records beside what every task does.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
     entity::EntityId,
     id::{TaskId, WorkflowId},
+    json,
     plan::StepSpec,
     task::Failure,
     time::Timestamp,
@@ -193,7 +194,7 @@ pub enum RunEvent {
         #[serde(
             default,
             skip_serializing_if = "Option::is_none",
-            deserialize_with = "present"
+            deserialize_with = "json::present"
         )]
         output: Option<Value>,
         /// Who says so.
@@ -258,11 +259,6 @@ pub enum RunEvent {
         /// The call that does it.
         call: Box<StepSpec>,
     },
-}
-
-/// A value that is there, if it is null: serde takes that for one that is not.
-fn present<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 fn is_zero(number: &u32) -> bool {

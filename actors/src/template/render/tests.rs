@@ -175,3 +175,45 @@ fn whatever_is_to_be_no_text_may_be_a_blank() {
     }));
     assert_eq!(checked(&free), vec![]);
 }
+
+#[test]
+fn a_default_of_null_is_one() {
+    let said = json!({
+        "name": "weather",
+        "params": [{ "name": "z", "default": null }, { "name": "t", "type": "string", "default": null }],
+        "task": { "description": "d", "input": { "z": "${params.z}", "t": "${params.t}" } },
+    });
+    let template = spec(said.clone());
+    assert_eq!(checked(&template), vec![]);
+    let task = render(&template, &asked(&json!({}))).unwrap();
+    assert_eq!(task.input, json!({ "z": null, "t": null }));
+    assert_eq!(serde_json::to_value(template).unwrap(), said);
+}
+
+#[test]
+fn an_array_is_no_object_in_the_task_of_a_template() {
+    for (task, field) in [
+        (json!({ "description": "d", "budget": [3] }), "task.budget"),
+        (
+            json!({ "description": "d", "steps": [{ "id": "a", "retry": [3] }] }),
+            "task.steps[0].retry",
+        ),
+        (
+            json!({ "description": "d", "steps": [{ "id": "a", "effect": { "pure": null } }] }),
+            "task.steps[0].effect",
+        ),
+    ] {
+        let template = spec(json!({ "name": "t", "task": task }));
+        assert_eq!(fields(&checked(&template)), [field]);
+    }
+    let filled = spec(json!({
+        "name": "weather",
+        "params": [{ "name": "budget" }],
+        "task": { "description": "d", "budget": "${params.budget}" },
+    }));
+    let given = asked(&json!({ "budget": [3] }));
+    assert_eq!(
+        fields(&render(&filled, &given).unwrap_err()),
+        ["task.budget"]
+    );
+}

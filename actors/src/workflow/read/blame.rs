@@ -1,7 +1,10 @@
 //! Which field it is that cannot be read, where the parser knows the whole only: a node is read by its
 //! `type`, and of what is in it no path is kept.
 
-use protocol::workflow::{Choose, Director, Expert, Node};
+use protocol::{
+    json::objects,
+    workflow::{Choose, Director, Expert, Node},
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -35,7 +38,7 @@ pub(super) fn narrowed(definition: &Value, path: &str, told: &str) -> String {
 }
 
 fn says<T: DeserializeOwned>(value: Value, told: &str) -> bool {
-    serde_json::from_value::<T>(value).is_err_and(|error| error.to_string() == told)
+    objects::<T, _>(value).is_err_and(|error| error.to_string() == told)
 }
 
 fn pointer(path: &str) -> String {

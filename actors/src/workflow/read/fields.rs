@@ -166,9 +166,16 @@ fn mixture(it: &Value, path: &str, problems: &mut Vec<Problem>) {
     if let Some(choose) = choose {
         no_array(choose, &field(path, "choose"), problems);
     }
-    let by = choose
-        .and_then(|choose| choose.get("by"))
-        .and_then(Value::as_str);
+    let by = choose.and_then(|choose| choose.get("by"));
+    if by.is_some_and(|by| !by.is_string()) {
+        let names = CHOICES.map(|kind| kind.name).join(", ");
+        let path = field(&field(path, "choose"), "by");
+        problems.push(Problem::new(
+            path,
+            format!("is no text; it is one of {names}"),
+        ));
+    }
+    let by = by.and_then(Value::as_str);
     let kind = CHOICES.iter().find(|kind| Some(kind.name) == by);
     if let (Some(choose), Some(kind)) = (choose, kind) {
         let known: Vec<&str> = std::iter::once("by")

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use protocol::workflow::Definition;
 use serde_json::{Value, json};
 
-use super::unreadable;
+use super::{parsed, unreadable};
 use crate::workflow::check::{self, Problem};
 
 /// Problems of values that are told at once.
@@ -36,7 +35,7 @@ impl<'a> Rest<'a> {
                 return problems;
             }
             new = problems.len();
-            match serde_path_to_error::deserialize::<_, Definition>(&self.left) {
+            match parsed(&self.left) {
                 Ok(definition) => {
                     let more = check::check(&definition).into_iter();
                     problems.extend(more.filter(|problem| !self.is_of_those(problem)));

@@ -133,7 +133,12 @@ fn values_of_the_wrong_type_have_their_line() {
     let found = told(
         "name: x\nnodes:\n  - { id: y, type: parallel }\nedges:\n  - { from: y, to: y, condition: { path: $.x, op: like } }\n",
     );
-    assert!(found[0].2.contains("`op` (eq, ne,"), "{found:?}");
+    assert!(
+        found[0]
+            .2
+            .starts_with("edges[0].condition.op: `like` is not known here"),
+        "{found:?}"
+    );
     let found = told("name: x\nnodes: []\ntimeout: []\n");
     assert_eq!(found[0].0, Some(3), "{found:?}");
 }
@@ -201,6 +206,83 @@ fn an_array_is_no_object() {
         places,
         ["experts[0]", "choose", "nodes[0].each", "nodes[1]"].map(array)
     );
+}
+
+#[test]
+fn an_array_is_no_object_and_an_object_no_word_at_any_depth() {
+    let task = |more: &str| {
+        format!("name: x\nnodes:\n  - {{ id: a, type: task, capability: c, {more} }}\n")
+    };
+    let with = |more: &str| format!("{}{more}\n", task("name: a"));
+    let object = "is an array, where an object is expected";
+    let word = "is an object, where a known word is expected";
+    let condition = "is an array, where an expression, or an object with";
+    let mixture = |choose: &str| {
+        format!(
+            "name: x\nnodes:\n  - {{ id: m, type: mixture, experts: [{{ id: e, agent: a }}], choose: {choose} }}\n"
+        )
+    };
+    for (text, place, why) in [
+        (task("retry: [3, 1s]"), "nodes[0].retry", object),
+        (task("retry: []"), "nodes[0].retry", object),
+        (task("compensate: [ag]"), "nodes[0].compensate", object),
+        (task("effect: { pure: }"), "nodes[0].effect", word),
+        (task("on_error: { fail: }"), "nodes[0].on_error", word),
+        (task("when: [$.x, eq, 1]"), "nodes[0].when", condition),
+        (
+            task("when: { path: $.x, op: { eq: } }"),
+            "nodes[0].when.op",
+            word,
+        ),
+        (with("defaults: []"), "defaults", object),
+        (with("defaults: [~, 1s, pure]"), "defaults", object),
+        (with("defaults: { retry: [2, 1s] }"), "defaults.retry", object),
+        (with("edges: [[~, a, b, ~, '', ~]]"), "edges[0]", object),
+        (
+            with("edges: [{ from: a, to: b, condition: [$.x, eq, 1] }]"),
+            "edges[0].condition",
+            condition,
+        ),
+        (
+            with("edges: [{ from: a, to: a, loop: [3] }]"),
+            "edges[0].loop",
+            object,
+        ),
+        (with("type: concurrent\nmode: { collect: }"), "mode", word),
+        (mixture("{ by: 0 }"), "nodes[0].choose.by", "is no text; it is one of vote, "),
+        (
+            "name: x\ntype: mixture\nexperts: [{ id: e, agent: a }]\nchoose: { by: 0 }\n".to_owned(),
+            "choose.by",
+            "is no text; it is one of vote, ",
+        ),
+        (
+            "name: x\nnodes:\n  - { id: h, type: human, question: q, escalate: [[admin, 1h]] }\n".to_owned(),
+            "nodes[0].escalate[0]",
+            object,
+        ),
+        (
+            "name: x\nnodes:\n  - { id: h, type: map, over: [], each: { agent: a }, mode: { collect: } }\n".to_owned(),
+            "nodes[0].mode",
+            word,
+        ),
+        (
+            "name: x\nnodes:\n  - { id: h, type: condition, condition: [$.x, eq, 1] }\n".to_owned(),
+            "nodes[0].condition",
+            condition,
+        ),
+        (
+            "name: x\nnodes:\n  - { id: h, type: condition, condition: { path: $.x, op: { eq: } } }\n".to_owned(),
+            "nodes[0].condition.op",
+            word,
+        ),
+    ] {
+        let Err(problems) = read(&text) else {
+            panic!("taken: {text}");
+        };
+        let Problem { path, message, .. } = &problems[0];
+        assert_eq!(path, place, "{text}: {message}");
+        assert!(message.starts_with(why), "{text}: {message}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use protocol::{
 };
 
 use super::{
-    Answers, Body, Content, LARGE, Operation, Parameter, Route, SMALL, Verb, form,
+    Answers, Body, Content, DRAFT, LARGE, Operation, Parameter, Route, SMALL, Verb, form,
     row::{CURSOR, LIMIT, answer, ok, parameter},
 };
 
@@ -115,7 +115,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Make a workflow",
         description: "The definition is checked as a whole: what is wrong is named by its place. It is kept and returned byte for byte.",
-        body: Body::Required(form::<WorkflowDraft>, LARGE),
+        body: Body::Required(form::<WorkflowDraft>, DRAFT),
         answers: &[answer(
             201,
             Content::Json(form::<WorkflowView>),
@@ -183,7 +183,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Change a workflow",
         description: "Another definition makes a new version; runs keep theirs. A definition that says the same makes none. What is absent stays as it is.",
-        body: Body::Required(form::<WorkflowDraft>, LARGE),
+        body: Body::Required(form::<WorkflowDraft>, DRAFT),
         answers: &[ok(
             Content::Json(form::<WorkflowChange>),
             "The workflow, and whether this made a version.",
@@ -434,7 +434,7 @@ pub(super) static ROUTES: &[Route] = &[
             "dry",
             "That nothing is done, which is always so.",
         )],
-        body: Body::Optional(form::<ReplayRequest>, LARGE),
+        body: Body::Optional(form::<ReplayRequest>, DRAFT),
         answers: &[ok(
             Content::Json(form::<ReplayView>),
             "How far the decisions are the same.",
@@ -449,7 +449,7 @@ pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "Try a definition against the last runs of a workflow",
         description: "Decides recorded runs anew, the newest ones first, with a definition that is to be adopted, and names the first divergence of each that would go another way. Nothing is done.",
-        body: Body::Optional(form::<CheckRequest>, LARGE),
+        body: Body::Optional(form::<CheckRequest>, DRAFT),
         answers: &[ok(
             Content::Json(form::<CheckView>),
             "How many runs would go the same way, and where the others would not.",

@@ -1,40 +1,68 @@
-//! Reading objects as objects only: of an array, what is derived would take its elements for fields, by
-//! their places. Pure.
+//! Reading objects as objects only, and words as words: of an array, what is derived would take its
+//! elements for fields, by their places; of `{"pure": null}` or 0 it would take a name for a word.
 //!
 //! A deserializer around another one. All that it changes is what becomes of an array where an object
-//! is expected; the rest is passed on, wrapped again, so that it holds at every depth.
+//! is expected, and of anything but a text where a word is; the rest is passed on, wrapped again, so that
+//! it holds at every depth. What serde keeps aside before it reads it, to know by a field how the others
+//! are to be read, it cannot see into: such a field is read with [`objects`].
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess,
-    Unexpected, VariantAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess,
+    SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 
-/// What is around a part of the reader.
-pub(super) struct Objects<T>(pub(super) T);
-
-/// Around a visitor: where an object is expected, or where anything may come.
-struct Seen<V> {
-    visitor: V,
-    object: Object,
+/// Reads a field whose struct or enum is read from what was kept aside: one with `flatten`, `tag` or
+/// `untagged`. For `deserialize_with`.
+///
+/// # Errors
+///
+/// When it is no `T`, or one by another form than its own.
+pub fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(field: D) -> Result<T, D::Error> {
+    T::deserialize(Objects(field))
 }
 
-/// Whether an object is expected.
+/// What is around a part of the reader.
+///
+/// ```
+/// use protocol::{json::Objects, plan::RetryPolicy};
+/// use serde::Deserialize;
+///
+/// let retry = serde_json::json!([3, "1s"]);
+/// assert!(RetryPolicy::deserialize(Objects(&retry)).is_err());
+/// ```
+#[derive(Debug)]
+pub struct Objects<T>(pub T);
+
+/// Around a visitor.
+struct Seen<V> {
+    visitor: V,
+    wanted: Wanted,
+}
+
+/// What is expected.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Object {
-    Expected,
-    NotExpected,
+enum Wanted {
+    Any,
+    Object,
+    /// A name: of a field, or of a variant in the field that tells which one it is.
+    Name,
 }
 
 const fn any<V>(visitor: V) -> Seen<V> {
-    let object = Object::NotExpected;
-    Seen { visitor, object }
+    let wanted = Wanted::Any;
+    Seen { visitor, wanted }
 }
 
 const fn object<V>(visitor: V) -> Seen<V> {
-    let object = Object::Expected;
-    Seen { visitor, object }
+    let wanted = Wanted::Object;
+    Seen { visitor, wanted }
+}
+
+const fn name<V>(visitor: V) -> Seen<V> {
+    let wanted = Wanted::Name;
+    Seen { visitor, wanted }
 }
 
 macro_rules! pass {
@@ -54,7 +82,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
         deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64 deserialize_char
         deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf
         deserialize_option deserialize_unit deserialize_seq deserialize_map
-        deserialize_identifier deserialize_ignored_any
+        deserialize_ignored_any
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_identifier(name(visitor))
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
@@ -105,7 +137,15 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_enum(name, variants, any(visitor))
+        let form = &Cell::new(Form::Any);
+        let read = self
+            .0
+            .deserialize_enum(name, variants, Word { visitor, form })?;
+        match form.get() {
+            Form::Any => Ok(read),
+            // Said here, the path to it does not lead into what should not be there.
+            Form::Object => Err(D::Error::invalid_type(Unexpected::Map, &"enum ")),
+        }
     }
 
     fn is_human_readable(&self) -> bool {
@@ -130,10 +170,17 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Seen<V> {
 
     hand_on! {
         visit_bool(bool) visit_i8(i8) visit_i16(i16) visit_i32(i32) visit_i64(i64) visit_i128(i128)
-        visit_u8(u8) visit_u16(u16) visit_u32(u32) visit_u64(u64) visit_u128(u128) visit_f32(f32)
+        visit_u8(u8) visit_u16(u16) visit_u32(u32) visit_u128(u128) visit_f32(f32)
         visit_f64(f64) visit_char(char) visit_str(&str) visit_borrowed_str(&'de str)
         visit_string(String) visit_bytes(&[u8]) visit_borrowed_bytes(&'de [u8])
         visit_byte_buf(Vec<u8>)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<V::Value, E> {
+        match self.wanted {
+            Wanted::Name => Err(E::invalid_type(Unexpected::Unsigned(number), &self.visitor)),
+            Wanted::Any | Wanted::Object => self.visitor.visit_u64(number),
+        }
     }
 
     fn visit_none<E: Error>(self) -> Result<V::Value, E> {
@@ -153,9 +200,9 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Seen<V> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<V::Value, A::Error> {
-        match self.object {
-            Object::Expected => Err(A::Error::invalid_type(Unexpected::Seq, &self.visitor)),
-            Object::NotExpected => self.visitor.visit_seq(Objects(elements)),
+        match self.wanted {
+            Wanted::Object => Err(A::Error::invalid_type(Unexpected::Seq, &self.visitor)),
+            Wanted::Any | Wanted::Name => self.visitor.visit_seq(Objects(elements)),
         }
     }
 
@@ -164,7 +211,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Seen<V> {
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, one: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_enum(Objects(one))
+        self.visitor.visit_enum(one)
     }
 }
 
@@ -211,28 +258,62 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Objects<A> {
     }
 }
 
-impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Objects<A> {
+/// Around what reads an enum, and what it is read by: tells in which form a variant without anything to
+/// it was given.
+struct Word<'a, T> {
+    visitor: T,
+    form: &'a Cell<Form>,
+}
+
+/// How a variant that has nothing to it was given.
+#[derive(Clone, Copy)]
+enum Form {
+    /// As its name, or it is another variant.
+    Any,
+    /// As an object with its name.
+    Object,
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Word<'_, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.visitor.expecting(f)
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, one: A) -> Result<V::Value, A::Error> {
+        let (visitor, form) = (one, self.form);
+        self.visitor.visit_enum(Word { visitor, form })
+    }
+}
+
+impl<'a, 'de, A: EnumAccess<'de>> EnumAccess<'de> for Word<'a, A> {
     type Error = A::Error;
-    type Variant = Objects<A::Variant>;
+    type Variant = Word<'a, A::Variant>;
 
     fn variant_seed<S: DeserializeSeed<'de>>(
         self,
         seed: S,
     ) -> Result<(S::Value, Self::Variant), A::Error> {
-        let (name, variant) = self.0.variant_seed(seed)?;
-        Ok((name, Objects(variant)))
+        let (name, visitor) = self.visitor.variant_seed(seed)?;
+        let form = self.form;
+        Ok((name, Word { visitor, form }))
     }
 }
 
-impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Objects<A> {
+impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Word<'_, A> {
     type Error = A::Error;
 
     fn unit_variant(self) -> Result<(), A::Error> {
-        self.0.unit_variant()
+        // A name alone has no value.
+        if self.visitor.newtype_variant::<IgnoredAny>().is_ok() {
+            self.form.set(Form::Object);
+        }
+        Ok(())
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.newtype_variant_seed(Objects(seed))
+        self.visitor.newtype_variant_seed(Objects(seed))
     }
 
     fn tuple_variant<V: Visitor<'de>>(
@@ -240,7 +321,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Objects<A> {
         length: usize,
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.0.tuple_variant(length, any(visitor))
+        self.visitor.tuple_variant(length, any(visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -248,13 +329,6 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Objects<A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.0.struct_variant(fields, object(visitor))
+        self.visitor.struct_variant(fields, object(visitor))
     }
-}
-
-/// Reads a `T`, all of the text.
-pub(super) fn read<'de, T: Deserialize<'de>>(text: &'de str) -> serde_json::Result<T> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let value = T::deserialize(Objects(&mut json))?;
-    json.end().map(|()| value)
 }
