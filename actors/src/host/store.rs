@@ -31,6 +31,8 @@ struct Book {
     file: File,
     lines: usize,
     open: HashMap<TokenHash, Entry>,
+    /// Whether the last line may stand there in part: another behind it could not be read.
+    torn: bool,
 }
 
 /// What stands in the file of one attempt.
@@ -68,6 +70,7 @@ impl Ledger {
             file,
             lines,
             open,
+            torn: false,
         };
         Ok((Self(Arc::new(Mutex::new(book))), unsent))
     }
@@ -92,6 +95,17 @@ impl Ledger {
         self.write(Entry::Accepted(ended)).await
     }
 
+    /// Whether attempts can be written down: what is asked before a slot is kept for one. After a write that failed the file is
+    /// written anew, so that a disk with room again is found out without an attempt.
+    pub(super) async fn is_writable(&self) -> bool {
+        let mended = self.on_disk(|book| if book.torn { book.renew() } else { Ok(()) });
+        let mended = mended.await;
+        if let Err(error) = &mended {
+            tracing::warn!(%error, "the attempts' journal cannot be written, so none is taken over");
+        }
+        mended.is_ok()
+    }
+
     /// An attempt ended. A result that cannot be written is sent all the same, while the node lives.
     pub(super) async fn ended(&self, ended: &Ended) {
         let ended = Ended {
@@ -112,10 +126,17 @@ impl Ledger {
 
     /// Writes a line and flushes it to the disk, where no handler waits for it.
     async fn write(&self, entry: Entry) -> io::Result<()> {
+        self.on_disk(move |book| book.write(entry)).await
+    }
+
+    async fn on_disk(
+        &self,
+        work: impl FnOnce(&mut Book) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
         let book = self.0.clone();
         let writing = tokio::task::spawn_blocking(move || {
             let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
-            book.write(entry)
+            work(&mut book)
         });
         writing
             .await
@@ -141,14 +162,22 @@ impl Entry {
 
 impl Book {
     fn write(&mut self, entry: Entry) -> io::Result<()> {
-        if self.lines > GROWN.max(2 * self.open.len()) {
-            self.file = rewrite(&self.path, &self.open)?;
-            self.lines = self.open.len();
+        if self.torn || self.lines > GROWN.max(2 * self.open.len()) {
+            self.renew()?;
         }
+        self.torn = true;
         append(&mut self.file, &entry)?;
         self.file.sync_data()?;
+        self.torn = false;
         self.lines += 1;
         note(&mut self.open, entry);
+        Ok(())
+    }
+
+    fn renew(&mut self) -> io::Result<()> {
+        self.file = rewrite(&self.path, &self.open)?;
+        self.lines = self.open.len();
+        self.torn = false;
         Ok(())
     }
 }
@@ -264,6 +293,31 @@ mod tests {
         assert!(matches!(running.outcome, Outcome::Lost { .. }));
         assert_eq!(running.step, "running");
         assert_eq!(*result, ended("unsent", [2; 16]));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_keeps_what_is_written_once_it_has_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, _) = Ledger::open(folder.path()).unwrap();
+        ledger.accepted(&call("before"), &[1; 16]).await.unwrap();
+        assert!(ledger.is_writable().await);
+        let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let path = {
+            let mut book = ledger.0.lock().unwrap();
+            // The beginning of the line finds room, and a new file does not.
+            book.file.write_all(b"{\"accepted\":").unwrap();
+            book.file = full();
+            std::mem::replace(&mut book.path, folder.path().join("no/such"))
+        };
+        assert!(ledger.accepted(&call("full"), &[2; 16]).await.is_err());
+        assert!(!ledger.is_writable().await);
+        ledger.0.lock().unwrap().path = path;
+        assert!(ledger.is_writable().await);
+        ledger.accepted(&call("after"), &[3; 16]).await.unwrap();
+        let (_again, unsent) = Ledger::open(folder.path()).unwrap();
+        let mut steps: Vec<_> = unsent.iter().map(|it| it.step.as_str()).collect();
+        steps.sort_unstable();
+        assert_eq!(steps, ["after", "before"]);
     }
 
     #[tokio::test]

@@ -9,8 +9,8 @@ use protocol::{
     time::Timestamp,
 };
 
-pub(super) use self::attempt::never_started;
 pub use self::attempt::{Received, at_cost, timed_out};
+pub(super) use self::attempt::{never_started, was_refused};
 use super::{Attempt, Step, Task};
 use crate::config;
 

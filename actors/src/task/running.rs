@@ -177,6 +177,8 @@ impl Task {
             return;
         };
         step.error = None;
+        let node = self.run.as_ref().and_then(|run| run.at(of.node));
+        let is_over = node.is_some_and(|turn| turn.status.is_settled());
         match output {
             Some(output) => {
                 step.output = output.clone();
@@ -184,7 +186,7 @@ impl Task {
                 self.run_mut().known(of.node);
                 self.node_hears(index, StepStatus::Completed, None, now);
             }
-            None if (self.cancelling || self.is_broke()) && !of.undo => {
+            None if (self.cancelling || self.is_broke() || is_over) && !of.undo => {
                 // Nothing new begins any more.
                 self.steps[index].status = StepStatus::Cancelled;
                 self.run_mut().known(of.node);

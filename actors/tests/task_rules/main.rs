@@ -90,6 +90,40 @@ fn a_guarded_step_that_is_lost_and_not_done_again_and_again_is_given_up() {
     assert_eq!(step.error.as_ref().unwrap().code, "quarantined");
 }
 
+/// A host refuses the step's attempt: its disk is full, say.
+fn refuse(play: &mut Play, times: u32) {
+    for _ in 0..times {
+        play.make(Move::Start(0), Flush::Now);
+        play.make(Move::Deny(u16::MAX), Flush::Now);
+        play.make(Move::Pass(60_000), Flush::Now);
+    }
+}
+
+#[test]
+fn what_no_host_takes_spends_no_attempt_of_its_step() {
+    for effect in [Effect::Idempotent, Effect::Irreversible] {
+        let mut play = Play::new(one(effect), Budget::default());
+        refuse(&mut play, play::MAX_LOST - 1);
+        // One in between that ran begins the count anew.
+        play.make(Move::Start(0), Flush::Now);
+        play.make(Move::End(0, play::End::NeverStarted), Flush::Now);
+        play.make(Move::Pass(60_000), Flush::Now);
+        refuse(&mut play, play::MAX_LOST - 1);
+        assert_eq!(play.task().steps[0].failures(), 1);
+        play.run_well();
+        assert_eq!(play.task().status, TaskStatus::Completed);
+    }
+}
+
+#[test]
+fn what_no_host_takes_again_and_again_is_given_up() {
+    let mut play = Play::new(one(Effect::Idempotent), Budget::default());
+    refuse(&mut play, play::MAX_LOST);
+    let step = &play.task().steps[0];
+    assert_eq!(step.status, StepStatus::Failed);
+    assert_eq!(step.error.as_ref().unwrap().code, "not_started");
+}
+
 #[test]
 fn a_retry_has_its_own_time_to_wait_for_an_agent() {
     let budget = Budget {

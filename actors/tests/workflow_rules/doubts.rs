@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     ends::{fails_at, lost, pays, pays_back, settled, undoable},
-    play::{Play, fails},
+    play::{Play, by_name, fails},
 };
 
 /// `pay` cannot be done twice, and `b` fails the run beside it.
@@ -221,6 +221,75 @@ fn a_call_that_is_lost_when_its_map_has_failed_is_asked_about() {
         "{message}"
     );
     play.replays();
+}
+
+/// Two calls of `pay` are in doubt, and nobody can tell about the first of them.
+fn tells_nothing_of_the_first(optional: bool) -> Play {
+    let mut pay = payment();
+    pay["type"] = json!("map");
+    pay["over"] = json!("${[1, 2]}");
+    pay["each"] = json!({ "agent": "a" });
+    pay["on_error"] = json!(if optional { "continue" } else { "fail" });
+    pay.as_object_mut().unwrap().remove("agent");
+    let after = json!({ "id": "after", "type": "agent", "agent": "z", "needs": ["pay"] });
+    let definition = json!({ "name": "g", "nodes": [pay, after] });
+    let mut play = Play::of(definition, Value::Null, by_name());
+    play.start();
+    play.end("pay[0]", &lost());
+    play.end("pay[1]", &lost());
+    assert_eq!(play.asked(), ["pay[0]"]);
+    play.nobody_knows("pay");
+    assert_eq!(play.asked(), ["pay[1]"]);
+    assert_eq!((play.start(), play.is_settled()), (0, false));
+    play
+}
+
+#[test]
+fn each_call_of_a_map_is_asked_about_before_the_run_ends() {
+    let mut play = tells_nothing_of_the_first(false);
+    play.nobody_knows("pay");
+    play.play();
+    let message = &play.error().message;
+    for step in ["pay[0]", "pay[1]"] {
+        let named = format!("{step} took effect");
+        assert_eq!(message.matches(&named).count(), 1, "{message}");
+    }
+    assert_eq!(play.calls, ["pay[0]", "pay[1]"]);
+    play.replays();
+}
+
+#[test]
+fn what_took_effect_of_a_map_is_taken_back_also_when_nobody_can_tell_about_the_rest() {
+    let mut play = tells_nothing_of_the_first(false);
+    play.record(settled("pay[1]", Some(json!("receipt"))));
+    play.decide();
+    play.play();
+    assert_eq!(play.calls[2..], ["pay~undo"]);
+    // That is in doubt for itself, whatever was said of the map.
+    let mut play = tells_nothing_of_the_first(false);
+    play.record(settled("pay[1]", Some(json!("receipt"))));
+    play.decide();
+    play.start();
+    play.end("pay~undo", &lost());
+    assert_eq!(play.asked(), ["pay~undo"]);
+    play.nobody_knows("pay");
+    let message = &play.error().message;
+    assert!(message.ends_with("; not taken back: pay"), "{message}");
+    play.replays();
+}
+
+#[test]
+fn what_did_not_take_effect_is_not_done_any_more_by_a_map_that_failed() {
+    for optional in [false, true] {
+        let mut play = tells_nothing_of_the_first(optional);
+        play.record(settled("pay[1]", None));
+        play.decide();
+        play.play();
+        let then: &[&str] = if optional { &["after"] } else { &[] };
+        assert_eq!(play.calls[2..], *then);
+        assert!(play.is_settled());
+        play.replays();
+    }
 }
 
 #[test]

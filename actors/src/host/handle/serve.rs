@@ -48,7 +48,10 @@ impl Hosts {
                 Ok(running) => Reply::Retired { running },
                 Err(super::Outranked) => Reply::Outranked,
             },
-            Request::Reserve { agent, task, step } => self.keep(agent, (from.node, task, step)),
+            Request::Reserve { agent, task, step } => match &self.ledger {
+                Some(ledger) if !ledger.is_writable().await => refused(Refusal::Fenced),
+                Some(_) | None => self.keep(agent, (from.node, task, step)),
+            },
             Request::Release { reservation, .. } => {
                 // Dropped after the lock: a slot that comes free may be asked for at once.
                 let kept = self.bookings().take(reservation);

@@ -16,7 +16,10 @@ use crate::task::{
 };
 
 /// Failures of calls that surely never reached the tool.
-const NEVER_STARTED: [&str; 2] = ["connect", "not_started"];
+const NEVER_STARTED: [&str; 2] = ["connect", REFUSED];
+
+/// The failure of what a host could not begin, for want of room or of its lease: the tool has no part in it.
+const REFUSED: &str = "not_started";
 
 /// What a result leads to.
 #[derive(Debug, Clone, PartialEq)]
@@ -234,6 +237,9 @@ impl Task {
         ending: u32,
         moment: Moment<'_>,
     ) -> Event {
+        if was_refused(error) {
+            return self.after_refusal(step, error, ending, moment);
+        }
         let policy = step.retry();
         let failed = step.failures() + 1;
         let why = match retryable {
@@ -252,6 +258,31 @@ impl Task {
         } else {
             settled(step, StepStatus::Failed, Some(error.clone()))
         }
+    }
+
+    /// What no host takes counts as what is lost does: apart, and not for ever.
+    fn after_refusal(
+        &self,
+        step: &Step,
+        error: &Failure,
+        ending: u32,
+        moment: Moment<'_>,
+    ) -> Event {
+        let refused = step.refusals() + 1;
+        let verdict = retry::after_not_done(refused, moment.limits.max_lost);
+        if verdict == Verdict::Again && self.may_try(ending) {
+            let wait = retry::loss_wait(refused, moment.limits, moment.chance);
+            return again(step, moment.now.plus(wait));
+        }
+        let message = match refused {
+            1 => error.message.clone(),
+            _ => format!(
+                "no host began it {refused} times in a row, at last because {}",
+                error.message
+            ),
+        };
+        let error = Failure::new(error.code.clone(), message);
+        settled(step, StepStatus::Failed, Some(error))
     }
 
     /// Whether the task's budget leaves room for another attempt, beside the one that each step
@@ -287,6 +318,11 @@ impl Task {
 /// Whether a call surely never reached its tool.
 pub(in crate::task) fn never_started(error: &Failure) -> bool {
     NEVER_STARTED.contains(&error.code.as_str())
+}
+
+/// Whether a host could not begin it, so that neither its agent nor its policy is to answer for that.
+pub(in crate::task) fn was_refused(error: &Failure) -> bool {
+    error.code == REFUSED
 }
 
 fn quarantined(step: &Step, lost: u32, last: &Failure) -> Event {

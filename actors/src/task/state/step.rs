@@ -11,7 +11,7 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::task::{running::Of, suspend::Asks};
+use crate::task::{rules::was_refused, running::Of, suspend::Asks};
 
 /// A step as its task's events say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,10 +107,23 @@ impl Step {
             .filter(|attempt| attempt.ended.is_none())
     }
 
-    /// Attempts that count against the retry policy.
+    /// Attempts that count against the retry policy: what no host took is not among them.
     #[must_use]
     pub fn failures(&self) -> u32 {
-        self.count(|ending| matches!(ending, Ending::Failed(_)))
+        self.count(|ending| matches!(ending, Ending::Failed(why) if !was_refused(why)))
+    }
+
+    /// How often in a row no host took it, up to now.
+    #[must_use]
+    pub fn refusals(&self) -> u32 {
+        let ended = self
+            .attempts
+            .iter()
+            .rev()
+            .filter_map(|it| it.ended.as_ref());
+        let refused =
+            ended.take_while(|(_, it)| matches!(it, Ending::Failed(why) if was_refused(why)));
+        u32::try_from(refused.count()).unwrap_or(u32::MAX)
     }
 
     /// Attempts that went down with what ran them.

@@ -90,8 +90,18 @@ impl<'a> Look<'a> {
         self.sight.run.turn(self.graph.nodes[place].id())
     }
 
+    /// One that failed is not over for the others before people were asked about all of its calls.
     fn status(&self, place: usize) -> NodeStatus {
-        self.turn(place).map(|turn| turn.status).unwrap_or_default()
+        match self.turn(place) {
+            Some(turn) if turn.status.is_settled() && self.is_in_doubt(turn) => NodeStatus::Unknown,
+            turn => turn.map(|turn| turn.status).unwrap_or_default(),
+        }
+    }
+
+    /// Whether somebody is to say of a call of this node if it took effect.
+    pub(super) fn is_in_doubt(&self, turn: &Turn) -> bool {
+        let mut calls = self.sight.calls(turn);
+        calls.any(|step| turn.is_in_doubt(step))
     }
 
     fn is_over(&self) -> bool {
@@ -128,7 +138,7 @@ impl<'a> Look<'a> {
                     let error = turn.error.clone();
                     events.push(broke(place, error.unwrap_or_else(nameless)));
                 }
-                NodeStatus::Unknown if turn.waits.is_none() => {
+                NodeStatus::Unknown | NodeStatus::Failed if turn.waits.is_none() => {
                     events.extend(follow::ask_about(self, turn));
                 }
                 NodeStatus::Waiting => {

@@ -52,7 +52,7 @@ pub(super) fn follow(look: &Look<'_>, place: &Place, turn: &Turn) -> Option<RunE
 pub(super) fn ask_about(look: &Look<'_>, turn: &Turn) -> Option<RunEvent> {
     let steps = turn.steps.iter().chain(&turn.undo);
     let mut steps = steps.filter_map(|at| look.sight.task.steps.get(*at));
-    let step = steps.find(|step| step.status == StepStatus::Unknown)?;
+    let step = steps.find(|step| turn.is_in_doubt(step))?;
     let why = step.error.as_ref().map(|error| &error.message);
     // One step may be asked about as often as it was tried.
     let asked = NodeRun {

@@ -11,6 +11,8 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::task::Step;
+
 /// The code of what nobody can tell about.
 pub(crate) const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 
@@ -112,6 +114,9 @@ pub struct Turn {
     /// Its calls that take it back.
     #[serde(default)]
     pub undo: Option<usize>,
+    /// Steps of which nobody who was asked could tell whether they took effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<String>,
     /// Earlier runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<Past>,
@@ -393,11 +398,10 @@ impl Turn {
         self.alone
     }
 
-    /// Whether people were asked what became of one of its calls, and none could tell.
+    /// Whether somebody is still to say if this call of it took effect.
     #[must_use]
-    pub fn is_beyond_telling(&self) -> bool {
-        let is_unknown = |error: &Failure| error.code == OUTCOME_UNKNOWN;
-        self.status == NodeStatus::Failed && self.error.as_ref().is_some_and(is_unknown)
+    pub fn is_in_doubt(&self, step: &Step) -> bool {
+        step.status == StepStatus::Unknown && !self.untold.contains(&step.spec.id)
     }
 
     fn is_as(&mut self, status: StepStatus, error: Option<Failure>, now: Timestamp) {
@@ -423,12 +427,20 @@ impl Turn {
     }
 
     fn end(&mut self, how: Ended, now: Timestamp) {
+        let in_vain = how
+            .error
+            .as_ref()
+            .is_some_and(|it| it.code == OUTCOME_UNKNOWN);
+        if let Some(Wait::For { about, .. }) = self.waits.take()
+            && in_vain
+        {
+            self.untold.extend(about);
+        }
         self.status = how.status;
         self.output = how.output;
         self.error = how.error;
         self.detail = how.detail;
         self.settled_at = Some(now);
-        self.waits = None;
         self.queue.clear();
     }
 

@@ -25,7 +25,7 @@ pub(super) fn wind_down(look: Look<'_>) -> Vec<Event> {
     let mut events = Vec::new();
     let mut in_doubt = false;
     for turn in run.turns() {
-        if !task.is_terminated() && is_in_doubt(&look, turn) {
+        if !task.is_terminated() && look.is_in_doubt(turn) {
             in_doubt = true;
             let asked = turn.waits.is_none().then(|| follow::ask_about(&look, turn));
             events.extend(asked.flatten());
@@ -51,12 +51,6 @@ pub(super) fn wind_down(look: Look<'_>) -> Vec<Event> {
         },
         Some(nodes) => next(&look, nodes),
     }
-}
-
-/// Whether somebody is to say of a call of this node if it took effect.
-fn is_in_doubt(look: &Look<'_>, turn: &Turn) -> bool {
-    let is_unknown = |step: &Step| step.status == StepStatus::Unknown;
-    !turn.is_beyond_telling() && look.sight.calls(turn).any(is_unknown)
 }
 
 /// A node that waits for anything else, or of whose calls none is made any more.
@@ -122,7 +116,7 @@ fn next(look: &Look<'_>, nodes: &[String]) -> Vec<Event> {
         match turn.undo.and_then(|at| look.sight.task.steps.get(at)) {
             Some(step) if step.status == StepStatus::Unknown => {
                 // Nobody who was asked could tell.
-                if turn.is_beyond_telling() {
+                if !turn.is_in_doubt(step) {
                     continue;
                 }
                 let asked = turn.waits.is_none().then(|| follow::ask_about(look, turn));
