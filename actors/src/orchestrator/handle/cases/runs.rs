@@ -80,13 +80,15 @@ impl UseCase for StartRun {
             let key = key.map(|key| idempotency(caller, key));
             let workflow = run.workflow.clone();
             // Its end is waited for as soon as it is known to be what is asked for.
-            if let Some(made) = at.made_before(caller, key.as_ref(), None).await? {
+            let before = Box::pin(at.made_before(caller, key.as_ref(), None));
+            if let Some(made) = before.await? {
                 let id = made.task.id;
                 let begun = the_same(&workflow, at.begun(made).await?)?;
-                return match wait {
-                    None => Ok(begun),
-                    Some(_) => at.begun(at.replay(caller, id.into(), wait).await?).await,
-                };
+                if wait.is_none() {
+                    return Ok(begun);
+                }
+                let over = Box::pin(at.replay(caller, id.into(), wait)).await?;
+                return at.begun(over).await;
             }
             let id = TaskId::from_uuid(at.fresh_id()?);
             let spec = at.admit_run(caller, run).await?;
