@@ -1,6 +1,6 @@
 //! One node: what it is while it runs, and how it stops.
 
-use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 
 use actors::{Orchestrator, host::WorkerError};
 #[cfg(feature = "edge")]
@@ -188,7 +188,7 @@ impl Node {
     /// Where measurements are served beside, if they are.
     #[cfg(feature = "edge")]
     #[must_use]
-    pub fn metrics(&self) -> Option<SocketAddr> {
+    pub fn metrics(&self) -> Option<std::net::SocketAddr> {
         self.metered.as_ref().map(|metered| metered.address)
     }
 
