@@ -16,7 +16,7 @@ use source::{Finding, files, root, sources};
 
 /// All that `runtime` may know of `protocol`; tasks and agents are not among it.
 const MACHINERY: &[&str] = &[
-    "entity", "epoch", "id", "member", "record", "shard", "time", "version", "wire",
+    "entity", "epoch", "id", "json", "member", "record", "shard", "time", "version", "wire",
 ];
 
 /// Beyond [`MACHINERY`]: bodies about actors and health that the runtime itself fills in.
