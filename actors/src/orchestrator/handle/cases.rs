@@ -10,6 +10,7 @@ mod diary;
 mod events;
 mod holds;
 mod journal;
+mod kill;
 mod life;
 mod log;
 mod look;
@@ -45,7 +46,7 @@ use protocol::{
 use runtime::entity::TellError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub(super) use actors::{ActOn, FindActor, KillActor, ShowActor, ShowAsks, TendEntity};
+pub(super) use actors::{ActOn, FindActor, ShowActor, ShowAsks, TendEntity};
 pub(super) use agent_change::{Action, ChangeAgent, RegisterAgent, UpdateAgent};
 pub(super) use agent_stop::StopAgent;
 pub(super) use agents::{
@@ -57,6 +58,7 @@ pub(super) use diary::{ReadDiary, ReadRecord, SeenTasks};
 pub(super) use events::{EventsAfter, views, visible};
 pub(super) use holds::{Interrupt, LiftHold, ListHolds, PlaceHold, When};
 pub(super) use journal::ReadJournal;
+pub(super) use kill::KillActor;
 pub(super) use life::{ReadLife, RelayNews, TellNews, Wanted, before};
 pub(super) use log::TurnLog;
 pub(super) use look::{FindMessages, ShowMessages, ShowState};

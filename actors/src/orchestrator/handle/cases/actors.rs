@@ -9,7 +9,7 @@ use protocol::{
     entity::{EntityId, EntityKind, Sight, is_nobodys, name_in},
     id::{NodeId, TaskId},
 };
-use runtime::{entity::TellError, placement::Evict, supervision::Kill};
+use runtime::{entity::TellError, placement::Evict};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -17,6 +17,7 @@ use super::{
     Action, Answer, CancelTask, ChangeAgent, Effect, Orchestrator, PauseTask, Place, ResumeTask,
     TOLD_WITHIN, UseCase, at_least,
     cancel::{ENDING, Extent},
+    kill::{Ended, Hastened, KillActor},
     runs_the_cluster, unreachable,
 };
 use crate::{Rejection, orchestrator::handle::tree::OpenAsk, task::ending};
@@ -25,11 +26,8 @@ use crate::{Rejection, orchestrator::handle::tree::OpenAsk, task::ending};
 const LONGEST: usize = 1_000;
 
 /// How long what was ended may take to stand in the tree again, and how often that is looked at.
-const BEGINNING: Duration = Duration::from_secs(1);
-const LOOK: Duration = Duration::from_millis(20);
-
-/// How long what is to be ended may take to begin, when it just does.
-const RETURNING: Duration = Duration::from_secs(4);
+pub(super) const BEGINNING: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// An actor of one node, as that node knows it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -255,86 +253,6 @@ impl UseCase for TendEntity {
     }
 }
 
-/// What runs under `/system` on one node ends as in a crash.
-#[derive(Debug, Serialize, Deserialize)]
-pub(in super::super) struct KillActor {
-    pub(in super::super) node: NodeId,
-    pub(in super::super) path: String,
-    /// Who wants it and why, for its past.
-    #[serde(default)]
-    pub(in super::super) why: String,
-}
-
-/// What became of what was to be killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(in super::super) enum Ended {
-    /// Whether it was.
-    Killed(bool),
-    /// It waited for its next try, which comes at once instead.
-    Waited(Hastened),
-}
-
-/// How that is told to another node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(in super::super) enum Hastened {
-    Hastened,
-}
-
-impl UseCase for KillActor {
-    type Answer = Ended;
-    const NAME: &'static str = "node.kill";
-    const EFFECT: Effect = Effect::Once;
-
-    fn place(&self) -> Place<'_> {
-        Place::Node(self.node)
-    }
-
-    fn wait(&self) -> Duration {
-        ENDING
-    }
-
-    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Ended> {
-        at_least(caller, Role::Operator)?;
-        may_act_on(caller, &self.path)?;
-        let _turn = at.0.turns.take(&self.path).await?;
-        tracing::info!(target: "audit", by = %caller, path = self.path, "an actor is killed");
-        let why = match self.why.as_str() {
-            // An older node asks.
-            "" => by(caller, "killed", ""),
-            why => why.to_owned(),
-        };
-        let tree = &at.0.tree;
-        let until = Instant::now() + RETURNING;
-        let ended = loop {
-            match tree.kill(&self.path, &why) {
-                Kill::Ended => break Ended::Killed(true),
-                Kill::Hastened => break Ended::Waited(Hastened::Hastened),
-                Kill::Never => return Ok(Ended::Killed(false)),
-                // Its supervisor may just begin it again, or itself.
-                Kill::NotNow | Kill::Absent if Instant::now() < until => sleep(LOOK).await,
-                Kill::Absent => return Err(Rejection::not_found(self.path)),
-                Kill::NotNow => {
-                    return Err(Rejection::Unavailable {
-                        message: format!(
-                            "{} just ends or begins; nothing was changed, try again",
-                            self.path
-                        ),
-                        retry_after: Duration::from_secs(1),
-                    });
-                }
-            }
-        };
-        // Whoever comes next finds it as it is after this.
-        let until = Instant::now() + BEGINNING;
-        while tree.can_kill(&self.path) == Some(false) && Instant::now() < until {
-            sleep(LOOK).await;
-        }
-        Ok(ended)
-    }
-}
-
 impl Orchestrator {
     /// The actor after an act: where it goes on after that, it may just begin.
     async fn find_again(
@@ -556,7 +474,7 @@ impl Orchestrator {
 }
 
 /// What belongs to nobody is the default tenant's to act on; what is another tenant's is its own.
-fn may_act_on(caller: &Caller, path: &str) -> Answer<()> {
+pub(super) fn may_act_on(caller: &Caller, path: &str) -> Answer<()> {
     if is_nobodys(path) {
         return runs_the_cluster(caller);
     }
@@ -570,7 +488,7 @@ fn may_act_on(caller: &Caller, path: &str) -> Answer<()> {
 }
 
 /// Who did something to an actor, as its past tells it.
-fn by(caller: &Caller, done: &str, reason: &str) -> String {
+pub(super) fn by(caller: &Caller, done: &str, reason: &str) -> String {
     ending::by(&caller.user, done, reason)
 }
 
