@@ -24,6 +24,7 @@ mod hold;
 mod inbox;
 mod mcp;
 mod output;
+mod patience;
 mod run;
 mod schedule;
 mod spend;

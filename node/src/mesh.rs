@@ -11,3 +11,5 @@ pub use enrol::EnrolError;
 pub(crate) use enrol::{Company, Enrolled, Join, enrol};
 pub(crate) use footing::{Footing, Place, stand};
 pub(crate) use links::Links;
+#[cfg(feature = "cli")]
+pub(crate) use papers::Papers;

@@ -328,6 +328,21 @@ pub enum StartError {
     Edge(#[from] crate::edge::EdgeError),
 }
 
+impl StartError {
+    /// Whether a later start may go well though nobody changes anything here: the database gives no
+    /// connection now, or no control node answers.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        match self {
+            Self::Store(error) => error.passes(),
+            Self::Enrol(error) => matches!(error, EnrolError::Unreached(_)),
+            Self::Config(_) | Self::Dir(_) | Self::Network(_) | Self::Worker(_) => false,
+            #[cfg(feature = "edge")]
+            Self::Edge(_) => false,
+        }
+    }
+}
+
 fn list(findings: &[Finding]) -> String {
     let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
     lines.join("; ")

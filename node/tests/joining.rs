@@ -13,6 +13,7 @@ use std::{
 };
 
 use program::{Program, Running};
+use runtime::testkit::postgres::PrivatePostgres;
 use rustix::process::Signal;
 
 /// A first node, and how to join it.
@@ -455,4 +456,60 @@ fn a_node_that_is_set_otherwise_than_its_cluster_reads_which_key_to_change() {
         ]);
         ended.fails(1, &texts);
     }
+}
+
+#[test]
+fn a_worker_that_starts_while_no_control_node_runs_waits_for_one() {
+    let town = Town::found("first");
+    let machine = Program::new();
+    let mut worker = machine.spawn(&town.join(&town.token, &["--name", "w1"]));
+    worker.wait_for("serving ");
+    drop(worker);
+    let Town {
+        program,
+        _node,
+        mesh,
+        ..
+    } = town;
+    drop(_node);
+
+    let again = ["start", "--log", "warn", "--mesh", "127.0.0.1:0"];
+    let mut worker = machine.spawn(&again);
+    let line = worker.wait_for("not started yet");
+    assert!(line.contains("check that the node runs"), "{line}");
+    let _node = program.spawn(&["start", "--log", "warn", "--mesh", &mesh]);
+    worker.wait_for("serving ");
+    drop(_node);
+    drop(worker);
+
+    let mut worker = machine.spawn(&again);
+    worker.wait_for("not started yet");
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.end().code(), Some(0));
+}
+
+#[test]
+fn a_node_that_had_its_database_waits_for_it_and_another_says_what_is_wrong() {
+    let postgres = PrivatePostgres::start().unwrap();
+    let machine = Program::new();
+    let url = format!("[store]\nurl = {:?}\n", postgres.database().unwrap());
+    fs::write(machine.folder().join("cluster.toml"), &url).unwrap();
+    let start = ["start", "--log", "warn", "--mesh", "127.0.0.1:0"];
+    machine.spawn(&start).wait_for("serving ");
+
+    postgres.stop().unwrap();
+    let stranger = Program::new();
+    fs::write(stranger.folder().join("cluster.toml"), &url).unwrap();
+    stranger.run(&start).fails(
+        1,
+        &[
+            "the store is unavailable",
+            "see that `store.url` leads to it",
+        ],
+    );
+    let mut node = machine.spawn(&start);
+    let line = node.wait_for("not started yet");
+    assert!(line.contains("the store is unavailable"), "{line}");
+    postgres.restart().unwrap();
+    node.wait_for("serving ");
 }

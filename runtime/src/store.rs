@@ -66,6 +66,17 @@ pub enum Error {
     Unusable(String),
 }
 
+impl Error {
+    /// Whether the same may go well later though nobody changes anything here.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::Busy(_) => true,
+            Self::Full | Self::Corrupt(_) | Self::Unusable(_) => false,
+        }
+    }
+}
+
 /// A client's key that makes a repeated request harmless; unique within tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {

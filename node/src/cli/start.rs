@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{
     Global,
     exit::{Exit, Failure, Outcome},
+    patience,
 };
 use crate::{
     config::{LogFormat, is_address, metrics_address},
@@ -93,12 +94,20 @@ impl Start {
         telemetry::start_logging(&config.log);
         use_this_program(&mut config);
         let mut signals = Signals::listen()?;
-        let (mesh, grace) = (config.cluster.listen, config.node.grace.0);
-        let mut node = Node::builder().config(config).mesh(mesh);
-        if let Some(address) = self.join {
-            node = node.join(address, global.token.clone());
-        }
-        let node = node.start().await?;
+        let grace = config.node.grace.0;
+        let dir = config.node.data_dir.clone();
+        let to = self.join.map(|address| (address, global.token.clone()));
+        let start = || {
+            let mesh = config.cluster.listen;
+            let mut node = Node::builder().config(config.clone()).mesh(mesh);
+            if let Some((address, token)) = to.clone() {
+                node = node.join(address, token);
+            }
+            node.start()
+        };
+        let Some(node) = patience::outlast(start, &dir, signals.next()).await? else {
+            return Ok(Exit::Ok);
+        };
         announce(&node).await;
         tokio::select! {
             () = signals.next() => stop(node, grace, signals, Exit::Ok).await,

@@ -46,6 +46,9 @@ pub enum EnrolError {
     /// Its papers cannot be read or written.
     #[error("the folder `mesh` of the data directory cannot be used: {0}")]
     Papers(#[from] io::Error),
+    /// It has papers, and no node that could make it a member answers now.
+    #[error("{0}")]
+    Unreached(String),
     /// Whatever is said in words.
     #[error("{0}")]
     Refused(String),

@@ -11,7 +11,7 @@ use protocol::{
 };
 use runtime::{
     clock::{Clock, Dice},
-    cluster::Mesh,
+    cluster::{Mesh, transport::DialError},
     membership::{
         Fence, Membership, Registrar, Roster, SponsorRegistrar, Standing, StoreRegistrar, sponsor,
     },
@@ -255,7 +255,7 @@ impl Place {
     /// reached.
     pub(crate) async fn settle(
         &self,
-        failure: impl Fn() -> Option<String>,
+        failure: impl Fn() -> Option<DialError>,
     ) -> Result<(), EnrolError> {
         let mut standing = self.membership.watch_standing();
         let member = standing.wait_for(|standing| *standing != Standing::Fenced);
@@ -266,13 +266,7 @@ impl Place {
                 }
             }
             Ok(Err(_)) | Err(_) => {
-                let peers = self.mesh.peers();
-                let sponsored = peers.iter().any(|peer| peer.roles.has(NodeRole::Control));
-                // A control node that was reached knows better than one that was not.
-                let told = self.membership.hindrance().filter(|_| sponsored);
-                return Err(EnrolError::Refused(told.or_else(failure).unwrap_or_else(|| format!(
-                    "no control node could be reached within {REACH:?}; see whether one runs, and whether its mesh address is the one that this node was told"
-                ))));
+                return Err(self.unreached(failure()));
             }
         }
         let controls = self.membership.me().roles.has(NodeRole::Control);
@@ -287,6 +281,23 @@ impl Place {
             }
         }
         Ok(())
+    }
+
+    /// Why nobody made this node a member for so long.
+    fn unreached(&self, failure: Option<DialError>) -> EnrolError {
+        let peers = self.mesh.peers();
+        let sponsored = peers.iter().any(|peer| peer.roles.has(NodeRole::Control));
+        // A control node that was reached knows better than one that was not.
+        let told = self.membership.hindrance().filter(|_| sponsored);
+        match (told, failure) {
+            (Some(told), _) if told.passes() => EnrolError::Unreached(told.to_string()),
+            (Some(told), _) => EnrolError::Refused(told.to_string()),
+            (None, Some(failure)) if failure.passes() => EnrolError::Unreached(failure.to_string()),
+            (None, Some(failure)) => EnrolError::Refused(failure.to_string()),
+            (None, None) => EnrolError::Unreached(format!(
+                "no control node could be reached within {REACH:?}; see whether one runs, and whether its mesh address is the one that this node was told"
+            )),
+        }
     }
 
     /// Resolves when this process is a member no more, and says why.

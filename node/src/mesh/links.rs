@@ -17,7 +17,7 @@ use runtime::{
         Mesh, Peer,
         identity::{Authority, Identity, Subject},
         memory,
-        transport::{Admit, Network, NetworkError, Settings},
+        transport::{Admit, DialError, Network, NetworkError, Settings},
     },
     membership::{Membership, Roster, Standing},
     store,
@@ -203,7 +203,7 @@ impl Links {
     }
 
     /// Why no node could be reached lately, if none could.
-    pub(crate) fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<DialError> {
         self.network.as_ref().and_then(Network::failure)
     }
 
@@ -305,7 +305,7 @@ async fn hear_of_removal(network: Network, membership: Membership) {
         .is_ok()
     {
         let failure = network.failure();
-        if failure.is_some_and(|failure| failure.contains(removed.as_str())) {
+        if failure.is_some_and(|failure| failure.to_string().contains(&removed)) {
             membership.expelled(removed);
             return;
         }

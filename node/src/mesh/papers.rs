@@ -45,6 +45,14 @@ impl Papers {
         Ok(Self(folder))
     }
 
+    /// Whether the node with this data directory has had the store of a server already.
+    #[cfg(feature = "cli")]
+    pub(crate) fn name_a_server(data_dir: &Path) -> bool {
+        let papers = Self(data_dir.join("mesh"));
+        let told = papers.membership().ok().flatten();
+        told.is_some_and(|membership| membership.store.is_some())
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         &self.0
     }

@@ -235,7 +235,7 @@ impl Keeper {
                     tracing::warn!(%error, "the lease was not renewed");
                 } else {
                     tracing::info!(%error, "this node is no member yet");
-                    self.membership.hindered(error.to_string());
+                    self.membership.hindered(error);
                 }
             }
         }

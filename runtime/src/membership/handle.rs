@@ -15,7 +15,7 @@ use protocol::{id::NodeId, member::Member};
 use tokio::sync::{Notify, watch};
 
 use super::{Fence, Roster};
-use crate::{clock::Clock, placement::Timing};
+use crate::{clock::Clock, placement::Timing, store::Error};
 
 pub use registrar::StoreRegistrar;
 pub use sponsor::{SponsorRegistrar, announce, sponsor};
@@ -53,7 +53,7 @@ struct Inner {
     /// An earlier start of this node that is proved dead and may be a member still.
     former: Mutex<Option<NodeId>>,
     /// Why the store, or who has it, did not make this node a member the last time.
-    hindrance: Mutex<Option<String>>,
+    hindrance: Mutex<Option<Arc<Error>>>,
     health: RwLock<Health>,
     on_loss: RwLock<Vec<Box<dyn Fn() + Send + Sync>>>,
 }
@@ -217,12 +217,12 @@ impl Membership {
 
     /// Why this node is no member yet, as far as it was told.
     #[must_use]
-    pub fn hindrance(&self) -> Option<String> {
+    pub fn hindrance(&self) -> Option<Arc<Error>> {
         lock(&self.0.hindrance).clone()
     }
 
-    pub(super) fn hindered(&self, why: String) {
-        *lock(&self.0.hindrance) = Some(why);
+    pub(super) fn hindered(&self, why: Error) {
+        *lock(&self.0.hindrance) = Some(Arc::new(why));
     }
 
     pub(super) async fn hurried(&self) {

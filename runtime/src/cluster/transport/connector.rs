@@ -44,7 +44,7 @@ pub(super) async fn connect(network: Arc<Inner>, node: NodeId, address: String) 
                 Err(error) => {
                     // Said once, and again when it changes.
                     let line = error.to_string();
-                    network.dialled(Some(line.clone()));
+                    network.dialled(Some(error));
                     if last.as_ref() != Some(&line) {
                         tracing::warn!(%node, "{line}");
                         last = Some(line);

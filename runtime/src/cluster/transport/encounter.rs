@@ -1,7 +1,10 @@
 //! How two ends become a link: greeting, handing over to ractor_cluster, and taking an earlier
 //! link's place.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 use std::time::Duration;
 
 use protocol::wire::hello::{Greeting, Hello};
@@ -87,14 +90,22 @@ impl Inner {
         };
         let ours = Uuid::from_bytes(self.settings.dice.token());
         let own = self.hello(self.identity().subject(), ours, gateway);
+        let awaited = AtomicBool::new(false);
         let judge = |other: &Hello, certified: &Subject| {
             if end == End::Dialled {
-                self.expects_to_dial(other)?;
+                let expected = self.expects_to_dial(other);
+                awaited.store(expected.is_err(), Ordering::Relaxed);
+                expected?;
             }
             (self.settings.admit)(other, certified)
         };
         let exchanged = greeting::exchange(stream, &own, &certified, self.clock(), &judge);
-        let (hello, accord) = exchanged.await?;
+        let (hello, accord) = match exchanged.await {
+            Err(Unwelcome::Refused(reason)) if awaited.into_inner() => {
+                return Err(Unwelcome::Awaited(reason));
+            }
+            exchanged => exchanged?,
+        };
         let peer = Peer {
             node: hello.node,
             name: hello.name.clone(),

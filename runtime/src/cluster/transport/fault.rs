@@ -73,6 +73,14 @@ pub enum DialError {
         /// Why.
         reason: String,
     },
+    /// It runs, and dials this node itself.
+    #[error("{address}: {reason}")]
+    Awaited {
+        /// What was dialled.
+        address: String,
+        /// Which node that is.
+        reason: String,
+    },
     /// The connection ended half-way.
     #[error(
         "{address} closed the connection before the link was open: {reason}; see the log of that node"
@@ -83,6 +91,26 @@ pub enum DialError {
         /// What the machine says.
         reason: String,
     },
+}
+
+impl DialError {
+    /// Whether the node may be reached later though nobody changes anything here: it does not run, or
+    /// the network is cut.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Awaited { .. }
+            | Self::Broken { .. } => true,
+            Self::Stranger { .. }
+            | Self::ForeignNode { .. }
+            | Self::ForeignSelf { .. }
+            | Self::ExpiredNode { .. }
+            | Self::ExpiredSelf { .. }
+            | Self::Refused { .. } => false,
+        }
+    }
 }
 
 /// Reads why TLS, or what came after it, failed.

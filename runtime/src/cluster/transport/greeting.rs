@@ -23,6 +23,9 @@ pub(super) enum Unwelcome {
     /// One of them refused; the words name both.
     #[error("{0}")]
     Refused(String),
+    /// The node that was dialled is the one to dial.
+    #[error("{0}")]
+    Awaited(String),
     #[error("the connection ended during the greeting")]
     Broken(#[from] io::Error),
 }
@@ -32,6 +35,7 @@ impl Unwelcome {
     pub(super) fn at(self, address: String) -> DialError {
         match self {
             Self::Refused(reason) => DialError::Refused { address, reason },
+            Self::Awaited(reason) => DialError::Awaited { address, reason },
             Self::Broken(error) => diagnose(&address, &error),
         }
     }

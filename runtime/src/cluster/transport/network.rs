@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{
     connector::{self, Listens, dials},
+    fault::DialError,
     gateway::{Args, Gateway, Message, Table},
     link::{End, NetLink},
     listener,
@@ -50,7 +51,7 @@ pub(super) struct Inner {
     pub(super) serial: AtomicU64,
     nudge: Notify,
     /// Why the last attempt to dial failed, unless one succeeded since.
-    failure: Mutex<Option<String>>,
+    failure: Mutex<Option<DialError>>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
     _claim: Claim,
@@ -231,9 +232,9 @@ impl Network {
         self.0.table.open().into_iter().map(view).collect()
     }
 
-    /// Why no node was reached when one was dialled last: a line that names cause and remedy.
+    /// Why no node was reached when one was dialled last.
     #[must_use]
-    pub fn failure(&self) -> Option<String> {
+    pub fn failure(&self) -> Option<DialError> {
         let failure = self.0.failure.lock();
         failure.unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -291,7 +292,7 @@ impl Inner {
         &self.settings.dice
     }
 
-    pub(super) fn dialled(&self, failure: Option<String>) {
+    pub(super) fn dialled(&self, failure: Option<DialError>) {
         let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         *last = failure;
     }

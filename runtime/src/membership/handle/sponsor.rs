@@ -52,6 +52,8 @@ enum Ask {
 enum Reply {
     Entered(Result<(), EntryRefusal>),
     Renewed(bool),
+    /// The node that asks is set otherwise than the cluster, and must be set anew.
+    Otherwise(String),
     Set,
     Survey {
         survey: Box<Survey>,
@@ -111,9 +113,12 @@ impl SponsorRegistrar {
             {
                 Ok(answer) => {
                     *lock(&self.sponsor) = Some(node);
-                    return serde_json::from_slice(&answer).map_err(|error| {
-                        unavailable(format!("{node} answers strangely: {error}"))
-                    });
+                    let reply = serde_json::from_slice(&answer)
+                        .map_err(|error| unavailable(format!("{node} answers strangely: {error}")));
+                    return match reply? {
+                        Reply::Otherwise(why) => Err(Error::Unusable(why)),
+                        reply => Ok(reply),
+                    };
                 }
                 Err(fault) => failure = fault.to_string(),
             }
@@ -251,7 +256,9 @@ async fn answer(
             if !honest {
                 return Err(refused("a node may only enter as itself".to_owned()));
             }
-            same_lease(membership, ttl)?;
+            if let Some(otherwise) = other_lease(membership, ttl) {
+                return Ok(Reply::Otherwise(otherwise));
+            }
             let former = former.filter(|former| {
                 let roster = membership.roster();
                 let earlier = roster.member(*former);
@@ -263,7 +270,9 @@ async fn answer(
             Ok(Reply::Entered(entered.map_err(failed)?))
         }
         Ask::Renew { health, ttl } => {
-            same_lease(membership, ttl)?;
+            if let Some(otherwise) = other_lease(membership, ttl) {
+                return Ok(Reply::Otherwise(otherwise));
+            }
             let renewed = registrar.renew(from, health, ttl).await;
             Ok(Reply::Renewed(renewed.map_err(failed)?))
         }
@@ -288,12 +297,11 @@ async fn answer(
 }
 
 /// All members count their leases alike, or one would act on a lease that is over for the others.
-fn same_lease(membership: &Membership, ttl: Duration) -> Result<(), Fault> {
+fn other_lease(membership: &Membership, ttl: Duration) -> Option<String> {
     let here = membership.timing().ttl;
-    if ttl == here {
-        return Ok(());
-    }
-    Err(Fault::Refused(format!(
-        "leases of this cluster run for {here:?}, not {ttl:?}; set `cluster.lease` alike on every node"
-    )))
+    (ttl != here).then(|| {
+        format!(
+            "leases of this cluster run for {here:?}, not {ttl:?}; set `cluster.lease` alike on every node"
+        )
+    })
 }
