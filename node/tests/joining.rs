@@ -10,6 +10,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
+    path::Path,
 };
 
 use program::{Program, Running};
@@ -410,6 +411,51 @@ fn an_agent_that_asks_for_a_region_is_hosted_there_and_waits_while_nobody_is() {
         town.program.json(&["task", "get", id])["status"] == "completed"
     });
     assert_eq!(town.program.json(&["agent", "get", "local"])["node"], "w1");
+}
+
+/// All that lies in a folder, as whoever copies a machine takes it along.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let there = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &there);
+        } else if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), there).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_copy_of_a_data_directory_is_refused_while_the_original_lives_and_let_in_after_it() {
+    let town = Town::found("first");
+    let (machine, elsewhere) = (Program::new(), Program::new());
+    let mut worker = machine.spawn(&town.join(&town.token, &["--name", "w1"]));
+    worker.wait_for("serving ");
+    let original = town.node("w1");
+    copy(&machine.data(), &elsewhere.data());
+    let start = ["start", "--log", "error", "--mesh", "127.0.0.1:0"];
+    // However often it is tried: each try leaves its own start in the copy.
+    for _ in 0..2 {
+        let mut copied = elsewhere.spawn(&start);
+        let line = copied.wait_for("");
+        let address = original["mesh"].as_str().unwrap();
+        let runs = format!("error: another process runs as node `w1`, at {address} since 20");
+        for text in [&*runs, "stop that one", "troupe token create"] {
+            assert!(line.contains(text), "{text} is not in {line}");
+        }
+        assert_eq!(copied.end().code(), Some(1));
+        assert_eq!(town.node("w1")["id"], original["id"]);
+        assert_eq!(machine.json(&["node", "get", "w1"])["running"], 0);
+    }
+    // Killed: its lease is over before the copy is let in.
+    drop(worker);
+    let mut copied = elsewhere.spawn(&start);
+    copied.wait_for("serving ");
+    let now = town.node("w1");
+    assert_eq!(now["state"], "up");
+    assert_ne!(now["id"], original["id"]);
 }
 
 /// A store in a file; PostgreSQL is tried with the cluster's other faults.

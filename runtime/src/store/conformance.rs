@@ -101,6 +101,7 @@ macro_rules! store_conformance {
             }
             admissions {
                 of_many_who_race_a_token_admits_one,
+                of_many_who_race_for_a_name_one_uses_its_token,
                 a_token_that_does_not_count_admits_nobody,
                 tokens_are_listed_and_revoked_while_they_count,
                 identities_are_revoked_by_name,

@@ -262,7 +262,7 @@ async fn enter(
         Some(_) | None => MemberState::Up,
     };
     let held = sqlx::query(concat!(
-        "SELECT node FROM member
+        "SELECT announced, lease_until FROM member
          WHERE name = $1 AND node <> $2 AND node IS DISTINCT FROM $3 AND lease_until > ",
         clock!(),
         " AND ",
@@ -274,10 +274,8 @@ async fn enter(
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(row) = held {
-        return Ok(Err(EntryRefusal::NameHeld {
-            by: NodeId::from_uuid(row.uuid("node")?),
-            name: member.name,
-        }));
+        let (by, until) = (row.json("announced")?, row.moment("lease_until")?);
+        return Ok(Err(EntryRefusal::name_held(by, until)));
     }
     sqlx::query(concat!(
         "UPDATE member SET state = 'left', lease_until = least(lease_until, ",
