@@ -237,7 +237,7 @@ async fn prune(connection: &mut PgConnection, older: Duration) -> Result<u64, Se
 }
 
 /// Lets one transaction at a time change who is in the cluster and who owns what.
-async fn one_at_a_time(connection: &mut PgConnection) -> Result<(), Setback> {
+pub(super) async fn one_at_a_time(connection: &mut PgConnection) -> Result<(), Setback> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 1))")
         .execute(connection)
         .await?;
