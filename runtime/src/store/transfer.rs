@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use self::tables::{COPY_OF, Cell, JOURNAL, Port, STORE, TABLES, Table};
 pub(super) use self::tables::{MOVING, RETIRED};
-use super::{Address, Error, Postgres, Sqlite};
+use super::{Address, Error, Living, Postgres, Sqlite};
 
 /// Rows moved in one transaction.
 const BATCH: u32 = 500;
@@ -36,8 +36,8 @@ pub enum TransferError {
     InUse {
         /// The store.
         store: Address,
-        /// Their names.
-        nodes: String,
+        /// Who, and how long yet.
+        nodes: Living,
     },
     /// Several nodes may write there while it is copied.
     #[error("{0} can be copied only while no node runs")]
@@ -257,16 +257,13 @@ async fn refuse_retired(
 }
 
 async fn refuse_in_use(address: &Address, port: &dyn Port) -> Result<(), TransferError> {
-    let survey = port.survey().await?;
-    let living = survey.members.iter().filter(|row| row.lives());
-    let names: Vec<_> = living.map(|row| row.member.name.as_str()).collect();
-    if names.is_empty() {
-        return Ok(());
+    match Living::of(&port.survey().await?) {
+        None => Ok(()),
+        Some(nodes) => Err(TransferError::InUse {
+            store: address.clone(),
+            nodes,
+        }),
     }
-    Err(TransferError::InUse {
-        store: address.clone(),
-        nodes: names.join(", "),
-    })
 }
 
 /// Whether the target is what a move from this source left, and nobody used it since.

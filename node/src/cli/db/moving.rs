@@ -88,9 +88,10 @@ fn refused(error: &TransferError) -> Failure {
             let help = "create it, or name a file in a folder that is there";
             return Failure::new(Exit::Usage, format!("--to: {error}")).help(help);
         }
-        TransferError::InUse { .. } | TransferError::Shared(_) => {
-            (Exit::Busy, "stop the nodes first")
+        TransferError::InUse { nodes, .. } => {
+            return Failure::new(Exit::Busy, error.to_string()).help(nodes.remedy());
         }
+        TransferError::Shared(_) => (Exit::Busy, "stop the nodes first"),
         TransferError::Occupied(_) => (Exit::Conflict, "name an empty database"),
         TransferError::Retired(_) => (
             Exit::Conflict,
