@@ -85,8 +85,13 @@ fn a_move_into_another_store_is_refused_and_so_is_one_under_a_running_node() {
         .fails(2, &["--to", "no/such", "create it"]);
     let nowhere = "postgres://ann:secret@127.0.0.1:1/none";
     let unreachable = one.run(&["db", "move", "--to", nowhere]);
-    unreachable.fails(1, &[]);
+    unreachable.fails(1, &["127.0.0.1:1 does not answer", "host and port"]);
     assert!(!unreachable.err.contains("secret"), "{unreachable:?}");
+    assert_eq!(
+        unreachable.err.trim_end().lines().count(),
+        1,
+        "{unreachable:?}"
+    );
 
     let node = one.start();
     let new = format!("sqlite:{}", one.folder().join("new.db").display());

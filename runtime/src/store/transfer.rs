@@ -25,6 +25,9 @@ pub enum TransferError {
     /// A database failed.
     #[error(transparent)]
     Store(#[from] Error),
+    /// A database cannot be opened; nothing was done.
+    #[error(transparent)]
+    Unopened(Error),
     /// Source and target are one database.
     #[error("source and target are the same store")]
     Same,
@@ -82,7 +85,7 @@ pub async fn transfer(
     target: &Address,
     mut progress: impl FnMut(&'static str, u64) + Send,
 ) -> Result<Moved, TransferError> {
-    let from = port(source).await?;
+    let from = port(source).await.map_err(TransferError::Unopened)?;
     let to = made(target).await?;
     let outcome = copy((source, &*from), (target, &*to), &mut progress).await;
     let closed = (from.close().await, to.close().await);
@@ -104,7 +107,7 @@ pub async fn copy_ahead(
         // Records of several writers do not become visible in the order of their positions.
         return Err(TransferError::Shared(source.clone()));
     };
-    let from = Sqlite::look(file).await?;
+    let from = Sqlite::look(file).await.map_err(TransferError::Unopened)?;
     let to = made(target).await?;
     let outcome = ahead(&from, (target, &*to), &mut progress).await;
     let closed = (Port::close(&from).await, to.close().await);
@@ -205,7 +208,7 @@ async fn made(target: &Address) -> Result<Box<dyn Port>, TransferError> {
     {
         return Err(TransferError::NoFolder(folder.to_owned()));
     }
-    Ok(port(target).await?)
+    port(target).await.map_err(TransferError::Unopened)
 }
 
 async fn copy(
