@@ -14,6 +14,7 @@ use std::{
 };
 
 use program::{Program, Running};
+use runtime::testkit::postgres::PrivatePostgres;
 use rustix::process::Signal;
 
 /// A first node, and how to join it.
@@ -427,6 +428,21 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// What starts a node whose papers lie in its data directory.
+const AGAIN: [&str; 5] = ["start", "--log", "error", "--mesh", "127.0.0.1:0"];
+
+/// Starts a copy of a node that runs at `address`: it is told so in the first line that it prints.
+#[track_caller]
+fn is_refused(copy: &Program, name: &str, address: &str) {
+    let mut started = copy.spawn(&AGAIN);
+    let line = started.wait_for("");
+    let runs = format!("error: another process runs as node `{name}`, at {address} since 20");
+    for text in [&*runs, "stop that one", "troupe token create"] {
+        assert!(line.contains(text), "{text} is not in {line}");
+    }
+    assert_eq!(started.end().code(), Some(1));
+}
+
 #[test]
 fn a_copy_of_a_data_directory_is_refused_while_the_original_lives_and_let_in_after_it() {
     let town = Town::found("first");
@@ -435,27 +451,33 @@ fn a_copy_of_a_data_directory_is_refused_while_the_original_lives_and_let_in_aft
     worker.wait_for("serving ");
     let original = town.node("w1");
     copy(&machine.data(), &elsewhere.data());
-    let start = ["start", "--log", "error", "--mesh", "127.0.0.1:0"];
     // However often it is tried: each try leaves its own start in the copy.
     for _ in 0..2 {
-        let mut copied = elsewhere.spawn(&start);
-        let line = copied.wait_for("");
-        let address = original["mesh"].as_str().unwrap();
-        let runs = format!("error: another process runs as node `w1`, at {address} since 20");
-        for text in [&*runs, "stop that one", "troupe token create"] {
-            assert!(line.contains(text), "{text} is not in {line}");
-        }
-        assert_eq!(copied.end().code(), Some(1));
+        is_refused(&elsewhere, "w1", original["mesh"].as_str().unwrap());
         assert_eq!(town.node("w1")["id"], original["id"]);
         assert_eq!(machine.json(&["node", "get", "w1"])["running"], 0);
     }
     // Killed: its lease is over before the copy is let in.
     drop(worker);
-    let mut copied = elsewhere.spawn(&start);
-    copied.wait_for("serving ");
+    elsewhere.spawn(&AGAIN).wait_for("serving ");
     let now = town.node("w1");
-    assert_eq!(now["state"], "up");
     assert_ne!(now["id"], original["id"]);
+}
+
+#[test]
+fn so_is_a_copy_of_a_control_node_that_shares_its_store() {
+    let database = PrivatePostgres::shared().schema().unwrap();
+    let (machine, elsewhere) = (Program::new(), Program::new());
+    let file = machine.folder().join("cluster.toml");
+    fs::write(file, format!("[store]\nurl = {database:?}\n")).unwrap();
+    let town = Town::found_in(machine, "c1");
+    copy(&town.program.data(), &elsewhere.data());
+    for _ in 0..2 {
+        is_refused(&elsewhere, "c1", &town.mesh);
+        assert_eq!(town.node("c1")["shards"], 256);
+    }
+    drop(town);
+    elsewhere.spawn(&AGAIN).wait_for("serving ");
 }
 
 /// A store in a file; PostgreSQL is tried with the cluster's other faults.
