@@ -28,8 +28,8 @@ mod engine;
 mod served;
 
 pub use builder::Builder;
-pub(crate) use dir::write_atomically;
 pub use dir::{DataDir, DirError, TOKEN_FILE, URL_FILE};
+pub(crate) use dir::{mark, write_atomically};
 
 #[cfg(feature = "edge")]
 use crate::telemetry::Used;

@@ -85,13 +85,24 @@ fn a_move_into_another_store_is_refused_and_so_is_one_under_a_running_node() {
         .fails(2, &["--to", "no/such", "create it"]);
     let nowhere = "postgres://ann:secret@127.0.0.1:1/none";
     let unreachable = one.run(&["db", "move", "--to", nowhere]);
-    unreachable.fails(1, &[]);
+    unreachable.fails(1, &["127.0.0.1:1 does not answer", "host and port"]);
     assert!(!unreachable.err.contains("secret"), "{unreachable:?}");
+    assert_eq!(
+        unreachable.err.trim_end().lines().count(),
+        1,
+        "{unreachable:?}"
+    );
 
     let node = one.start();
     let new = format!("sqlite:{}", one.folder().join("new.db").display());
     one.run(&["db", "move", "--to", &new]).fails(75, &["stop"]);
-    stop(node);
+    // Killed: only its lease is there yet.
+    drop(node);
+    let leased = "in use by local, whose lease runs for ";
+    let after = "ends by itself: try again in ";
+    for command in [&["db", "move", "--to", &*new][..], &["db", "rebuild"]] {
+        one.run(command).fails(75, &[leased, after]);
+    }
 }
 
 #[test]

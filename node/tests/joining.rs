@@ -10,6 +10,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
+    path::Path,
 };
 
 use program::{Program, Running};
@@ -411,6 +412,72 @@ fn an_agent_that_asks_for_a_region_is_hosted_there_and_waits_while_nobody_is() {
         town.program.json(&["task", "get", id])["status"] == "completed"
     });
     assert_eq!(town.program.json(&["agent", "get", "local"])["node"], "w1");
+}
+
+/// All that lies in a folder, as whoever copies a machine takes it along.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let there = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &there);
+        } else if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), there).unwrap();
+        }
+    }
+}
+
+/// What starts a node whose papers lie in its data directory.
+const AGAIN: [&str; 5] = ["start", "--log", "error", "--mesh", "127.0.0.1:0"];
+
+/// Starts a copy of a node that runs at `address`: it is told so in the first line that it prints.
+#[track_caller]
+fn is_refused(copy: &Program, name: &str, address: &str) {
+    let mut started = copy.spawn(&AGAIN);
+    let line = started.wait_for("");
+    let runs = format!("error: another process runs as node `{name}`, at {address} since 20");
+    for text in [&*runs, "stop that one", "troupe token create"] {
+        assert!(line.contains(text), "{text} is not in {line}");
+    }
+    assert_eq!(started.end().code(), Some(1));
+}
+
+#[test]
+fn a_copy_of_a_data_directory_is_refused_while_the_original_lives_and_let_in_after_it() {
+    let town = Town::found("first");
+    let (machine, elsewhere) = (Program::new(), Program::new());
+    let mut worker = machine.spawn(&town.join(&town.token, &["--name", "w1"]));
+    worker.wait_for("serving ");
+    let original = town.node("w1");
+    copy(&machine.data(), &elsewhere.data());
+    // However often it is tried: each try leaves its own start in the copy.
+    for _ in 0..2 {
+        is_refused(&elsewhere, "w1", original["mesh"].as_str().unwrap());
+        assert_eq!(town.node("w1")["id"], original["id"]);
+        assert_eq!(machine.json(&["node", "get", "w1"])["running"], 0);
+    }
+    // Killed: its lease is over before the copy is let in.
+    drop(worker);
+    elsewhere.spawn(&AGAIN).wait_for("serving ");
+    let now = town.node("w1");
+    assert_ne!(now["id"], original["id"]);
+}
+
+#[test]
+fn so_is_a_copy_of_a_control_node_that_shares_its_store() {
+    let database = PrivatePostgres::shared().schema().unwrap();
+    let (machine, elsewhere) = (Program::new(), Program::new());
+    let file = machine.folder().join("cluster.toml");
+    fs::write(file, format!("[store]\nurl = {database:?}\n")).unwrap();
+    let town = Town::found_in(machine, "c1");
+    copy(&town.program.data(), &elsewhere.data());
+    for _ in 0..2 {
+        is_refused(&elsewhere, "c1", &town.mesh);
+        assert_eq!(town.node("c1")["shards"], 256);
+    }
+    drop(town);
+    elsewhere.spawn(&AGAIN).wait_for("serving ");
 }
 
 /// A store in a file; PostgreSQL is tried with the cluster's other faults.

@@ -6,9 +6,11 @@
 mod actor;
 mod fence;
 mod handle;
+mod rival;
 mod roster;
 
 pub use actor::{Registrar, membership};
 pub use fence::Fence;
 pub use handle::{Membership, SponsorRegistrar, Standing, StoreRegistrar, announce, sponsor};
+pub use rival::Rival;
 pub use roster::Roster;

@@ -11,6 +11,7 @@ mod chronicles;
 pub mod conformance;
 mod fault;
 mod key;
+mod living;
 mod members;
 mod memory;
 mod migration;
@@ -34,6 +35,7 @@ use protocol::{
 pub use address::{Address, InvalidAddress, open, open_to_serve};
 pub use admissions::{Admissions, IdentityRow, JoinToken, TokenRefusal};
 pub use chronicles::{Chapter, Chronicles, Segment, SegmentKind};
+pub use living::Living;
 pub use members::{EntryRefusal, Founding, MemberRow, Members, Renewal, ShardRow, Survey};
 pub use memory::Memory;
 pub use postgres::Postgres;

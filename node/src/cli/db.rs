@@ -8,7 +8,7 @@ use std::{
 use actors::orchestrator;
 use clap::Subcommand;
 use protocol::{api::StoreView, entity::EntityId};
-use runtime::store::{self, Address, Shared};
+use runtime::store::{self, Address, Living, Shared};
 use serde_json::json;
 
 use super::{
@@ -150,13 +150,11 @@ async fn open(config: &Config) -> Result<(DataDir, Shared), Failure> {
 async fn open_alone(config: &Config) -> Result<(DataDir, Shared), Failure> {
     let (dir, store) = open(config).await?;
     let survey = store.survey().await.map_err(unreadable)?;
-    let living = survey.members.iter().filter(|row| row.lives());
-    let names: Vec<_> = living.map(|row| row.member.name.as_str()).collect();
-    if names.is_empty() {
+    let Some(nodes) = Living::of(&survey) else {
         return Ok((dir, store));
-    }
-    let message = format!("the database is in use by {}", names.join(", "));
-    Err(Failure::new(Exit::Busy, message).help("stop the nodes first"))
+    };
+    let message = format!("the database is in use by {nodes}");
+    Err(Failure::new(Exit::Busy, message).help(nodes.remedy()))
 }
 
 async fn reopen(config: &Config, output: &Output) -> Outcome {

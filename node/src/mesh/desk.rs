@@ -168,6 +168,7 @@ fn refused(refusal: &TokenRefusal, asked: &Roles) -> JoinRefusal {
         TokenRefusal::Revoked => JoinRefusal::RevokedToken,
         TokenRefusal::Used { .. } => JoinRefusal::UsedToken,
         TokenRefusal::Expired { .. } => JoinRefusal::ExpiredToken,
+        TokenRefusal::NameTaken { name } => JoinRefusal::NameTaken { name: name.clone() },
         TokenRefusal::Roles { .. } => JoinRefusal::Role {
             asked: asked.clone(),
         },

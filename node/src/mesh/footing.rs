@@ -13,7 +13,8 @@ use runtime::{
     clock::{Clock, Dice},
     cluster::{Mesh, transport::DialError},
     membership::{
-        Fence, Membership, Registrar, Roster, SponsorRegistrar, Standing, StoreRegistrar, sponsor,
+        Fence, Membership, Registrar, Rival, Roster, SponsorRegistrar, Standing, StoreRegistrar,
+        sponsor,
     },
     placement::Holdings,
     store,
@@ -78,10 +79,9 @@ pub(crate) async fn stand(
         Some(store) => Arc::new(StoreRegistrar(store.clone())),
         None => Arc::new(SponsorRegistrar::new(mesh.clone())),
     };
-    let sent = clock.boot();
-    let roster = match &enrolled.store {
-        Some(store) => enter(config, enrolled, &me, store, sole).await?,
-        None => Roster::empty(enrolled.founding.shards),
+    let (roster, sent) = match &enrolled.store {
+        Some(store) => enter(config, enrolled, &me, (store, sole), clock).await?,
+        None => (Roster::empty(enrolled.founding.shards), clock.boot()),
     };
     let timing = config.cluster.timing();
     let membership = Membership::new(me.clone(), roster, timing, clock.clone(), fence.clone());
@@ -203,14 +203,15 @@ fn member(
     })
 }
 
-/// Writes the member down and looks who else is there.
+/// Writes the member down and looks who else is there; answers also when it asked for its lease. While
+/// its name is held by another start it waits until that one's lease is over or seen to be renewed.
 async fn enter(
     config: &Config,
     enrolled: &Enrolled,
     me: &Member,
-    store: &store::Shared,
-    sole: bool,
-) -> Result<Roster, StartError> {
+    (store, sole): (&store::Shared, bool),
+    clock: &Clock,
+) -> Result<(Roster, Duration), StartError> {
     let papers = &enrolled.papers;
     let former = papers.former().map_err(EnrolError::from)?;
     if sole {
@@ -221,11 +222,21 @@ async fn enter(
             }
         }
     }
-    let ttl = config.cluster.timing().ttl;
-    let entered = store.enter(me, ttl, former).await?;
-    entered.map_err(|refusal| EnrolError::Refused(refusal.to_string()))?;
+    let timing = config.cluster.timing();
+    let mut rival = Rival::default();
+    let sent = loop {
+        let sent = clock.boot();
+        let Err(refusal) = store.enter(me, timing.ttl, former).await? else {
+            break sent;
+        };
+        if rival.is_final(&refusal) {
+            return Err(EnrolError::Refused(refusal.to_string()).into());
+        }
+        tracing::info!(%refusal, "another lease of this node's name runs still");
+        tokio::time::sleep(timing.look).await;
+    };
     papers.starts(me.node).map_err(EnrolError::from)?;
-    Ok(Roster::new(store.survey().await?))
+    Ok((Roster::new(store.survey().await?), sent))
 }
 
 async fn take_all(

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,8 @@ pub const URL_FILE: &str = "edge.url";
 /// Where the administrator's token lies.
 pub const TOKEN_FILE: &str = "admin.token";
 const LOCK_FILE: &str = "lock";
+/// Another after each start of the machine.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +138,15 @@ impl DataDir {
             Err(source) => Err(DirError::Io { path, source }),
         }
     }
+}
+
+/// Which directory this is among all that ever were, as long as the machine runs: a copy of it, here or
+/// elsewhere, is another. Nothing where the machine does not tell.
+pub(crate) fn mark(data_dir: &Path) -> Option<String> {
+    let boot = fs::read_to_string(BOOT).ok()?;
+    // Whoever holds the lock keeps this file's number from being given to another.
+    let lock = fs::metadata(data_dir.join(LOCK_FILE)).ok()?;
+    Some(format!("{} {}:{}", boot.trim(), lock.dev(), lock.ino()))
 }
 
 /// Makes an empty file that only this user can read, unless there is one.

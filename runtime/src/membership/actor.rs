@@ -9,7 +9,7 @@ use protocol::{
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Membership, Roster, Standing};
+use super::{Membership, Rival, Roster, Standing};
 use crate::{
     metrics,
     store::{Answer, EntryRefusal, Error, Survey},
@@ -106,6 +106,8 @@ pub(super) struct State {
     /// When the last renewal was sent, unless it failed.
     sent: Option<Duration>,
     was: Was,
+    /// Who has its name, while it is no member yet.
+    rival: Rival,
     _hurried: Option<AbortOnDropHandle<()>>,
 }
 
@@ -223,6 +225,9 @@ impl Keeper {
                 self.membership.confirmed(sent);
             }
             Ok(Lease::GivenUp) => {}
+            Ok(Lease::Refused(refusal)) if state.was == Was::Nobody => {
+                self.not_let_in(&refusal, state);
+            }
             Ok(Lease::Refused(refusal)) => {
                 tracing::error!(%refusal, "this node is a member no more");
                 self.membership.ended(refusal.to_string());
@@ -238,6 +243,19 @@ impl Keeper {
                     self.membership.hindered(error);
                 }
             }
+        }
+    }
+
+    /// A name that another start holds is asked for with each look, until that one's lease is over or
+    /// seen to be renewed. Whoever waits for this node to become a member says why it did not.
+    fn not_let_in(&self, refusal: &EntryRefusal, state: &mut State) {
+        tracing::info!(%refusal, "this node is not let in");
+        if state.rival.is_final(refusal) {
+            self.membership.ended(refusal.to_string());
+        } else {
+            self.membership.hindered(format!(
+                "{refusal}; if it is gone, try again when its lease is over"
+            ));
         }
     }
 
@@ -352,6 +370,38 @@ mod tests {
         let away = Error::Unavailable("it is away".to_owned());
         keeper.renewed(now, Err(away), &mut state);
         assert!(keeper.is_due(now, &state));
+    }
+
+    #[test]
+    fn a_start_whose_name_is_held_waits_until_the_holder_is_seen_to_live() {
+        let clock = TestClock::at(Timestamp::default()).clock();
+        let store: Shared = Arc::new(Memory::with_clock(clock.clone()));
+        let fence = Fence::closed(clock.clone());
+        let (me, timing) = (me(&clock), Timing::default());
+        let now = clock.boot();
+        let keeper = Keeper {
+            membership: Membership::new(me, Roster::empty(1), timing, clock, fence),
+            registrar: Arc::new(StoreRegistrar(store)),
+        };
+        let refused = |lease_until| {
+            Ok(Lease::Refused(EntryRefusal::NameHeld {
+                name: "one".to_owned(),
+                by: NodeId::from_uuid(Uuid::from_u128(7)),
+                address: Some("10.0.0.7:4697".to_owned()),
+                since: Timestamp::default(),
+                lease_until: Timestamp::from_micros(lease_until),
+            }))
+        };
+        let mut state = State::default();
+        for _ in 0..2 {
+            keeper.renewed(now, refused(6), &mut state);
+            assert_eq!(keeper.membership.standing(), Standing::Fenced);
+        }
+        keeper.renewed(now, refused(7), &mut state);
+        let Standing::Ended(why) = keeper.membership.standing() else {
+            panic!("two processes would act as one node");
+        };
+        assert!(why.contains("`one`, at 10.0.0.7:4697 since "), "{why}");
     }
 
     #[tokio::test]

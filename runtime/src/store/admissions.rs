@@ -1,9 +1,15 @@
 //! Who may join the cluster: one-time tokens, and the identities that were admitted by them.
 
+use std::time::Duration;
+
 use protocol::{member::Roles, record::ChainHash, time::Timestamp};
 use uuid::Uuid;
 
 use super::Answer;
+
+/// For how long the name of a machine that was let in is kept for it. By then it is a member, and its
+/// lease keeps the name, or its start has failed.
+const NAME_KEPT: Duration = Duration::from_secs(30);
 
 /// A token with which one node may join, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +58,12 @@ impl JoinToken {
         })
     }
 
+    /// Whether it was used a moment ago, at `now`, by another identity than this one.
+    pub(super) fn keeps_a_name(&self, identity: &IdentityRow, now: Timestamp) -> bool {
+        self.used
+            .is_some_and(|(at, by)| by != identity.id && now.since(at) < NAME_KEPT)
+    }
+
     /// Whether somebody might still join with it.
     pub(super) fn counts(&self, now: Timestamp) -> bool {
         self.used.is_none() && !self.revoked && self.expires_at > now
@@ -94,6 +106,12 @@ pub enum TokenRefusal {
     /// An operator took it back.
     #[error("the token was revoked; make a new one with `troupe token create`")]
     Revoked,
+    /// A machine was let in under this name a moment ago, with another token.
+    #[error("another machine joins as `{name}` at this moment; choose another name")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
     /// It does not admit to the roles that were asked for.
     #[error("the token admits to the roles {allowed} only; join with fewer, or make another token")]
     Roles {
@@ -114,7 +132,7 @@ pub trait Admissions: Send + Sync {
     fn revoke_token(&self, id: Uuid) -> Answer<'_, bool>;
 
     /// Uses up the token with this hash and writes the identity down, in one transaction: of many who
-    /// try at once, one is admitted. Expiry is judged by the store's clock. Without a token, for the
+    /// try at once, one is admitted, and of many who want one name. Who is refused may use its token again. Expiry is judged by the store's clock. Without a token, for the
     /// founder and for nodes with the certificate authority at hand, only the identity is written.
     fn admit<'a>(
         &'a self,

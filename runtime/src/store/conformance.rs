@@ -81,6 +81,7 @@ macro_rules! store_conformance {
                 a_cluster_is_founded_once,
                 a_member_is_seen_as_it_announced_itself,
                 a_name_is_one_members_while_its_lease_runs,
+                who_is_refused_a_name_sees_its_holder_renew,
                 a_former_start_that_is_proved_dead_leaves,
                 a_lapsed_owner_loses_its_shards_and_never_renews,
                 a_lapsed_lease_is_renewed_while_no_shard_was_taken,
@@ -101,6 +102,7 @@ macro_rules! store_conformance {
             }
             admissions {
                 of_many_who_race_a_token_admits_one,
+                of_many_who_race_for_a_name_one_uses_its_token,
                 a_token_that_does_not_count_admits_nobody,
                 tokens_are_listed_and_revoked_while_they_count,
                 identities_are_revoked_by_name,

@@ -20,7 +20,8 @@ impl From<sqlx::Error> for Error {
                 if let Some(sqlite) = database.try_downcast_ref::<SqliteError>() {
                     of_sqlite(sqlite, text)
                 } else if let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() {
-                    of_postgres(postgres.code(), text)
+                    // Without the line of the server's own source.
+                    of_postgres(postgres.code(), postgres.message().to_owned())
                 } else {
                     Self::Unavailable(text)
                 }

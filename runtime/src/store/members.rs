@@ -103,17 +103,40 @@ pub struct Renewal {
 pub enum EntryRefusal {
     /// Another start of a node of this name has a lease that runs.
     #[error(
-        "a node named `{name}` is a member already; give this one another name, or wait until the other has stopped"
+        "another process runs as node `{name}`, at {} since {since}; stop that one, or start this one with an empty data directory, another name and a new token of `troupe token create`",
+        .address.as_deref().unwrap_or("an address that it did not tell")
     )]
     NameHeld {
         /// The name.
         name: String,
         /// Who has it.
         by: NodeId,
+        /// Where others reach that one.
+        #[serde(default)]
+        address: Option<String>,
+        /// When it was started.
+        #[serde(default)]
+        since: Timestamp,
+        /// When its lease is over, by the store's clock, unless it is renewed.
+        #[serde(default)]
+        lease_until: Timestamp,
     },
     /// This start of the node was removed, and never comes back.
     #[error("an operator removed this node from the cluster")]
     Removed,
+}
+
+impl EntryRefusal {
+    /// The name is held by this member.
+    pub(super) fn name_held(by: Member, lease_until: Timestamp) -> Self {
+        Self::NameHeld {
+            name: by.name,
+            by: by.node,
+            address: by.mesh,
+            since: by.started_at,
+            lease_until,
+        }
+    }
 }
 
 /// The cluster's members and the shards they own.

@@ -4,6 +4,7 @@
 //! - `append`, `streams`, `members`, `admissions`, `chronicles`, `tables`: the traits.
 //! - `migrate`: which schema the database has, and how it gets the newest; `life`: which life of
 //!   the database this is, looked at with each new connection.
+//! - `obstacle`: why there is no connection, for whoever can do something about it.
 //! - `replica`: a copy that lists are read from.
 
 mod admissions;
@@ -13,19 +14,20 @@ mod gateway;
 mod life;
 mod members;
 mod migrate;
+mod obstacle;
 mod replica;
 mod streams;
 mod tables;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgConnectOptions};
-use tokio::time::timeout;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgConnectOptions};
 
 pub(super) use self::gateway::{Cut, Setback};
 use self::{
     gateway::{Gateway, Purpose},
     life::Life,
+    obstacle::obstacle,
     replica::Replica,
 };
 use super::Error;
@@ -67,8 +69,10 @@ impl Postgres {
             .await;
         match ready {
             Ok(()) => Ok(store),
-            // The pool tells only that it had none to give.
-            Err(Error::Busy(text)) => Err(obstacle(options).await.unwrap_or(Error::Busy(text))),
+            // The pool tells only that it had none to give, and nobody what can be done about it.
+            Err(error @ (Error::Busy(_) | Error::Unavailable(_))) => {
+                Err(obstacle(options).await.unwrap_or(error))
+            }
             Err(error) => Err(error),
         }
     }
@@ -87,20 +91,6 @@ impl Postgres {
 
     pub(super) const fn work(&self) -> &Gateway {
         &self.work
-    }
-}
-
-/// What stands in the way of a connection, if anything does.
-async fn obstacle(options: &PgConnectOptions) -> Option<Error> {
-    /// Longer than a server that is there and has connections to give takes.
-    const TRIED_FOR: Duration = Duration::from_secs(3);
-    match timeout(TRIED_FOR, PgConnection::connect_with(options)).await {
-        Ok(Ok(_)) => None,
-        Ok(Err(error)) => Some(error.into()),
-        Err(_) => Some(Error::Unavailable(format!(
-            "{} does not answer",
-            options.get_host()
-        ))),
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use self::tables::{COPY_OF, Cell, JOURNAL, Port, STORE, TABLES, Table};
 pub(super) use self::tables::{MOVING, RETIRED};
-use super::{Address, Error, Postgres, Sqlite};
+use super::{Address, Error, Living, Postgres, Sqlite};
 
 /// Rows moved in one transaction.
 const BATCH: u32 = 500;
@@ -25,6 +25,9 @@ pub enum TransferError {
     /// A database failed.
     #[error(transparent)]
     Store(#[from] Error),
+    /// A database cannot be opened; nothing was done.
+    #[error(transparent)]
+    Unopened(Error),
     /// Source and target are one database.
     #[error("source and target are the same store")]
     Same,
@@ -36,8 +39,8 @@ pub enum TransferError {
     InUse {
         /// The store.
         store: Address,
-        /// Their names.
-        nodes: String,
+        /// Who, and how long yet.
+        nodes: Living,
     },
     /// Several nodes may write there while it is copied.
     #[error("{0} can be copied only while no node runs")]
@@ -82,7 +85,7 @@ pub async fn transfer(
     target: &Address,
     mut progress: impl FnMut(&'static str, u64) + Send,
 ) -> Result<Moved, TransferError> {
-    let from = port(source).await?;
+    let from = port(source).await.map_err(TransferError::Unopened)?;
     let to = made(target).await?;
     let outcome = copy((source, &*from), (target, &*to), &mut progress).await;
     let closed = (from.close().await, to.close().await);
@@ -104,7 +107,7 @@ pub async fn copy_ahead(
         // Records of several writers do not become visible in the order of their positions.
         return Err(TransferError::Shared(source.clone()));
     };
-    let from = Sqlite::look(file).await?;
+    let from = Sqlite::look(file).await.map_err(TransferError::Unopened)?;
     let to = made(target).await?;
     let outcome = ahead(&from, (target, &*to), &mut progress).await;
     let closed = (Port::close(&from).await, to.close().await);
@@ -205,7 +208,7 @@ async fn made(target: &Address) -> Result<Box<dyn Port>, TransferError> {
     {
         return Err(TransferError::NoFolder(folder.to_owned()));
     }
-    Ok(port(target).await?)
+    port(target).await.map_err(TransferError::Unopened)
 }
 
 async fn copy(
@@ -257,16 +260,13 @@ async fn refuse_retired(
 }
 
 async fn refuse_in_use(address: &Address, port: &dyn Port) -> Result<(), TransferError> {
-    let survey = port.survey().await?;
-    let living = survey.members.iter().filter(|row| row.lives());
-    let names: Vec<_> = living.map(|row| row.member.name.as_str()).collect();
-    if names.is_empty() {
-        return Ok(());
+    match Living::of(&port.survey().await?) {
+        None => Ok(()),
+        Some(nodes) => Err(TransferError::InUse {
+            store: address.clone(),
+            nodes,
+        }),
     }
-    Err(TransferError::InUse {
-        store: address.clone(),
-        nodes: names.join(", "),
-    })
 }
 
 /// Whether the target is what a move from this source left, and nobody used it since.

@@ -79,18 +79,22 @@ pub(super) async fn ahead(config: &Config, target: &Address, output: &Output) ->
 
 fn refused(error: &TransferError) -> Failure {
     let (exit, help) = match error {
-        TransferError::Store(store::Error::Unusable(_)) => {
+        TransferError::Store(store::Error::Unusable(_))
+        | TransferError::Unopened(store::Error::Unusable(_)) => {
             (Exit::Failed, "mend what it names, or name another database")
         }
+        // It says itself what to do, and nothing was begun that could be gone on with.
+        TransferError::Unopened(_) => return Failure::new(Exit::Failed, error.to_string()),
         TransferError::Store(_) => (Exit::Failed, "run it again: it goes on where it stopped"),
         TransferError::Same => (Exit::Usage, "name another database"),
         TransferError::NoFolder(_) => {
             let help = "create it, or name a file in a folder that is there";
             return Failure::new(Exit::Usage, format!("--to: {error}")).help(help);
         }
-        TransferError::InUse { .. } | TransferError::Shared(_) => {
-            (Exit::Busy, "stop the nodes first")
+        TransferError::InUse { nodes, .. } => {
+            return Failure::new(Exit::Busy, error.to_string()).help(nodes.remedy());
         }
+        TransferError::Shared(_) => (Exit::Busy, "stop the nodes first"),
         TransferError::Occupied(_) => (Exit::Conflict, "name an empty database"),
         TransferError::Retired(_) => (
             Exit::Conflict,

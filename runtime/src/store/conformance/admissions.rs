@@ -72,6 +72,52 @@ pub async fn of_many_who_race_a_token_admits_one(store: Shared) -> Result<(), Er
     Ok(())
 }
 
+/// Of several machines that want one name at one moment, the others keep their tokens.
+pub async fn of_many_who_race_for_a_name_one_uses_its_token(store: Shared) -> Result<(), Error> {
+    for number in 1..=5 {
+        store.add_token(&token(number)).await?;
+    }
+    let racers: Vec<_> = (1..=5)
+        .map(|number: u8| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let identity = IdentityRow {
+                    name: "n".into(),
+                    ..identity(number.into())
+                };
+                let admitted = store.admit(&identity, Some(token(number).hash)).await?;
+                Ok::<_, Error>((number, admitted))
+            })
+        })
+        .collect();
+    let (mut admitted, mut refused) = (Vec::new(), Vec::new());
+    for racer in racers {
+        let outcome = racer
+            .await
+            .map_err(|error| Error::Unavailable(error.to_string()))?;
+        match outcome? {
+            (number, Ok(())) => admitted.push(number),
+            (number, Err(_)) => refused.push(number),
+        }
+    }
+    assert_eq!((admitted.len(), refused.len()), (1, 4), "{admitted:?}");
+    for kept in store.tokens().await? {
+        assert_eq!(kept.used.is_some(), kept.id == token(admitted[0]).id);
+    }
+    // Their tokens are good for another name, and the name is free when the winner was removed.
+    let other = identity(refused[0].into());
+    let outcome = store.admit(&other, Some(token(refused[0]).hash)).await?;
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(store.revoke_identities("n").await?, 1);
+    let same = IdentityRow {
+        name: "n".into(),
+        ..identity(refused[1].into())
+    };
+    let outcome = store.admit(&same, Some(token(refused[1]).hash)).await?;
+    assert_eq!(outcome, Ok(()));
+    Ok(())
+}
+
 pub async fn a_token_that_does_not_count_admits_nobody(store: Shared) -> Result<(), Error> {
     let expired = JoinToken {
         expires_at: at(7),

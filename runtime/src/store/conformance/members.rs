@@ -160,10 +160,8 @@ pub async fn a_name_is_one_members_while_its_lease_runs(store: Shared) -> Result
     store.take(node(1), &shards(0..4)).await?;
     let second = store.enter(&member(2, "n"), LONG, None).await?;
     if let Err(refusal) = second {
-        let expected = EntryRefusal::NameHeld {
-            name: "n".into(),
-            by: node(1),
-        };
+        let held = row(&store.survey().await?, 1);
+        let expected = EntryRefusal::name_held(held.member, held.lease_until);
         assert_eq!(refusal, expected);
         lapsed(&store, 1).await?;
         let again = store.enter(&member(2, "n"), LONG, None).await?;
@@ -176,6 +174,21 @@ pub async fn a_name_is_one_members_while_its_lease_runs(store: Shared) -> Result
     assert!(third.is_err(), "its lease is long");
     // Whoever asks again because the answer was lost is let in.
     assert_eq!(store.enter(&member(2, "n"), LONG, None).await?, Ok(()));
+    Ok(())
+}
+
+/// Whoever is refused the name sees by the lease whether its holder lives.
+pub async fn who_is_refused_a_name_sees_its_holder_renew(store: Shared) -> Result<(), Error> {
+    peopled(&store, 1, LONG / 2).await?;
+    let later = member(2, "n1");
+    let until = |entered: Result<(), EntryRefusal>| match entered {
+        Err(EntryRefusal::NameHeld { lease_until, .. }) => lease_until,
+        other => panic!("the name is held: {other:?}"),
+    };
+    let first = until(store.enter(&later, LONG, None).await?);
+    assert_eq!(until(store.enter(&later, LONG, None).await?), first);
+    renew(&store, &[1]).await?;
+    assert!(until(store.enter(&later, LONG, None).await?) > first);
     Ok(())
 }
 

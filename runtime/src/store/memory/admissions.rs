@@ -42,10 +42,22 @@ impl Admissions for Memory {
         self.with(|state| {
             if let Some(hash) = token {
                 let now = self.clock.now();
+                let of_name = |by: Uuid| {
+                    let row = state.identities.get(&by);
+                    row.is_some_and(|row| row.name == identity.name && !row.revoked)
+                };
+                let is_kept = state.tokens.iter().any(|token| {
+                    let by = token.used.map(|(_, by)| by);
+                    token.keeps_a_name(identity, now) && by.is_some_and(of_name)
+                });
                 let mut tokens = state.tokens.iter_mut();
                 let token = tokens.find(|token| token.hash == hash);
                 let token = token.ok_or(TokenRefusal::Unknown)?;
                 token.judge(identity, now)?;
+                if is_kept {
+                    let name = identity.name.clone();
+                    return Err(TokenRefusal::NameTaken { name });
+                }
                 token.used.get_or_insert((now, identity.id));
             }
             let row = state.identities.entry(identity.id);

@@ -91,10 +91,9 @@ impl State {
             .map(|(node, seat)| (*node, seat.lives(now) && former != Some(*node)))
             .partition(|(_, held)| *held);
         if let Some((by, _)) = held.first() {
-            return Err(EntryRefusal::NameHeld {
-                name: member.name.clone(),
-                by: *by,
-            });
+            let held = &self.members[by];
+            let (by, until) = (held.member.clone(), held.lease_until);
+            return Err(EntryRefusal::name_held(by, until));
         }
         over.extend(former.map(|former| (former, false)));
         for (node, _) in over {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     Postgres,
     gateway::{Cut, Setback, asked},
-    members::now,
+    members::{now, one_at_a_time},
 };
 use crate::store::{Admissions, Answer, IdentityRow, JoinToken, TokenRefusal, rows};
 
@@ -136,7 +136,8 @@ async fn use_up(
     identity: &IdentityRow,
     hash: ChainHash,
 ) -> Result<Result<(), TokenRefusal>, Setback> {
-    // Of many who try at once, the later ones wait here and see it used.
+    // Of many who try at once, the later ones wait here and see the token used, or the name.
+    one_at_a_time(connection).await?;
     let row = sqlx::query("SELECT * FROM token WHERE hash = $1 FOR UPDATE")
         .bind(hash.0.to_vec())
         .fetch_optional(&mut *connection)
@@ -147,6 +148,19 @@ async fn use_up(
     let now = now(connection).await?;
     if let Err(refusal) = rows::token(&row)?.judge(identity, now) {
         return Ok(Err(refusal));
+    }
+    let namesakes = sqlx::query(
+        "SELECT token.* FROM token JOIN identity ON identity.id = token.used_by
+         WHERE identity.name = $1 AND NOT identity.revoked",
+    )
+    .bind(identity.name.as_str())
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in &namesakes {
+        if rows::token(row)?.keeps_a_name(identity, now) {
+            let name = identity.name.clone();
+            return Ok(Err(TokenRefusal::NameTaken { name }));
+        }
     }
     sqlx::query("UPDATE token SET used_at = $1, used_by = $2 WHERE hash = $3 AND used_at IS NULL")
         .bind(now.as_micros())

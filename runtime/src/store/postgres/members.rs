@@ -237,7 +237,7 @@ async fn prune(connection: &mut PgConnection, older: Duration) -> Result<u64, Se
 }
 
 /// Lets one transaction at a time change who is in the cluster and who owns what.
-async fn one_at_a_time(connection: &mut PgConnection) -> Result<(), Setback> {
+pub(super) async fn one_at_a_time(connection: &mut PgConnection) -> Result<(), Setback> {
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 1))")
         .execute(connection)
         .await?;
@@ -262,7 +262,7 @@ async fn enter(
         Some(_) | None => MemberState::Up,
     };
     let held = sqlx::query(concat!(
-        "SELECT node FROM member
+        "SELECT announced, lease_until FROM member
          WHERE name = $1 AND node <> $2 AND node IS DISTINCT FROM $3 AND lease_until > ",
         clock!(),
         " AND ",
@@ -274,10 +274,8 @@ async fn enter(
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(row) = held {
-        return Ok(Err(EntryRefusal::NameHeld {
-            by: NodeId::from_uuid(row.uuid("node")?),
-            name: member.name,
-        }));
+        let (by, until) = (row.json("announced")?, row.moment("lease_until")?);
+        return Ok(Err(EntryRefusal::name_held(by, until)));
     }
     sqlx::query(concat!(
         "UPDATE member SET state = 'left', lease_until = least(lease_until, ",

@@ -50,6 +50,35 @@ async fn the_journal_refuses_to_be_changed() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_be_reached_is_told_in_one_line_with_what_to_do() {
+    let there = options();
+    let nowhere = there.clone().database("nowhere");
+    // A port that nothing listens at: it was given to somebody who went.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = gone.local_addr().unwrap().port();
+    drop(gone);
+    let closed = format!("postgres://ann:secret@127.0.0.1:{port}/none");
+    let closed = PgConnectOptions::from_str(&closed).unwrap();
+    let nobody = there.username("nobody_at_all");
+    for (options, cause, remedy) in [
+        (nowhere, "no database `nowhere`", "createdb nowhere"),
+        (closed, "does not answer: Connection refused", "port"),
+        (nobody, "`nobody_at_all`", "password"),
+    ] {
+        let error = Postgres::connect(&options).await.map(drop).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(cause) && text.contains(remedy), "{text}");
+        let noise = [
+            " at line ",
+            "error returned",
+            "error communicating",
+            "os error",
+        ];
+        assert!(noise.iter().all(|noise| !text.contains(noise)), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_schema_of_a_newer_build_is_refused() {
     let options = options();
     let store = Postgres::connect(&options).await.unwrap();

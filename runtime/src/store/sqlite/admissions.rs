@@ -139,6 +139,19 @@ async fn use_up(
     if let Err(refusal) = rows::token(&row)?.judge(identity, now) {
         return Ok(Err(refusal));
     }
+    let namesakes = sqlx::query(
+        "SELECT token.* FROM token JOIN identity ON identity.id = token.used_by
+         WHERE identity.name = ? AND identity.revoked = 0",
+    )
+    .bind(identity.name.as_str())
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in &namesakes {
+        if rows::token(row)?.keeps_a_name(identity, now) {
+            let name = identity.name.clone();
+            return Ok(Err(TokenRefusal::NameTaken { name }));
+        }
+    }
     sqlx::query("UPDATE token SET used_at = ?, used_by = ? WHERE hash = ? AND used_at IS NULL")
         .bind(now.as_micros())
         .bind(identity.id.as_bytes().to_vec())

@@ -242,8 +242,8 @@ async fn enter(
         Some(_) | None => MemberState::Up,
     };
     let held = sqlx::query(concat!(
-        "SELECT node FROM member WHERE name = ? AND node <> ? AND node IS NOT ? AND lease_until > ?
-         AND ",
+        "SELECT announced, lease_until FROM member
+         WHERE name = ? AND node <> ? AND node IS NOT ? AND lease_until > ? AND ",
         sits!()
     ))
     .bind(member.name.clone())
@@ -253,10 +253,8 @@ async fn enter(
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(row) = held {
-        return Ok(Err(EntryRefusal::NameHeld {
-            name: member.name,
-            by: NodeId::from_uuid(row.uuid("node")?),
-        }));
+        let (by, until) = (row.json("announced")?, row.moment("lease_until")?);
+        return Ok(Err(EntryRefusal::name_held(by, until)));
     }
     sqlx::query(concat!(
         "UPDATE member SET state = 'left', lease_until = min(lease_until, ?)
