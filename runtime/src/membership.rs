@@ -11,6 +11,8 @@ mod roster;
 
 pub use actor::{Registrar, membership};
 pub use fence::Fence;
-pub use handle::{Membership, SponsorRegistrar, Standing, StoreRegistrar, announce, sponsor};
+pub use handle::{
+    Hindrance, Membership, SponsorRegistrar, Standing, StoreRegistrar, announce, sponsor,
+};
 pub use rival::Rival;
 pub use roster::Roster;

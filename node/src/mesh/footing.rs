@@ -301,8 +301,8 @@ impl Place {
         // A control node that was reached knows better than one that was not.
         let told = self.membership.hindrance().filter(|_| sponsored);
         match (told, failure) {
-            (Some(told), _) if told.passes() => EnrolError::Unreached(told.to_string()),
-            (Some(told), _) => EnrolError::Refused(told.to_string()),
+            (Some(told), _) if told.passes => EnrolError::Unreached(told.why),
+            (Some(told), _) => EnrolError::Refused(told.why),
             (None, Some(failure)) if failure.passes() => EnrolError::Unreached(failure.to_string()),
             (None, Some(failure)) => EnrolError::Refused(failure.to_string()),
             (None, None) => EnrolError::Unreached(format!(

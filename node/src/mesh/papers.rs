@@ -53,7 +53,10 @@ impl Papers {
     /// Whether the node with this data directory has had the store of a server already.
     #[cfg(feature = "cli")]
     pub(crate) fn name_a_server(data_dir: &Path) -> bool {
-        let papers = Self(data_dir.join("mesh"));
+        let papers = Self {
+            folder: data_dir.join("mesh"),
+            mark: None,
+        };
         let told = papers.membership().ok().flatten();
         told.is_some_and(|membership| membership.store.is_some())
     }

@@ -9,7 +9,7 @@ use protocol::{
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Membership, Rival, Roster, Standing};
+use super::{Hindrance, Membership, Rival, Roster, Standing};
 use crate::{
     metrics,
     store::{Answer, EntryRefusal, Error, Survey},
@@ -240,7 +240,10 @@ impl Keeper {
                     tracing::warn!(%error, "the lease was not renewed");
                 } else {
                     tracing::info!(%error, "this node is no member yet");
-                    self.membership.hindered(error);
+                    self.membership.hindered(Hindrance {
+                        why: error.to_string(),
+                        passes: error.passes(),
+                    });
                 }
             }
         }
@@ -253,9 +256,10 @@ impl Keeper {
         if state.rival.is_final(refusal) {
             self.membership.ended(refusal.to_string());
         } else {
-            self.membership.hindered(format!(
-                "{refusal}; if it is gone, try again when its lease is over"
-            ));
+            self.membership.hindered(Hindrance {
+                why: format!("{refusal}; if it is gone, try again when its lease is over"),
+                passes: true,
+            });
         }
     }
 

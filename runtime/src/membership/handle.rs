@@ -15,10 +15,19 @@ use protocol::{id::NodeId, member::Member};
 use tokio::sync::{Notify, watch};
 
 use super::{Fence, Roster};
-use crate::{clock::Clock, placement::Timing, store::Error};
+use crate::{clock::Clock, placement::Timing};
 
 pub use registrar::StoreRegistrar;
 pub use sponsor::{SponsorRegistrar, announce, sponsor};
+
+/// What keeps a node from becoming a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hindrance {
+    /// Cause and remedy, in a line.
+    pub why: String,
+    /// Whether it may be over later though nobody changes anything here.
+    pub passes: bool,
+}
 
 /// How this node stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +62,7 @@ struct Inner {
     /// An earlier start of this node that is proved dead and may be a member still.
     former: Mutex<Option<NodeId>>,
     /// Why the store, or who has it, did not make this node a member the last time.
-    hindrance: Mutex<Option<Arc<Error>>>,
+    hindrance: Mutex<Option<Hindrance>>,
     health: RwLock<Health>,
     on_loss: RwLock<Vec<Box<dyn Fn() + Send + Sync>>>,
 }
@@ -217,12 +226,12 @@ impl Membership {
 
     /// Why this node is no member yet, as far as it was told.
     #[must_use]
-    pub fn hindrance(&self) -> Option<Arc<Error>> {
+    pub fn hindrance(&self) -> Option<Hindrance> {
         lock(&self.0.hindrance).clone()
     }
 
-    pub(super) fn hindered(&self, why: Error) {
-        *lock(&self.0.hindrance) = Some(Arc::new(why));
+    pub(super) fn hindered(&self, by: Hindrance) {
+        *lock(&self.0.hindrance) = Some(by);
     }
 
     pub(super) async fn hurried(&self) {
