@@ -1,6 +1,7 @@
 //! What is read, and where it stands.
 
 use proptest::prelude::*;
+use protocol::{question::Asking, workflow::Work};
 use serde_json::json;
 
 use super::*;
@@ -411,4 +412,23 @@ fn a_fault_beside_what_is_deep_or_long_or_has_tabs_has_its_line() {
         assert_eq!(found[0].0, Some(5), "{:?}", found[0]);
         assert!(found[0].2.starts_with("nodes[1].for"), "{:?}", found[0]);
     }
+}
+
+#[test]
+fn a_default_of_null_is_an_answer() {
+    let yaml =
+        "name: x\nnodes:\n  - { id: h, type: human, question: q, deadline: 1h, default: ~ }\n";
+    let definition = read(yaml).unwrap().definition;
+    let Work::Human(human) = &definition.nodes[0].work else {
+        panic!("{definition:?}");
+    };
+    assert_eq!(human.default, Some(Value::Null));
+    let json = serde_json::to_string(&definition).unwrap();
+    assert_eq!(read(&json).unwrap().definition, definition);
+    let asking = Asking {
+        default: Some(Value::Null),
+        ..Asking::default()
+    };
+    let kept: Asking = serde_json::from_value(json!(asking)).unwrap();
+    assert_eq!(kept, asking);
 }
