@@ -45,6 +45,8 @@ mod workflows;
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use actors::Orchestrator;
+#[cfg(feature = "cli")]
+use serde::de::DeserializeOwned;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +61,18 @@ use self::{
     shared::{Health, Shared},
     ticket::Tickets,
 };
+
+/// Reads JSON that is to be sent to a node as the node will, and says what is wrong with it as it would.
+#[cfg(feature = "cli")]
+pub(crate) fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    body::parse(text.as_bytes()).map_err(|refused| {
+        let problem = refused.problem("");
+        match problem.errors.first() {
+            Some(error) if error.field == "body" => error.message.clone(),
+            Some(_) | None => problem.message,
+        }
+    })
+}
 
 /// Whether a node takes work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     access::Role,
     id::{CommandId, QuestionId, TaskId},
+    json,
     task::Failure,
     time::Span,
 };
@@ -136,8 +137,12 @@ pub struct Asking {
     /// Who is asked next, one after another, each when the deadline before passed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub escalate: Vec<Escalation>,
-    /// The answer when nobody gave one in time; without it there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The answer when nobody gave one in time, which may be null; without it there is none.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::present"
+    )]
     pub default: Option<Value>,
 }
 

@@ -85,7 +85,7 @@ pub struct Requirements {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
-    /// Attempts over all steps.
+    /// Attempts over all steps, those aside that no host took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
     /// From submission to settlement; then the task fails with `timeout`.

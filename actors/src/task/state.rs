@@ -20,6 +20,7 @@ pub use step::{Attempt, Ending, Step};
 
 use super::{
     pause::{self, Pause},
+    rules::was_refused,
     running::Of,
 };
 use crate::workflow::{large::Large, run::Run};
@@ -120,7 +121,8 @@ impl Task {
         self.running
     }
 
-    /// Attempts started so far, over all steps, those that a pause interrupted aside.
+    /// Attempts started so far, over all steps, but for those that a pause interrupted, that wait for
+    /// an answer, or that no host took.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
         self.attempts
@@ -279,7 +281,12 @@ impl Task {
                 Ending::Interrupted
             }
             Outcome::Succeeded { .. } => Ending::Succeeded,
-            Outcome::Failed { error, .. } => Ending::Failed(error.clone()),
+            Outcome::Failed { error, .. } => {
+                if was_refused(error) {
+                    self.attempts -= 1;
+                }
+                Ending::Failed(error.clone())
+            }
             Outcome::Lost { error } => Ending::Lost(error.clone()),
             Outcome::Cancelled => Ending::Cancelled,
             Outcome::Waits { questions } => {

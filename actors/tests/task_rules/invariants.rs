@@ -135,9 +135,9 @@ impl Watcher {
         let counted = attempts
             .filter(|attempt| {
                 !matches!(
-                    attempt.ended,
+                    &attempt.ended,
                     Some((_, Ending::Interrupted | Ending::Suspended))
-                )
+                ) && !matches!(&attempt.ended, Some((_, Ending::Failed(why))) if why.code == "not_started")
             })
             .count();
         assert_eq!(counted, task.attempts() as usize);

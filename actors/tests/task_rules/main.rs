@@ -116,6 +116,24 @@ fn what_no_host_takes_spends_no_attempt_of_its_step() {
 }
 
 #[test]
+fn what_no_host_takes_spends_nothing_of_the_budget() {
+    let budget = Budget {
+        max_attempts: Some(2),
+        ..Budget::default()
+    };
+    let steps = vec![
+        plans::step("a", Effect::Pure, &[]),
+        plans::step("b", Effect::Pure, &["a"]),
+    ];
+    let mut play = Play::new(steps, budget);
+    refuse(&mut play, play::MAX_LOST - 1);
+    assert_eq!(play.task().attempts(), 0);
+    play.run_well();
+    assert_eq!(play.task().status, TaskStatus::Completed);
+    assert_eq!(play.task().attempts(), 2);
+}
+
+#[test]
 fn what_no_host_takes_again_and_again_is_given_up() {
     let mut play = Play::new(one(Effect::Idempotent), Budget::default());
     refuse(&mut play, play::MAX_LOST);

@@ -22,7 +22,10 @@ use super::{
     run::Progress,
     template,
 };
-use crate::client::{Client, Unsettled};
+use crate::{
+    client::{Client, Unsettled},
+    edge::read_json,
+};
 
 mod logs;
 
@@ -384,7 +387,7 @@ pub(super) async fn each<T>(
 
 /// Reads a flag's value as JSON.
 pub(super) fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| format!("not the JSON that is expected: {error}"))
+    read_json(text).map_err(|why| format!("not the JSON that is expected: {why}"))
 }
 
 /// Reads one of an enum's words, as the API spells it.
@@ -421,5 +424,22 @@ mod tests {
         assert_eq!(priority("9"), Ok(Priority::MAX));
         assert!(priority("10").is_err() && priority("x").is_err());
         assert!(json::<Map<String, Value>>("[1]").is_err());
+    }
+
+    #[test]
+    fn json_in_flags_is_held_to_what_the_api_takes() {
+        let deep = "[".repeat(65) + &"]".repeat(65);
+        for (text, why) in [
+            (r#"{"a": 1, "a": 2}"#, "`a` is given twice"),
+            (
+                r#"{"$serde_json::private::RawValue": "[5]"}"#,
+                "cannot be given",
+            ),
+            (deep.as_str(), "more than 64 deep"),
+            ("{", "is not JSON"),
+        ] {
+            let told = json::<Value>(text).unwrap_err();
+            assert!(told.contains(why), "{told}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use http::{Method, Request, StatusCode, header::ORIGIN};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use runtime::trace::current_trace;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 use warp::reply::Response;
 
@@ -21,6 +22,24 @@ use super::{answer::Answer, body, problem::Refused, push::is_ours, request::Call
 
 /// What a tool may take beside the time that any request may: some wait before they answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Of JSON-RPC: the parameters of a method are not what it takes.
+const NO_ARGUMENTS: i64 = -32_602;
+
+/// What is answered to a call whose arguments have no names: to the library that is no call at all.
+fn misshapen(message: &Value) -> Option<Value> {
+    let id = message.get("id")?;
+    let arguments = message.get("params")?.get("arguments")?;
+    let is_call = message
+        .get("method")
+        .is_some_and(|method| method == "tools/call");
+    if !is_call || arguments.is_object() || arguments.is_null() {
+        return None;
+    }
+    let why = "`arguments` must be an object, with a field for each argument";
+    let error = json!({ "code": NO_ARGUMENTS, "message": why });
+    Some(json!({ "jsonrpc": "2.0", "id": id, "error": error }))
+}
 
 /// Answers one message of an MCP client.
 pub(super) async fn answer(
@@ -38,6 +57,10 @@ pub(super) async fn answer(
     // What is no text is refused where it is read as JSON.
     if let Ok(text) = std::str::from_utf8(&bytes) {
         body::within_limits(text)?;
+        let message = serde_json::from_str(text).ok();
+        if let Some(told) = message.as_ref().and_then(misshapen) {
+            return Answer::json(&told);
+        }
     }
     let mut request = Request::new(Full::new(Bytes::from(bytes)));
     *request.method_mut() = Method::POST;
@@ -64,4 +87,33 @@ pub(super) async fn answer(
     let late = || Refused::unavailable("timeout", "the node did not answer in time");
     let answered = timeout(shared.request_timeout + PATIENCE, answered).await;
     answered.map_err(|_| late())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_have_names() {
+        let message = |method: &str, arguments: Value| {
+            let params = json!({ "name": "get_task", "arguments": arguments });
+            json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params })
+        };
+        for wrong in [json!([1]), json!("t1"), json!(5)] {
+            let answer = misshapen(&message("tools/call", wrong)).unwrap();
+            assert_eq!(
+                (&answer["id"], &answer["error"]["code"]),
+                (&json!(7), &json!(-32_602))
+            );
+            let told = answer["error"]["message"].as_str().unwrap();
+            assert!(told.contains("`arguments`"), "{told}");
+        }
+        for (method, right) in [
+            ("tools/call", json!({})),
+            ("tools/call", Value::Null),
+            ("other", json!([1])),
+        ] {
+            assert_eq!(misshapen(&message(method, right)), None);
+        }
+    }
 }

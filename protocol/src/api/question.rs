@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::{
     id::{QuestionId, TaskId},
+    json,
     question::{Addressee, Escalation, QuestionStatus},
     time::Timestamp,
 };
@@ -83,14 +84,22 @@ pub struct QuestionView {
     /// JSON Schema of the answer; any JSON is one without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
-    /// The answer when nobody gives one in time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The answer when nobody gives one in time, which may be null.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::present"
+    )]
     pub default: Option<Value>,
     /// Who is asked next, one after another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub escalate: Vec<Escalation>,
     /// The answer; absent while there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::present"
+    )]
     pub answer: Option<Value>,
     /// Whether the task that asked has recorded what came of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

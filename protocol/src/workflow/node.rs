@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Condition, Template, is_default};
 use crate::{
-    json::objects,
+    json::{self, objects},
     plan::{Effect, RetryPolicy},
     time::Span,
 };
@@ -203,8 +203,13 @@ pub struct Human {
         deserialize_with = "objects"
     )]
     pub escalate: Vec<Rung>,
-    /// The answer when nobody gave one in time; without it the node fails with `no_answer`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The answer when nobody gave one in time, which may be null; without it the node fails with
+    /// `no_answer`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "json::present"
+    )]
     pub default: Option<Value>,
 }
 

@@ -238,7 +238,7 @@ impl Task {
         moment: Moment<'_>,
     ) -> Event {
         if was_refused(error) {
-            return self.after_refusal(step, error, ending, moment);
+            return after_refusal(step, error, moment);
         }
         let policy = step.retry();
         let failed = step.failures() + 1;
@@ -258,31 +258,6 @@ impl Task {
         } else {
             settled(step, StepStatus::Failed, Some(error.clone()))
         }
-    }
-
-    /// What no host takes counts as what is lost does: apart, and not for ever.
-    fn after_refusal(
-        &self,
-        step: &Step,
-        error: &Failure,
-        ending: u32,
-        moment: Moment<'_>,
-    ) -> Event {
-        let refused = step.refusals() + 1;
-        let verdict = retry::after_not_done(refused, moment.limits.max_lost);
-        if verdict == Verdict::Again && self.may_try(ending) {
-            let wait = retry::loss_wait(refused, moment.limits, moment.chance);
-            return again(step, moment.now.plus(wait));
-        }
-        let message = match refused {
-            1 => error.message.clone(),
-            _ => format!(
-                "no host began it {refused} times in a row, at last because {}",
-                error.message
-            ),
-        };
-        let error = Failure::new(error.code.clone(), message);
-        settled(step, StepStatus::Failed, Some(error))
     }
 
     /// Whether the task's budget leaves room for another attempt, beside the one that each step
@@ -313,6 +288,26 @@ impl Task {
             Verdict::Again | Verdict::GiveUp => Some(quarantined(step, lost, error)),
         }
     }
+}
+
+/// What no host takes counts as what is lost does: apart, and not for ever.
+fn after_refusal(step: &Step, error: &Failure, moment: Moment<'_>) -> Event {
+    let refused = step.refusals() + 1;
+    // It spent nothing of the budget, so that leaves room for it as it did before.
+    let verdict = retry::after_not_done(refused, moment.limits.max_lost);
+    if verdict == Verdict::Again {
+        let wait = retry::loss_wait(refused, moment.limits, moment.chance);
+        return again(step, moment.now.plus(wait));
+    }
+    let message = match refused {
+        1 => error.message.clone(),
+        _ => format!(
+            "no host began it {refused} times in a row, at last because {}",
+            error.message
+        ),
+    };
+    let error = Failure::new(error.code.clone(), message);
+    settled(step, StepStatus::Failed, Some(error))
 }
 
 /// Whether a call surely never reached its tool.

@@ -380,8 +380,8 @@ fn a_join_says_how_many_branches_it_has() {
         found,
         [
             "4 nodes[1].wait_for: it waits for branches, and none leads to it; name them in its `needs`",
-            "5 nodes[2].wait_for: it waits for 1 branch, which is how many it has",
-            "6 nodes[3].wait_for: it waits for 1 to 2 branches, which is how many it has",
+            "5 nodes[2].wait_for: is 2, and 1 branch leads to it: it can wait for 1",
+            "6 nodes[3].wait_for: is 3, and 2 branches lead to it: it can wait for 1 to 2",
         ]
     );
 }

@@ -29,12 +29,14 @@ pub(super) fn check(node: &Node, path: &str, web: &Web<'_>, at: usize, found: &m
             let branches = web.before(at).count();
             let fits =
                 |most: u32| usize::try_from(most).is_ok_and(|most| (1..=branches).contains(&most));
-            if join.wait_for.is_some_and(|enough| !fits(enough)) {
+            if let Some(enough) = join.wait_for.filter(|enough| !fits(*enough)) {
                 let message = match branches {
                     0 => "it waits for branches, and none leads to it; name them in its `needs`"
                         .to_owned(),
-                    1 => "it waits for 1 branch, which is how many it has".to_owned(),
-                    _ => format!("it waits for 1 to {branches} branches, which is how many it has"),
+                    1 => format!("is {enough}, and 1 branch leads to it: it can wait for 1"),
+                    _ => format!(
+                        "is {enough}, and {branches} branches lead to it: it can wait for 1 to {branches}"
+                    ),
                 };
                 found.add(id, field(path, "wait_for"), message);
             }

@@ -31,14 +31,22 @@ pub(super) fn narrowed(definition: &Value, path: &str, told: &str) -> String {
         Some("choose") => says::<Choose>,
         _ => return path.to_owned(),
     };
-    let missing = told
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.strip_suffix('`'));
-    part(whole, path.to_owned(), missing, &|value| says(value, told))
+    part(whole, path.to_owned(), told, &|value| says(value, told))
 }
 
 fn says<T: DeserializeOwned>(value: Value, told: &str) -> bool {
     objects::<T, _>(value).is_err_and(|error| error.to_string() == told)
+}
+
+fn missing(told: &str) -> Option<&str> {
+    told.strip_prefix("missing field `")?.strip_suffix('`')
+}
+
+/// Whether it is said of an object by its form or its one name: of what it has to that, nothing is.
+fn is_about_form(told: &str) -> bool {
+    ["invalid type: map,", "unknown variant "]
+        .iter()
+        .any(|begin| told.starts_with(begin))
 }
 
 fn pointer(path: &str) -> String {
@@ -46,16 +54,11 @@ fn pointer(path: &str) -> String {
 }
 
 /// What is wrong begins to be wrong when the part that it is in is added to those before.
-fn part(
-    whole: &Value,
-    path: String,
-    missing: Option<&str>,
-    is_wrong: &dyn Fn(Value) -> bool,
-) -> String {
+fn part(whole: &Value, path: String, told: &str, is_wrong: &dyn Fn(Value) -> bool) -> String {
     match whole {
         Value::Object(fields) => {
             // It is missing here if anything in its place would do away with that.
-            if let Some(name) = missing.filter(|name| !fields.contains_key(*name)) {
+            if let Some(name) = missing(told).filter(|name| !fields.contains_key(*name)) {
                 let mut fields = fields.clone();
                 fields.insert(name.to_owned(), Value::Null);
                 if !is_wrong(fields.into()) {
@@ -69,6 +72,8 @@ fn part(
                 .into_iter()
                 .map(|(name, value)| (name.clone(), value.clone()));
             let mut before: Map<String, Value> = first.collect();
+            // What is said of a word given as an object is said whatever the object has to it.
+            let is_about_form = is_about_form(told);
             if is_wrong(before.clone().into()) {
                 return path;
             }
@@ -79,7 +84,10 @@ fn part(
                     is_wrong(fields.into())
                 };
                 if with(value.clone()) {
-                    return part(value, field(&path, name), missing, &with);
+                    if is_about_form && with(Value::Null) && with(Value::Bool(true)) {
+                        return path;
+                    }
+                    return part(value, field(&path, name), told, &with);
                 }
                 before.insert(name.clone(), value.clone());
             }
@@ -97,7 +105,7 @@ fn part(
                 elements.push(value);
                 is_wrong(elements.into())
             };
-            part(last, element(&path, before.len()), missing, &with)
+            part(last, element(&path, before.len()), told, &with)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => path,
     }

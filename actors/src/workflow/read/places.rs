@@ -1,6 +1,11 @@
 //! A text as JSON, with the line and the column of each part.
 
-use std::{collections::HashMap, fmt};
+mod scan;
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+};
 
 use protocol::json;
 use serde::{
@@ -10,7 +15,7 @@ use serde::{
 use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 
-use crate::workflow::check::{Problem, element, field};
+use crate::workflow::check::{Problem, field};
 
 /// Deepest nesting of a text.
 const MAX_DEPTH: usize = 40;
@@ -33,20 +38,71 @@ impl Place {
 }
 
 /// Where each part of a definition stands, by paths such as `nodes[3].needs[0]`.
+///
+/// Each part is known by the whole that it is in and the last step of its path: with whole paths, a long
+/// name above many parts would be kept once for each of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places(HashMap<String, Place>);
+pub struct Places(HashMap<(usize, Step), (usize, Place)>);
+
+/// One step of a path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Step {
+    /// A name, as paths have it.
+    Field(String),
+    Element(usize),
+}
+
+impl Step {
+    fn field(key: &str) -> Self {
+        Self::Field(field("", key))
+    }
+
+    /// The first step of a path, and what is left of it.
+    fn first(path: &str) -> Option<(Self, &str)> {
+        if path.starts_with("[\"") {
+            let end = quoted_end(path)?;
+            let (name, rest) = path.split_at_checked(end)?;
+            return Some((Self::Field(name.to_owned()), rest));
+        }
+        if let Some(inner) = path.strip_prefix('[') {
+            let (at, rest) = inner.split_once(']')?;
+            return Some((Self::Element(at.parse().ok()?), rest));
+        }
+        let path = path.strip_prefix('.').unwrap_or(path);
+        let (name, rest) = path.split_at(path.find(['.', '[']).unwrap_or(path.len()));
+        (!name.is_empty()).then(|| (Self::Field(name.to_owned()), rest))
+    }
+}
+
+/// Where a quoted name ends, its bracket included.
+fn quoted_end(path: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    for (at, byte) in path.bytes().enumerate().skip(2) {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => return Some(at + 2),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The whole definition.
+const WHOLE: usize = 0;
 
 impl Places {
     /// Where a part stands, or the nearest whole that it would be part of.
     #[must_use]
     pub fn of(&self, path: &str) -> Option<Place> {
-        let mut path = path;
-        loop {
-            if let Some(place) = self.0.get(path) {
-                return Some(*place);
-            }
-            path = &path[..path.rfind(['.', '['])?];
+        let (mut found, mut whole, mut rest) = (None, WHOLE, path);
+        while let Some((step, after)) = Step::first(rest) {
+            let Some((part, place)) = self.0.get(&(whole, step)) else {
+                break;
+            };
+            (found, whole, rest) = (Some(*place), *part, after);
         }
+        found
     }
 
     /// The problems with their lines, in the order of these.
@@ -61,23 +117,35 @@ impl Places {
         problems
     }
 
-    fn add(&mut self, path: &str, part: Part) -> Value {
+    /// Adds a part of a whole; nothing if the whole has it already.
+    fn add(&mut self, whole: usize, step: Step, place: Place) -> Option<usize> {
+        let part = self.0.len() + 1;
+        match self.0.entry((whole, step)) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(room) => {
+                room.insert((part, place));
+                Some(part)
+            }
+        }
+    }
+
+    fn add_all(&mut self, whole: usize, part: Part) -> Value {
         match part {
             Part::Scalar(value) => value,
             Part::List(elements) => {
                 let elements = elements.into_iter().enumerate();
                 let elements = elements.map(|(at, part)| {
-                    let path = element(path, at);
-                    self.0.insert(path.clone(), Place::of(&part.referenced));
-                    self.add(&path, part.value)
+                    let place = Place::of(&part.referenced);
+                    let inner = self.add(whole, Step::Element(at), place);
+                    self.add_all(inner.unwrap_or(whole), part.value)
                 });
                 Value::Array(elements.collect())
             }
             Part::Fields(fields) => {
                 let fields = fields.into_iter().map(|(key, part)| {
-                    let path = field(path, &key.value);
-                    self.0.insert(path.clone(), Place::of(&key.referenced));
-                    (key.value, self.add(&path, part))
+                    let place = Place::of(&key.referenced);
+                    let inner = self.add(whole, Step::field(&key.value), place);
+                    (key.value, self.add_all(inner.unwrap_or(whole), part))
                 });
                 Value::Object(fields.collect::<Map<_, _>>())
             }
@@ -87,27 +155,32 @@ impl Places {
 
 /// Reads a text, JSON if it begins like it.
 pub(super) fn parse(text: &str) -> Result<(Value, Places), Problem> {
-    let mut places = Places::default();
-    let read = parts(text).map(|part| places.add("", part));
+    let yaml = || {
+        let mut places = Places::default();
+        let value = parts(text).map(|part| places.add_all(WHOLE, part))?;
+        Ok((value, places))
+    };
     if !text.trim_start().starts_with('{') {
-        return read.map(|value| (value, places));
+        return yaml();
     }
-    // JSON that is no YAML, for its tabs, is read all the same; its lines are not known then.
     match json::read(text.as_bytes()) {
-        Ok(value) => Ok((value, places)),
+        Ok(value) => match scan::places(text) {
+            Ok(places) => Ok((value, places)),
+            Err(problem) => Err(problem.of_node_in(&value)),
+        },
         Err(error) if error.is_data() => {
             let message = error.to_string();
             let mut problem = Problem::new("", without_place(&message));
             problem.line = u32::try_from(error.line()).ok();
             Err(problem)
         }
-        Err(error) => {
+        Err(error) => yaml().map_err(|_| {
             let message = error.to_string();
             let message = without_place(&message);
             let mut problem = Problem::new("", format!("this is not JSON: {message}"));
             problem.line = u32::try_from(error.line()).ok();
-            read.map(|value| (value, places)).map_err(|_| problem)
-        }
+            problem
+        }),
     }
 }
 

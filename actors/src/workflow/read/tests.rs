@@ -1,6 +1,7 @@
 //! What is read, and where it stands.
 
 use proptest::prelude::*;
+use protocol::{question::Asking, workflow::Work};
 use serde_json::json;
 
 use super::*;
@@ -50,7 +51,19 @@ fn each_part_has_its_line_and_column() {
     assert_eq!(places.of("nodes[0].timeout"), place(3, 5));
     assert_eq!(places.of("edges"), None);
     let json = "{\n  \"name\": \"x\",\n  \"nodes\": [\n    {\"id\": \"a\", \"type\": \"parallel\"}\n  ]\n}";
-    assert_eq!(read(json).unwrap().places.of("nodes[0].type"), place(4, 17));
+    let places = read(json).unwrap().places;
+    assert_eq!(places.of("nodes[0].type"), place(4, 17));
+    assert_eq!(places.of("nodes[0].timeout"), place(4, 5));
+    let odd = "{\"name\": \"x\", \"nodes\": [\n{\"id\": \"a\", \"type\": \"transform\", \"output\":\n {\"ö.\\\"]\": \"ö\", \"b c\": [1,\n 2]}}]}";
+    for text in [odd.to_owned(), format!("# a comment\n{odd}")] {
+        let below = u32::from(text != odd);
+        let places = read(&text).unwrap().places;
+        let found = |path: &str| places.of(path).map(|it| (it.line - below, it.column));
+        assert_eq!(found("nodes[0].output[\"ö.\\\"]\"]"), Some((3, 3)));
+        assert_eq!(found("nodes[0].output[\"b c\"][1].c"), Some((4, 2)));
+        assert_eq!(found("nodes[0].output[\"b c\"]"), Some((3, 17)));
+        assert_eq!(found("nodes[0].output.b c"), Some((2, 34)));
+    }
 }
 
 #[test]
@@ -266,6 +279,11 @@ fn an_array_is_no_object_and_an_object_no_word_at_any_depth() {
             word,
         ),
         (
+            "name: x\nnodes:\n  - { id: h, type: map, over: [], each: { agent: a }, mode: { colect: 1 } }\n".to_owned(),
+            "nodes[0].mode",
+            "`colect` is not known here",
+        ),
+        (
             "name: x\nnodes:\n  - { id: h, type: condition, condition: [$.x, eq, 1] }\n".to_owned(),
             "nodes[0].condition",
             condition,
@@ -280,8 +298,7 @@ fn an_array_is_no_object_and_an_object_no_word_at_any_depth() {
             panic!("taken: {text}");
         };
         let Problem { path, message, .. } = &problems[0];
-        // Of what serde kept aside, the name in an object that should be a word is told with it.
-        assert!(path.starts_with(place), "{text}: {path}: {message}");
+        assert_eq!(path, place, "{text}: {message}");
         assert!(message.starts_with(why), "{text}: {message}");
     }
 }
@@ -343,4 +360,75 @@ proptest! {
     fn no_text_makes_the_reader_panic(text in "(name|nodes|id|type|task|edges|when|output|a|[-:{}\\[\\]\"'$&*!|>#, \n]| ){0,60}") {
         let _ = checked(&text);
     }
+}
+
+#[test]
+fn a_name_is_given_once_in_either_form() {
+    let first = "{\n  \"name\": \"x\",\n  \"nodes\": [\n    {\"id\": \"a\", \"type\": \"task\", \"capability\": \"c\"";
+    for (text, line, path) in [
+        (
+            format!("{first}}}],\n  \"nam\\u0065\": \"y\"\n}}"),
+            5,
+            "name",
+        ),
+        (
+            format!("{first},\n     \"id\": \"b\"}}]\n}}"),
+            5,
+            "nodes[0].id",
+        ),
+        (
+            format!("{first}, \"input\": [[], {{\"o k\": {{\"n\": \"n\",\n\"n\": 1}}}}]}}]}}"),
+            5,
+            "nodes[0].input[1][\"o k\"].n",
+        ),
+    ] {
+        let problems = read(&text).unwrap_err();
+        let [problem] = problems.as_slice() else {
+            panic!("{problems:?}");
+        };
+        assert_eq!((problem.line, problem.path.as_str()), (Some(line), path));
+        assert!(problem.message.contains("is given twice"), "{problem}");
+        assert_eq!(
+            problem.node.is_some(),
+            path.starts_with("nodes"),
+            "{problem}"
+        );
+    }
+    let once = format!(
+        "{first}, \"input\": {{\"id\": {{\"id\": [{{\"id\": 1}}, {{\"id\": \"id\"}}]}}}}}}]}}"
+    );
+    assert!(read(&once).is_ok());
+}
+
+#[test]
+fn a_fault_beside_what_is_deep_or_long_or_has_tabs_has_its_line() {
+    let deep = "[".repeat(50) + &"]".repeat(50);
+    let long = vec!["1"; 400_000].join(",");
+    for beside in [deep, format!("[{long}]"), "\"\t\"".replace('\t', "\\t")] {
+        let text = format!(
+            "{{\n\t\"name\": \"x\", \"nodes\": [\n\t{{\"id\": \"a\", \"type\": \"transform\", \"output\": {beside}}},\n\t{{\"id\": \"b\", \"type\": \"wait\",\n\t\"for\": \"soon\"}}]}}"
+        );
+        let found = told(&text);
+        assert_eq!(found[0].0, Some(5), "{:?}", found[0]);
+        assert!(found[0].2.starts_with("nodes[1].for"), "{:?}", found[0]);
+    }
+}
+
+#[test]
+fn a_default_of_null_is_an_answer() {
+    let yaml =
+        "name: x\nnodes:\n  - { id: h, type: human, question: q, deadline: 1h, default: ~ }\n";
+    let definition = read(yaml).unwrap().definition;
+    let Work::Human(human) = &definition.nodes[0].work else {
+        panic!("{definition:?}");
+    };
+    assert_eq!(human.default, Some(Value::Null));
+    let json = serde_json::to_string(&definition).unwrap();
+    assert_eq!(read(&json).unwrap().definition, definition);
+    let asking = Asking {
+        default: Some(Value::Null),
+        ..Asking::default()
+    };
+    let kept: Asking = serde_json::from_value(json!(asking)).unwrap();
+    assert_eq!(kept, asking);
 }

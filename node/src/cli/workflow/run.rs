@@ -9,7 +9,7 @@ use protocol::{
     task::Priority,
     time::{Span, Timestamp},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -124,7 +124,13 @@ pub(super) fn input(given: &str) -> Result<Value, Failure> {
     match given.strip_prefix('@') {
         Some(file) => {
             let text = read_text(Path::new(file))?;
-            serde_saphyr::from_str(&text).map_err(|error| unreadable(error.render()))
+            if serde_json::from_str::<IgnoredAny>(&text).is_ok() {
+                return json(&text).map_err(unreadable);
+            }
+            let value =
+                serde_saphyr::from_str(&text).map_err(|error| unreadable(error.render()))?;
+            protocol::json::check(&value).map_err(|error| unreadable(error.to_string()))?;
+            Ok(value)
         }
         None => json(given).map_err(unreadable),
     }
