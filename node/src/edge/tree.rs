@@ -55,7 +55,12 @@ pub(super) async fn handle(
         }
         TreeOp::Stream => {
             let feed = orchestrator.follow_tree(caller, query.text("path"), call.cut_off()?);
-            Ok(live::feed(shared, call, "delta", feed.map_err(broken)?))
+            Ok(live::feed(
+                shared,
+                call,
+                "delta",
+                feed.await.map_err(broken)?,
+            ))
         }
         TreeOp::Actor => {
             let (path, node) = (call.part(0)?, node(call)?);

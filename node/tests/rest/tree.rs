@@ -89,6 +89,7 @@ async fn what_is_wrong_in_a_query_is_named() {
     for path in [
         "tree?node=nowhere",
         "tree?path=/nope",
+        "tree/stream?path=/nope",
         "life?node=nowhere",
         "actors/nothing",
         "actors/agents/x?node=nowhere",

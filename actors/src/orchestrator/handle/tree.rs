@@ -5,7 +5,7 @@ mod follow;
 mod links;
 mod look;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use follow::Feed;
 pub(super) use follow::Followed;
@@ -18,7 +18,7 @@ use protocol::{
     entity::meant_by,
     id::NodeId,
 };
-use runtime::chronicle;
+use runtime::chronicle::{self, Bounds, Untold};
 use tokio::time::Instant;
 
 use super::{
@@ -27,7 +27,10 @@ use super::{
 };
 use crate::{
     Rejection,
-    orchestrator::{members, tree::Pages},
+    orchestrator::{
+        members,
+        tree::{Pages, Standing},
+    },
 };
 
 /// Whether it is the `next` of some page: the name of a node, and a path on it.
@@ -82,7 +85,8 @@ impl Orchestrator {
     ///
     /// # Errors
     ///
-    /// As [`tree`](Self::tree), and `Invalid` without a moment to begin at.
+    /// As [`tree`](Self::tree), and `Invalid` without a moment to begin at; a path at which something
+    /// stands now, or once stood, is one.
     pub async fn tree_diff(&self, caller: &Caller, query: &DiffQuery) -> Answer<TreeDiff> {
         at_least(caller, Role::Viewer)?;
         is_path(query.path.as_deref())?;
@@ -183,6 +187,35 @@ impl Orchestrator {
         match chronicle::knows(self.own()?.journal.store(), name).await? {
             true => Ok(()),
             false => Err(unknown),
+        }
+    }
+
+    /// Whether something stands at a path or below it, or ever stood as far as is kept. What nobody can
+    /// say within the bounds counts.
+    pub(super) async fn is_or_was(
+        &self,
+        caller: &Caller,
+        path: &str,
+        bounds: &mut Bounds,
+    ) -> Answer<bool> {
+        let query = TreeQuery {
+            path: Some(path.to_owned()),
+            depth: Some(0),
+            limit: Some(1),
+            ..TreeQuery::default()
+        };
+        match self.gather(caller, query).await {
+            Err(Rejection::NotFound { .. }) => {}
+            answer => return answer.map(|_| true),
+        }
+        let standing = Arc::new(Standing {
+            path: path.to_owned(),
+            tenant: caller.tenant.clone(),
+        });
+        match chronicle::stood(self.own()?.journal.store(), standing, bounds).await {
+            Ok(stood) => Ok(stood),
+            Err(Untold::TooMuch | Untold::Forgotten { .. }) => Ok(true),
+            Err(Untold::Store(error)) => Err(error.into()),
         }
     }
 

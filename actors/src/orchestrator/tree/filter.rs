@@ -4,7 +4,7 @@ use protocol::{
     api::{Life, LifeEvent},
     entity::{EntityKind, Sight},
 };
-use runtime::chronicle::Sieve;
+use runtime::chronicle::{Sieve, is_below};
 use serde::de::{
     Deserialize, IntoDeserializer,
     value::{Error, StrDeserializer},
@@ -124,6 +124,27 @@ impl Sieve for LifeFilter {
     fn admits_turn(&self, kind: &str, what: Life) -> bool {
         (self.turns.is_empty() || self.turns.contains(&what))
             && (self.kinds.is_empty() || self.kinds.iter().any(|it| it == kind))
+    }
+}
+
+/// All that stands or stood at a path and below it, as far as callers of a tenant may know.
+#[derive(Debug)]
+pub(in super::super) struct Standing {
+    pub(in super::super) path: String,
+    pub(in super::super) tenant: String,
+}
+
+impl Sieve for Standing {
+    fn admits_row(&self, path: &str) -> bool {
+        self.admits_path(path)
+    }
+
+    fn admits_path(&self, path: &str) -> bool {
+        is_below(path, &self.path) && Sight::of(&self.tenant).sees(path)
+    }
+
+    fn admits_turn(&self, _: &str, _: Life) -> bool {
+        true
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
         scribe::SIGN,
         sieve::{Below, Reasons, Sieve},
     },
-    is_by_others,
+    EARLIEST, LATEST, is_by_others,
 };
 use crate::store::{self, Chapter, Error, Segment, SegmentKind};
 
@@ -40,8 +40,6 @@ const PLENTY: u64 = 256 << 10;
 
 /// Turns among which a comparison looks for reasons.
 const REASONS: usize = 100_000;
-
-const LATEST: Timestamp = Timestamp::from_micros(i64::MAX);
 
 /// Why the past was not told.
 #[derive(Debug, thiserror::Error)]
@@ -189,6 +187,46 @@ async fn read_chapter(
 pub async fn knows(store: &store::Shared, node: &str) -> Result<bool, Error> {
     let chapters = store.chapters(Timestamp::default(), LATEST).await?;
     Ok(chapters.iter().any(|chapter| chapter.name == node))
+}
+
+/// Whether anything that the sieve admits ever stood, on any node, as far as is kept.
+///
+/// # Errors
+///
+/// When the store fails, and when it takes more than the bounds to say. What cannot be read is left out.
+pub async fn stood(
+    store: &store::Shared,
+    sieve: Arc<dyn Sieve>,
+    bounds: &mut Bounds,
+) -> Result<bool, Untold> {
+    let always = Span {
+        from: EARLIEST,
+        to: LATEST,
+        nodes: None,
+        limit: 0,
+    };
+    for mut source in sources(store, &always).await? {
+        loop {
+            let segments = source.read(store, &always).await?;
+            bounds.spend(bytes(&segments))?;
+            let Some(last) = segments.last() else {
+                break;
+            };
+            source.before = last.number;
+            let (name, sieve) = (source.chapter.name.clone(), sieve.clone());
+            let tells = move || {
+                let tales = segments
+                    .iter()
+                    .map(|it| codec::decode(&name, &it.data, &*sieve));
+                let mut tales = tales.filter_map(Result::ok);
+                tales.any(|tale| !tale.is_empty())
+            };
+            if off_thread(tells).await? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 async fn off_thread<T: Send + 'static>(

@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::super::{
     Answer, Orchestrator,
-    cases::{KnowsNode, RelayNews, TOLD_WITHIN, TellNews, Wanted, at_least, is_path},
+    cases::{KnowsNode, KnowsPath, RelayNews, TOLD_WITHIN, TellNews, Wanted, at_least, is_path},
 };
 use crate::{
     Rejection,
@@ -120,8 +120,9 @@ impl Orchestrator {
     ///
     /// # Errors
     ///
-    /// `Forbidden` below the role viewer, `Invalid` when it is no path or no frame brought the cursor.
-    pub fn follow_tree(
+    /// `Forbidden` below the role viewer, `Invalid` when it is no path or no frame brought the cursor,
+    /// `NotFound` from scratch where nothing stands, and nothing stood as far as is kept.
+    pub async fn follow_tree(
         &self,
         caller: &Caller,
         path: Option<&str>,
@@ -130,6 +131,13 @@ impl Orchestrator {
         at_least(caller, Role::Viewer)?;
         is_path(path)?;
         let path = meant_by(path.unwrap_or("/"), &caller.tenant);
+        if cursor.is_none() && path != "/" {
+            let case = KnowsPath { path: path.clone() };
+            // Where that cannot be told now, something may stand.
+            if let Ok(false) = self.carry_out(caller, case).await {
+                return Err(Rejection::not_found(path));
+            }
+        }
         self.follow(caller, &path, Wanted::Rows, cursor, deltas)
     }
 
