@@ -209,12 +209,15 @@ async fn turns_of_lives_are_told_as_they_are_asked_for() {
         ("b", Some("boom"))
     );
     assert!(cursor.contains("b="));
-    let wrong = LifeQuery {
-        path: Some("x".to_owned()),
-        ..LifeQuery::default()
-    };
-    let refused = within(nodes.c.follow_life(&nodes.admin, &wrong, None)).await;
-    assert!(refused.is_err());
+    for (path, kind) in [("x", "task"), ("/x", ""), ("/x", ",")] {
+        let wrong = LifeQuery {
+            path: Some(path.to_owned()),
+            kind: Some(kind.to_owned()),
+            ..LifeQuery::default()
+        };
+        let refused = within(nodes.c.follow_life(&nodes.admin, &wrong, None)).await;
+        assert!(refused.is_err(), "{path} {kind}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

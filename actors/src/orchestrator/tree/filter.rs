@@ -92,6 +92,10 @@ impl LifeFilter {
                 None => return Err(Rejection::field("kind", unknown(word))),
             }
         }
+        if kind.is_some() && filter.turns.is_empty() && filter.kinds.is_empty() {
+            let message = format!("has no word in it; leave it out for all; {}", known());
+            return Err(Rejection::field("kind", message));
+        }
         Ok(filter)
     }
 
@@ -155,16 +159,15 @@ fn kinds() -> impl Iterator<Item = &'static str> + Clone {
         .chain(KINDS)
 }
 
+fn known() -> String {
+    let kinds: Vec<_> = kinds().collect();
+    let (turns, kinds) = (TURNS.join(", "), kinds.join(", "));
+    format!("what becomes of actors is {turns}; what they are is {kinds}")
+}
+
 fn unknown(word: &str) -> String {
-    let known = TURNS.into_iter().chain(kinds());
-    let hint = nearest(word, known).map_or_else(
-        || {
-            let kinds: Vec<_> = kinds().collect();
-            let (turns, kinds) = (TURNS.join(", "), kinds.join(", "));
-            format!("what becomes of actors is {turns}; what they are is {kinds}")
-        },
-        |near| format!("did you mean `{near}`?"),
-    );
+    let words = TURNS.into_iter().chain(kinds());
+    let hint = nearest(word, words).map_or_else(known, |near| format!("did you mean `{near}`?"));
     format!("there is no kind `{word}`; {hint}")
 }
 
@@ -282,7 +285,7 @@ mod tests {
         ] {
             assert_eq!(filter.admits(&event("/x", kind, what)), expected, "{kind}");
         }
-        let all = LifeFilter::new(None, Some("")).unwrap();
+        let all = LifeFilter::new(None, None).unwrap();
         assert!(all.admits(&event("/x", "task", Life::Started)));
     }
 
@@ -295,11 +298,13 @@ mod tests {
             refused(None, Some("failed,agnt")),
             "kind: there is no kind `agnt`; did you mean `agent`?"
         );
-        let told = refused(None, Some("nonsense"));
-        assert!(
-            told.contains("started, stopped, ") && told.contains("agent, task, "),
-            "{told}"
-        );
+        for nothing in ["nonsense", "", ","] {
+            let told = refused(None, Some(nothing));
+            assert!(
+                told.contains("started, stopped, ") && told.contains("agent, task, "),
+                "{told}"
+            );
+        }
     }
 
     #[test]
