@@ -180,6 +180,27 @@ async fn of_a_node_that_never_was_a_cursor_brings_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_loss_of_a_node_is_told_to_who_follows_as_its_past_tells_it() {
+    let nodes = Nodes::start().await;
+    nodes.loses("gone").await;
+    let query = LifeQuery {
+        kind: Some("node_lost".to_owned()),
+        ..LifeQuery::default()
+    };
+    for node in [&nodes.a, &nodes.c] {
+        let of_it = LifeQuery {
+            node: Some("gone".to_owned()),
+            ..query.clone()
+        };
+        let kept = within(node.life(&nodes.admin, &of_it)).await.unwrap();
+        let feed = node.follow_life(&nodes.admin, &query, Some("gone=7"));
+        let mut feed = within(feed).await.unwrap();
+        let (_, lost) = within(turn(&mut feed)).await;
+        assert_eq!(kept.items, [lost]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn turns_of_lives_are_told_as_they_are_asked_for() {
     let nodes = Nodes::start().await;
     let query = LifeQuery {

@@ -41,6 +41,16 @@ impl Nodes {
         ghost.root.kill();
     }
 
+    /// The same, and how it ended is written.
+    pub(crate) async fn loses(&self, name: &str) {
+        let ghost = Ghost::start(name, self).await;
+        let lost = ghost.written(self).await;
+        ghost.root.kill();
+        chronicle::node_lost(&self.store, ghost.node, lost, "the node was lost")
+            .await
+            .unwrap();
+    }
+
     async fn tree(&self, node: &Orchestrator, query: &TreeQuery) -> TreeView {
         within(node.tree(&self.admin, query)).await.unwrap()
     }

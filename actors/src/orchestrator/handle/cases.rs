@@ -94,7 +94,7 @@ pub(super) use templates::{
 pub(super) use tickets::RedeemTicket;
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
 pub(super) use tree::{
-    CompareTrees, KnowsNode, KnowsPath, ShowForest, ShowTree, TOLD_WITHIN, is_path,
+    CompareTrees, KnowsNode, KnowsPath, NodeEnd, ShowForest, ShowTree, TOLD_WITHIN, is_path,
 };
 pub(super) use triggers::{
     CreateTrigger, DeliverHook, ListTriggers, ShowTrigger, TriggerFirings, TriggerTurned,

@@ -16,10 +16,10 @@ use tokio::{task::spawn_blocking, time::Instant};
 use super::{
     super::{
         codec::{self, Tale},
-        diff,
+        diff::{self, NODE},
         past::Past,
         scribe::SIGN,
-        sieve::{Below, Reasons, Sieve},
+        sieve::{Below, LifeAt, Reasons, Sieve},
     },
     EARLIEST, LATEST, is_by_others,
 };
@@ -187,6 +187,33 @@ async fn read_chapter(
 pub async fn knows(store: &store::Shared, node: &str) -> Result<bool, Error> {
     let chapters = store.chapters(Timestamp::default(), LATEST).await?;
     Ok(chapters.iter().any(|chapter| chapter.name == node))
+}
+
+/// How the last that bore this name ended, if that is written yet.
+///
+/// # Errors
+///
+/// When the store fails.
+pub async fn end_of(
+    store: &store::Shared,
+    node: &str,
+    bounds: &mut Bounds,
+) -> Result<Option<LifeEvent>, Error> {
+    let chapters = store.chapters(Timestamp::default(), LATEST).await?;
+    let theirs = chapters.into_iter().filter(|chapter| chapter.name == node);
+    let last = theirs.max_by_key(|chapter| chapter.since);
+    let Some(ended) = last.and_then(|chapter| chapter.ended) else {
+        return Ok(None);
+    };
+    let span = Span {
+        from: Timestamp::from_micros(ended.as_micros().saturating_sub(1)),
+        to: ended,
+        nodes: Some([node.to_owned()].into()),
+        limit: 1,
+    };
+    let lives = life(store, &span, Arc::new(LifeAt(NODE.0.to_owned())), bounds).await?;
+    let mut ends = lives.events.into_iter();
+    Ok(ends.rfind(|event| event.kind == NODE.1))
 }
 
 /// Whether anything that the sieve admits ever stood, on any node, as far as is kept.

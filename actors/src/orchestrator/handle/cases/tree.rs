@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{
     access::{Caller, Role},
-    api::{TreeDiff, TreeQuery, TreeView},
+    api::{LifeEvent, TreeDiff, TreeQuery, TreeView},
     entity::Sight,
     id::NodeId,
     time::Timestamp,
@@ -103,6 +103,29 @@ impl UseCase for KnowsNode {
             Err(Rejection::NotFound { .. }) => Ok(false),
             Err(rejection) => Err(rejection),
         }
+    }
+}
+
+/// How a node ended that is one no more, as its past tells it; nothing while that is not written.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct NodeEnd {
+    pub(in super::super) name: String,
+}
+
+impl UseCase for NodeEnd {
+    type Answer = Option<LifeEvent>;
+    const NAME: &'static str = "tree.node_end";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Store
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Option<LifeEvent>> {
+        at_least(caller, Role::Viewer)?;
+        let mut reading = at.0.readings.begin().await?;
+        let store = at.own()?.journal.store();
+        Ok(chronicle::end_of(store, &self.name, &mut reading.bounds).await?)
     }
 }
 

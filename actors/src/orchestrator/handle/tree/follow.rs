@@ -25,7 +25,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::super::{
     Answer, Orchestrator,
-    cases::{KnowsNode, KnowsPath, RelayNews, TOLD_WITHIN, TellNews, Wanted, at_least, is_path},
+    cases::{
+        KnowsNode, KnowsPath, NodeEnd, RelayNews, TOLD_WITHIN, TellNews, Wanted, at_least, is_path,
+    },
 };
 use crate::{
     Rejection,
@@ -37,6 +39,9 @@ use crate::{
 
 /// What becomes of something, until its reader goes.
 pub type Feed<T> = Pin<Box<dyn Stream<Item = Told<T>> + Send>>;
+
+/// How often it is looked in the past of a node that is gone whether its end is written.
+const LOOKS: u32 = 4;
 
 /// How often it is looked which nodes there are.
 const LOOK: Duration = Duration::from_millis(500);
@@ -233,7 +238,7 @@ impl Orchestrator {
         Ok(Box::pin(stream::unfold(reader, Reader::next)))
     }
 
-    /// How a node ended that is a member no more.
+    /// How a node ended that is a member no more, where its past does not tell.
     fn farewell(&self, name: &str) -> LifeEvent {
         let roster = self.0.roll.as_ref().map(|roll| roll.membership.roster());
         let row = roster.as_ref().and_then(|it| members::named(it, name).ok());
@@ -352,7 +357,7 @@ impl Ear {
             for name in left {
                 known.remove(&name);
                 let heard = match self.was_node(&name).await {
-                    true => Heard::Left(name.clone(), self.at.farewell(&name)),
+                    true => Heard::Left(name.clone(), self.end_of(&name).await),
                     false => Heard::Nobody(name),
                 };
                 if self.heard.send(heard).await.is_err() {
@@ -374,6 +379,28 @@ impl Ear {
         let name = name.to_owned();
         let known = self.at.carry_out(&self.caller, KnowsNode { name }).await;
         !matches!(known, Ok(false))
+    }
+
+    /// How a node ended, as its past tells it: whoever writes that finds it out at the same time.
+    async fn end_of(&self, name: &str) -> LifeEvent {
+        // Who follows rows is not told how.
+        let looks = match self.wanted {
+            Wanted::Rows => 0,
+            Wanted::Life => LOOKS,
+        };
+        for look in 0..looks {
+            if look > 0 {
+                sleep(LOOK).await;
+            }
+            let name = name.to_owned();
+            match self.at.carry_out(&self.caller, NodeEnd { name }).await {
+                Ok(Some(end)) => return end,
+                Ok(None) => {}
+                // Other nodes are not kept waiting for a store that does not answer.
+                Err(_) => break,
+            }
+        }
+        self.at.farewell(name)
     }
 
     /// Asks one node again and again.
