@@ -17,6 +17,7 @@ use protocol::{
     api::{DiffQuery, TreeDiff, TreeQuery, TreeView},
     entity::meant_by,
     id::NodeId,
+    member::MemberState,
 };
 use runtime::chronicle::{self, Bounds, Untold};
 use tokio::time::Instant;
@@ -60,7 +61,7 @@ impl Orchestrator {
     /// # Errors
     ///
     /// `Forbidden` below the role viewer, `Invalid` for a moment to come or a page that is none, `NotFound` for a node that
-    /// neither is nor was a member and for a path at which nothing stands, `Unavailable` when no control node can be reached.
+    /// is no member that lives, or for `at` never was one, and for a path at which nothing stands, `Unavailable` when no control node can be reached.
     pub async fn tree(&self, caller: &Caller, query: &TreeQuery) -> Answer<TreeView> {
         at_least(caller, Role::Viewer)?;
         is_path(query.path.as_deref())?;
@@ -154,6 +155,9 @@ impl Orchestrator {
     /// A page of what the nodes that are meant tell of their actors.
     pub(super) async fn gather(&self, caller: &Caller, query: TreeQuery) -> Answer<TreeView> {
         let nodes = self.meant(query.node.as_deref())?;
+        if let Some((name, None)) = nodes.first_key_value() {
+            return Err(self.no_more(name));
+        }
         let until = Instant::now() + TOLD_WITHIN;
         let mut pages = Pages::new(query, nodes.keys().map(String::as_str));
         let asked = nodes.iter().map(async |(name, node)| {
@@ -174,6 +178,19 @@ impl Orchestrator {
             }
         }
         found(pages.view(self.0.tree.clock().now()))
+    }
+
+    /// What is told of a member that does not live: nothing stands there, and nobody waits for it.
+    fn no_more(&self, name: &str) -> Rejection {
+        let roster = self.0.roll.as_ref().map(|roll| roll.membership.roster());
+        let row = roster.as_ref().and_then(|it| members::named(it, name).ok());
+        let how = match row.map(|row| row.state) {
+            Some(MemberState::Left) => "has left",
+            Some(MemberState::Removed) => "was removed",
+            Some(MemberState::Up | MemberState::Draining) | None => "is dead",
+        };
+        let what = format!("an actor of node {name}, which {how} (`at` shows what stood there),");
+        Rejection::not_found(what)
     }
 
     /// Refuses the name of a node that is none, and of which nothing is kept.

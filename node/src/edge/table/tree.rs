@@ -74,7 +74,7 @@ const KIND: Parameter = parameter::<String>(
 pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "The supervision tree",
-        description: "Every actor of the cluster from `path` down: where it stands, what it is doing, how often it was restarted and why. The same from every node. Sorted by nodes, then by paths; nodes that do not answer within 2 s are named as `silent`. With `at`, as it was then; a moment before what is kept is refused, and told from when on it is.",
+        description: "Every actor of the cluster from `path` down: where it stands, what it is doing, how often it was restarted and why. The same from every node. Sorted by nodes, then by paths; nodes that do not answer within 2 s are named as `silent`, and a `node` that is dead is not found. With `at`, as it was then; a moment before what is kept is refused, and told from when on it is.",
         query: &[
             START,
             parameter::<u32>("depth", "How many levels below it; all when absent."),
