@@ -187,7 +187,7 @@ async fn followed() -> Result<()> {
     let mut crowd: std::collections::VecDeque<_> = (0..ACTORS)
         .map(|number| tree.enter(path(number), "task"))
         .collect();
-    let mut feed = orchestrator.follow_tree(&caller, None, None)?;
+    let mut feed = orchestrator.follow_tree(&caller, None, None).await?;
     let watch = stopwatch();
     let mut told = 0;
     while told < ACTORS {

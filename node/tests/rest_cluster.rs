@@ -161,6 +161,12 @@ async fn a_token_lets_one_node_in_and_any_edge_answers_for_the_cluster() {
         first.get("/api/v1/nodes/w1").await.json()["state"],
         "removed"
     );
+    // It is not waited for, and what stood there can be looked up.
+    let gone = first.get("/api/v1/tree?node=w1").await;
+    assert_eq!((gone.status, gone.problem().as_str()), (404, "not_found"));
+    for word in ["w1", "removed", "`at`"] {
+        assert!(gone.body.contains(word), "{word}: {gone:?}");
+    }
 }
 
 /// The tree is that of both nodes, whichever is asked.

@@ -44,6 +44,9 @@ fn the_tree_is_drawn_from_a_path_down_and_for_one_node() {
     troupe
         .run(&["tree", "--at", "10m", "--watch"])
         .fails(2, &["--watch"]);
+    troupe
+        .run(&["tree", "/nope", "--watch"])
+        .fails(3, &["/nope was not found"]);
 }
 
 #[test]
@@ -99,6 +102,13 @@ fn what_becomes_of_actors_is_followed_and_kept() {
         event["path"].as_str().unwrap().starts_with("/agents/clerk"),
         "{event}"
     );
+
+    // What may come is waited for, and that it is not there yet is said.
+    let mut waiting = troupe.spawn(&["events", "-f", "--path", "/agents/nobody"]);
+    waiting.wait_for("nothing stands at /agents/nobody now; waiting");
+    let nothing = troupe.run(&["events", "--path", "/agents/nobody"]);
+    assert_eq!(nothing.code, Some(0), "{nothing:?}");
+    assert!(nothing.err.contains("/agents/nobody"), "{nothing:?}");
 
     let whole = follow(&["tree", "/agents", "--watch"]);
     assert_eq!(

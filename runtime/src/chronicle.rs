@@ -21,8 +21,8 @@ pub use actor::{Setup, chronicle};
 pub use codec::{Tale, Unreadable};
 pub use diff::diff;
 pub use handle::{
-    Archive, Bounds, Keeping, Lives, Span, StoreArchive, Tidied, Unkept, Untold, changes, knows,
-    life, node_lost, node_returned, past,
+    Archive, Bounds, Keeping, Lives, Span, StoreArchive, Tidied, Unkept, Untold, changes, end_of,
+    knows, life, node_lost, node_returned, past, stood,
 };
 pub use past::{Past, PastActor, cursor, is_below};
 pub use retention::Retention;

@@ -9,7 +9,7 @@ mod frames;
 mod page;
 mod position;
 
-pub(super) use filter::LifeFilter;
+pub(super) use filter::{LifeFilter, Standing};
 pub(super) use frames::{Heard, News, deltas, hide_links, hush, lives};
 pub use frames::{LifeFrame, Told};
 pub(super) use page::Pages;

@@ -58,14 +58,14 @@ async fn turn(feed: &mut Feed<LifeFrame>) -> (String, LifeEvent) {
 }
 
 impl Nodes {
-    fn watch(&self, node: &Orchestrator, cursor: Option<&str>) -> Feed<TreeDelta> {
+    async fn watch(&self, node: &Orchestrator, cursor: Option<&str>) -> Feed<TreeDelta> {
         let feed = node.follow_tree(&self.admin, Some("/x"), cursor);
-        feed.unwrap()
+        within(feed).await.unwrap()
     }
 
     /// A feed on this node that has told of every node, and the cursor it stands at.
     async fn caught_up(&self, node: &Orchestrator) -> (Feed<TreeDelta>, String) {
-        let mut feed = self.watch(node, None);
+        let mut feed = self.watch(node, None).await;
         let (mut told, mut cursor) = (Vec::new(), String::new());
         while told.len() < 3 {
             let frame = next(&mut feed).await;
@@ -84,7 +84,7 @@ async fn each_node_tells_all_its_rows_first_and_then_what_changes_within_a_secon
     let nodes = Nodes::start().await;
     let standing = nodes.b.actors().enter("/x/stands", "tool");
     for node in [&nodes.a, &nodes.c] {
-        let mut feed = nodes.watch(node, None);
+        let mut feed = nodes.watch(node, None).await;
         find(&mut feed, |it| it.reset && shows(it, "b", "/x/stands")).await;
         for (name, changed) in [("a", &nodes.a), ("b", &nodes.b), ("c", &nodes.c)] {
             let began = Instant::now();
@@ -101,19 +101,23 @@ async fn each_node_tells_all_its_rows_first_and_then_what_changes_within_a_secon
 #[tokio::test(start_paused = true)]
 async fn who_comes_back_is_told_what_was_missed_whichever_node_is_asked() {
     let nodes = Nodes::start().await;
+    let _stands = nodes.c.actors().enter("/x/stands", "tool");
     let (feed, cursor) = nodes.caught_up(&nodes.a).await;
     drop(feed);
     let _missed = nodes.b.actors().enter("/x/missed", "tool");
-    let mut again = nodes.watch(&nodes.c, Some(&cursor));
+    let mut again = nodes.watch(&nodes.c, Some(&cursor)).await;
     let frame = next(&mut again).await;
     assert!(!frame.what.reset, "{frame:?}");
     assert!(shows(&frame.what, "b", "/x/missed"), "{frame:?}");
-    let mut feed = nodes.watch(&nodes.c, Some("a=1,b=2,c=3"));
+    let mut feed = nodes.watch(&nodes.c, Some("a=1,b=2,c=3")).await;
     find(&mut feed, |it| it.reset && shows(it, "b", "/x/missed")).await;
     let nonsense = nodes
         .c
         .follow_tree(&nodes.admin, Some("/x"), Some("nonsense"));
-    assert!(nonsense.is_err(), "it is no place to go on at");
+    assert!(
+        within(nonsense).await.is_err(),
+        "it is no place to go on at"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +135,7 @@ async fn a_node_that_is_not_heard_of_loses_its_rows_and_tells_them_anew_when_it_
     find(&mut feed, |it| it.reset && shows(it, "b", "/x/stands")).await;
     // Who knew rows of a node that is no member any more hears that they are gone.
     nodes.outlives("gone").await;
-    let mut other = nodes.watch(&nodes.a, Some("gone=7"));
+    let mut other = nodes.watch(&nodes.a, Some("gone=7")).await;
     let void = find(&mut other, |it| it.node == "gone").await;
     assert!(void.what.reset && void.what.rows.is_empty());
 }
@@ -141,7 +145,7 @@ async fn of_a_node_that_never_was_a_cursor_brings_nothing() {
     let nodes = Nodes::start().await;
     nodes.outlives("gone").await;
     for node in [&nodes.a, &nodes.c] {
-        let mut feed = nodes.watch(node, Some("gone=7,zz=1"));
+        let mut feed = nodes.watch(node, Some("gone=7,zz=1")).await;
         let void = find(&mut feed, |it| it.node == "gone").await;
         assert!(void.what.reset && void.what.rows.is_empty());
         let forgets = async {
@@ -176,6 +180,27 @@ async fn of_a_node_that_never_was_a_cursor_brings_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_loss_of_a_node_is_told_to_who_follows_as_its_past_tells_it() {
+    let nodes = Nodes::start().await;
+    nodes.loses("gone").await;
+    let query = LifeQuery {
+        kind: Some("node_lost".to_owned()),
+        ..LifeQuery::default()
+    };
+    for node in [&nodes.a, &nodes.c] {
+        let of_it = LifeQuery {
+            node: Some("gone".to_owned()),
+            ..query.clone()
+        };
+        let kept = within(node.life(&nodes.admin, &of_it)).await.unwrap();
+        let feed = node.follow_life(&nodes.admin, &query, Some("gone=7"));
+        let mut feed = within(feed).await.unwrap();
+        let (_, lost) = within(turn(&mut feed)).await;
+        assert_eq!(kept.items, [lost]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn turns_of_lives_are_told_as_they_are_asked_for() {
     let nodes = Nodes::start().await;
     let query = LifeQuery {
@@ -205,12 +230,15 @@ async fn turns_of_lives_are_told_as_they_are_asked_for() {
         ("b", Some("boom"))
     );
     assert!(cursor.contains("b="));
-    let wrong = LifeQuery {
-        path: Some("x".to_owned()),
-        ..LifeQuery::default()
-    };
-    let refused = within(nodes.c.follow_life(&nodes.admin, &wrong, None)).await;
-    assert!(refused.is_err());
+    for (path, kind) in [("x", "task"), ("/x", ""), ("/x", ",")] {
+        let wrong = LifeQuery {
+            path: Some(path.to_owned()),
+            kind: Some(kind.to_owned()),
+            ..LifeQuery::default()
+        };
+        let refused = within(nodes.c.follow_life(&nodes.admin, &wrong, None)).await;
+        assert!(refused.is_err(), "{path} {kind}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

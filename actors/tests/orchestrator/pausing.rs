@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use actors::Orchestrator;
+use futures_util::{StreamExt, future::join_all};
 use protocol::{
+    access::Caller,
     agent::StopMode,
-    api::{TaskChange, TaskPatch},
+    api::{ActorAction, TaskChange, TaskPatch},
     id::TaskId,
     task::TaskStatus::{self, Executing, Paused},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     net::Trouble,
@@ -146,4 +148,52 @@ async fn a_part_whose_owner_is_silent_is_named_and_stands_as_it_must_where_it_go
         .b
         .amend_task(&nodes.admin, other, TaskPatch::default());
     assert_eq!(within(touched).await.unwrap().status, Executing);
+}
+
+impl Nodes {
+    /// Who paused and resumed a task that is over, and why, in order.
+    async fn turns(&self, id: TaskId) -> Vec<(String, String, String)> {
+        let told = self.c.task_events(&self.admin, id, 0).await.unwrap();
+        let events: Vec<_> = within(told.collect()).await;
+        let events = events.into_iter().map(|event| event.unwrap().event);
+        let text =
+            |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        let turns = events.filter(|event| ["paused", "resumed"].contains(&&*text(event, "type")));
+        let turns = turns.map(|it| (text(&it, "type"), text(&it, "user"), text(&it, "reason")));
+        turns.collect()
+    }
+}
+
+#[tokio::test]
+async fn operators_who_turn_one_branch_at_one_moment_turn_all_of_it_one_after_the_other() {
+    let nodes = Nodes::start().await;
+    let root = nodes.held().await;
+    let parts = [
+        nodes.part(&nodes.b, root, "held-b").await,
+        nodes.part(&nodes.a, root, "held-a").await,
+    ];
+    let path = format!("/tasks/{root}");
+    let acts = (0..12).map(async |number| {
+        let node = [&nodes.a, &nodes.b, &nodes.c][number % 3];
+        let operator = Caller {
+            user: format!("operator-{number}"),
+            ..nodes.admin.clone()
+        };
+        let action = match number % 2 {
+            0 => ActorAction::Pause,
+            _ => ActorAction::Resume,
+        };
+        let reason = format!("act {number}");
+        let acted = node.act_on_actor(&operator, &path, None, action, reason);
+        within(acted).await.unwrap();
+    });
+    join_all(acts).await;
+    let (stop, over) = (ActorAction::Stop, "it is enough".to_owned());
+    let stopped = nodes.c.act_on_actor(&nodes.admin, &path, None, stop, over);
+    within(stopped).await.unwrap();
+    let turns = nodes.turns(root).await;
+    assert!(turns.len() > 1, "{turns:?}");
+    for part in parts {
+        assert_eq!(nodes.turns(part).await, turns);
+    }
 }

@@ -208,7 +208,9 @@ async fn a_second_tenant_sees_its_own_and_what_belongs_to_nobody() {
 async fn streams_tell_a_second_tenant_no_more_than_pages() {
     let two = Two::start().await;
     for node in two.all() {
-        let mut rows = node.follow_tree(&two.acme, None, None).unwrap();
+        let mut rows = within(node.follow_tree(&two.acme, None, None))
+            .await
+            .unwrap();
         let mut seen: Vec<TreeDelta> = Vec::new();
         while seen.len() < 3 {
             seen.push(within(rows.next()).await.unwrap().what);

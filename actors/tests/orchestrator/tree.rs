@@ -41,6 +41,16 @@ impl Nodes {
         ghost.root.kill();
     }
 
+    /// The same, and how it ended is written.
+    pub(crate) async fn loses(&self, name: &str) {
+        let ghost = Ghost::start(name, self).await;
+        let lost = ghost.written(self).await;
+        ghost.root.kill();
+        chronicle::node_lost(&self.store, ghost.node, lost, "the node was lost")
+            .await
+            .unwrap();
+    }
+
     async fn tree(&self, node: &Orchestrator, query: &TreeQuery) -> TreeView {
         within(node.tree(&self.admin, query)).await.unwrap()
     }
@@ -216,6 +226,33 @@ async fn a_path_at_which_nothing_stands_or_stood_is_not_found() {
             ..TreeQuery::default()
         };
         assert_eq!(nodes.tree(node, &query).await.total, 1);
+        for path in ["/nope", "/x", "/noise"] {
+            let stood = path != "/nope";
+            let diff = DiffQuery {
+                path: Some(path.to_owned()),
+                from: Some(at),
+                ..DiffQuery::default()
+            };
+            let told = [
+                within(node.tree_diff(&nodes.admin, &diff)).await.map(drop),
+                within(node.follow_tree(&nodes.admin, Some(path), None))
+                    .await
+                    .map(drop),
+            ];
+            for told in told {
+                match told {
+                    Ok(()) => assert!(stood, "{path}"),
+                    Err(refused) => {
+                        assert!(!stood, "{path}: {refused}");
+                        assert_eq!(refused.code(), "not_found");
+                        assert!(refused.to_string().contains(path), "{refused}");
+                    }
+                }
+            }
+        }
+        // Who comes back was told of it before.
+        let again = node.follow_tree(&nodes.admin, Some("/nope"), Some("a=1"));
+        assert!(within(again).await.is_ok());
     }
     // Who does not answer may have it.
     nodes.net.trouble(nodes.id(&nodes.b), Trouble::Cut);
@@ -224,6 +261,8 @@ async fn a_path_at_which_nothing_stands_or_stood_is_not_found() {
         ..TreeQuery::default()
     };
     assert_eq!(nodes.tree(&nodes.a, &query).await.silent, ["b"]);
+    let feed = nodes.a.follow_tree(&nodes.admin, Some("/nope"), None);
+    assert!(within(feed).await.is_ok());
 }
 
 /// A node of which the store keeps the past.

@@ -1,11 +1,13 @@
 //! `troupe events`: what became of actors, so far and as it happens.
 
 use clap::Args;
-use protocol::api::{Happening, LifeEvent, LifeGap, LifeQuery, WorkerChange, WorkerStatus};
+use protocol::api::{
+    Happening, LifeEvent, LifeGap, LifeQuery, TreeQuery, WorkerChange, WorkerStatus,
+};
 use runtime::clock::Clock;
 
 use super::{
-    exit::Outcome,
+    exit::{Failure, Outcome},
     output::{Output, visible},
     tree::Moment,
     view::{life_line, moment},
@@ -60,8 +62,15 @@ impl Events {
             to: self.until.map(|until| until.seen_from(now)),
             limit: self.limit,
         };
+        let absent = absent(client, query.path.as_deref()).await?;
         if !self.follow {
+            if let Some(path) = absent {
+                output.note(&format!("nothing stands at {path} now"));
+            }
             return output.show(&client.life(&query).await?);
+        }
+        if let Some(path) = absent {
+            output.note(&format!("nothing stands at {path} now; waiting"));
         }
         let mut lives = client.lives(&query);
         loop {
@@ -76,6 +85,24 @@ impl Events {
                 }
             };
         }
+    }
+}
+
+/// The path that was asked for, where it is no pattern and nothing stands there: it may be misspelt.
+async fn absent<'a>(client: &Client, path: Option<&'a str>) -> Result<Option<&'a str>, Failure> {
+    let Some(path) = path.filter(|path| path.starts_with('/') && !path.contains('*')) else {
+        return Ok(None);
+    };
+    let query = TreeQuery {
+        path: Some(path.to_owned()),
+        depth: Some(0),
+        limit: Some(1),
+        ..TreeQuery::default()
+    };
+    match client.tree(&query).await {
+        Ok(_) => Ok(None),
+        Err(error) if error.status() == Some(404) => Ok(Some(path)),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -133,8 +133,11 @@ pub(super) async fn probe(client: &Client, path: Option<String>) -> Result<(), F
         ..TreeQuery::default()
     };
     match client.tree(&query).await {
-        // It may come.
-        Err(error) if error.status() == Some(404) => Ok(()),
+        // It may have stood there, and come again.
+        Err(error) if error.status() == Some(404) => {
+            let mut changes = client.tree_changes(query.path.as_deref());
+            Ok(changes.next().await.map(drop)?)
+        }
         told => Ok(told.map(drop)?),
     }
 }

@@ -141,6 +141,17 @@ impl Query {
         self.within("limit", &(1..=200))
     }
 
+    /// The node that is meant, if one is.
+    pub(crate) fn node(&self) -> Result<Option<&str>, Refused> {
+        match self.text("node") {
+            Some("") => Err(Refused::bad(
+                "node",
+                "must be the name of a node, and is empty; leave it out where none is meant",
+            )),
+            node => Ok(node),
+        }
+    }
+
     /// What came as `START.KEY=VALUE`.
     pub(crate) fn starting(&self, start: &str) -> Vec<(String, String)> {
         self.pairs

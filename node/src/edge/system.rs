@@ -51,7 +51,7 @@ pub(super) async fn handle(
 
 /// How much a node logs, after it was told.
 async fn log(shared: &Shared, call: &Call, level: Option<String>) -> Result<Answer, Refused> {
-    let (caller, node) = (call.caller()?, call.query.text("node"));
+    let (caller, node) = (call.caller()?, call.query.node()?);
     let view = shared.orchestrator.log_level(caller, node, level).await?;
     Answer::json(&view)
 }

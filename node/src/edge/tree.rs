@@ -35,7 +35,7 @@ pub(super) async fn handle(
             let asked = TreeQuery {
                 path: text("path"),
                 depth: query.get("depth")?,
-                node: node(call)?.map(str::to_owned),
+                node: query.node()?.map(str::to_owned),
                 at: moment(call, "at")?,
                 after: text("after"),
                 limit: limit(call)?,
@@ -46,7 +46,7 @@ pub(super) async fn handle(
         TreeOp::Diff => {
             let asked = DiffQuery {
                 path: text("path"),
-                node: node(call)?.map(str::to_owned),
+                node: query.node()?.map(str::to_owned),
                 from: moment(call, "from")?,
                 to: moment(call, "to")?,
             };
@@ -55,15 +55,20 @@ pub(super) async fn handle(
         }
         TreeOp::Stream => {
             let feed = orchestrator.follow_tree(caller, query.text("path"), call.cut_off()?);
-            Ok(live::feed(shared, call, "delta", feed.map_err(broken)?))
+            Ok(live::feed(
+                shared,
+                call,
+                "delta",
+                feed.await.map_err(broken)?,
+            ))
         }
         TreeOp::Actor => {
-            let (path, node) = (call.part(0)?, node(call)?);
+            let (path, node) = (call.part(0)?, query.node()?);
             let actor = orchestrator.actor(caller, path, node).await;
             Answer::json(&actor.map_err(wrong)?)
         }
         TreeOp::Messages => {
-            let (path, node) = (call.part(0)?, node(call)?);
+            let (path, node) = (call.part(0)?, query.node()?);
             let told = async || {
                 orchestrator
                     .actor_messages(caller, path, node)
@@ -88,7 +93,7 @@ pub(super) async fn handle(
         }
         TreeOp::Act(action) => {
             let ActionRequest { reason } = body::parse_or_default(bytes)?;
-            let (path, node) = (call.part(0)?, node(call)?);
+            let (path, node) = (call.part(0)?, query.node()?);
             let done = orchestrator.act_on_actor(caller, path, node, action, reason);
             Answer::json(&done.await?)
         }
@@ -96,7 +101,7 @@ pub(super) async fn handle(
             let asked = LifeQuery {
                 path: text("path"),
                 kind: text("kind"),
-                node: node(call)?.map(str::to_owned),
+                node: query.node()?.map(str::to_owned),
                 from: moment(call, "from")?,
                 to: moment(call, "to")?,
                 limit: limit(call)?,
@@ -115,17 +120,6 @@ pub(super) async fn handle(
             let feed = orchestrator.follow_life(caller, &asked, call.cut_off()?);
             Ok(live::lives(shared, call, feed.await.map_err(broken)?))
         }
-    }
-}
-
-/// The node that is meant, if one is.
-fn node(call: &Call) -> Result<Option<&str>, Refused> {
-    match call.query.text("node") {
-        Some("") => Err(Refused::bad(
-            "node",
-            "must be the name of a node, and is empty; leave it out for all nodes",
-        )),
-        node => Ok(node),
     }
 }
 

@@ -63,6 +63,9 @@ async fn what_is_wrong_in_a_query_is_named() {
         ("tree?node=", "node"),
         ("tree/diff?from=2026-01-01T00:00:00Z&node=", "node"),
         ("life?node=", "node"),
+        ("node/log?node=", "node"),
+        ("life?kind=", "kind"),
+        ("life/stream?kind=,", "kind"),
         ("actors/agents?node=", "node"),
         ("tree/diff", "from"),
         ("tree/diff?from=2020-01-01T00:00:00Z", "from"),
@@ -89,6 +92,7 @@ async fn what_is_wrong_in_a_query_is_named() {
     for path in [
         "tree?node=nowhere",
         "tree?path=/nope",
+        "tree/stream?path=/nope",
         "life?node=nowhere",
         "actors/nothing",
         "actors/agents/x?node=nowhere",

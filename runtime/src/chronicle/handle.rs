@@ -6,7 +6,7 @@ use std::{fmt, pin::Pin};
 
 use protocol::{api::Life, id::NodeId, time::Timestamp};
 
-pub use read::{Bounds, Lives, Span, Untold, changes, knows, life, past};
+pub use read::{Bounds, Lives, Span, Untold, changes, end_of, knows, life, past, stood};
 
 use super::{
     Retention,

@@ -93,7 +93,9 @@ pub(super) use templates::{
 };
 pub(super) use tickets::RedeemTicket;
 pub(super) use tokens::{CreateToken, ListTokens, RevokeToken};
-pub(super) use tree::{CompareTrees, KnowsNode, ShowForest, ShowTree, TOLD_WITHIN, is_path};
+pub(super) use tree::{
+    CompareTrees, KnowsNode, KnowsPath, NodeEnd, ShowForest, ShowTree, TOLD_WITHIN, is_path,
+};
 pub(super) use triggers::{
     CreateTrigger, DeliverHook, ListTriggers, ShowTrigger, TriggerFirings, TriggerTurned,
     TurnTrigger,

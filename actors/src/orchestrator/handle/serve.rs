@@ -17,8 +17,8 @@ use super::{
         CountAgents, CreateSchedule, CreateTemplate, CreateToken, CreateTrigger, CreateWorkflow,
         DealWith, DeleteTask, DeleteTemplate, DeleteWorkflow, DeliverHook, DrawRun, EventsAfter,
         FindActor, FindArtifact, FindMessages, FindWorkflow, ForkRun, Interrupt, KillActor,
-        KnowsNode, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns,
-        ListSchedules, ListTasks, ListTemplates, ListTokens, ListTriggers, ListWorkflows,
+        KnowsNode, KnowsPath, LiftHold, ListAgents, ListHolds, ListNodes, ListQuestions, ListRuns,
+        ListSchedules, ListTasks, ListTemplates, ListTokens, ListTriggers, ListWorkflows, NodeEnd,
         PauseTask, PlaceHold, PutQuestion, ReadDiary, ReadJournal, ReadLife, ReadRecord,
         RedeemTicket, RegisterAgent, Relay, RelayNews, RemoveNode, ReplayRun, ResumeTask,
         RevokeToken, ScheduleFirings, SeenTasks, ShowActor, ShowAgent, ShowAllocation, ShowAsks,
@@ -47,7 +47,7 @@ type CarryOut = for<'a> fn(&'a Orchestrator, &'a Call) -> Replying<'a>;
 type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// All that other nodes can pass on.
-const TABLE: [Entry; 111] = [
+const TABLE: [Entry; 113] = [
     entry::<ActOn>(),
     entry::<AgentConfig>(),
     entry::<AgentEvents>(),
@@ -74,6 +74,7 @@ const TABLE: [Entry; 111] = [
     entry::<Interrupt>(),
     entry::<KillActor>(),
     entry::<KnowsNode>(),
+    entry::<KnowsPath>(),
     entry::<LiftHold>(),
     entry::<ListHolds>(),
     entry::<ListNodes>(),
@@ -81,6 +82,7 @@ const TABLE: [Entry; 111] = [
     entry::<ListSchedules>(),
     entry::<ListTasks>(),
     entry::<ListTokens>(),
+    entry::<NodeEnd>(),
     entry::<PauseTask>(),
     entry::<PlaceHold>(),
     entry::<PutQuestion>(),

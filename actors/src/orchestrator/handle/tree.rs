@@ -5,7 +5,7 @@ mod follow;
 mod links;
 mod look;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use follow::Feed;
 pub(super) use follow::Followed;
@@ -17,8 +17,9 @@ use protocol::{
     api::{DiffQuery, TreeDiff, TreeQuery, TreeView},
     entity::meant_by,
     id::NodeId,
+    member::MemberState,
 };
-use runtime::chronicle;
+use runtime::chronicle::{self, Bounds, Untold};
 use tokio::time::Instant;
 
 use super::{
@@ -27,7 +28,10 @@ use super::{
 };
 use crate::{
     Rejection,
-    orchestrator::{members, tree::Pages},
+    orchestrator::{
+        members,
+        tree::{Pages, Standing},
+    },
 };
 
 /// Whether it is the `next` of some page: the name of a node, and a path on it.
@@ -57,7 +61,7 @@ impl Orchestrator {
     /// # Errors
     ///
     /// `Forbidden` below the role viewer, `Invalid` for a moment to come or a page that is none, `NotFound` for a node that
-    /// neither is nor was a member and for a path at which nothing stands, `Unavailable` when no control node can be reached.
+    /// is no member that lives, or for `at` never was one, and for a path at which nothing stands, `Unavailable` when no control node can be reached.
     pub async fn tree(&self, caller: &Caller, query: &TreeQuery) -> Answer<TreeView> {
         at_least(caller, Role::Viewer)?;
         is_path(query.path.as_deref())?;
@@ -82,7 +86,8 @@ impl Orchestrator {
     ///
     /// # Errors
     ///
-    /// As [`tree`](Self::tree), and `Invalid` without a moment to begin at.
+    /// As [`tree`](Self::tree), and `Invalid` without a moment to begin at; a path at which something
+    /// stands now, or once stood, is one.
     pub async fn tree_diff(&self, caller: &Caller, query: &DiffQuery) -> Answer<TreeDiff> {
         at_least(caller, Role::Viewer)?;
         is_path(query.path.as_deref())?;
@@ -150,6 +155,9 @@ impl Orchestrator {
     /// A page of what the nodes that are meant tell of their actors.
     pub(super) async fn gather(&self, caller: &Caller, query: TreeQuery) -> Answer<TreeView> {
         let nodes = self.meant(query.node.as_deref())?;
+        if let Some((name, None)) = nodes.first_key_value() {
+            return Err(self.no_more(name));
+        }
         let until = Instant::now() + TOLD_WITHIN;
         let mut pages = Pages::new(query, nodes.keys().map(String::as_str));
         let asked = nodes.iter().map(async |(name, node)| {
@@ -172,6 +180,19 @@ impl Orchestrator {
         found(pages.view(self.0.tree.clock().now()))
     }
 
+    /// What is told of a member that does not live: nothing stands there, and nobody waits for it.
+    fn no_more(&self, name: &str) -> Rejection {
+        let roster = self.0.roll.as_ref().map(|roll| roll.membership.roster());
+        let row = roster.as_ref().and_then(|it| members::named(it, name).ok());
+        let how = match row.map(|row| row.state) {
+            Some(MemberState::Left) => "has left",
+            Some(MemberState::Removed) => "was removed",
+            Some(MemberState::Up | MemberState::Draining) | None => "is dead",
+        };
+        let what = format!("an actor of node {name}, which {how} (`at` shows what stood there),");
+        Rejection::not_found(what)
+    }
+
     /// Refuses the name of a node that is none, and of which nothing is kept.
     pub(super) async fn is_or_was_node(&self, node: Option<&str>) -> Answer<()> {
         let Some(name) = node else {
@@ -183,6 +204,35 @@ impl Orchestrator {
         match chronicle::knows(self.own()?.journal.store(), name).await? {
             true => Ok(()),
             false => Err(unknown),
+        }
+    }
+
+    /// Whether something stands at a path or below it, or ever stood as far as is kept. What nobody can
+    /// say within the bounds counts.
+    pub(super) async fn is_or_was(
+        &self,
+        caller: &Caller,
+        path: &str,
+        bounds: &mut Bounds,
+    ) -> Answer<bool> {
+        let query = TreeQuery {
+            path: Some(path.to_owned()),
+            depth: Some(0),
+            limit: Some(1),
+            ..TreeQuery::default()
+        };
+        match self.gather(caller, query).await {
+            Err(Rejection::NotFound { .. }) => {}
+            answer => return answer.map(|_| true),
+        }
+        let standing = Arc::new(Standing {
+            path: path.to_owned(),
+            tenant: caller.tenant.clone(),
+        });
+        match chronicle::stood(self.own()?.journal.store(), standing, bounds).await {
+            Ok(stood) => Ok(stood),
+            Err(Untold::TooMuch | Untold::Forgotten { .. }) => Ok(true),
+            Err(Untold::Store(error)) => Err(error.into()),
         }
     }
 

@@ -4,7 +4,7 @@ use protocol::{
     api::{Life, LifeEvent},
     entity::{EntityKind, Sight},
 };
-use runtime::chronicle::Sieve;
+use runtime::chronicle::{Sieve, is_below};
 use serde::de::{
     Deserialize, IntoDeserializer,
     value::{Error, StrDeserializer},
@@ -92,6 +92,10 @@ impl LifeFilter {
                 None => return Err(Rejection::field("kind", unknown(word))),
             }
         }
+        if kind.is_some() && filter.turns.is_empty() && filter.kinds.is_empty() {
+            let message = format!("has no word in it; leave it out for all; {}", known());
+            return Err(Rejection::field("kind", message));
+        }
         Ok(filter)
     }
 
@@ -127,6 +131,27 @@ impl Sieve for LifeFilter {
     }
 }
 
+/// All that stands or stood at a path and below it, as far as callers of a tenant may know.
+#[derive(Debug)]
+pub(in super::super) struct Standing {
+    pub(in super::super) path: String,
+    pub(in super::super) tenant: String,
+}
+
+impl Sieve for Standing {
+    fn admits_row(&self, path: &str) -> bool {
+        self.admits_path(path)
+    }
+
+    fn admits_path(&self, path: &str) -> bool {
+        is_below(path, &self.path) && Sight::of(&self.tenant).sees(path)
+    }
+
+    fn admits_turn(&self, _: &str, _: Life) -> bool {
+        true
+    }
+}
+
 fn kinds() -> impl Iterator<Item = &'static str> + Clone {
     EntityKind::ALL
         .map(EntityKind::as_str)
@@ -134,16 +159,15 @@ fn kinds() -> impl Iterator<Item = &'static str> + Clone {
         .chain(KINDS)
 }
 
+fn known() -> String {
+    let kinds: Vec<_> = kinds().collect();
+    let (turns, kinds) = (TURNS.join(", "), kinds.join(", "));
+    format!("what becomes of actors is {turns}; what they are is {kinds}")
+}
+
 fn unknown(word: &str) -> String {
-    let known = TURNS.into_iter().chain(kinds());
-    let hint = nearest(word, known).map_or_else(
-        || {
-            let kinds: Vec<_> = kinds().collect();
-            let (turns, kinds) = (TURNS.join(", "), kinds.join(", "));
-            format!("what becomes of actors is {turns}; what they are is {kinds}")
-        },
-        |near| format!("did you mean `{near}`?"),
-    );
+    let words = TURNS.into_iter().chain(kinds());
+    let hint = nearest(word, words).map_or_else(known, |near| format!("did you mean `{near}`?"));
     format!("there is no kind `{word}`; {hint}")
 }
 
@@ -261,7 +285,7 @@ mod tests {
         ] {
             assert_eq!(filter.admits(&event("/x", kind, what)), expected, "{kind}");
         }
-        let all = LifeFilter::new(None, Some("")).unwrap();
+        let all = LifeFilter::new(None, None).unwrap();
         assert!(all.admits(&event("/x", "task", Life::Started)));
     }
 
@@ -274,11 +298,13 @@ mod tests {
             refused(None, Some("failed,agnt")),
             "kind: there is no kind `agnt`; did you mean `agent`?"
         );
-        let told = refused(None, Some("nonsense"));
-        assert!(
-            told.contains("started, stopped, ") && told.contains("agent, task, "),
-            "{told}"
-        );
+        for nothing in ["nonsense", "", ","] {
+            let told = refused(None, Some(nothing));
+            assert!(
+                told.contains("started, stopped, ") && told.contains("agent, task, "),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -74,7 +74,7 @@ const KIND: Parameter = parameter::<String>(
 pub(super) static ROUTES: &[Route] = &[
     Route {
         summary: "The supervision tree",
-        description: "Every actor of the cluster from `path` down: where it stands, what it is doing, how often it was restarted and why. The same from every node. Sorted by nodes, then by paths; nodes that do not answer within 2 s are named as `silent`. With `at`, as it was then; a moment before what is kept is refused, and told from when on it is.",
+        description: "Every actor of the cluster from `path` down: where it stands, what it is doing, how often it was restarted and why. The same from every node. Sorted by nodes, then by paths; nodes that do not answer within 2 s are named as `silent`, and a `node` that is dead is not found. With `at`, as it was then; a moment before what is kept is refused, and told from when on it is.",
         query: &[
             START,
             parameter::<u32>("depth", "How many levels below it; all when absent."),
@@ -95,7 +95,7 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "What changed in the tree",
-        description: "What died, moved or restarted between two moments, and why. Moments before what is kept are refused, and so are two between which too much happened.",
+        description: "What died, moved or restarted between two moments, and why. Moments before what is kept are refused, and so are two between which too much happened. A path at which nothing stands or ever stood, as far as is kept, is not found.",
         query: &[
             START,
             NODE,
@@ -111,12 +111,13 @@ pub(super) static ROUTES: &[Route] = &[
     },
     Route {
         summary: "Follow the tree",
-        description: "Server-sent events named `delta`. Each node tells all its rows first, in frames of which the first is a `reset`, then what changes, a second later at most. A node that is not heard of any more has a `reset` without rows. With `Last-Event-ID`, what came since; a cursor that a node does not know leads to its `reset`.",
+        description: "Server-sent events named `delta`. Each node tells all its rows first, in frames of which the first is a `reset`, then what changes, a second later at most. A node that is not heard of any more has a `reset` without rows. With `Last-Event-ID`, what came since; a cursor that a node does not know leads to its `reset`. Without one, a path at which nothing stands or ever stood, as far as is kept, is not found.",
         query: &[START],
         answers: &[ok(
             Content::Feed(form::<TreeDelta>),
             "The frames, each with the cursor after it as its `id`.",
         )],
+        problems: &[404],
         ..get("/api/v1/tree/stream", "followTree", TreeOp::Stream)
     },
     Route {

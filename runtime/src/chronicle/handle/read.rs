@@ -16,12 +16,12 @@ use tokio::{task::spawn_blocking, time::Instant};
 use super::{
     super::{
         codec::{self, Tale},
-        diff,
+        diff::{self, NODE},
         past::Past,
         scribe::SIGN,
-        sieve::{Below, Reasons, Sieve},
+        sieve::{Below, LifeAt, Reasons, Sieve},
     },
-    is_by_others,
+    EARLIEST, LATEST, is_by_others,
 };
 use crate::store::{self, Chapter, Error, Segment, SegmentKind};
 
@@ -40,8 +40,6 @@ const PLENTY: u64 = 256 << 10;
 
 /// Turns among which a comparison looks for reasons.
 const REASONS: usize = 100_000;
-
-const LATEST: Timestamp = Timestamp::from_micros(i64::MAX);
 
 /// Why the past was not told.
 #[derive(Debug, thiserror::Error)]
@@ -189,6 +187,73 @@ async fn read_chapter(
 pub async fn knows(store: &store::Shared, node: &str) -> Result<bool, Error> {
     let chapters = store.chapters(Timestamp::default(), LATEST).await?;
     Ok(chapters.iter().any(|chapter| chapter.name == node))
+}
+
+/// How the last that bore this name ended, if that is written yet.
+///
+/// # Errors
+///
+/// When the store fails.
+pub async fn end_of(
+    store: &store::Shared,
+    node: &str,
+    bounds: &mut Bounds,
+) -> Result<Option<LifeEvent>, Error> {
+    let chapters = store.chapters(Timestamp::default(), LATEST).await?;
+    let theirs = chapters.into_iter().filter(|chapter| chapter.name == node);
+    let last = theirs.max_by_key(|chapter| chapter.since);
+    let Some(ended) = last.and_then(|chapter| chapter.ended) else {
+        return Ok(None);
+    };
+    let span = Span {
+        from: Timestamp::from_micros(ended.as_micros().saturating_sub(1)),
+        to: ended,
+        nodes: Some([node.to_owned()].into()),
+        limit: 1,
+    };
+    let lives = life(store, &span, Arc::new(LifeAt(NODE.0.to_owned())), bounds).await?;
+    let mut ends = lives.events.into_iter();
+    Ok(ends.rfind(|event| event.kind == NODE.1))
+}
+
+/// Whether anything that the sieve admits ever stood, on any node, as far as is kept.
+///
+/// # Errors
+///
+/// When the store fails, and when it takes more than the bounds to say. What cannot be read is left out.
+pub async fn stood(
+    store: &store::Shared,
+    sieve: Arc<dyn Sieve>,
+    bounds: &mut Bounds,
+) -> Result<bool, Untold> {
+    let always = Span {
+        from: EARLIEST,
+        to: LATEST,
+        nodes: None,
+        limit: 0,
+    };
+    for mut source in sources(store, &always).await? {
+        loop {
+            let segments = source.read(store, &always).await?;
+            bounds.spend(bytes(&segments))?;
+            let Some(last) = segments.last() else {
+                break;
+            };
+            source.before = last.number;
+            let (name, sieve) = (source.chapter.name.clone(), sieve.clone());
+            let tells = move || {
+                let tales = segments
+                    .iter()
+                    .map(|it| codec::decode(&name, &it.data, &*sieve));
+                let mut tales = tales.filter_map(Result::ok);
+                tales.any(|tale| !tale.is_empty())
+            };
+            if off_thread(tells).await? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 async fn off_thread<T: Send + 'static>(

@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time::Instant};
 use tracing::Instrument;
 
-use super::{Answer, Effect, Orchestrator, Place, UseCase, at_least, unanswered, unreachable};
+use super::{
+    Answer, Effect, Orchestrator, Place, UseCase, at_least, pausing::branch, unanswered,
+    unreachable,
+};
 use crate::{
     Rejection,
     orchestrator::Owner,
@@ -140,7 +143,12 @@ impl Orchestrator {
         let command = Command::Cancel {
             reason: reason.clone(),
         };
-        let before = match self.command(caller, id, command).await {
+        // Whoever takes so long that it is not its turn keeps no stop from being carried out.
+        let turn = self.0.turns.take(&branch(id)).await.ok();
+        let told = self.command(caller, id, command).await;
+        // From here on it cannot be paused or resumed.
+        drop(turn);
+        let before = match told {
             Ok(()) => None,
             // What it is made of may go on all the same.
             Err(rejection) if is_settled(&rejection) => Some(rejection),

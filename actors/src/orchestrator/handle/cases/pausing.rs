@@ -150,6 +150,12 @@ impl UseCase for TurnPart {
     }
 }
 
+/// What those take in turn who stop, pause or resume a task. Not the task alone: who kills its actor
+/// waits for nobody who waits for that actor.
+pub(super) fn branch(id: TaskId) -> String {
+    format!("{id} with its parts")
+}
+
 impl Orchestrator {
     async fn turn_task(&self, caller: &Caller, id: TaskId, turn: Turn) -> Answer<TaskChange> {
         at_least(caller, Role::Developer)?;
@@ -163,6 +169,7 @@ impl Orchestrator {
             }
         }
         let until = Instant::now() + ENDING;
+        let _turn = self.0.turns.take(&branch(id)).await?;
         let told = self.tell_task(caller, id, Cause::Own, &turn, until).await;
         let reach = match (told, &turn) {
             (Ok(reach), _) => self.agree(caller, id, turn, reach, until).await?,
@@ -180,8 +187,8 @@ impl Orchestrator {
         Ok(TaskChange { task, reach })
     }
 
-    /// Two who turn a task at the same time reach its parts in any order: whoever is done last sees to
-    /// it that these stand as the task does.
+    /// Two who turn a task at the same time, as when its owner changes, reach its parts in any order:
+    /// whoever is done last sees to it that these stand as the task does.
     async fn agree(
         &self,
         caller: &Caller,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{
     access::{Caller, Role},
-    api::{TreeDiff, TreeQuery, TreeView},
+    api::{LifeEvent, TreeDiff, TreeQuery, TreeView},
     entity::Sight,
     id::NodeId,
     time::Timestamp,
@@ -106,6 +106,51 @@ impl UseCase for KnowsNode {
     }
 }
 
+/// How a node ended that is one no more, as its past tells it; nothing while that is not written.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct NodeEnd {
+    pub(in super::super) name: String,
+}
+
+impl UseCase for NodeEnd {
+    type Answer = Option<LifeEvent>;
+    const NAME: &'static str = "tree.node_end";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Store
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<Option<LifeEvent>> {
+        at_least(caller, Role::Viewer)?;
+        let mut reading = at.0.readings.begin().await?;
+        let store = at.own()?.journal.store();
+        Ok(chronicle::end_of(store, &self.name, &mut reading.bounds).await?)
+    }
+}
+
+/// Whether anything stands at a path, or stood as far as is kept.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct KnowsPath {
+    pub(in super::super) path: String,
+}
+
+impl UseCase for KnowsPath {
+    type Answer = bool;
+    const NAME: &'static str = "tree.knows_path";
+    const EFFECT: Effect = Effect::Reads;
+
+    fn place(&self) -> Place<'_> {
+        Place::Cluster
+    }
+
+    async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<bool> {
+        at_least(caller, Role::Viewer)?;
+        let mut reading = at.0.readings.begin().await?;
+        at.is_or_was(caller, &self.path, &mut reading.bounds).await
+    }
+}
+
 /// What changed in the tree between two moments.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) struct CompareTrees {
@@ -139,6 +184,13 @@ impl UseCase for CompareTrees {
         let below = self.path.as_deref().unwrap_or("/");
         let diff = chronicle::changes(store, moments, node, below, &mut reading.bounds);
         let mut diff = diff.await.map_err(|why| untold(why, "from"))?;
+        // Nothing may have become of what stands there; of what never did nothing can.
+        if diff.changes.is_empty()
+            && diff.stale.is_empty()
+            && !at.is_or_was(caller, below, &mut reading.bounds).await?
+        {
+            return Err(Rejection::not_found(below));
+        }
         let sight = Sight::of(&caller.tenant);
         diff.changes.retain(|it| sight.sees(&it.path));
         for change in &mut diff.changes {

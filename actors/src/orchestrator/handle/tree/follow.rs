@@ -25,7 +25,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::super::{
     Answer, Orchestrator,
-    cases::{KnowsNode, RelayNews, TOLD_WITHIN, TellNews, Wanted, at_least, is_path},
+    cases::{
+        KnowsNode, KnowsPath, NodeEnd, RelayNews, TOLD_WITHIN, TellNews, Wanted, at_least, is_path,
+    },
 };
 use crate::{
     Rejection,
@@ -37,6 +39,9 @@ use crate::{
 
 /// What becomes of something, until its reader goes.
 pub type Feed<T> = Pin<Box<dyn Stream<Item = Told<T>> + Send>>;
+
+/// How often it is looked in the past of a node that is gone whether its end is written.
+const LOOKS: u32 = 4;
 
 /// How often it is looked which nodes there are.
 const LOOK: Duration = Duration::from_millis(500);
@@ -120,8 +125,9 @@ impl Orchestrator {
     ///
     /// # Errors
     ///
-    /// `Forbidden` below the role viewer, `Invalid` when it is no path or no frame brought the cursor.
-    pub fn follow_tree(
+    /// `Forbidden` below the role viewer, `Invalid` when it is no path or no frame brought the cursor,
+    /// `NotFound` from scratch where nothing stands, and nothing stood as far as is kept.
+    pub async fn follow_tree(
         &self,
         caller: &Caller,
         path: Option<&str>,
@@ -130,6 +136,13 @@ impl Orchestrator {
         at_least(caller, Role::Viewer)?;
         is_path(path)?;
         let path = meant_by(path.unwrap_or("/"), &caller.tenant);
+        if cursor.is_none() && path != "/" {
+            let case = KnowsPath { path: path.clone() };
+            // Where that cannot be told now, something may stand.
+            if let Ok(false) = self.carry_out(caller, case).await {
+                return Err(Rejection::not_found(path));
+            }
+        }
         self.follow(caller, &path, Wanted::Rows, cursor, deltas)
     }
 
@@ -225,7 +238,7 @@ impl Orchestrator {
         Ok(Box::pin(stream::unfold(reader, Reader::next)))
     }
 
-    /// How a node ended that is a member no more.
+    /// How a node ended that is a member no more, where its past does not tell.
     fn farewell(&self, name: &str) -> LifeEvent {
         let roster = self.0.roll.as_ref().map(|roll| roll.membership.roster());
         let row = roster.as_ref().and_then(|it| members::named(it, name).ok());
@@ -344,7 +357,7 @@ impl Ear {
             for name in left {
                 known.remove(&name);
                 let heard = match self.was_node(&name).await {
-                    true => Heard::Left(name.clone(), self.at.farewell(&name)),
+                    true => Heard::Left(name.clone(), self.end_of(&name).await),
                     false => Heard::Nobody(name),
                 };
                 if self.heard.send(heard).await.is_err() {
@@ -366,6 +379,28 @@ impl Ear {
         let name = name.to_owned();
         let known = self.at.carry_out(&self.caller, KnowsNode { name }).await;
         !matches!(known, Ok(false))
+    }
+
+    /// How a node ended, as its past tells it: whoever writes that finds it out at the same time.
+    async fn end_of(&self, name: &str) -> LifeEvent {
+        // Who follows rows is not told how.
+        let looks = match self.wanted {
+            Wanted::Rows => 0,
+            Wanted::Life => LOOKS,
+        };
+        for look in 0..looks {
+            if look > 0 {
+                sleep(LOOK).await;
+            }
+            let name = name.to_owned();
+            match self.at.carry_out(&self.caller, NodeEnd { name }).await {
+                Ok(Some(end)) => return end,
+                Ok(None) => {}
+                // Other nodes are not kept waiting for a store that does not answer.
+                Err(_) => break,
+            }
+        }
+        self.at.farewell(name)
     }
 
     /// Asks one node again and again.
