@@ -245,7 +245,7 @@ impl Lens<'_> {
         let is_stuck = doing.as_ref().is_some_and(|doing| doing.is_overdue);
         let spent = doing.as_ref().map(|doing| doing.spent);
         let told = row.recall(|story| {
-            let loops = story.third_last_failure();
+            let loops = story.third_last_crash();
             let loops = loops.is_some_and(|third| self.now.since(third) <= LOOP);
             let from = story.restored_from().map(str::to_owned);
             let links: Vec<_> = story.links.iter().take(LINKS).cloned().collect();

@@ -78,6 +78,8 @@ pub(super) struct Story {
     /// Why it ends, when somebody asked for that.
     farewell: Option<Box<str>>,
     failures: VecDeque<Failure>,
+    /// When it failed by itself: whoever kills it says nothing of how it does.
+    crashes: VecDeque<Timestamp>,
     /// The newest last.
     episodes: VecDeque<Episode>,
     /// How many of the newest no reader of the log has been told.
@@ -94,6 +96,7 @@ impl Story {
             restored_from: None,
             farewell: None,
             failures: VecDeque::new(),
+            crashes: VecDeque::new(),
             episodes: VecDeque::new(),
             untold: 0,
         }
@@ -115,6 +118,12 @@ impl Story {
     pub(super) fn fail(&mut self, at: Timestamp, error: &str) -> String {
         // Somebody killed it, who is told of instead.
         let killer = self.farewell.take_if(|_| error == KILLED);
+        if killer.is_none() {
+            if self.crashes.len() == FAILURES {
+                self.crashes.pop_front();
+            }
+            self.crashes.push_back(at);
+        }
         let error = killer.map_or_else(|| fit(error), String::from);
         if self.failures.len() == FAILURES {
             self.failures.pop_front();
@@ -140,6 +149,7 @@ impl Story {
         self.failures = failures
             .map(|it| Failure::new(it.at, fit(&it.error)))
             .collect();
+        self.crashes = self.failures.iter().map(|failure| failure.at).collect();
     }
 
     pub(super) fn move_from(&mut self, at: Timestamp, from: &str) {
@@ -185,11 +195,11 @@ impl Story {
         untold
     }
 
-    /// When it has failed so often that only the last `within` matters: the first of those kept.
-    pub(super) fn third_last_failure(&self) -> Option<Timestamp> {
-        let full = self.failures.len() == FAILURES;
-        let first = self.failures.front().filter(|_| full);
-        first.map(|failure| failure.at)
+    /// When it has failed by itself so often that only the last `within` matters: the first of those
+    /// kept.
+    pub(super) fn third_last_crash(&self) -> Option<Timestamp> {
+        let full = self.crashes.len() == FAILURES;
+        self.crashes.front().copied().filter(|_| full)
     }
 
     /// Whether the last that happened to it was a failure.

@@ -180,7 +180,10 @@ mod tests {
     use protocol::{api::Life, time::Timestamp};
 
     use super::*;
-    use crate::{clock::TestClock, supervision::Status};
+    use crate::{
+        clock::TestClock,
+        supervision::{Status, actor::KILLED},
+    };
 
     fn second(number: u64) -> Duration {
         Duration::from_secs(number)
@@ -302,5 +305,18 @@ mod tests {
         assert_eq!(state(&tree), "crash_loop");
         hands.advance(second(21));
         assert_eq!(state(&tree), "backing_off");
+    }
+
+    #[test]
+    fn what_operators_kill_again_and_again_is_in_no_loop() {
+        let tree = Tree::new("one", TestClock::at(Timestamp::default()).clock());
+        let guard = tree.enter("/a", "task");
+        for _ in 0..3 {
+            guard.ends_because("killed by admin");
+            guard.failed(KILLED);
+            guard.set_status(Status::BackingOff);
+        }
+        assert_eq!(state(&tree), "backing_off");
+        assert_eq!(tree.actor("/a").unwrap().failures.len(), 3);
     }
 }
