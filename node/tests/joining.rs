@@ -580,3 +580,72 @@ fn a_node_that_had_its_database_waits_for_it_and_another_says_what_is_wrong() {
     postgres.restart().unwrap();
     node.wait_for("serving ");
 }
+
+#[test]
+fn a_frozen_worker_whose_place_a_copy_took_ends_when_it_wakes_and_says_why() {
+    let town = Town::found("first");
+    let (machine, elsewhere) = (Program::new(), Program::new());
+    let join = town.join(&town.token, &["--name", "w1"]);
+    let mut original = machine.spawn(&join);
+    original.wait_for("serving ");
+    copy(&machine.data(), &elsewhere.data());
+    original.signal(Signal::STOP);
+    let start = ["start", "--log", "warn", "--mesh", "127.0.0.1:0"];
+    let mut copied = elsewhere.spawn(&start);
+    copied.wait_for("serving ");
+    original.signal(Signal::CONT);
+    original.wait_for("error: the node is a member of its cluster no more");
+    // It hears so where it renews its lease, or where it is not let in any more.
+    let cause = original.wait_for("cause: ");
+    assert!(cause.contains("node `w1`"), "{cause}");
+    assert!(cause.contains("stop "), "{cause}");
+    assert_eq!(original.end().code(), Some(5));
+}
+
+#[test]
+fn a_worker_whose_control_node_is_elsewhere_now_is_told_where() {
+    let town = Town::found("first");
+    let machine = Program::new();
+    let mut worker = machine.spawn(&town.join(&town.token, &["--name", "w1"]));
+    worker.wait_for("serving ");
+    drop(worker);
+    let Town { program, _node, .. } = town;
+    drop(_node);
+    // At the old address nobody is, or a stranger.
+    let mut moved = program.spawn(&["start", "--log", "warn", "--mesh", "127.0.0.1:0"]);
+    let line = moved.wait_for("join ");
+    let mesh = line
+        .split_whitespace()
+        .skip_while(|word| *word != "--join")
+        .nth(1);
+    let start = [
+        "start",
+        "--log",
+        "warn",
+        "--mesh",
+        "127.0.0.1:0",
+        "--join",
+        mesh.unwrap(),
+    ];
+    let mut worker = machine.spawn(&start);
+    worker.wait_for("serving ");
+}
+
+#[test]
+fn a_control_node_serves_no_store_but_that_of_its_cluster() {
+    let town = Town::found("first");
+    let Town { program, _node, .. } = town;
+    drop(_node);
+    let empty = format!("sqlite:{}", program.folder().join("empty.db").display());
+    let mut start = program.command(&["start", "--log", "error", "--mesh", "127.0.0.1:0"]);
+    let ended = start.env("TROUPE_STORE__URL", &empty).output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    for text in [
+        empty.as_str(),
+        "not that of this node's cluster",
+        "from an empty data directory",
+    ] {
+        assert!(told.contains(text), "{text} is not in {told}");
+    }
+}

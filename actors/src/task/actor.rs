@@ -398,13 +398,16 @@ fn command(
     command: Command,
     reply: Answer,
 ) -> Result<(), ActorProcessingErr> {
-    let status = cx.state.status;
+    let (status, is_ending) = (cx.state.status, cx.state.cancelling);
     let open = || Rejection::Conflict {
         code: "already_settled",
-        message: format!(
-            "the task is {}; a settled task cannot be changed",
-            status.as_str()
-        ),
+        message: match is_ending && !status.is_terminal() {
+            true => "the task is being cancelled, and cannot be changed any more".to_owned(),
+            false => format!(
+                "the task is {}; a settled task cannot be changed",
+                status.as_str()
+            ),
+        },
     };
     let stops = matches!(command, Command::Cancel { .. } | Command::Terminate { .. });
     let events = match command {

@@ -3,6 +3,7 @@
 use std::{io, path::Path, sync::Arc};
 
 use protocol::{
+    id::NodeId,
     member::{NodeRole, Roles},
     shard::DEFAULT_SHARDS,
     wire::{
@@ -16,8 +17,10 @@ use runtime::{
         identity::{Authority, Identity, IdentityError, Subject},
         join::{self, Applicant, InvalidToken, JoinError, Token},
     },
-    store::{self, Founding, IdentityRow},
+    store::{self, Address, Founding, IdentityRow},
 };
+
+use uuid::Uuid;
 
 use super::papers::{Membership, Papers};
 use crate::{Config, node::StartError};
@@ -129,6 +132,23 @@ fn needs_control(roles: &Roles) -> Result<(), EnrolError> {
         "a node without the role `control` needs a cluster: start it with `--join HOST:PORT --token TOKEN`"
             .to_owned(),
     ))
+}
+
+/// A store without the founder of this node's cluster is another cluster's, or was made anew.
+fn strange_store(url: &str, membership: &Membership) -> StartError {
+    // An address shows no password.
+    let shown = |url: &str| {
+        url.parse::<Address>()
+            .map_or_else(|_| url.to_owned(), |it| it.to_string())
+    };
+    let had = membership.store.as_deref().filter(|had| *had != url);
+    let had = had.map(|had| format!("; it was {} the last time", shown(had)));
+    let (url, had) = (shown(url), had.unwrap_or_default());
+    EnrolError::Refused(format!(
+        "the store {url} is not that of this node's cluster {}{had}; name the right one with `store.url`, put a backup in its place, or, to begin anew with nothing, start from an empty data directory",
+        membership.cluster
+    ))
+    .into()
 }
 
 impl Desk<'_> {
@@ -306,7 +326,23 @@ impl Desk<'_> {
             )
             .into());
         };
-        self.with_papers(identity, membership).await
+        let named = &self.config.node.name;
+        let name = &identity.subject().name;
+        if *named != crate::config::NodeSection::default().name && named != name {
+            tracing::warn!(
+                "this node joined its cluster as `{name}`, which it stays: `{named}` is not taken"
+            );
+        }
+        let mut enrolled = self.with_papers(identity, membership).await?;
+        if let Company::Sought(join) = company {
+            // Those that it knew may be elsewhere by now. Whoever is there says which start it is.
+            enrolled.peers.push(Seat {
+                node: NodeId::from_uuid(Uuid::nil()),
+                name: join.address.clone(),
+                address: join.address.clone(),
+            });
+        }
+        Ok(enrolled)
     }
 
     async fn with_papers(
@@ -331,14 +367,10 @@ impl Desk<'_> {
         let (mut store, mut store_url) = (None, None);
         if roles.has(NodeRole::Control) {
             let (opened, url) = self.open(membership.store.as_deref()).await?;
-            founding = opened.found(founding).await?;
-            if founding.cluster != membership.cluster {
-                return Err(EnrolError::Refused(format!(
-                    "the store belongs to cluster {}, and this node to {}; check `store.url`",
-                    founding.cluster, membership.cluster
-                ))
-                .into());
+            if opened.identity(membership.cluster).await?.is_none() {
+                return Err(strange_store(&url, &membership));
             }
+            founding = opened.found(founding).await?;
             let kept = Some(&url).filter(|_| opened.engine() == "postgres");
             if membership.store.as_ref() != kept {
                 membership.store = kept.cloned();

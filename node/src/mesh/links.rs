@@ -166,7 +166,7 @@ impl Links {
         }
         if let (None, Some(network)) = (&self.store, &self.network) {
             let (network, membership) = (network.clone(), self.membership.clone());
-            self.tasks.push(spawn(hear_of_removal(network, membership)));
+            self.tasks.push(spawn(hear_of_end(network, membership)));
         }
         if let Some(store) = &self.store {
             self.tasks.push(spawn(read_revocations(
@@ -279,10 +279,8 @@ fn admit(revoked: Arc<RwLock<HashSet<Uuid>>>, membership: Membership) -> Admit {
             .living()
             .find(|row| row.member.name == subject.name && row.member.node > hello.node);
         later.map_or(Ok(()), |row| {
-            Err(format!(
-                "a later start of node `{}` is a member ({}); stop one of the two",
-                subject.name, row.member.node
-            ))
+            let why = replacement(&subject.name);
+            Err(format!("{why} ({})", row.member.node))
         })
     })
 }
@@ -294,19 +292,28 @@ fn removal(name: &str) -> String {
     )
 }
 
-/// Ends a node without the store that was removed while it heard nothing, frozen say: all others
-/// refuse it from then on, and one of them says why.
-async fn hear_of_removal(network: Network, membership: Membership) {
-    let removed = removal(&membership.me().name);
+/// What a node hears whose place a later start has; it knows by these words that it must end.
+fn replacement(name: &str) -> String {
+    format!(
+        "a later start of node `{name}` is a member, from a copy of its data directory; stop one of the two"
+    )
+}
+
+/// Ends a node without the store that was removed, or whose place another start took, while it heard
+/// nothing, frozen say: all others refuse it from then on, and one of them says why.
+async fn hear_of_end(network: Network, membership: Membership) {
+    let name = &membership.me().name;
+    let ends = [removal(name), replacement(name)];
     let mut standing = membership.watch_standing();
     while standing
         .wait_for(|standing| *standing == Standing::Fenced)
         .await
         .is_ok()
     {
-        let failure = network.failure();
-        if failure.is_some_and(|failure| failure.to_string().contains(&removed)) {
-            membership.expelled(removed);
+        let failure = network.failure().map(|failure| failure.to_string());
+        let told = failure.and_then(|failure| ends.iter().find(|end| failure.contains(*end)));
+        if let Some(end) = told {
+            membership.expelled(end.clone());
             return;
         }
         tokio::time::sleep(membership.timing().look).await;

@@ -223,7 +223,7 @@ pub(in super::super) fn lives(heard: Heard, position: &mut Position) -> Vec<Told
         Heard::Silent(_) => {}
         Heard::Nobody(name) => drop(position.forget(&name)),
         Heard::Left(node, end) => {
-            position.forget(&node);
+            position.lost(&node);
             tell(position, LifeFrame::Turn(end));
         }
     }
@@ -329,5 +329,30 @@ mod tests {
         assert_eq!(told[0].cursor, position.to_string());
         let mut fresh = Position::default();
         assert_eq!(lives(news(), &mut fresh), [], "nothing was missed");
+    }
+
+    #[test]
+    fn what_became_of_a_lost_node_before_it_is_heard_of_again_is_a_gap_also_to_who_reads_on() {
+        let tree = Tree::new("n", Clock::system());
+        let event = LifeEvent {
+            at: tree.clock().now(),
+            node: "n".to_owned(),
+            path: "/".to_owned(),
+            kind: "node".to_owned(),
+            what: Life::NodeLost,
+            reason: None,
+            restored_from: None,
+        };
+        let mut position = Position::read("n=7").unwrap();
+        let told = lives(Heard::Left("n".to_owned(), event.clone()), &mut position);
+        assert_eq!(told[0].what, LifeFrame::Turn(event));
+        let mut again = Position::read(&told[0].cursor).unwrap();
+        assert_eq!(again, position);
+        assert_eq!(again.heard_of().count(), 0, "its loss is told once");
+        for mut position in [again, position] {
+            let back = Heard::News("n".to_owned(), News::below(tree.changes().take(), "/"));
+            let told = lives(back, &mut position);
+            assert!(matches!(told[0].what, LifeFrame::Gap(_)), "{told:?}");
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
+/// The cursor for a node that was lost: no tree's, since each begins with a root.
+const LOST: u64 = 0;
+
 /// The cursor of each node by its name; a node that is not in here is told of from scratch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in super::super) struct Position(BTreeMap<String, u64>);
@@ -16,8 +19,21 @@ impl Position {
         pairs.collect::<Option<_>>().map(Self)
     }
 
-    pub(in super::super) fn nodes(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+    /// The nodes that the reader was told of, and not told the loss of.
+    pub(in super::super) fn heard_of(&self) -> impl Iterator<Item = &str> {
+        let there = self.0.iter().filter(|(_, cursor)| **cursor != LOST);
+        there.map(|(node, _)| node.as_str())
+    }
+
+    /// Where to go on with a node.
+    pub(in super::super) fn after(&self, node: &str) -> Option<u64> {
+        self.0.get(node).copied().filter(|cursor| *cursor != LOST)
+    }
+
+    /// The reader was told that the node is lost: should it come back, it is not known what became of it
+    /// meanwhile.
+    pub(super) fn lost(&mut self, node: &str) {
+        self.reached(node, LOST);
     }
 
     pub(super) fn reached(&mut self, node: &str, cursor: u64) {

@@ -334,7 +334,7 @@ impl Ear {
     async fn attend(self, mut position: Position) {
         let mut listeners = BTreeMap::<String, (NodeId, AbortOnDropHandle<()>)>::new();
         // Of these the reader knows rows from before.
-        let mut known: HashSet<String> = position.nodes().map(str::to_owned).collect();
+        let mut known: HashSet<String> = position.heard_of().map(str::to_owned).collect();
         loop {
             let company = self.at.company();
             listeners.retain(|name, (node, _)| company.get(name) == Some(node));
@@ -348,7 +348,8 @@ impl Ear {
                     continue;
                 }
                 // Another start of a node is told from scratch.
-                let after = position.forget(&name);
+                let after = position.after(&name);
+                position.forget(&name);
                 let listener = self.clone().listen(name.clone(), node, after);
                 let listener = AbortOnDropHandle::new(tokio::spawn(listener));
                 known.insert(name.clone());
