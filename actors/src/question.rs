@@ -15,4 +15,5 @@ pub use handle::{Askers, Heard, Telling};
 pub(crate) use handle::{NotPut, Questions, Tasks, Undone, serve};
 pub use inbox::Inbox;
 pub use rules::{LONGEST_ANSWER, Refusal, may, may_act, review, sees};
+pub(crate) use rules::{NEVER_ASKED, NEVER_COUNTS};
 pub use state::{Question, Settled};

@@ -27,6 +27,12 @@ const LONGEST_TEXT: usize = 16 * 1024;
 /// How often a question may be passed on by deadlines.
 const MOST_RUNGS: usize = 10;
 
+/// What is wrong with a default when the last one asked has for ever.
+pub(crate) const NEVER_COUNTS: &str = "never counts, since the last one asked has no deadline";
+
+/// What is wrong with a rung without a deadline that is not the last.
+pub(crate) const NEVER_ASKED: &str = "must be given, or those after it are never asked";
+
 /// The pauses between two tries to tell the one that asked: the first, and the longest.
 const PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
@@ -177,14 +183,11 @@ pub fn review(asking: &Asking) -> Result<(), FieldError> {
         }
         if span.is_none() && index > 0 && index + 1 < spans.len() {
             let field = format!("escalate[{}].deadline", index - 1);
-            return wrong(&field, "must be given, or those after it are never asked");
+            return wrong(&field, NEVER_ASKED);
         }
     }
     if asking.default.is_some() && spans.last().is_some_and(Option::is_none) {
-        return wrong(
-            "default",
-            "never counts, since the last one asked has no deadline",
-        );
+        return wrong("default", NEVER_COUNTS);
     }
     let schema = match asking.schema.as_ref().map(Schema::compile).transpose() {
         Ok(schema) => schema,

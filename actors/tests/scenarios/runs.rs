@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use actors::Rejection;
 use protocol::{
     agent::StopMode,
     api::{
@@ -10,7 +11,7 @@ use protocol::{
     },
     entity::EntityKind,
     id::TaskId,
-    task::TaskStatus,
+    task::{Budget, TaskStatus},
 };
 use serde_json::{Value, json};
 
@@ -89,6 +90,38 @@ async fn a_run_shows_what_each_node_was_handed_and_gave_and_which_edges_were_tak
         (json!(1), 1)
     );
     assert!(node.started_at.is_some() && node.completed_at >= node.started_at);
+}
+
+#[tokio::test]
+async fn a_run_makes_no_more_attempts_than_its_budget_has() {
+    let system = echoing().await;
+    let admin = &system.admin;
+    let node = |id: &str| json!({ "id": id, "type": "agent", "agent": "echo" });
+    let definition = json!({
+        "name": "bud", "type": "sequential", "nodes": [node("a"), node("b"), node("c")],
+    });
+    made(&system, admin, &definition).await;
+    let of = |most| ExecuteRequest {
+        budget: Budget {
+            max_attempts: Some(most),
+            ..Budget::default()
+        },
+        ..ExecuteRequest::default()
+    };
+    let wait = Some(Duration::from_secs(20));
+    let refused = system.execute_workflow(admin, "bud", of(0), None, wait);
+    let refused = within(refused).await.unwrap_err();
+    let Rejection::Invalid { errors, .. } = &refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(errors[0].field, "budget.max_attempts");
+    let begun = system.execute_workflow(admin, "bud", of(2), None, wait);
+    let id = within(begun).await.unwrap().run.id;
+    let run = system.execution(admin, id).await.unwrap();
+    assert_eq!(run.status, ExecutionStatus::Failed);
+    assert_eq!(run.error.unwrap().code, "attempt_limit");
+    let statuses: Vec<&str> = run.nodes.iter().map(|node| node.status.as_str()).collect();
+    assert_eq!(statuses, ["completed", "completed", "failed"]);
 }
 
 #[tokio::test]

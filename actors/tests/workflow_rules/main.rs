@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod budget;
 mod doubts;
 mod ends;
 mod graphs;

@@ -67,7 +67,24 @@ impl Play {
         Self::new(graph, &definition, input, answer)
     }
 
+    /// One that may make so many attempts.
+    pub(crate) fn limited(definition: Value, attempts: u32, answer: Answer) -> Self {
+        let definition: Definition = serde_json::from_value(definition).unwrap();
+        let graph = Graph::compile(&definition).unwrap();
+        Self::begin(graph, &definition, Value::Null, Some(attempts), answer)
+    }
+
     pub(crate) fn new(graph: Graph, definition: &Definition, input: Value, answer: Answer) -> Self {
+        Self::begin(graph, definition, input, None, answer)
+    }
+
+    fn begin(
+        graph: Graph,
+        definition: &Definition,
+        input: Value,
+        attempts: Option<u32>,
+        answer: Answer,
+    ) -> Self {
         let nodes = u32::try_from(graph.nodes.len()).unwrap();
         let mut play = Self {
             graph,
@@ -92,6 +109,7 @@ impl Play {
             ..TaskSpec::default()
         };
         spec.budget.wall_time = definition.timeout;
+        spec.budget.max_attempts = attempts;
         play.record(Event::Submitted {
             spec: Box::new(spec),
             user: "ann".to_owned(),
@@ -125,6 +143,9 @@ impl Play {
         loop {
             let mut events = self.task.expire(self.now);
             events.extend(run::decide(&self.graph, id(), &self.task, self.now));
+            if events.is_empty() {
+                events = self.task.out_of_attempts();
+            }
             if events.is_empty() {
                 events = self.task.conclude();
             }

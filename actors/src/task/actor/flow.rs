@@ -32,7 +32,10 @@ pub(super) async fn go_on(cx: &mut Cx, now: Timestamp) -> Result<(), ActorProces
     }
     let graph = graph(cx).await?;
     for _ in 0..ROUNDS {
-        let events = decide(&graph, task_id(cx), &cx.state, now);
+        let mut events = decide(&graph, task_id(cx), &cx.state, now);
+        if events.is_empty() {
+            events = cx.state.out_of_attempts();
+        }
         if events.is_empty() {
             return Ok(());
         }

@@ -153,7 +153,7 @@ impl Task {
             Finding::NotDone => {
                 let verdict = retry::after_not_done(step.losses(), moment.limits.max_lost);
                 // This step waits already.
-                if verdict == Verdict::Again && self.may_try(0) {
+                if verdict == Verdict::Again && self.may_try(step, 0) {
                     Some(again(step, moment.now))
                 } else {
                     let why = Failure::new("not_done", "its probe found nothing done");
@@ -247,7 +247,7 @@ impl Task {
             true => Failed::Transiently,
             false => Failed::ForGood,
         };
-        let verdict = if self.may_try(ending) {
+        let verdict = if self.may_try(step, ending) {
             retry::after_failure(why, step.spec.effect, failed, &policy)
         } else {
             Verdict::GiveUp
@@ -262,12 +262,41 @@ impl Task {
 
     /// Whether the task's budget leaves room for another attempt, beside the one that each step
     /// which waits still needs. `ending` steps that still run as the state says will wait too.
-    fn may_try(&self, ending: u32) -> bool {
+    /// Taking back what was done is always allowed.
+    fn may_try(&self, step: &Step, ending: u32) -> bool {
         let waiting = u32::try_from(self.unsettled() - self.running()).unwrap_or(u32::MAX);
-        self.spec.budget.max_attempts.is_none_or(|most| {
+        let most = self.spec.budget.max_attempts.filter(|_| !step.is_undo());
+        most.is_none_or(|most| {
             let needed = waiting.saturating_add(ending);
             self.attempts().saturating_add(needed) <= most
         })
+    }
+
+    /// The steps of a run for which its budget has no attempt left: they fail without one. How many steps
+    /// a run will have is not known when it is submitted, so they are counted as they come: the first that
+    /// was ready is the first to be served, after those that are to be taken up again when people replied.
+    #[must_use]
+    pub fn out_of_attempts(&self) -> Vec<Event> {
+        let most = self.spec.budget.max_attempts;
+        let Some(most) = most.filter(|_| self.run.is_some() && self.goes_on()) else {
+            return Vec::new();
+        };
+        let suspended = self
+            .steps
+            .iter()
+            .filter(|step| !step.status.is_settled() && step.asks.waits());
+        let left = (most as usize)
+            .saturating_sub(self.attempts() as usize)
+            .saturating_sub(suspended.count());
+        // What a probe is to find out may need no other attempt.
+        let next = self
+            .frontier()
+            .filter(|(_, step)| !step.is_undo() && step.to_probe().is_none());
+        let message = format!("the budget allows no more attempts than {most}");
+        let error = Failure::new("attempt_limit", message);
+        next.skip(left)
+            .map(|(_, step)| settled(step, StepStatus::Failed, Some(error.clone())))
+            .collect()
     }
 
     fn after_loss(
@@ -280,7 +309,7 @@ impl Task {
         let lost = step.losses() + 1;
         match retry::after_loss(step.spec.effect, lost, moment.limits.max_lost) {
             Verdict::Probe => None,
-            Verdict::Again if self.may_try(ending) => {
+            Verdict::Again if self.may_try(step, ending) => {
                 let wait = retry::loss_wait(lost, moment.limits, moment.chance);
                 Some(again(step, moment.now.plus(wait)))
             }

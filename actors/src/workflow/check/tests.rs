@@ -38,7 +38,7 @@ nodes:
   - { id: gate, type: condition, condition: "nodes.check.output.ok", needs: [check] }
   - { id: fix, type: task, capability: fix, input: "$.nodes.gate.output" }
   - { id: fork, type: parallel }
-  - { id: ask, type: human, question: "Ship it, ${input.who}?", schema: { type: boolean }, default: false, deadline: 1h, escalate: [{ role: admin }], needs: [fork] }
+  - { id: ask, type: human, question: "Ship it, ${input.who}?", schema: { type: boolean }, default: false, deadline: 1h, escalate: [{ role: admin, deadline: 1h }], needs: [fork] }
   - { id: pause, type: wait, for: 5s, needs: [fork] }
   - { id: meet, type: join, wait_for: 1, needs: [ask, pause] }
   - { id: more, type: subworkflow, workflow: other, version: 2, needs: [meet] }
@@ -240,7 +240,7 @@ fn a_loop_sees_what_it_gave_the_time_before() {
 #[test]
 fn schemas_are_compiled_and_nothing_is_fetched() {
     let found = graph(
-        "input: { type: strng }\nnodes:\n  - id: a\n    type: human\n    question: q\n    schema: { type: boolean }\n    default: 7\n  - { id: b, type: human, question: q, schema: { $ref: 'http://127.0.0.1:9/x' } }\n",
+        "input: { type: strng }\nnodes:\n  - id: a\n    type: human\n    question: q\n    schema: { type: boolean }\n    default: 7\n    deadline: 1s\n  - { id: b, type: human, question: q, schema: { $ref: 'http://127.0.0.1:9/x' } }\n",
     );
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(
@@ -254,7 +254,7 @@ fn schemas_are_compiled_and_nothing_is_fetched() {
         found[1]
     );
     assert!(
-        found[2].starts_with("9 nodes[1].schema: this is not a JSON Schema"),
+        found[2].starts_with("10 nodes[1].schema: this is not a JSON Schema"),
         "{}",
         found[2]
     );
@@ -340,7 +340,7 @@ fn each_node_says_who_does_it_and_within_which_limits() {
   - { id: e, type: wait, for: 1s, until: "2030-01-01T00:00:00Z", timeout: 0s }
   - { id: f, type: wait, until: tomorrow }
   - { id: g, type: join, wait_for: 3, needs: [a, b] }
-  - { id: h, type: human, question: " ", role: king, escalate: [{ role: x }, { role: "${input.who}" }] }
+  - { id: h, type: human, question: " ", role: king, escalate: [{ role: x, deadline: 1h }, { role: "${input.who}" }] }
   - { id: i, type: subworkflow, workflow: "No Name" }
 "#,
     );
@@ -368,6 +368,30 @@ fn each_node_says_who_does_it_and_within_which_limits() {
             "11 nodes[8].workflow",
         ],
         "{found:#?}"
+    );
+}
+
+#[test]
+fn a_default_counts_only_when_the_last_one_asked_has_a_deadline() {
+    let found = graph(
+        r"nodes:
+  - { id: a, type: human, question: q, timeout: 2s, default: null }
+  - { id: b, type: human, question: q, default: { ok: false }, deadline: 1s, escalate: [{ role: admin }] }
+  - { id: c, type: human, question: q, default: 1, deadline: 1s }
+  - { id: d, type: human, question: q, default: 1, deadline: 1s, escalate: [{ role: admin, deadline: 1s }] }
+  - { id: e, type: human, question: q, deadline: 1s, escalate: [{ role: admin }] }
+  - { id: f, type: human, question: q, deadline: 1s, escalate: [{ role: admin }, { role: admin, deadline: 1s }] }
+",
+    );
+    let never = "never counts, since the last one asked has no deadline";
+    let unasked = "must be given, or those after it are never asked";
+    assert_eq!(
+        found,
+        [
+            format!("3 nodes[0].default: {never}"),
+            format!("4 nodes[1].default: {never}"),
+            format!("8 nodes[5].escalate[0].deadline: {unasked}"),
+        ]
     );
 }
 

@@ -13,6 +13,7 @@ use super::{
     graph::Web,
     names::{self, is_name},
 };
+use crate::question::{NEVER_ASKED, NEVER_COUNTS};
 
 pub(super) fn check(node: &Node, path: &str, web: &Web<'_>, at: usize, found: &mut Findings) {
     let id = Some(node.id.as_str());
@@ -122,10 +123,18 @@ fn human(node: Option<&str>, path: &str, human: &Human, found: &mut Findings) {
     for (at, rung) in human.escalate.iter().enumerate() {
         let path = element(&escalate, at);
         span(node, &field(&path, "deadline"), rung.deadline, found);
+        if rung.deadline.is_none() && at + 1 < human.escalate.len() {
+            found.add(node, field(&path, "deadline"), NEVER_ASKED);
+        }
         addressee(node, &field(&path, "role"), &rung.role, found);
     }
     if let Some(role) = &human.role {
         addressee(node, &field(path, "role"), role, found);
+    }
+    let last = human.escalate.last();
+    let last = last.map_or(human.deadline, |rung| rung.deadline);
+    if human.default.is_some() && last.is_none() {
+        found.add(node, field(path, "default"), NEVER_COUNTS);
     }
     if !human.escalate.is_empty() && human.deadline.is_none() {
         let message = "nobody is asked next without a `deadline` that can pass";

@@ -174,6 +174,10 @@ impl Orchestrator {
         let edition = services.library.edition(workflow.id, version).await?;
         let edition = edition.ok_or_else(|| no_version(version, workflow.version))?;
         edition.input.check(&run.input)?;
+        if run.budget.max_attempts == Some(0) {
+            let message = "0 attempts cannot complete a run";
+            return Err(Rejection::field("budget.max_attempts", message));
+        }
         if let Some(parent) = run.parent_id {
             self.admit_part(caller, parent).await?;
         }
