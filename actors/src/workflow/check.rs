@@ -5,6 +5,7 @@
 mod graph;
 mod names;
 mod schemas;
+mod set;
 mod shape;
 mod words;
 mod work;
@@ -152,16 +153,19 @@ impl Findings {
                 .push(Problem::new(path, message).of_node(node));
         }
     }
-}
 
-/// A hint at the name that was most likely meant.
-fn meant<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {
-    // One letter is near to every other one.
-    const SHORTEST: usize = 3;
-    let known = known.filter(|_| given.chars().count() >= SHORTEST);
-    match crate::planner::nearest(given, known) {
-        Some(near) => format!("; did you mean `{near}`?"),
-        None => String::new(),
+    /// A hint at the name that was most likely meant; none where nothing more is told, as each costs a
+    /// look at all names.
+    fn meant<'a>(&self, given: &str, known: impl Iterator<Item = &'a str>) -> String {
+        // One letter is near to every other one.
+        const SHORTEST: usize = 3;
+        if self.problems.len() >= TOLD || given.chars().count() < SHORTEST {
+            return String::new();
+        }
+        match crate::planner::nearest(given, known) {
+            Some(near) => format!("; did you mean `{near}`?"),
+            None => String::new(),
+        }
     }
 }
 
