@@ -124,7 +124,7 @@ impl Orchestrator {
             name: None,
             ..WorkflowDraft::default()
         };
-        match (Draft::read(&given)?, request.version) {
+        match (Draft::read_apart(given).await?, request.version) {
             (Some(_), Some(_)) => Err(Rejection::field(
                 "version",
                 "stands beside a definition; give one of them",

@@ -48,7 +48,8 @@ impl UseCase for CreateWorkflow {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<WorkflowView> {
         at_least(caller, Role::Developer)?;
-        let Some(draft) = Draft::read(&self.draft)? else {
+        let status = self.draft.status;
+        let Some(draft) = Draft::read_apart(self.draft).await? else {
             return Err(Rejection::field(
                 "dag_definition",
                 "is missing; give the definition in it, or as a text in `source`",
@@ -64,7 +65,7 @@ impl UseCase for CreateWorkflow {
             caller: caller.clone(),
             command: Command::Change {
                 draft: Some(draft),
-                status: self.draft.status,
+                status,
             },
             reply,
         };
@@ -105,14 +106,13 @@ impl UseCase for UpdateWorkflow {
             let known = at.load_workflow(caller, self.id).await?;
             let newest = known.newest();
             given.name = newest.map(|newest| newest.definition.name.clone());
-            let draft = Draft::read(&given);
+            let draft = Draft::read_apart(given.clone()).await;
             // It has another one itself: the workflow says what is wrong with that.
             given.name = given.name.filter(|_| draft.is_ok());
         }
-        let command = Command::Change {
-            draft: Draft::read(&given)?,
-            status: given.status,
-        };
+        let status = given.status;
+        let draft = Draft::read_apart(given).await?;
+        let command = Command::Change { draft, status };
         at.change_workflow(caller, self.id, command).await
     }
 }
