@@ -432,3 +432,18 @@ fn a_default_of_null_is_an_answer() {
     let kept: Asking = serde_json::from_value(json!(asking)).unwrap();
     assert_eq!(kept, asking);
 }
+
+#[test]
+fn a_name_given_twice_in_yaml_is_refused_however_it_is_written() {
+    let text = |first: &str, second: &str| {
+        format!(
+            "name: x\nnodes:\n  - id: a\n    type: transform\n    output:\n      q:\n        - {first}: 1\n          {second}: 2\n"
+        )
+    };
+    let message = "nodes[0].output.q[0].1: the name `1` is given twice in one object";
+    assert_eq!(
+        told(&text("1", "'1'")),
+        [(Some(8), Some("a".to_owned()), message.to_owned())]
+    );
+    assert!(read(&text("1", "'2'")).is_ok());
+}
