@@ -410,7 +410,9 @@ fn large_definitions_are_refused_and_large_enough_ones_are_quick() {
         .map(|_| json!({ "id": "", "type": "task" }))
         .collect();
     let many = crate::workflow::read::definition(&json!({ "name": "x", "nodes": many })).unwrap();
-    assert_eq!(check(&many).len(), 100);
+    let told = check(&many);
+    assert_eq!(told.len(), 101);
+    assert_eq!(told[100].message, "and 900 more problems");
 }
 
 #[test]
@@ -443,4 +445,29 @@ fn an_edge_of_a_shape_that_writes_no_node_down_is_told_whatever_it_depends_on() 
         "name: h\ntype: hierarchical\ndirector: { agent: a, workers: { agent: b } }\nedges:\n  - { from: main, to: main, condition: nodes.main.output }\n",
     );
     assert_eq!(found.len(), 3, "{found:#?}");
+}
+
+#[test]
+fn that_there_are_more_problems_is_told_last() {
+    let node = "  - { id: '', type: task }\n";
+    let found = graph(&format!("nodes:\n{}", node.repeat(51)));
+    assert_eq!(found.len(), 101);
+    assert_eq!(found[100], "- : and 2 more problems");
+    let found = graph(&format!(
+        "nodes:\n{}",
+        node.repeat(50) + "  - { id: '', type: parallel }\n"
+    ));
+    assert_eq!(found[100], "- : and 1 more problem");
+    let found = graph(&format!("nodes:\n{}", node.repeat(50)));
+    assert_eq!(found.len(), 100);
+    let wait = |at: usize| format!("  - {{ id: n{at}, type: wait, for: soon }}\n");
+    let found = graph(&format!(
+        "nodes:\n{}",
+        (0..101).map(wait).collect::<String>()
+    ));
+    assert_eq!(found.len(), 101);
+    assert_eq!(
+        found[100],
+        "- : there may be more; only so much is told at once"
+    );
 }

@@ -113,7 +113,7 @@ impl Places {
                 .line
                 .or_else(|| self.of(&problem.path).map(|place| place.line));
         }
-        problems.sort_by_key(|problem| problem.line);
+        problems.sort_by_key(|problem| (problem.is_last, problem.line));
         problems
     }
 
