@@ -447,3 +447,15 @@ fn a_name_given_twice_in_yaml_is_refused_however_it_is_written() {
     );
     assert!(read(&text("1", "'2'")).is_ok());
 }
+
+#[test]
+fn a_wrong_way_to_choose_is_told_where_it_stands() {
+    let text = "name: x\nnodes:\n  - id: m\n    type: mixture\n    experts: [{ id: e, agent: a }]\n    choose:\n      of: $.x\n      by: votes\n";
+    let found = told(text);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, Some(8), "{found:?}");
+    assert!(
+        found[0].2.starts_with("nodes[0].choose.by: `votes` "),
+        "{found:?}"
+    );
+}
