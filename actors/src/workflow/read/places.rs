@@ -244,10 +244,19 @@ fn parts(text: &str) -> Result<Part, Problem> {
         let place = error.location().map(|location| Place::of(&location));
         let message = error.without_snippet().to_string();
         let first = message.lines().next().unwrap_or_default();
-        let mut problem = Problem::new("", without_place(first));
+        let first = without_place(first);
+        let message = name_given_twice(first).map_or_else(|| first.to_owned(), given_twice);
+        let mut problem = Problem::new("", message);
         problem.line = place.map(|place| place.line).filter(|line| *line > 0);
         problem
     })
+}
+
+/// The name of which the library says that it stands there twice: to that it adds what its own users can
+/// do about it.
+fn name_given_twice(message: &str) -> Option<&str> {
+    let said = message.strip_prefix("duplicate mapping key: ")?;
+    said.rsplit_once(", set ").map(|(name, _)| name)
 }
 
 /// The place stands in front already.
