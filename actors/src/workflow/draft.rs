@@ -1,7 +1,5 @@
 //! From what a client gave to a definition that may be published.
 
-use std::time::Duration;
-
 use protocol::{
     api::{FieldError, WorkflowDraft},
     id::WorkflowId,
@@ -15,9 +13,6 @@ use super::{
     read,
 };
 use crate::Rejection;
-
-/// Bytes of a text that is read in no time.
-const SHORT: usize = 8 << 10;
 
 /// A definition that was read and checked, with its text.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,25 +59,6 @@ impl Draft {
             source: text.to_owned(),
             definition: Box::new(definition),
         }))
-    }
-
-    /// The same where requests are served: what is long is read on a thread of its own, as the longest
-    /// take seconds, and all others would wait for them.
-    ///
-    /// # Errors
-    ///
-    /// As [`Draft::read`]; `Unavailable` when the node stops in between.
-    pub async fn read_apart(given: WorkflowDraft) -> Result<Option<Self>, Rejection> {
-        if given.text().is_none_or(|text| text.len() < SHORT) {
-            return Self::read(&given);
-        }
-        let reading = tokio::task::spawn_blocking(move || Self::read(&given));
-        reading.await.unwrap_or_else(|_| {
-            Err(Rejection::Unavailable {
-                message: "the definition cannot be read now".to_owned(),
-                retry_after: Duration::from_secs(1),
-            })
-        })
     }
 }
 
@@ -187,8 +163,6 @@ fn invalid(place: &str, problems: Vec<Problem>) -> Rejection {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Poll;
-
     use serde_json::value::RawValue;
 
     use super::*;
@@ -293,25 +267,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn what_is_long_is_read_on_another_thread() {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = builder.max_blocking_threads(1).build().unwrap();
-        let node = r#"{"id": "a", "type": "parallel"}"#;
-        let text = format!(r#"{{"name": "n", "nodes": [{node}{}]}}"#, " ".repeat(SHORT));
-        runtime.block_on(async {
-            let (let_go, held) = std::sync::mpsc::channel::<()>();
-            let other = tokio::task::spawn_blocking(move || held.recv());
-            let mut reading = std::pin::pin!(Draft::read_apart(given(&text)));
-            let first = std::future::poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await;
-            assert!(first.is_pending(), "{first:?}");
-            let_go.send(()).unwrap();
-            other.await.unwrap().unwrap();
-            let read = reading.await.unwrap().unwrap();
-            assert_eq!(read.source, text);
-        });
     }
 
     #[test]
