@@ -5,6 +5,7 @@
 mod graph;
 mod names;
 mod schemas;
+mod set;
 mod shape;
 mod words;
 mod work;
@@ -39,6 +40,8 @@ pub struct Problem {
     pub line: Option<u32>,
     /// What.
     pub message: String,
+    /// That it says only that there are more, behind all others.
+    pub is_last: bool,
 }
 
 impl Problem {
@@ -48,6 +51,15 @@ impl Problem {
             path: path.into(),
             line: None,
             message: message.into(),
+            is_last: false,
+        }
+    }
+
+    /// That there are more.
+    pub(super) fn more(message: impl Into<String>) -> Self {
+        Self {
+            is_last: true,
+            ..Self::new("", message)
         }
     }
 
@@ -120,7 +132,7 @@ pub fn check(definition: &Definition) -> Vec<Problem> {
                 path,
                 format!("a definition has at most {most} {what}, not {size}"),
             );
-            return found.problems;
+            return found.told();
         }
     }
     let web = Web::new(definition, &mut found);
@@ -129,7 +141,7 @@ pub fn check(definition: &Definition) -> Vec<Problem> {
         work::check(node, &element("nodes", at), &web, at, &mut found);
     }
     words::check(definition, &web, &mut found);
-    found.problems
+    found.told()
 }
 
 /// Where a value does not fit a JSON Schema: places as JSON pointers, each with what is wrong. A schema
@@ -143,25 +155,42 @@ pub fn input_faults(schema: &Value, input: &Value) -> Vec<(String, String)> {
 #[derive(Debug, Default)]
 struct Findings {
     problems: Vec<Problem>,
+    /// How many were left out.
+    more: usize,
 }
 
 impl Findings {
+    fn told(self) -> Vec<Problem> {
+        let mut problems = self.problems;
+        let plural = if self.more == 1 { "" } else { "s" };
+        if self.more > 0 {
+            let message = format!("and {} more problem{plural}", self.more);
+            problems.push(Problem::more(message));
+        }
+        problems
+    }
+
     fn add(&mut self, node: Option<&str>, path: impl Into<String>, message: impl Into<String>) {
         if self.problems.len() < TOLD {
             self.problems
                 .push(Problem::new(path, message).of_node(node));
+        } else {
+            self.more += 1;
         }
     }
-}
 
-/// A hint at the name that was most likely meant.
-fn meant<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {
-    // One letter is near to every other one.
-    const SHORTEST: usize = 3;
-    let known = known.filter(|_| given.chars().count() >= SHORTEST);
-    match crate::planner::nearest(given, known) {
-        Some(near) => format!("; did you mean `{near}`?"),
-        None => String::new(),
+    /// A hint at the name that was most likely meant; none where nothing more is told, as each costs a
+    /// look at all names.
+    fn meant<'a>(&self, given: &str, known: impl Iterator<Item = &'a str>) -> String {
+        // One letter is near to every other one.
+        const SHORTEST: usize = 3;
+        if self.problems.len() >= TOLD || given.chars().count() < SHORTEST {
+            return String::new();
+        }
+        match crate::planner::nearest(given, known) {
+            Some(near) => format!("; did you mean `{near}`?"),
+            None => String::new(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use protocol::workflow::{Definition, Shape};
 use serde_json::json;
 
-use super::{Findings, MAX_LOOPS, element, field, meant, names, work::within};
+use super::{Findings, MAX_LOOPS, element, field, names, set::Set, work::within};
 use crate::workflow::{condition::Condition, expression::Uses};
 
 /// What the node of shapes that are one is called.
@@ -30,8 +30,16 @@ pub(super) struct Web<'a> {
     incoming: Vec<Vec<usize>>,
     /// Edges that go back: from, to, and which edge.
     back: Vec<(usize, usize, usize)>,
-    /// The nodes that each of them repeats.
-    bodies: Vec<Vec<bool>>,
+    /// The nodes, each after those before it; those on a circle and behind it are left out.
+    order: Vec<usize>,
+    /// How many arcs lead to each node from those that are left out.
+    left: Vec<usize>,
+    /// The nodes from which a way leads to each.
+    earlier: Vec<Set>,
+    /// The nodes that each edge that goes back repeats.
+    bodies: Vec<Set>,
+    /// The edges that go back which repeat each node.
+    loops: Vec<Set>,
 }
 
 impl<'a> Web<'a> {
@@ -51,7 +59,11 @@ impl<'a> Web<'a> {
             outgoing: vec![Vec::new(); nodes.len()],
             incoming: vec![Vec::new(); nodes.len()],
             back: Vec::new(),
+            order: Vec::new(),
+            left: Vec::new(),
+            earlier: Vec::new(),
             bodies: Vec::new(),
+            loops: Vec::new(),
         };
         web.add_edges(definition, found);
         for (to, node) in nodes.iter().enumerate() {
@@ -68,7 +80,7 @@ impl<'a> Web<'a> {
                 web.add(to - 1, to, element("nodes", to), false);
             }
         }
-        web.bodies = web.back.iter().map(|back| web.body(*back)).collect();
+        web.close();
         web
     }
 
@@ -97,7 +109,7 @@ impl<'a> Web<'a> {
         let place = self.ids.get(id).copied();
         let place = place.filter(|at| *at < self.outgoing.len());
         if place.is_none() {
-            let hint = meant(id, self.ids.keys().copied());
+            let hint = found.meant(id, self.ids.keys().copied());
             found.add(node, path, format!("there is no node `{id}`{hint}"));
         }
         place
@@ -123,38 +135,91 @@ impl<'a> Web<'a> {
         self.incoming[node].iter().map(|arc| self.arcs[*arc].from)
     }
 
-    fn reach<I: Iterator<Item = usize>>(
-        &self,
-        start: usize,
-        next: impl Fn(usize) -> I,
-    ) -> Vec<bool> {
-        let mut reached = vec![false; self.outgoing.len()];
-        let mut open = vec![start];
+    /// What follows from its arcs, for all nodes at once: looked for from each node and each loop alone,
+    /// the largest definitions would cost billions of steps.
+    fn close(&mut self) {
+        (self.order, self.left) = self.in_order();
+        let size = self.outgoing.len();
+        self.earlier = vec![Set::default(); size];
+        for step in 0..self.order.len() {
+            let at = self.order[step];
+            let mut earlier = Set::of_none(size);
+            for from in self.before(at) {
+                earlier.add(from);
+                earlier.add_all(&self.earlier[from]);
+            }
+            self.earlier[at] = earlier;
+        }
+        for at in (0..size).filter(|at| self.left[*at] > 0) {
+            self.earlier[at] = self.earlier_round_about(at);
+        }
+        self.bodies = self.back.iter().map(|back| self.body(*back)).collect();
+        let of = |at: usize| {
+            let mut loops = Set::of_none(self.bodies.len());
+            let bodies = self.bodies.iter().enumerate();
+            let around = bodies.filter(|(_, body)| body.has(at));
+            around.for_each(|(index, _)| loops.add(index));
+            loops
+        };
+        self.loops = (0..size).map(of).collect();
+    }
+
+    /// The nodes in order, and how many arcs are left to each.
+    fn in_order(&self) -> (Vec<usize>, Vec<usize>) {
+        let mut left: Vec<usize> = self.incoming.iter().map(Vec::len).collect();
+        let mut order: Vec<usize> = (0..left.len()).filter(|at| left[*at] == 0).collect();
+        let mut next = 0;
+        while let Some(&at) = order.get(next) {
+            next += 1;
+            for to in self.after(at) {
+                left[to] -= 1;
+                if left[to] == 0 {
+                    order.push(to);
+                }
+            }
+        }
+        (order, left)
+    }
+
+    /// The nodes before one that is on a circle or behind it.
+    fn earlier_round_about(&self, node: usize) -> Set {
+        let mut earlier = Set::of_none(self.outgoing.len());
+        let mut open: Vec<usize> = self.before(node).collect();
         while let Some(at) = open.pop() {
-            if !std::mem::replace(&mut reached[at], true) {
-                open.extend(next(at));
+            if earlier.has(at) {
+                continue;
+            }
+            earlier.add(at);
+            if self.left[at] > 0 {
+                open.extend(self.before(at));
+            } else {
+                earlier.add_all(&self.earlier[at]);
             }
         }
-        reached
+        earlier
     }
 
-    fn body(&self, (from, to, _): (usize, usize, usize)) -> Vec<bool> {
-        let ahead = self.reach(to, |at| self.after(at));
-        let behind = self.reach(from, |at| self.before(at));
-        ahead.iter().zip(behind).map(|(a, b)| *a && b).collect()
-    }
-
-    /// Which nodes can be over when one starts: those before it, and those of its loops from the time
-    /// before.
-    pub(super) fn known_to(&self, node: usize) -> Vec<bool> {
-        let mut known = self.reach(node, |at| self.before(at));
-        known[node] = false;
-        for body in self.bodies.iter().filter(|body| body[node]) {
-            for (known, inside) in known.iter_mut().zip(body) {
-                *known |= inside;
+    fn body(&self, (from, to, _): (usize, usize, usize)) -> Set {
+        let size = self.outgoing.len();
+        let mut body = Set::of_none(size);
+        for at in 0..size {
+            let is_ahead = at == to || self.earlier[at].has(to);
+            if is_ahead && (at == from || self.earlier[from].has(at)) {
+                body.add(at);
             }
         }
-        known
+        body
+    }
+
+    /// Whether one can be over when a node starts: those before it can, and those of its loops from the
+    /// time before.
+    pub(super) fn is_known_to(&self, node: usize, one: usize) -> bool {
+        let has = |sets: &[Set]| sets.get(node).is_some_and(|set| set.has(one));
+        let loops = |at: usize| self.loops.get(at);
+        (one != node && has(&self.earlier))
+            || loops(node)
+                .zip(loops(one))
+                .is_some_and(|(its, others)| its.meets(others))
     }
 }
 
@@ -169,31 +234,17 @@ fn never(condition: &protocol::workflow::Condition) -> bool {
 }
 
 pub(super) fn check(definition: &Definition, web: &Web<'_>, found: &mut Findings) {
-    let order = match order(web) {
-        Ok(order) => order,
-        Err(circle) => return say_circle(definition, web, &circle, found),
-    };
+    if let Some(circle) = circle(web) {
+        return say_circle(definition, web, &circle, found);
+    }
     loops(definition, web, found);
-    unreached(definition, web, &order, found);
+    unreached(definition, web, found);
 }
 
-/// The nodes, each after those before it, or arcs that make a circle.
-fn order(web: &Web<'_>) -> Result<Vec<usize>, Vec<usize>> {
-    let mut left: Vec<usize> = web.incoming.iter().map(Vec::len).collect();
-    let mut order: Vec<usize> = (0..left.len()).filter(|at| left[*at] == 0).collect();
-    let mut next = 0;
-    while let Some(&at) = order.get(next) {
-        next += 1;
-        for to in web.after(at) {
-            left[to] -= 1;
-            if left[to] == 0 {
-                order.push(to);
-            }
-        }
-    }
-    let Some(start) = left.iter().position(|left| *left > 0) else {
-        return Ok(order);
-    };
+/// Arcs that make a circle, if any do.
+fn circle(web: &Web<'_>) -> Option<Vec<usize>> {
+    let left = &web.left;
+    let start = left.iter().position(|left| *left > 0)?;
     // Whoever is left has one before it that is left: going back long enough goes round.
     let mut seen = vec![None; left.len()];
     let mut way = Vec::new();
@@ -202,12 +253,12 @@ fn order(web: &Web<'_>) -> Result<Vec<usize>, Vec<usize>> {
         if let Some(first) = seen[at] {
             let mut circle = way.split_off(first);
             circle.reverse();
-            return Err(circle);
+            return Some(circle);
         }
         seen[at] = Some(way.len());
         let is_left = |arc: &&usize| left[web.arcs[**arc].from] > 0;
         let Some(&arc) = web.incoming[at].iter().find(is_left) else {
-            return Err(way);
+            return Some(way);
         };
         way.push(arc);
         at = web.arcs[arc].from;
@@ -246,7 +297,7 @@ fn loops(definition: &Definition, web: &Web<'_>, found: &mut Findings) {
         let path = field(&element("edges", *index), "loop");
         let most = edge.back.unwrap_or_default().max_iterations;
         within(None, &field(&path, "max_iterations"), most, 1, 1_000, found);
-        if !web.bodies[at][*from] || !web.bodies[at][*to] {
+        if !web.bodies[at].has(*from) || !web.bodies[at].has(*to) {
             let message = format!(
                 "it does not go back: nothing leads from `{}` to `{}`",
                 edge.to, edge.from
@@ -267,16 +318,13 @@ fn loops(definition: &Definition, web: &Web<'_>, found: &mut Findings) {
 }
 
 /// Whether two sets share some, and each has some that the other has not.
-fn overlap(one: &[bool], other: &[bool]) -> bool {
-    let both = || one.iter().zip(other);
-    both().any(|(a, b)| *a && *b)
-        && both().any(|(a, b)| *a && !*b)
-        && both().any(|(a, b)| !*a && *b)
+fn overlap(one: &Set, other: &Set) -> bool {
+    one.meets(other) && one.exceeds(other) && other.exceeds(one)
 }
 
-fn unreached(definition: &Definition, web: &Web<'_>, order: &[usize], found: &mut Findings) {
-    let mut dead = vec![false; order.len()];
-    for &at in order {
+fn unreached(definition: &Definition, web: &Web<'_>, found: &mut Findings) {
+    let mut dead = vec![false; web.order.len()];
+    for &at in &web.order {
         let node = &definition.nodes[at];
         let arcs = &web.incoming[at];
         let cut = |arc: &usize| web.arcs[*arc].dead || dead[web.arcs[*arc].from];

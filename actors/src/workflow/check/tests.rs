@@ -434,5 +434,64 @@ fn large_definitions_are_refused_and_large_enough_ones_are_quick() {
         .map(|_| json!({ "id": "", "type": "task" }))
         .collect();
     let many = crate::workflow::read::definition(&json!({ "name": "x", "nodes": many })).unwrap();
-    assert_eq!(check(&many).len(), 100);
+    let told = check(&many);
+    assert_eq!(told.len(), 101);
+    assert_eq!(told[100].message, "and 900 more problems");
+}
+
+#[test]
+fn many_loops_within_each_other_are_checked_and_compiled_in_a_time_that_nobody_waits_for() {
+    let (nodes, loops) = (MAX_NODES, MAX_LOOPS);
+    let id = |at: usize| format!("n{at}");
+    let node =
+        |at| json!({ "id": id(at), "type": "task", "capability": "c", "input": "${nodes.n0}" });
+    let on = |from, to| {
+        let condition = "nodes.n0.status == 'completed'";
+        json!({ "from": id(from), "to": id(to), "condition": condition })
+    };
+    let back = |at: usize| json!({ "from": id(nodes - 1 - at), "to": id(at), "loop": { "max_iterations": 2 } });
+    let steps = (1..=9).flat_map(|far| (0..nodes - far).map(move |from| on(from, from + far)));
+    let edges: Vec<_> = steps.chain((0..loops).map(back)).collect();
+    let nodes: Vec<_> = (0..nodes).map(node).collect();
+    let definition = json!({ "name": "g", "nodes": nodes, "edges": edges });
+    let definition = serde_json::from_value(definition).unwrap();
+    assert_eq!(check(&definition), []);
+    let graph = crate::workflow::graph::Graph::compile(&definition).unwrap();
+    let bodies = graph.edges.iter().filter_map(|edge| edge.back.as_ref());
+    let sizes: Vec<_> = bodies.map(|back| back.body.len()).collect();
+    let expected: Vec<_> = (0..loops).map(|at| MAX_NODES - 2 * at).collect();
+    assert_eq!(sizes, expected);
+}
+
+#[test]
+fn an_edge_of_a_shape_that_writes_no_node_down_is_told_whatever_it_depends_on() {
+    let found = wrong(
+        "name: h\ntype: hierarchical\ndirector: { agent: a, workers: { agent: b } }\nedges:\n  - { from: main, to: main, condition: nodes.main.output }\n",
+    );
+    assert_eq!(found.len(), 3, "{found:#?}");
+}
+
+#[test]
+fn that_there_are_more_problems_is_told_last() {
+    let node = "  - { id: '', type: task }\n";
+    let found = graph(&format!("nodes:\n{}", node.repeat(51)));
+    assert_eq!(found.len(), 101);
+    assert_eq!(found[100], "- : and 2 more problems");
+    let found = graph(&format!(
+        "nodes:\n{}",
+        node.repeat(50) + "  - { id: '', type: parallel }\n"
+    ));
+    assert_eq!(found[100], "- : and 1 more problem");
+    let found = graph(&format!("nodes:\n{}", node.repeat(50)));
+    assert_eq!(found.len(), 100);
+    let wait = |at: usize| format!("  - {{ id: n{at}, type: wait, for: soon }}\n");
+    let found = graph(&format!(
+        "nodes:\n{}",
+        (0..101).map(wait).collect::<String>()
+    ));
+    assert_eq!(found.len(), 101);
+    assert_eq!(
+        found[100],
+        "- : there may be more; only so much is told at once"
+    );
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use protocol::workflow::{Condition as WrittenCondition, Definition};
 use serde_json::Value;
 
-use super::{Findings, element, field, graph::Web, meant};
+use super::{Findings, element, field, graph::Web};
 use crate::workflow::{
     condition::Condition,
     expression::{Kinds, Query, Syntax},
@@ -21,14 +21,29 @@ pub(super) use places::check;
 struct View<'v> {
     node: Option<&'v str>,
     beside: &'v [&'v str],
-    known: &'v Known,
+    known: Known,
 }
 
 /// Which nodes can be over.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Known {
     All,
-    Some(Vec<bool>),
+    None,
+    /// Those that can be when this one starts.
+    Before(usize),
+    /// Those, and it itself.
+    With(usize),
+}
+
+impl Known {
+    fn has(self, at: usize, web: &Web<'_>) -> bool {
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::Before(node) => web.is_known_to(node, at),
+            Self::With(node) => at == node || web.is_known_to(node, at),
+        }
+    }
 }
 
 /// Most of a text that a message quotes.
@@ -121,13 +136,13 @@ impl<'d> Words<'d, '_> {
         match (root.as_str(), rest) {
             ("nodes", [id, rest @ ..]) => self.missing_node(id, rest.first(), view),
             ("context", [key, ..]) if !self.context.contains(key.as_str()) => {
-                let hint = meant(key, self.context.iter().copied());
+                let hint = self.found.meant(key, self.context.iter().copied());
                 Some(format!("nothing sets `context.{key}`{hint}"))
             }
             ("input", [key, ..]) => self.missing_input(key),
             ("run", [key, ..]) => {
                 let known = ["id", "workflow", "version"];
-                let hint = meant(key, known.into_iter());
+                let hint = self.found.meant(key, known.into_iter());
                 let is_known = known.contains(&key.as_str());
                 (!is_known)
                     .then(|| format!("a run has an id, a workflow and a version, no `{key}`{hint}"))
@@ -146,7 +161,7 @@ impl<'d> Words<'d, '_> {
         let hint = if self.web.ids.contains_key(root) {
             format!("; did you mean `nodes.{root}.output`?")
         } else {
-            meant(root, known())
+            self.found.meant(root, known())
         };
         let known: Vec<&str> = known().collect();
         format!(
@@ -158,12 +173,10 @@ impl<'d> Words<'d, '_> {
     fn missing_node(&self, id: &str, part: Option<&String>, view: View<'_>) -> Option<String> {
         const PARTS: [&str; 4] = ["status", "output", "error", "run"];
         let Some(&at) = self.web.ids.get(id) else {
-            let hint = meant(id, self.web.ids.keys().copied());
+            let hint = self.found.meant(id, self.web.ids.keys().copied());
             return Some(format!("there is no node `{id}`{hint}"));
         };
-        if let Known::Some(known) = view.known
-            && !known.get(at).copied().unwrap_or_default()
-        {
+        if !view.known.has(at, self.web) {
             let here = view.node.unwrap_or_default();
             return Some(if here == id {
                 "what it gives itself is not there before it is over".to_owned()
@@ -188,7 +201,7 @@ impl<'d> Words<'d, '_> {
         if properties.contains_key(key) || open.iter().any(|name| schema.get(name).is_some()) {
             return None;
         }
-        let hint = meant(key, properties.keys().map(String::as_str));
+        let hint = self.found.meant(key, properties.keys().map(String::as_str));
         Some(format!("the input has no `{key}`, its schema says{hint}"))
     }
 }

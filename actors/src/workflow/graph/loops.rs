@@ -23,17 +23,18 @@ pub(super) fn close(nodes: &mut [Place], edges: &mut [Link]) {
             |edge| edge.from,
             edges,
         );
-        let body: Vec<usize> = (0..nodes.len())
-            .filter(|at| ahead[*at] && before[*at])
+        let is_inside = |at: usize| ahead[at] && before[at];
+        let body: Vec<usize> = (0..nodes.len()).filter(|at| is_inside(*at)).collect();
+        let mut behind: Vec<usize> = body
+            .iter()
+            .flat_map(|at| &nodes[*at].outgoing)
+            .map(|edge| edges[*edge].to)
+            .filter(|to| !is_inside(*to))
             .collect();
-        for (at, place) in nodes.iter_mut().enumerate() {
-            let comes_out = place
-                .incoming
-                .iter()
-                .any(|edge| body.contains(&edges[*edge].from));
-            if comes_out && !body.contains(&at) {
-                place.behind.push(index);
-            }
+        behind.sort_unstable();
+        behind.dedup();
+        for at in behind {
+            nodes[at].behind.push(index);
         }
         if let Some(Back { body: known, .. }) = &mut edges[index].back {
             *known = body;

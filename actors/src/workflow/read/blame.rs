@@ -49,6 +49,13 @@ fn is_about_form(told: &str) -> bool {
         .any(|begin| told.starts_with(begin))
 }
 
+/// Whether it is said of this word that nobody knows it.
+fn is_about_word(told: &str, word: &Value) -> bool {
+    let unknown = told.strip_prefix("unknown variant `");
+    let rest = unknown.and_then(|rest| rest.strip_prefix(word.as_str()?));
+    rest.is_some_and(|rest| rest.starts_with('`'))
+}
+
 fn pointer(path: &str) -> String {
     format!("/{}", path.replace(']', "").replace(['[', '.'], "/"))
 }
@@ -75,7 +82,9 @@ fn part(whole: &Value, path: String, told: &str, is_wrong: &dyn Fn(Value) -> boo
             // What is said of a word given as an object is said whatever the object has to it.
             let is_about_form = is_about_form(told);
             if is_wrong(before.clone().into()) {
-                return path;
+                // It may be the word itself that is not known.
+                let word = before.iter().find(|(_, value)| is_about_word(told, value));
+                return word.map_or(path.clone(), |(name, _)| field(&path, name));
             }
             for (name, value) in others {
                 let with = |value: Value| {

@@ -15,7 +15,7 @@ use serde::{
 use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 
-use crate::workflow::check::{Problem, field};
+use crate::workflow::check::{Problem, element, field};
 
 /// Deepest nesting of a text.
 const MAX_DEPTH: usize = 40;
@@ -113,7 +113,7 @@ impl Places {
                 .line
                 .or_else(|| self.of(&problem.path).map(|place| place.line));
         }
-        problems.sort_by_key(|problem| problem.line);
+        problems.sort_by_key(|problem| (problem.is_last, problem.line));
         problems
     }
 
@@ -128,37 +128,85 @@ impl Places {
             }
         }
     }
+}
 
+/// What was read as YAML, part by part.
+#[derive(Default)]
+struct Reading {
+    places: Places,
+    /// The steps to the part that is read.
+    way: Vec<Step>,
+    /// The first name that is given twice: the library takes a number or a truth and the text of it for
+    /// two names, and of the two JSON would keep one.
+    twice: Option<Problem>,
+}
+
+impl Reading {
     fn add_all(&mut self, whole: usize, part: Part) -> Value {
         match part {
             Part::Scalar(value) => value,
             Part::List(elements) => {
                 let elements = elements.into_iter().enumerate();
                 let elements = elements.map(|(at, part)| {
-                    let place = Place::of(&part.referenced);
-                    let inner = self.add(whole, Step::Element(at), place);
-                    self.add_all(inner.unwrap_or(whole), part.value)
+                    let (step, place) = (Step::Element(at), Place::of(&part.referenced));
+                    let inner = self.places.add(whole, step.clone(), place);
+                    self.add_inner(inner.unwrap_or(whole), step, part.value)
                 });
                 Value::Array(elements.collect())
             }
             Part::Fields(fields) => {
                 let fields = fields.into_iter().map(|(key, part)| {
-                    let place = Place::of(&key.referenced);
-                    let inner = self.add(whole, Step::field(&key.value), place);
-                    (key.value, self.add_all(inner.unwrap_or(whole), part))
+                    let (step, place) = (Step::field(&key.value), Place::of(&key.referenced));
+                    let inner = self.places.add(whole, step.clone(), place);
+                    if inner.is_none() && self.twice.is_none() {
+                        self.twice = Some(twice(&self.way, &key.value, place));
+                    }
+                    (
+                        key.value,
+                        self.add_inner(inner.unwrap_or(whole), step, part),
+                    )
                 });
                 Value::Object(fields.collect::<Map<_, _>>())
             }
         }
     }
+
+    fn add_inner(&mut self, whole: usize, step: Step, part: Part) -> Value {
+        self.way.push(step);
+        let value = self.add_all(whole, part);
+        self.way.pop();
+        value
+    }
+}
+
+/// A name that stands twice in the object to which the steps lead.
+fn twice<'a>(way: impl IntoIterator<Item = &'a Step>, name: &str, place: Place) -> Problem {
+    let whole = way
+        .into_iter()
+        .fold(String::new(), |path, step| match step {
+            Step::Element(at) => element(&path, *at),
+            Step::Field(name) if path.is_empty() || name.starts_with('[') => path + name,
+            Step::Field(name) => path + "." + name,
+        });
+    let mut problem = Problem::new(field(&whole, name), given_twice(name));
+    problem.line = Some(place.line);
+    problem
+}
+
+fn given_twice(name: &str) -> String {
+    let shown: String = name.chars().take(80).collect();
+    format!("the name `{shown}` is given twice in one object")
 }
 
 /// Reads a text, JSON if it begins like it.
 pub(super) fn parse(text: &str) -> Result<(Value, Places), Problem> {
     let yaml = || {
-        let mut places = Places::default();
-        let value = parts(text).map(|part| places.add_all(WHOLE, part))?;
-        Ok((value, places))
+        let mut reading = Reading::default();
+        let value = parts(text).map(|part| reading.add_all(WHOLE, part))?;
+        match reading.twice {
+            Some(problem) => Err(problem.of_node_in(&value)),
+            None => Ok((value, reading.places)),
+        }
     };
     if !text.trim_start().starts_with('{') {
         return yaml();
@@ -196,10 +244,19 @@ fn parts(text: &str) -> Result<Part, Problem> {
         let place = error.location().map(|location| Place::of(&location));
         let message = error.without_snippet().to_string();
         let first = message.lines().next().unwrap_or_default();
-        let mut problem = Problem::new("", without_place(first));
+        let first = without_place(first);
+        let message = name_given_twice(first).map_or_else(|| first.to_owned(), given_twice);
+        let mut problem = Problem::new("", message);
         problem.line = place.map(|place| place.line).filter(|line| *line > 0);
         problem
     })
+}
+
+/// The name of which the library says that it stands there twice: to that it adds what its own users can
+/// do about it.
+fn name_given_twice(message: &str) -> Option<&str> {
+    let said = message.strip_prefix("duplicate mapping key: ")?;
+    said.rsplit_once(", set ").map(|(name, _)| name)
 }
 
 /// The place stands in front already.

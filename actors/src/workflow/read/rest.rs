@@ -48,6 +48,8 @@ impl<'a> Rest<'a> {
                 },
             }
         }
+        let message = "there may be more; only so much is told at once";
+        problems.push(Problem::more(message));
         problems
     }
 

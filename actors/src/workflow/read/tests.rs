@@ -432,3 +432,49 @@ fn a_default_of_null_is_an_answer() {
     let kept: Asking = serde_json::from_value(json!(asking)).unwrap();
     assert_eq!(kept, asking);
 }
+
+#[test]
+fn a_name_given_twice_in_yaml_is_refused_however_it_is_written() {
+    let text = |first: &str, second: &str| {
+        format!(
+            "name: x\nnodes:\n  - id: a\n    type: transform\n    output:\n      q:\n        - {first}: 1\n          {second}: 2\n"
+        )
+    };
+    let message = "nodes[0].output.q[0].1: the name `1` is given twice in one object";
+    assert_eq!(
+        told(&text("1", "'1'")),
+        [(Some(8), Some("a".to_owned()), message.to_owned())]
+    );
+    for name in ["1", "1.5", "true", "k"] {
+        let quoted = format!("'{name}'");
+        for (first, second) in [(name, quoted.as_str()), (quoted.as_str(), name)] {
+            let found = told(&text(first, second));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].0, Some(8), "{found:?}");
+            let message = format!(": the name `{name}` is given twice in one object");
+            assert!(found[0].2.ends_with(&message), "{found:?}");
+        }
+    }
+    assert!(read(&text("1", "'2'")).is_ok());
+}
+
+#[test]
+fn a_name_given_twice_in_yaml_is_told_without_advice_for_programmers() {
+    for (first, second, name) in [("k", "\"k\"", "k"), ("k, k", "\"k, k\"", "k, k")] {
+        let text = format!("name: x\nmetadata:\n  {first}: 1\n  {second}: 2\nnodes: []\n");
+        let message = format!(": the name `{name}` is given twice in one object");
+        assert_eq!(told(&text), [(Some(4), None, message)]);
+    }
+}
+
+#[test]
+fn a_wrong_way_to_choose_is_told_where_it_stands() {
+    let text = "name: x\nnodes:\n  - id: m\n    type: mixture\n    experts: [{ id: e, agent: a }]\n    choose:\n      of: $.x\n      by: votes\n";
+    let found = told(text);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, Some(8), "{found:?}");
+    assert!(
+        found[0].2.starts_with("nodes[0].choose.by: `votes` "),
+        "{found:?}"
+    );
+}

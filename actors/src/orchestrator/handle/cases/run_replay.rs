@@ -10,10 +10,12 @@ use protocol::{
 use runtime::store::StreamQuery;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Effect, LONGEST_PAGE, Orchestrator, Place, UseCase, runs::runs_of};
+use super::{
+    Answer, Effect, LONGEST_PAGE, Orchestrator, Place, UseCase, runs::runs_of, workflows::read,
+};
 use crate::{
     Rejection,
-    workflow::{draft::Draft, graph::Graph, run::replay},
+    workflow::{graph::Graph, run::replay},
 };
 
 /// Runs that are checked when nobody says how many.
@@ -124,7 +126,7 @@ impl Orchestrator {
             name: None,
             ..WorkflowDraft::default()
         };
-        match (Draft::read(&given)?, request.version) {
+        match (read(given).await?, request.version) {
             (Some(_), Some(_)) => Err(Rejection::field(
                 "version",
                 "stands beside a definition; give one of them",

@@ -1,5 +1,7 @@
 //! Workflows: making, changing, reading and removing them.
 
+use std::time::Duration;
+
 use protocol::{
     access::{Caller, Role},
     api::{
@@ -31,6 +33,24 @@ use crate::{
     },
 };
 
+/// Bytes of a text that is read in no time.
+const SHORT: usize = 8 << 10;
+
+/// Reads what a client gave; what is long on a thread of its own, as the longest take seconds, and all
+/// others would wait for them.
+pub(super) async fn read(given: WorkflowDraft) -> Answer<Option<Draft>> {
+    if given.text().is_none_or(|text| text.len() < SHORT) {
+        return Draft::read(&given);
+    }
+    let reading = tokio::task::spawn_blocking(move || Draft::read(&given));
+    reading.await.unwrap_or_else(|_| {
+        Err(Rejection::Unavailable {
+            message: "the definition cannot be read now".to_owned(),
+            retry_after: Duration::from_secs(1),
+        })
+    })
+}
+
 /// A new workflow.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in super::super) struct CreateWorkflow {
@@ -48,7 +68,8 @@ impl UseCase for CreateWorkflow {
 
     async fn perform(self, at: &Orchestrator, caller: &Caller) -> Answer<WorkflowView> {
         at_least(caller, Role::Developer)?;
-        let Some(draft) = Draft::read(&self.draft)? else {
+        let status = self.draft.status;
+        let Some(draft) = read(self.draft).await? else {
             return Err(Rejection::field(
                 "dag_definition",
                 "is missing; give the definition in it, or as a text in `source`",
@@ -64,7 +85,7 @@ impl UseCase for CreateWorkflow {
             caller: caller.clone(),
             command: Command::Change {
                 draft: Some(draft),
-                status: self.draft.status,
+                status,
             },
             reply,
         };
@@ -105,14 +126,13 @@ impl UseCase for UpdateWorkflow {
             let known = at.load_workflow(caller, self.id).await?;
             let newest = known.newest();
             given.name = newest.map(|newest| newest.definition.name.clone());
-            let draft = Draft::read(&given);
+            let draft = read(given.clone()).await;
             // It has another one itself: the workflow says what is wrong with that.
             given.name = given.name.filter(|_| draft.is_ok());
         }
-        let command = Command::Change {
-            draft: Draft::read(&given)?,
-            status: given.status,
-        };
+        let status = given.status;
+        let draft = read(given).await?;
+        let command = Command::Change { draft, status };
         at.change_workflow(caller, self.id, command).await
     }
 }
@@ -358,5 +378,35 @@ pub(super) fn may_begin(workflow: &WorkflowSummary) -> Answer<()> {
                 workflow.name
             ),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+
+    #[test]
+    fn what_is_long_is_read_on_another_thread() {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.max_blocking_threads(1).build().unwrap();
+        let node = r#"{"id": "a", "type": "parallel"}"#;
+        let text = format!(r#"{{"name": "n", "nodes": [{node}{}]}}"#, " ".repeat(SHORT));
+        let given = WorkflowDraft {
+            source: Some(text.clone()),
+            ..WorkflowDraft::default()
+        };
+        runtime.block_on(async {
+            let (let_go, held) = std::sync::mpsc::channel::<()>();
+            let other = tokio::task::spawn_blocking(move || held.recv());
+            let mut reading = std::pin::pin!(read(given));
+            let first = std::future::poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await;
+            assert!(first.is_pending(), "{first:?}");
+            let_go.send(()).unwrap();
+            other.await.unwrap().unwrap();
+            let read = reading.await.unwrap().unwrap();
+            assert_eq!(read.source, text);
+        });
     }
 }

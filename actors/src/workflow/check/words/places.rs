@@ -21,11 +21,10 @@ pub(in super::super) fn check(definition: &Definition, web: &Web<'_>, found: &mu
         words.node(at, node);
     }
     words.edges();
-    let none = Known::Some(Vec::new());
     let at_once = View {
         node: None,
         beside: &[],
-        known: &none,
+        known: Known::None,
     };
     if let Some(director) = &definition.director {
         words.director("director", director, at_once);
@@ -35,7 +34,7 @@ pub(in super::super) fn check(definition: &Definition, web: &Web<'_>, found: &mu
         words.choose("choose", choose, at_once);
     }
     let at_last = View {
-        known: &Known::All,
+        known: Known::All,
         ..at_once
     };
     words.template("output", &definition.output, at_last);
@@ -44,20 +43,14 @@ pub(in super::super) fn check(definition: &Definition, web: &Web<'_>, found: &mu
 impl Words<'_, '_> {
     fn node(&mut self, at: usize, node: &Node) {
         let path = element("nodes", at);
-        let mut known = self.web.known_to(at);
-        let before = Known::Some(known.clone());
-        if let Some(itself) = known.get_mut(at) {
-            *itself = true;
-        }
-        let then = Known::Some(known);
         let view = View {
             node: Some(&node.id),
             beside: &[],
-            known: &before,
+            known: Known::Before(at),
         };
         let over = View {
             beside: &["output"],
-            known: &then,
+            known: Known::With(at),
             ..view
         };
         if let Some(when) = &node.when {
@@ -72,7 +65,7 @@ impl Words<'_, '_> {
         }
         if let Some(undo) = &node.compensate {
             let path = field(&field(&path, "compensate"), "input");
-            let known = &Known::All;
+            let known = Known::All;
             self.template(&path, &undo.input, View { known, ..over });
         }
         self.work(&path, &node.work, view);
@@ -163,18 +156,11 @@ impl Words<'_, '_> {
             let Some(condition) = &edge.condition else {
                 continue;
             };
-            let known = match self.web.ids.get(edge.from.as_str()) {
-                Some(&from) => {
-                    let mut known = self.web.known_to(from);
-                    known[from] = true;
-                    Known::Some(known)
-                }
-                None => Known::All,
-            };
+            let from = self.web.ids.get(edge.from.as_str());
             let view = View {
                 node: Some(&edge.from),
                 beside: &["output"],
-                known: &known,
+                known: from.map_or(Known::All, |from| Known::With(*from)),
             };
             let path = field(&element("edges", at), "condition");
             self.condition(&path, condition, view);

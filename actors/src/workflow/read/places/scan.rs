@@ -1,8 +1,7 @@
 //! Where the parts of JSON stand, and whether a name is given twice: one pass over a text that was read
 //! as JSON already.
 
-use super::{Place, Places, Problem, Step, WHOLE};
-use crate::workflow::check::{element, field};
+use super::{Place, Places, Problem, Step, WHOLE, twice};
 
 /// An object or array that is not closed yet.
 struct Open {
@@ -113,7 +112,10 @@ impl Walk<'_> {
         });
         match self.places.add(whole, step.clone(), place) {
             Some(part) => Ok((part, Some(step))),
-            None => Err(self.twice(&name, place)),
+            None => {
+                let steps = self.open.iter().filter_map(|open| open.step.as_ref());
+                Err(twice(steps, &name, place))
+            }
         }
     }
 
@@ -126,20 +128,6 @@ impl Walk<'_> {
         let (whole, place) = (open.part, self.place_of(at));
         let part = self.places.add(whole, Step::Element(index), place)?;
         Some((part, Some(Step::Element(index))))
-    }
-
-    fn twice(&self, name: &str, place: Place) -> Problem {
-        let steps = self.open.iter().filter_map(|open| open.step.as_ref());
-        let whole = steps.fold(String::new(), |path, step| match step {
-            Step::Element(at) => element(&path, *at),
-            Step::Field(name) if path.is_empty() || name.starts_with('[') => path + name,
-            Step::Field(name) => path + "." + name,
-        });
-        let shown: String = name.chars().take(80).collect();
-        let message = format!("the name `{shown}` is given twice in one object");
-        let mut problem = Problem::new(field(&whole, name), message);
-        problem.line = Some(place.line);
-        problem
     }
 
     /// Counts on from what was counted last.
