@@ -346,7 +346,7 @@ mod tests {
         let mut position = Position::read("n=7").unwrap();
         let told = lives(Heard::Left("n".to_owned(), event.clone()), &mut position);
         assert_eq!(told[0].what, LifeFrame::Turn(event));
-        let mut again = Position::read(&told[0].cursor).unwrap();
+        let again = Position::read(&told[0].cursor).unwrap();
         assert_eq!(again, position);
         assert_eq!(again.heard_of().count(), 0, "its loss is told once");
         for mut position in [again, position] {

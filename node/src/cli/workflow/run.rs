@@ -124,6 +124,10 @@ pub(super) fn input(given: &str) -> Result<Value, Failure> {
     match given.strip_prefix('@') {
         Some(file) => {
             let text = read_text(Path::new(file))?;
+            let is_said = |line: &str| !line.is_empty() && !line.starts_with('#');
+            if !text.lines().map(str::trim).any(is_said) {
+                return Err(unreadable("the file has nothing in it".to_owned()));
+            }
             if serde_json::from_str::<IgnoredAny>(&text).is_ok() {
                 return json(&text).map_err(unreadable);
             }
@@ -165,5 +169,19 @@ mod tests {
         std::fs::write(&file, "a:\n  - 1\n").unwrap();
         let given = format!("@{}", file.display());
         assert_eq!(input(&given).unwrap(), json!({"a": [1]}));
+    }
+
+    #[test]
+    fn a_file_with_nothing_in_it_is_no_input() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("input.yaml");
+        let given = format!("@{}", file.display());
+        for nothing in ["", " \n\t\n", "# to be filled in\n"] {
+            std::fs::write(&file, nothing).unwrap();
+            assert!(input(&given).is_err(), "{nothing:?}");
+        }
+        // What says that it is null is.
+        std::fs::write(&file, "null\n").unwrap();
+        assert_eq!(input(&given).unwrap(), json!(null));
     }
 }
