@@ -290,7 +290,7 @@ async fn make_streams(connection: &mut SqliteConnection, appends: &[&Append]) ->
         return Ok(());
     }
     let mut sql = QueryBuilder::new(
-        "INSERT INTO stream (stream, kind, tenant, created_at, head, epoch, owner, updated_at,
+        "INSERT INTO stream (stream, kind, slot, tenant, created_at, head, epoch, owner, updated_at,
              status, open, hidden, user_id, body) ",
     );
     sql.push_values(appends, |mut row, append| {
@@ -299,6 +299,7 @@ async fn make_streams(connection: &mut SqliteConnection, appends: &[&Append]) ->
         } = append;
         row.push_bind(key(record.stream))
             .push_bind(2)
+            .push_bind(0)
             .push_bind(record.tenant.clone())
             .push_bind(record.at.as_micros())
             .push_bind(record.head().cast_signed())
